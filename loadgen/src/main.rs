@@ -1,0 +1,2 @@
+//! `saccade-loadgen`.
+fn main() {}

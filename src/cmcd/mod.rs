@@ -1,0 +1,1 @@
+//! CMCD v2 (CTA-5004-B) from stock players.

@@ -1,0 +1,301 @@
+//! The configuration file: one TOML document, every key with a default, unknown keys refused.
+//!
+//! Shape and single values are checked here; the feature plan is compiled by `saccade-topology`. `SACCADE_*` overrides are
+//! applied by the command line.
+
+use saccade_topology::{Duration, Spec, spec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The default configuration, the same file that is shipped as `configs/default.toml`.
+pub const DEFAULT_TOML: &str = include_str!("../configs/default.toml");
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address, connections, time-outs.
+    pub server: Server,
+    /// Keys and tokens.
+    pub auth: Auth,
+    /// What comes in.
+    pub ingest: Ingest,
+    /// CMCD from players.
+    pub cmcd: Cmcd,
+    /// The log.
+    pub log: Log,
+    /// Checkpoints.
+    pub checkpoint: Checkpoint,
+    /// What goes out.
+    pub publish: Publish,
+    /// Event time.
+    pub time: spec::TimeSpec,
+    /// Sessions.
+    pub session: spec::SessionSpec,
+    /// Viewers.
+    pub viewer: spec::ViewerSpec,
+    /// Duplicates.
+    pub dedup: spec::DedupSpec,
+    /// The vector.
+    pub features: Vec<spec::FeatureSpec>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address to listen on.
+    pub listen: String,
+    /// Open connections; further ones wait to be accepted.
+    pub connections_max: u32,
+    /// Time for the headers of a request; slower senders are closed.
+    pub header_timeout: Duration,
+    /// Time for the body of a request; slower senders get 408.
+    pub body_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            listen: "127.0.0.1:8080".into(),
+            connections_max: 10_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[auth]`: off while empty and the address is loopback.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Keys that may send events.
+    pub write_keys: Vec<String>,
+    /// Token that may read contexts and administrate.
+    pub read_token: Option<String>,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ingest {
+    /// Bytes of a body, as sent and after decompression.
+    pub body_bytes_max: usize,
+    /// Events in a body.
+    pub batch_events_max: usize,
+    /// Bytes of one event.
+    pub event_bytes_max: usize,
+    /// Events per second and write key; 0 is no limit.
+    pub rate_max: u32,
+    /// Batches that may wait for a partition; further ones get 429.
+    pub queue_max: usize,
+    /// Origins that browsers may send from; `*` is any.
+    pub allow_origins: Vec<String>,
+    /// Keys of a body object that hold its events.
+    pub envelope: Vec<String>,
+    /// Input names for the fields of an event: `id = "event_id"`, `playhead_s = { from = "pt", scale = 0.001 }`.
+    pub map: BTreeMap<String, MapFrom>,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Ingest {
+            body_bytes_max: 4 << 20,
+            batch_events_max: 10_000,
+            event_bytes_max: 256 << 10,
+            rate_max: 0,
+            queue_max: 1024,
+            allow_origins: vec!["*".into()],
+            envelope: vec!["events".into(), "batch".into()],
+            map: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where a field of an event comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum MapFrom {
+    /// Another name.
+    Name(String),
+    /// Another name in another unit.
+    Scaled {
+        /// The input's name.
+        from: String,
+        /// The input's number is multiplied by this.
+        scale: f64,
+    },
+}
+
+/// `[cmcd]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cmcd {
+    /// Keys, in order of preference, that hold the playhead in milliseconds.
+    pub playhead_keys: Vec<String>,
+    /// Records in a body.
+    pub batch_records_max: usize,
+}
+
+impl Default for Cmcd {
+    fn default() -> Self {
+        Cmcd { playhead_keys: vec!["pt".into(), "com.example-pt".into()], batch_records_max: 1000 }
+    }
+}
+
+/// What an acknowledgment promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The event survives power loss.
+    #[default]
+    Fsync,
+    /// The event survives the end of the process.
+    Buffered,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Partitions, one thread each; fixed when the data directory is made.
+    pub partitions: u16,
+    /// What an acknowledgment promises.
+    pub durability: Durability,
+    /// Records older than this are dropped.
+    pub retention_age: Duration,
+    /// The log of all partitions is held under this many bytes.
+    pub retention_bytes: u64,
+    /// Free bytes the disk must keep; below it events are refused with 507.
+    pub disk_reserve_bytes: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            partitions: 1,
+            durability: Durability::Fsync,
+            retention_age: Duration::from_secs(14 * 86_400),
+            retention_bytes: 20 << 30,
+            disk_reserve_bytes: 256 << 20,
+        }
+    }
+}
+
+/// `[checkpoint]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoint {
+    /// Time between checkpoints.
+    pub interval: Duration,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Checkpoint { interval: Duration::from_secs(10) }
+    }
+}
+
+/// `[publish]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publish {
+    /// Readers of `/v1/context/stream` at once.
+    pub streams_max: u32,
+    /// Batches a reader of all contexts may fall behind before it skips to the newest.
+    pub stream_buffer: usize,
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Publish { streams_max: 1000, stream_buffer: 1024 }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the expected shape.
+    #[error("configuration {path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Place, key, value and what is allowed.
+        message: String,
+    },
+    /// A value is outside of its range.
+    #[error("configuration {path}: `{key}` is {value}; allowed: {allowed}")]
+    Range {
+        /// The file.
+        path: PathBuf,
+        /// Full key.
+        key: &'static str,
+        /// Value found.
+        value: String,
+        /// Allowed range.
+        allowed: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads and checks `path`, or the built-in default when there is none.
+    pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+        match path {
+            None => Config::parse(DEFAULT_TOML, Path::new("(built-in default)")),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+                Config::parse(&text, path)
+            }
+        }
+    }
+
+    /// Parses and checks `text`; `path` is only named in errors.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let config: Config = toml::from_str(text)
+            .map_err(|e| ConfigError::Parse { path: path.into(), message: e.to_string().trim_end().to_string() })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The part of the configuration that the fold is made of.
+    pub fn spec(&self) -> Spec {
+        Spec {
+            time: self.time.clone(),
+            session: self.session.clone(),
+            viewer: self.viewer.clone(),
+            dedup: self.dedup.clone(),
+            features: self.features.clone(),
+        }
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let ranges: [(&'static str, u64, std::ops::RangeInclusive<u64>, &'static str); 10] = [
+            ("server.connections_max", self.server.connections_max.into(), 1..=1_000_000, "1 to 1000000"),
+            ("ingest.body_bytes_max", self.ingest.body_bytes_max as u64, 1024..=256 << 20, "1024 to 268435456"),
+            ("ingest.batch_events_max", self.ingest.batch_events_max as u64, 1..=1_000_000, "1 to 1000000"),
+            ("ingest.event_bytes_max", self.ingest.event_bytes_max as u64, 256..=16 << 20, "256 to 16777216"),
+            ("ingest.queue_max", self.ingest.queue_max as u64, 1..=1_000_000, "1 to 1000000"),
+            ("cmcd.batch_records_max", self.cmcd.batch_records_max as u64, 1..=100_000, "1 to 100000"),
+            ("log.partitions", self.log.partitions.into(), 1..=256, "1 to 256"),
+            ("log.retention_bytes", self.log.retention_bytes, 64 << 20..=u64::MAX, "at least 67108864 (64 MiB)"),
+            ("checkpoint.interval", self.checkpoint.interval.0 as u64, 100..=86_400_000, "\"100ms\" to \"1d\""),
+            ("publish.stream_buffer", self.publish.stream_buffer as u64, 1..=65_536, "1 to 65536"),
+        ];
+        for (key, value, range, allowed) in ranges {
+            if !range.contains(&value) {
+                return Err(ConfigError::Range { path: path.into(), key, value: value.to_string(), allowed });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! Saccade: player events in, fresh context vectors out.
+
+pub mod cmcd;
+pub mod config;
+pub mod engine;
+pub mod wire;
