@@ -1,9 +1,31 @@
 //! The pure stream topology of Saccade: state = fold(records).
 //!
-//! No clock, I/O, threads, async, logging or unkeyed randomness. It cannot fail: odd input is an output.
+//! [`Topology::apply`] takes one record and gives contexts to a [`Sink`]. The same records give the same state and the same
+//! outputs, bit for bit, on every machine. There is no clock, I/O, thread, async, logging or unkeyed randomness here, and no
+//! error: odd input is an output ([`Outcome`]).
+//!
+//! Reading order: [`record`] what comes in, [`spec`] what is configured, [`plan`] how it is compiled, `fold` the walk of one
+//! event, `lane` and `row` the state, `feature` what is computed, `snapshot` how it is kept.
 
+mod dedup;
+mod feature;
+mod fold;
+mod lane;
+mod math;
+mod pending;
+pub mod plan;
 pub mod record;
+mod row;
+pub mod sink;
+mod snapshot;
 pub mod spec;
+pub mod time;
 
+pub use lane::Tombstone;
+pub use fold::{Counters, Late, Outcome, Topology};
+pub use plan::{Plan, PlanError, Slot};
 pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayState, Record, Value};
+pub use sink::{ContextRef, EndReason, Ignore, Kind, SessionEnd, Sink};
+pub use snapshot::{Changes, Globals, Restore, RestoreError};
 pub use spec::{Duration, FeatureSpec, FeatureType, Scope, Spec};
+pub use time::{Future, admit};

@@ -1,0 +1,108 @@
+//! Recent event ids, as 64-bit fingerprints in two generations: the current fills up, then becomes the previous.
+//!
+//! At least the latest half of `events_max` ids is always known, at most all of it. Two different ids share a fingerprint
+//! once in 2^64 / events_max events: with the default, about once in 10^13. Ids that are still pending are compared in full
+//! elsewhere, so an event is never counted twice within the allowed lateness, whatever is forgotten here.
+
+#[derive(Debug)]
+struct Generation {
+    /// Open addressing, linear probing; 0 is empty.
+    table: Vec<u64>,
+    /// In order of arrival, for checkpoints.
+    order: Vec<u64>,
+}
+
+impl Generation {
+    fn new(capacity: usize) -> Self {
+        Generation { table: vec![0; (2 * capacity).next_power_of_two()], order: vec![] }
+    }
+
+    fn probe(&self, fingerprint: u64) -> Result<(), usize> {
+        let mask = self.table.len() - 1;
+        let mut at = fingerprint as usize & mask;
+        loop {
+            match self.table[at] {
+                0 => return Err(at),
+                found if found == fingerprint => return Ok(()),
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+
+    fn insert(&mut self, fingerprint: u64) {
+        if let Err(at) = self.probe(fingerprint) {
+            self.table[at] = fingerprint;
+            self.order.push(fingerprint);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Dedup {
+    capacity: usize,
+    number: u64,
+    current: Generation,
+    previous: Generation,
+}
+
+impl Dedup {
+    pub(crate) fn new(events_max: u32) -> Self {
+        let capacity = events_max as usize / 2;
+        Dedup { capacity, number: 0, current: Generation::new(capacity), previous: Generation::new(0) }
+    }
+
+    /// Never 0, which marks an empty place.
+    pub(crate) fn fingerprint(id: &str) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), 0x5acc_ade0).max(1)
+    }
+
+    pub(crate) fn contains(&self, fingerprint: u64) -> bool {
+        self.current.probe(fingerprint).is_ok() || self.previous.probe(fingerprint).is_ok()
+    }
+
+    pub(crate) fn insert(&mut self, fingerprint: u64) {
+        if self.current.order.len() >= self.capacity {
+            self.previous = std::mem::replace(&mut self.current, Generation::new(self.capacity));
+            self.number += 1;
+        }
+        self.current.insert(fingerprint);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        8 * (self.current.table.len() + self.previous.table.len() + self.current.order.len() + self.previous.order.len())
+    }
+
+    /// Where the set stands: generation and ids in it.
+    pub(crate) fn mark(&self) -> (u64, u64) {
+        (self.number, self.current.order.len() as u64)
+    }
+
+    /// Ids that came since `mark`, as (generation, place of the first, ids). Generations that are gone are left out.
+    pub(crate) fn since(&self, mark: (u64, u64)) -> Vec<(u64, u64, &[u64])> {
+        let generations = [(self.number.wrapping_sub(1), &self.previous), (self.number, &self.current)];
+        let mut parts = vec![];
+        for (number, generation) in generations {
+            let from = match number.cmp(&mark.0) {
+                std::cmp::Ordering::Less => continue,
+                std::cmp::Ordering::Equal => mark.1 as usize,
+                std::cmp::Ordering::Greater => 0,
+            };
+            if number != u64::MAX && from < generation.order.len() {
+                parts.push((number, from as u64, &generation.order[from..]));
+            }
+        }
+        parts
+    }
+
+    /// Puts back a set that stood at `mark`; `parts` are the ids of its two generations in order.
+    pub(crate) fn restore(events_max: u32, mark: (u64, u64), previous: &[u64], current: &[u64]) -> Self {
+        let mut dedup = Dedup::new(events_max);
+        dedup.number = mark.0;
+        if mark.0 > 0 {
+            dedup.previous = Generation::new(dedup.capacity);
+            previous.iter().for_each(|f| dedup.previous.insert((*f).max(1)));
+        }
+        current.iter().take(mark.1 as usize).for_each(|f| dedup.current.insert((*f).max(1)));
+        dedup
+    }
+}

@@ -1,0 +1,493 @@
+//! The fold: one record in, outcome and refreshed contexts out.
+//!
+//! `apply` walks an event through the operators in one direction: deduplicate → correct the clock → judge lateness → sessionize
+//! and fold into the session's lane → fold into the viewer's lane → publish → advance the watermark → close. It reads no
+//! clock and cannot fail. The same records give the same state and outputs, bit for bit.
+
+use crate::dedup::Dedup;
+use crate::lane::{Arrival, Lane, NO_SKEW};
+use crate::pending::{Arriving, IdWords, NONE};
+use crate::plan::Plan;
+use crate::plan::input::Zones;
+use crate::record::{Arrived, Event, IngestTime, Offset, Record};
+use crate::row::{EVENTS, LAST, START, Scratch, VIEWER};
+use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
+use crate::time::{self, Future, Progress};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Keys looked at per record to settle what has become certain; invisible from outside.
+const SWEEP: usize = 2;
+
+/// Why an event was set aside without touching state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// Its event time is before the horizon (watermark − allowed lateness).
+    BehindHorizon,
+    /// More than `session.pending_max` events of its session had to settle before it came.
+    SettledEarly,
+}
+
+/// The one bucket a record ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Folded; contexts were refreshed.
+    Accepted,
+    /// Its id was seen before; nothing changed.
+    Duplicate,
+    /// Set aside; no session or viewer changed.
+    Late(Late),
+    /// Too far ahead of its arrival; nothing changed.
+    Rejected(Future),
+    /// A tick.
+    Ticked,
+}
+
+/// Events by bucket, since the beginning of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counters {
+    /// Folded.
+    pub accepted: u64,
+    /// Set aside.
+    pub late: u64,
+}
+
+/// State of one partition, and the operators that fold records into it.
+#[derive(Debug)]
+pub struct Topology {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) progress: Progress,
+    pub(crate) dedup: Dedup,
+    pub(crate) sessions: Lane,
+    pub(crate) viewers: Lane,
+    /// Live sessions of each viewer, by place in the lanes.
+    pub(crate) members: Vec<Vec<u32>>,
+    pub(crate) counters: Counters,
+    /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
+    pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
+    /// (offset, viewer by hash): sessions that left a viewer, by removal or for another viewer, since this was taken last.
+    pub(crate) departures: Vec<(u64, u64)>,
+    /// While catching up: the departures of sessions whose rows are past them.
+    pub(crate) departed: BTreeMap<u64, Vec<u64>>,
+    pub(crate) scratch: Scratch,
+    zones: Zones,
+    inputs: Vec<u64>,
+    vector: Vec<f32>,
+    blank: Vec<u64>,
+    key: String,
+}
+
+impl Topology {
+    /// Empty state.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let inputs = plan.inputs.len();
+        let pending_max = plan.spec.session.pending_max;
+        Topology {
+            progress: Progress::START,
+            dedup: Dedup::new(plan.spec.dedup.events_max),
+            sessions: Lane::new(&plan.session, inputs, pending_max),
+            viewers: Lane::new(&plan.viewer, inputs, pending_max.saturating_mul(8)),
+            members: vec![],
+            counters: Counters::default(),
+            tombstones: BTreeMap::new(),
+            departures: vec![],
+            departed: BTreeMap::new(),
+            scratch: Scratch::new(plan.session.half_lives.len()),
+            zones: Zones::default(),
+            inputs: vec![0; inputs],
+            vector: vec![0.0; plan.slots.len()],
+            blank: vec![0; plan.viewer.words.max(plan.session.words)],
+            key: String::new(),
+            plan,
+        }
+    }
+
+    /// The plan it folds by.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Events by bucket.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Live sessions and viewers.
+    pub fn live(&self) -> (usize, usize) {
+        (self.sessions.len(), self.viewers.len())
+    }
+
+    /// Bytes of state, with what is remembered of event ids.
+    pub fn state_bytes(&self) -> usize {
+        self.sessions.bytes() + self.viewers.bytes() + self.dedup.bytes()
+    }
+
+    /// Bytes of the sessions' state alone.
+    pub fn session_bytes(&self) -> usize {
+        self.sessions.bytes()
+    }
+
+    /// Event time before which no event is expected, epoch ms; `None` before the first event.
+    pub fn watermark(&self) -> Option<i64> {
+        (self.progress.event_time_max != i64::MIN).then(|| self.progress.watermark(&self.plan.spec.time))
+    }
+
+    /// Folds one record.
+    pub fn apply(&mut self, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
+        match &arrived.record {
+            Record::Tick => {
+                self.progress.tick(arrived.ingest_time);
+                self.close(offset, sink);
+                Outcome::Ticked
+            }
+            Record::Event(event) => self.event(offset, event, arrived.ingest_time, sink),
+        }
+    }
+
+    fn event(&mut self, offset: Offset, event: &Event<'_>, ingest_time: IngestTime, sink: &mut dyn Sink) -> Outcome {
+        let fingerprint = Dedup::fingerprint(event.id);
+        if self.dedup.contains(fingerprint) {
+            return Outcome::Duplicate;
+        }
+        let plan = Arc::clone(&self.plan);
+        self.session_key(event);
+        let hash = xxh3_64(self.key.as_bytes());
+        let known = self.sessions.find(hash, &self.key);
+        let known_skew = known.map_or(NO_SKEW, |i| self.sessions.heads[i as usize].skew);
+        let horizon = self.progress.horizon(&plan.spec.time);
+        let (time, skew) = time::correct(&plan.spec.time, event, ingest_time, known_skew, horizon);
+        if let Err(future) = time::check_future(&plan.spec.time, time, ingest_time) {
+            return Outcome::Rejected(future);
+        }
+        if time < horizon {
+            self.dedup.insert(fingerprint);
+            self.counters.late += 1;
+            return Outcome::Late(Late::BehindHorizon);
+        }
+        plan.extract(event, time, &mut self.zones, &mut self.inputs);
+        let session = known.or_else(|| self.create_session(hash, offset, sink));
+        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, horizon, sink));
+        if outcome == Outcome::Duplicate {
+            return outcome;
+        }
+        if let Some(i) = session {
+            self.sessions.heads[i as usize].skew = skew;
+        }
+        self.dedup.insert(fingerprint);
+        if outcome == Outcome::Accepted {
+            self.counters.accepted += 1;
+            let viewer = self.fold_viewer(offset, event, time, horizon, sink);
+            self.publish(session, viewer, offset, sink);
+            self.progress.event(time, ingest_time);
+            self.close(offset, sink);
+        } else {
+            self.counters.late += 1;
+        }
+        let horizon = self.progress.horizon(&plan.spec.time);
+        self.sessions.sweep(&plan.session, SWEEP, horizon, &mut self.scratch);
+        if plan.spec.viewer.enabled {
+            self.viewers.sweep(&plan.viewer, SWEEP, horizon, &mut self.scratch);
+        }
+        outcome
+    }
+
+    /// The session's id, or one made from the viewer's where the event names no session.
+    fn session_key(&mut self, event: &Event<'_>) {
+        self.key.clear();
+        match event.session {
+            Some(session) => self.key.push_str(session),
+            None => {
+                self.key.push_str("viewer:");
+                self.key.push_str(event.viewer.unwrap_or(""));
+            }
+        }
+    }
+
+    /// `None` while catching up with the removal of the key.
+    fn create_session(&mut self, hash: u64, offset: Offset, sink: &mut dyn Sink) -> Option<u32> {
+        if self.is_buried(Kind::Session, hash, offset) {
+            return None;
+        }
+        if self.sessions.len() >= self.plan.spec.session.sessions_max as usize {
+            self.evict(offset, sink);
+        }
+        Some(self.sessions.create(hash, &self.key))
+    }
+
+    fn is_buried(&self, kind: Kind, hash: u64, offset: Offset) -> bool {
+        self.tombstones.get(&(kind, hash)).is_some_and(|as_of| offset.0 < *as_of)
+    }
+
+    fn fold_session(
+        &mut self,
+        i: u32,
+        offset: Offset,
+        event: &Event<'_>,
+        time: i64,
+        horizon: i64,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
+        let plan = Arc::clone(&self.plan);
+        if offset.0 < self.sessions.heads[i as usize].as_of {
+            return Outcome::Accepted;
+        }
+        let kind = plan.kind_bit(event.kind);
+        let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
+        match self.sessions.arrive(&plan.session, i, &arriving, horizon, &mut self.scratch) {
+            Arrival::Duplicate => return Outcome::Duplicate,
+            Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
+            Arrival::Folded(Some((start, last, events))) if !self.sessions.heads[i as usize].closed => {
+                let reason = if time - last > plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
+                let session = &self.sessions.heads[i as usize].key;
+                sink.ended(&SessionEnd { session, start, last, events, reason });
+            }
+            Arrival::Folded(_) => {}
+        }
+        self.sessions.heads[i as usize].closed = false;
+        let due = plan.session.due(self.sessions.current(i));
+        self.sessions.schedule(i, due);
+        Outcome::Accepted
+    }
+
+    fn fold_viewer(
+        &mut self,
+        offset: Offset,
+        event: &Event<'_>,
+        time: i64,
+        horizon: i64,
+        sink: &mut dyn Sink,
+    ) -> Option<u32> {
+        let plan = Arc::clone(&self.plan);
+        let viewer = event.viewer.filter(|_| plan.spec.viewer.enabled)?;
+        let hash = self.inputs[plan.viewer_input];
+        let i = match self.viewers.find(hash, viewer) {
+            Some(i) => i,
+            None if self.is_buried(Kind::Viewer, hash, offset) => return None,
+            None => self.create_viewer(hash, viewer, offset, sink),
+        };
+        if offset.0 >= self.viewers.heads[i as usize].as_of {
+            let kind = plan.kind_bit(event.kind);
+            let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
+            self.viewers.arrive(&plan.viewer, i, &arriving, horizon, &mut self.scratch);
+            let due = plan.viewer.due(self.viewers.current(i));
+            self.viewers.schedule(i, due.saturating_add(plan.spec.time.allowed_lateness.0));
+        }
+        Some(i)
+    }
+
+    fn create_viewer(&mut self, hash: u64, viewer: &str, offset: Offset, sink: &mut dyn Sink) -> u32 {
+        if self.viewers.len() >= self.plan.spec.viewer.viewers_max as usize
+            && let Some((_, i)) = self.viewers.next_due(i64::MAX)
+        {
+            self.remove_viewer(i, offset, sink);
+        }
+        let i = self.viewers.create(hash, viewer);
+        if self.members.len() <= i as usize {
+            self.members.resize_with(i as usize + 1, Vec::new);
+        }
+        i
+    }
+
+    /// Makes the session's viewer the one its latest event names; gives the one before where that changed.
+    pub(crate) fn link(&mut self, session: u32) -> u32 {
+        if !self.plan.spec.viewer.enabled {
+            return NONE;
+        }
+        let wanted = self.sessions.current(session)[VIEWER];
+        let peer = self.sessions.heads[session as usize].peer;
+        let linked = peer != NONE && self.viewers.heads[peer as usize].hash == wanted;
+        if linked || (wanted == 0 && peer == NONE) {
+            return NONE;
+        }
+        self.unlink(session);
+        if wanted != 0
+            && let Some(viewer) = self.viewers.find_hash(wanted)
+        {
+            self.sessions.heads[session as usize].peer = viewer;
+            self.members[viewer as usize].push(session);
+        }
+        peer
+    }
+
+    fn unlink(&mut self, session: u32) {
+        let peer = std::mem::replace(&mut self.sessions.heads[session as usize].peer, NONE);
+        if peer != NONE {
+            self.members[peer as usize].retain(|s| *s != session);
+        }
+    }
+
+    /// Publishes the session, the other sessions of the event's viewer, and the viewer.
+    fn publish(&mut self, session: Option<u32>, viewer: Option<u32>, offset: Offset, sink: &mut dyn Sink) {
+        if let Some(session) = session {
+            let left = self.link(session);
+            self.publish_session(session, offset, sink);
+            self.depart(left, offset, sink);
+        }
+        if let Some(viewer) = viewer {
+            for at in 0..self.members[viewer as usize].len() {
+                let other = self.members[viewer as usize][at];
+                if Some(other) != session {
+                    self.publish_session(other, offset, sink);
+                }
+            }
+        }
+        let peer = session.map_or(NONE, |i| self.sessions.heads[i as usize].peer);
+        if peer != NONE {
+            self.publish_viewer(peer, offset, sink);
+        }
+        if let Some(viewer) = viewer.filter(|v| *v != peer) {
+            self.publish_viewer(viewer, offset, sink);
+        }
+    }
+
+    fn publish_session(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
+        let head = &mut self.sessions.heads[i as usize];
+        head.version = head.version.max(offset.0);
+        self.sessions.mark_dirty(i);
+        self.emit_session(i, sink);
+    }
+
+    pub(crate) fn emit_session(&mut self, i: u32, sink: &mut dyn Sink) {
+        self.read_session(i);
+        let head = &self.sessions.heads[i as usize];
+        let viewer = (head.peer != NONE).then(|| &*self.viewers.heads[head.peer as usize].key);
+        let event_time = self.sessions.current(i)[LAST] as i64;
+        let (session, version, vector) = (Some(&*head.key), head.version, &*self.vector);
+        sink.context(&ContextRef { kind: Kind::Session, session, viewer, version, event_time, vector });
+    }
+
+    /// Reads a session's vector, with its viewer's slots.
+    fn read_session(&mut self, i: u32) {
+        self.plan.session.read(self.sessions.current(i), &mut self.vector, &mut self.scratch);
+        if self.plan.spec.viewer.enabled {
+            let peer = self.sessions.heads[i as usize].peer;
+            let row = if peer == NONE { &self.blank[..self.plan.viewer.words] } else { self.viewers.current(peer) };
+            self.plan.viewer.read(row, &mut self.vector, &mut self.scratch);
+        }
+    }
+
+    fn publish_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
+        let head = &mut self.viewers.heads[i as usize];
+        head.version = head.version.max(offset.0);
+        self.viewers.mark_dirty(i);
+        self.emit_viewer(i, sink);
+    }
+
+    /// A viewer's context is that of the viewer's latest session, or the profile alone.
+    pub(crate) fn emit_viewer(&mut self, i: u32, sink: &mut dyn Sink) {
+        let recency = |s: &u32| (self.sessions.current(*s)[LAST], &*self.sessions.heads[*s as usize].key);
+        let latest = self.members[i as usize].iter().copied().max_by(|a, b| recency(a).cmp(&recency(b)));
+        match latest {
+            Some(session) => self.read_session(session),
+            None => {
+                let blank = &self.blank[..self.plan.session.words];
+                self.plan.session.read(blank, &mut self.vector, &mut self.scratch);
+                self.plan.viewer.read(self.viewers.current(i), &mut self.vector, &mut self.scratch);
+            }
+        }
+        let session = latest.map(|s| &*self.sessions.heads[s as usize].key);
+        let event_time = self.viewers.current(i)[LAST] as i64;
+        let head = &self.viewers.heads[i as usize];
+        let (viewer, version, vector) = (Some(&*head.key), head.version, &*self.vector);
+        sink.context(&ContextRef { kind: Kind::Viewer, session, viewer, version, event_time, vector });
+    }
+
+    /// Ends and removes what the watermark has passed, in order of time.
+    fn close(&mut self, offset: Offset, sink: &mut dyn Sink) {
+        let plan = Arc::clone(&self.plan);
+        let watermark = self.progress.watermark(&plan.spec.time);
+        let lateness = plan.spec.time.allowed_lateness.0;
+        self.catch_up_departures(offset, sink);
+        while let Some((scheduled, i)) = self.sessions.next_due(watermark) {
+            let due = plan.session.due(self.sessions.current(i));
+            let closed = self.sessions.heads[i as usize].closed;
+            let acts_at = if closed { due + lateness } else { due };
+            if acts_at > scheduled {
+                self.sessions.schedule(i, acts_at);
+            } else if closed {
+                self.remove_session(i, offset, sink);
+            } else {
+                let reason = if due == self.sessions.current(i)[LAST] as i64 + plan.spec.session.gap.0 {
+                    EndReason::Gap
+                } else {
+                    EndReason::MaxLength
+                };
+                self.end_session(i, reason, sink);
+                self.sessions.schedule(i, due + lateness);
+            }
+        }
+        while plan.spec.viewer.enabled
+            && let Some((scheduled, i)) = self.viewers.next_due(watermark)
+        {
+            let gone_at = plan.viewer.due(self.viewers.current(i)).saturating_add(lateness);
+            if gone_at > scheduled {
+                self.viewers.schedule(i, gone_at);
+            } else {
+                self.remove_viewer(i, offset, sink);
+            }
+        }
+    }
+
+    /// Publishes a viewer whose session has left.
+    fn depart(&mut self, viewer: u32, offset: Offset, sink: &mut dyn Sink) {
+        if viewer != NONE {
+            self.departures.push((offset.0, self.viewers.heads[viewer as usize].hash));
+            self.publish_viewer(viewer, offset, sink);
+        }
+    }
+
+    /// While catching up: publishes the viewers that lost sessions whose rows do not show it any more.
+    fn catch_up_departures(&mut self, offset: Offset, sink: &mut dyn Sink) {
+        while let Some(first) = self.departed.first_entry().filter(|e| *e.key() <= offset.0) {
+            let at = Offset(*first.key());
+            for viewer in first.remove() {
+                if let Some(i) = self.viewers.find_hash(viewer) {
+                    self.publish_viewer(i, at, sink);
+                }
+            }
+        }
+    }
+
+    fn end_session(&mut self, i: u32, reason: EndReason, sink: &mut dyn Sink) {
+        self.sessions.heads[i as usize].closed = true;
+        self.sessions.mark_dirty(i);
+        let row = self.sessions.current(i);
+        let (start, last, events) = (row[START] as i64, row[LAST] as i64, row[EVENTS]);
+        sink.ended(&SessionEnd { session: &self.sessions.heads[i as usize].key, start, last, events, reason });
+    }
+
+    fn remove_session(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
+        let peer = self.sessions.heads[i as usize].peer;
+        self.unlink(i);
+        sink.removed(Kind::Session, &self.sessions.heads[i as usize].key);
+        self.sessions.remove(i, offset.0 + 1);
+        self.depart(peer, offset, sink);
+    }
+
+    fn remove_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
+        for session in std::mem::take(&mut self.members[i as usize]) {
+            self.sessions.heads[session as usize].peer = NONE;
+        }
+        sink.removed(Kind::Viewer, &self.viewers.heads[i as usize].key);
+        self.viewers.remove(i, offset.0 + 1);
+    }
+
+    /// Makes room: removes the session that would close first.
+    fn evict(&mut self, offset: Offset, sink: &mut dyn Sink) {
+        while let Some((scheduled, i)) = self.sessions.next_due(i64::MAX) {
+            let closed = self.sessions.heads[i as usize].closed;
+            let due = self.plan.session.due(self.sessions.current(i));
+            let acts_at = if closed { due + self.plan.spec.time.allowed_lateness.0 } else { due };
+            if acts_at > scheduled {
+                self.sessions.schedule(i, acts_at);
+                continue;
+            }
+            if !closed {
+                self.end_session(i, EndReason::Evicted, sink);
+            }
+            self.remove_session(i, offset, sink);
+            return;
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! A lane: the rows of all sessions, or of all viewers, of a partition, and the events still pending on each.
+//!
+//! Per key there are two rows: *settled*, the fold of every event before the horizon, and *current*, that of all events so
+//! far. In order, an event is folded into `current` alone; out of order, `current` is folded again from `settled` and the
+//! pending events. Where nothing is pending the two rows are equal. Which events were settled when is not visible outside.
+
+use crate::pending::{Arriving, NONE, Slab};
+use crate::row::{EVENTS, LAST, RowPlan, START, Scratch};
+use hashbrown::HashTable;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Keys whose rows lie in one allocation.
+const CHUNK: usize = 256;
+/// No clock offset was measured.
+pub(crate) const NO_SKEW: i64 = i64::MIN;
+
+/// What is known of a key beside its rows.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub key: Box<str>,
+    pub hash: u64,
+    first: u32,
+    last: u32,
+    pub pending: u32,
+    /// Offset of the record that refreshed the key last.
+    pub version: u64,
+    /// Records before this offset are in the rows already (after a restart).
+    pub as_of: u64,
+    /// Events up to this time settled early, because too many were pending.
+    pub floor: i64,
+    /// Offset of the player's clock, measured at the key's first event that needed it.
+    pub skew: i64,
+    /// Place of the linked viewer in its lane.
+    pub peer: u32,
+    scheduled: i64,
+    pub closed: bool,
+    dirty: bool,
+    live: bool,
+}
+
+/// What an arrival did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Folded; `Some` where it began a new life of the key: first and last time and events of the one before.
+    Folded(Option<(i64, i64, u64)>),
+    /// An event with this time and id is pending.
+    Duplicate,
+    /// What it would amend had to settle early.
+    SettledEarly,
+}
+
+/// What is left of a removed key until the next checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The key.
+    pub key: Box<str>,
+    /// Records before this offset, the removal with them, are contained.
+    pub as_of: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    table: HashTable<u32>,
+    pub heads: Vec<Head>,
+    chunks: Vec<Option<Box<[u64]>>>,
+    chunk_live: Vec<u32>,
+    free: BinaryHeap<Reverse<u32>>,
+    slab: Slab,
+    schedule: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    words: usize,
+    pending_max: u32,
+    hand: usize,
+    pub dirty: Vec<u32>,
+    pub removed: Vec<Tombstone>,
+}
+
+impl Lane {
+    pub(crate) fn new(plan: &RowPlan, inputs: usize, pending_max: u32) -> Self {
+        Lane {
+            table: HashTable::new(),
+            heads: vec![],
+            chunks: vec![],
+            chunk_live: vec![],
+            free: BinaryHeap::new(),
+            slab: Slab::new(inputs),
+            schedule: BinaryHeap::new(),
+            words: plan.words,
+            pending_max,
+            hand: 0,
+            dirty: vec![],
+            removed: vec![],
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes of state: rows, heads, keys, table, schedule and pending events.
+    pub(crate) fn bytes(&self) -> usize {
+        let per_key = 16 * self.words + size_of::<Head>() + 24 + 24 + 8;
+        self.len() * per_key + self.slab.used() * (8 * self.slab.stride() + 4)
+    }
+
+    pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
+        self.table.find(hash, |i| &*self.heads[*i as usize].key == key).copied()
+    }
+
+    /// Finds by hash alone.
+    pub(crate) fn find_hash(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |i| self.heads[*i as usize].hash == hash).copied()
+    }
+
+    pub(crate) fn create(&mut self, hash: u64, key: &str) -> u32 {
+        let i = self.free.pop().map_or(self.heads.len() as u32, |Reverse(i)| i);
+        let head = Head {
+            key: key.into(),
+            hash,
+            first: NONE,
+            last: NONE,
+            pending: 0,
+            version: 0,
+            as_of: 0,
+            floor: i64::MIN,
+            skew: NO_SKEW,
+            peer: NONE,
+            scheduled: i64::MAX,
+            closed: false,
+            dirty: false,
+            live: true,
+        };
+        if i as usize == self.heads.len() {
+            self.heads.push(head);
+        } else {
+            self.heads[i as usize] = head;
+        }
+        let chunk = i as usize / CHUNK;
+        if chunk == self.chunks.len() {
+            self.chunks.push(None);
+            self.chunk_live.push(0);
+        }
+        self.chunk_live[chunk] += 1;
+        let rows = self.chunks[chunk].get_or_insert_with(|| vec![0; CHUNK * 2 * self.words].into());
+        let at = (i as usize % CHUNK) * 2 * self.words;
+        rows[at..at + 2 * self.words].fill(0);
+        self.table.insert_unique(hash, i, |i| self.heads[*i as usize].hash);
+        i
+    }
+
+    /// Forgets a key; its memory is free for the next.
+    pub(crate) fn remove(&mut self, i: u32, as_of: u64) {
+        let head = &mut self.heads[i as usize];
+        if head.pending > 0 {
+            self.slab.release(head.first, head.last, head.pending);
+        }
+        let key = std::mem::take(&mut head.key);
+        head.live = false;
+        head.pending = 0;
+        let entry = self.table.find_entry(head.hash, |other| *other == i);
+        entry.expect("a live key is in the table").remove();
+        self.removed.push(Tombstone { key, as_of });
+        self.free.push(Reverse(i));
+        let chunk = i as usize / CHUNK;
+        self.chunk_live[chunk] -= 1;
+        if self.chunk_live[chunk] == 0 {
+            self.chunks[chunk] = None;
+        }
+    }
+
+    fn pair(&mut self, i: u32) -> (&mut [u64], &mut [u64], &mut Slab) {
+        let rows = self.chunks[i as usize / CHUNK].as_mut().expect("a live key has rows");
+        let at = (i as usize % CHUNK) * 2 * self.words;
+        let (settled, current) = rows[at..at + 2 * self.words].split_at_mut(self.words);
+        (settled, current, &mut self.slab)
+    }
+
+    /// The fold of all events so far.
+    pub(crate) fn current(&self, i: u32) -> &[u64] {
+        let rows = self.chunks[i as usize / CHUNK].as_ref().expect("a live key has rows");
+        &rows[(i as usize % CHUNK) * 2 * self.words + self.words..][..self.words]
+    }
+
+    pub(crate) fn is_live(&self, i: u32) -> bool {
+        self.heads[i as usize].live
+    }
+
+    pub(crate) fn mark_dirty(&mut self, i: u32) {
+        let head = &mut self.heads[i as usize];
+        if !head.dirty {
+            head.dirty = true;
+            self.dirty.push(i);
+        }
+    }
+
+    /// Folds one event into the key. `horizon`: no event before it can still come.
+    pub(crate) fn arrive(
+        &mut self,
+        plan: &RowPlan,
+        i: u32,
+        event: &Arriving<'_>,
+        horizon: i64,
+        scratch: &mut Scratch,
+    ) -> Arrival {
+        self.settle(plan, i, horizon, scratch);
+        let head = &self.heads[i as usize];
+        if event.time <= head.floor {
+            return Arrival::SettledEarly;
+        }
+        let order = (event.time, event.id);
+        let in_order = head.pending == 0 || self.slab.entry(head.last).order() < order;
+        let life = if in_order {
+            let (_, current, _) = self.pair(i);
+            let before = (current[START] as i64, current[LAST] as i64, current[EVENTS]);
+            let split = plan.splits(current, event.time);
+            plan.fold(current, event.time, event.kind, event.inputs, scratch);
+            self.append(i, event);
+            split.then_some(before)
+        } else {
+            if !self.insert(i, event) {
+                return Arrival::Duplicate;
+            }
+            self.fold_again(plan, i, scratch);
+            None
+        };
+        if self.heads[i as usize].pending > self.pending_max {
+            self.settle_first(plan, i, scratch);
+        }
+        self.mark_dirty(i);
+        Arrival::Folded(life)
+    }
+
+    fn append(&mut self, i: u32, event: &Arriving<'_>) {
+        let entry = self.slab.insert(event);
+        self.link_last(i, entry);
+    }
+
+    fn link_last(&mut self, i: u32, entry: u32) {
+        let head = &mut self.heads[i as usize];
+        if head.pending == 0 {
+            head.first = entry;
+        } else {
+            self.slab.set_next(head.last, entry);
+        }
+        head.last = entry;
+        head.pending += 1;
+    }
+
+    /// Inserts before the last entry; false where the event is there already.
+    fn insert(&mut self, i: u32, event: &Arriving<'_>) -> bool {
+        let order = (event.time, event.id);
+        let (mut before, mut at) = (NONE, self.heads[i as usize].first);
+        while at != NONE && self.slab.entry(at).order() < order {
+            (before, at) = (at, self.slab.next(at));
+        }
+        if at != NONE && self.slab.entry(at).order() == order {
+            return false;
+        }
+        let entry = self.slab.insert(event);
+        self.slab.set_next(entry, at);
+        let head = &mut self.heads[i as usize];
+        head.pending += 1;
+        if before == NONE {
+            head.first = entry;
+        } else {
+            self.slab.set_next(before, entry);
+        }
+        true
+    }
+
+    fn fold_again(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
+        let mut at = self.heads[i as usize].first;
+        let count = self.heads[i as usize].pending;
+        let (settled, current, slab) = self.pair(i);
+        current.copy_from_slice(settled);
+        for _ in 0..count {
+            let entry = slab.entry(at);
+            plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch);
+            at = slab.next(at);
+        }
+    }
+
+    /// Folds what no event can come before any more into the settled row.
+    pub(crate) fn settle(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
+        let head = &self.heads[i as usize];
+        if head.pending == 0 {
+            return;
+        }
+        if self.slab.entry(head.last).time() < horizon {
+            let (first, last, count) = (head.first, head.last, head.pending);
+            let (settled, current, slab) = self.pair(i);
+            settled.copy_from_slice(current);
+            slab.release(first, last, count);
+            self.heads[i as usize].pending = 0;
+            return;
+        }
+        while self.slab.entry(self.heads[i as usize].first).time() < horizon {
+            self.fold_first(plan, i, scratch);
+        }
+    }
+
+    fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> i64 {
+        let first = self.heads[i as usize].first;
+        let (settled, _, slab) = self.pair(i);
+        let entry = slab.entry(first);
+        let time = entry.time();
+        plan.fold(settled, time, entry.kind(), entry.inputs(), scratch);
+        let next = slab.next(first);
+        slab.release(first, first, 1);
+        let head = &mut self.heads[i as usize];
+        head.first = next;
+        head.pending -= 1;
+        time
+    }
+
+    /// At the limit: settles the oldest pending events, all of one time, ahead of the horizon.
+    fn settle_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
+        let time = self.fold_first(plan, i, scratch);
+        while self.heads[i as usize].pending > 0 && self.slab.entry(self.heads[i as usize].first).time() == time {
+            self.fold_first(plan, i, scratch);
+        }
+        self.heads[i as usize].floor = time;
+    }
+
+    /// Settles a few keys in turn, so that silent keys do not keep pending events.
+    pub(crate) fn sweep(&mut self, plan: &RowPlan, count: usize, horizon: i64, scratch: &mut Scratch) {
+        for _ in 0..count.min(self.heads.len()) {
+            self.hand = if self.hand + 1 >= self.heads.len() { 0 } else { self.hand + 1 };
+            if self.heads[self.hand].pending > 0 {
+                self.settle(plan, self.hand as u32, horizon, scratch);
+            }
+        }
+    }
+
+    /// Asks for [`Lane::next_due`] to name the key once the watermark has passed `time`.
+    pub(crate) fn schedule(&mut self, i: u32, time: i64) {
+        let head = &mut self.heads[i as usize];
+        if time < head.scheduled {
+            head.scheduled = time;
+            self.schedule.push(Reverse((time, head.hash, i)));
+        }
+    }
+
+    /// The next key whose scheduled time is behind `watermark`; its schedule is then empty.
+    pub(crate) fn next_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
+        while let Some(Reverse((time, hash, i))) = self.schedule.peek().copied() {
+            if time >= watermark {
+                return None;
+            }
+            self.schedule.pop();
+            let head = &mut self.heads[i as usize];
+            if head.live && head.hash == hash && head.scheduled == time {
+                head.scheduled = i64::MAX;
+                return Some((time, i));
+            }
+        }
+        None
+    }
+
+    /// Writes a key's state: heads, settled row, pending events. Equal states give equal bytes once settled to one horizon.
+    pub(crate) fn export(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch, out: &mut Vec<u8>) {
+        self.settle(plan, i, horizon, scratch);
+        self.heads[i as usize].dirty = false;
+        let head = &self.heads[i as usize];
+        for word in [head.version, head.floor as u64, head.skew as u64, u64::from(head.closed)] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
+        let (mut at, count) = (head.first, head.pending);
+        let (settled, _, slab) = self.pair(i);
+        let mut put = |words: &[u64]| words.iter().for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
+        put(settled);
+        for _ in 0..count {
+            put(slab.entry(at).0);
+            at = slab.next(at);
+        }
+    }
+
+    /// Puts a key back from bytes of [`Lane::export`]; `None` where they are not of this plan.
+    pub(crate) fn import(&mut self, plan: &RowPlan, hash: u64, key: &str, bytes: &[u8], scratch: &mut Scratch) -> Option<u32> {
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        let words: Vec<u64> = chunks.iter().map(|b| u64::from_le_bytes(*b)).collect();
+        let (head_words, tail) = words.split_at_checked(5)?;
+        let (row, pending) = tail.split_at_checked(self.words)?;
+        let count = head_words[4] as usize;
+        if !rest.is_empty() || pending.len() != count.checked_mul(self.slab.stride())? {
+            return None;
+        }
+        let i = self.create(hash, key);
+        let head = &mut self.heads[i as usize];
+        (head.version, head.floor, head.skew) = (head_words[0], head_words[1] as i64, head_words[2] as i64);
+        head.closed = head_words[3] != 0;
+        let (settled, current, _) = self.pair(i);
+        settled.copy_from_slice(row);
+        current.copy_from_slice(row);
+        for words in pending.chunks_exact(self.slab.stride()) {
+            let entry = self.slab.restore(words);
+            self.link_last(i, entry);
+        }
+        self.fold_again(plan, i, scratch);
+        Some(i)
+    }
+
+    /// Takes the keys changed since the last call; each is asked for again by its place.
+    pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Places of all live keys.
+    pub(crate) fn places(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.heads.len() as u32).filter(|i| self.heads[*i as usize].live)
+    }
+}

@@ -1,0 +1,131 @@
+//! Pending events: those that one arriving out of order could still come before. Kept sorted by (event time, id) per key.
+//!
+//! All lists of a lane share one slab of fixed-size entries, so that nothing is allocated per event once the slab has grown.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+pub(crate) const NONE: u32 = u32::MAX;
+
+const TIME: usize = 0;
+const KIND: usize = 1;
+const ID: usize = 2;
+const ID_WORDS: usize = 5;
+const INPUTS: usize = ID + ID_WORDS;
+
+/// An event id as words that compare as the id's bytes do. Up to 40 bytes are kept whole; of longer ids the first 24, and
+/// after them a 128-bit hash of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct IdWords([u64; ID_WORDS]);
+
+impl IdWords {
+    pub(crate) fn new(id: &str) -> Self {
+        let mut bytes = [0u8; 8 * ID_WORDS];
+        if id.len() <= bytes.len() {
+            bytes[..id.len()].copy_from_slice(id.as_bytes());
+        } else {
+            bytes[..24].copy_from_slice(&id.as_bytes()[..24]);
+            bytes[24..].copy_from_slice(&xxh3_128(id.as_bytes()).to_be_bytes());
+        }
+        let (words, _) = bytes.as_chunks::<8>();
+        IdWords(std::array::from_fn(|i| u64::from_be_bytes(words[i])))
+    }
+}
+
+/// An event as a lane takes it.
+pub(crate) struct Arriving<'a> {
+    pub time: i64,
+    pub id: IdWords,
+    pub kind: u64,
+    pub inputs: &'a [u64],
+}
+
+/// One entry, borrowed.
+pub(crate) struct Entry<'a>(pub &'a [u64]);
+
+impl<'a> Entry<'a> {
+    pub(crate) fn time(&self) -> i64 {
+        self.0[TIME] as i64
+    }
+    pub(crate) fn kind(&self) -> u64 {
+        self.0[KIND]
+    }
+    pub(crate) fn inputs(&self) -> &'a [u64] {
+        &self.0[INPUTS..]
+    }
+    pub(crate) fn order(&self) -> (i64, IdWords) {
+        (self.time(), IdWords(std::array::from_fn(|i| self.0[ID + i])))
+    }
+}
+
+/// The slab.
+#[derive(Debug)]
+pub(crate) struct Slab {
+    stride: usize,
+    words: Vec<u64>,
+    next: Vec<u32>,
+    free: u32,
+    used: usize,
+}
+
+impl Slab {
+    pub(crate) fn new(inputs: usize) -> Self {
+        Slab { stride: INPUTS + inputs, words: vec![], next: vec![], free: NONE, used: 0 }
+    }
+
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn entry(&self, i: u32) -> Entry<'_> {
+        Entry(&self.words[i as usize * self.stride..][..self.stride])
+    }
+
+    pub(crate) fn next(&self, i: u32) -> u32 {
+        self.next[i as usize]
+    }
+
+    pub(crate) fn set_next(&mut self, i: u32, next: u32) {
+        self.next[i as usize] = next;
+    }
+
+    fn take_free(&mut self) -> u32 {
+        self.used += 1;
+        if self.free == NONE {
+            self.words.resize(self.words.len() + self.stride, 0);
+            self.next.push(NONE);
+            return (self.next.len() - 1) as u32;
+        }
+        let i = self.free;
+        self.free = self.next[i as usize];
+        self.next[i as usize] = NONE;
+        i
+    }
+
+    pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
+        let i = self.take_free();
+        let words = &mut self.words[i as usize * self.stride..][..self.stride];
+        words[TIME] = event.time as u64;
+        words[KIND] = event.kind;
+        words[ID..INPUTS].copy_from_slice(&event.id.0);
+        words[INPUTS..].copy_from_slice(event.inputs);
+        i
+    }
+
+    /// Puts back the words of an entry, as a checkpoint holds them.
+    pub(crate) fn restore(&mut self, entry: &[u64]) -> u32 {
+        let i = self.take_free();
+        self.words[i as usize * self.stride..][..self.stride].copy_from_slice(entry);
+        i
+    }
+
+    /// Frees the `count` linked entries from `first` to `last`.
+    pub(crate) fn release(&mut self, first: u32, last: u32, count: u32) {
+        self.next[last as usize] = self.free;
+        self.free = first;
+        self.used -= count as usize;
+    }
+}

@@ -1,0 +1,89 @@
+//! The plan: features from configuration, compiled to a layout of inputs, state words and vector slots.
+//!
+//! The layout is a function of the specification alone; `schema_version` is its hash, so two vectors with the same version have
+//! the same slots. Nothing here depends on events.
+
+mod check;
+mod compile;
+pub(crate) mod input;
+
+pub use check::PlanError;
+use input::{Input, Zones};
+
+use crate::record::Event;
+use crate::row::RowPlan;
+use crate::spec::{Scope, Spec};
+use input::Vocabulary;
+
+/// One number of the vector.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Slot {
+    /// Unique name: feature, group, half-life, joined by dots.
+    pub name: String,
+    /// Name of the `[[features]]` table.
+    pub feature: String,
+    /// Its type, as in configuration.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whose state it is about.
+    pub scope: Scope,
+    /// What it says.
+    pub description: String,
+    /// Unit of the number.
+    pub unit: &'static str,
+    /// Value where nothing was seen.
+    pub absent: f64,
+}
+
+/// A compiled specification.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) spec: Spec,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) schema_version: String,
+    pub(crate) inputs: Vec<Input>,
+    /// Input of the viewer's hash.
+    pub(crate) viewer_input: usize,
+    pub(crate) kinds: Vocabulary,
+    pub(crate) session: RowPlan,
+    pub(crate) viewer: RowPlan,
+}
+
+impl Plan {
+    /// Compiles a specification, or says which key is wrong, what was found and what is allowed.
+    pub fn compile(spec: &Spec) -> Result<Plan, PlanError> {
+        compile::compile(spec)
+    }
+
+    /// The vector's slots in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Names the layout: 16 hexadecimal digits.
+    pub fn schema_version(&self) -> &str {
+        &self.schema_version
+    }
+
+    /// Bytes of state of one session and one viewer with nothing pending: two rows each.
+    pub fn row_bytes(&self) -> (usize, usize) {
+        (2 * 8 * self.session.words, 2 * 8 * self.viewer.words)
+    }
+
+    /// True where profiles are kept.
+    pub fn keeps_viewers(&self) -> bool {
+        self.spec.viewer.enabled
+    }
+
+    /// Takes the plan's words from an event; `time` is its corrected event time.
+    pub(crate) fn extract(&self, event: &Event<'_>, time: i64, zones: &mut Zones, words: &mut [u64]) {
+        for (word, input) in words.iter_mut().zip(&self.inputs) {
+            *word = input.extract(event, time, zones);
+        }
+    }
+
+    /// Bit of the event's type in filters.
+    pub(crate) fn kind_bit(&self, kind: &str) -> u64 {
+        1 << self.kinds.code(kind).unwrap_or(63)
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the outputs of the fold go: implemented by the publisher, the replay writers and the tests.
+
+/// Which of the two kinds of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A session.
+    Session,
+    /// A viewer.
+    Viewer,
+}
+
+/// A refreshed context. Borrowed from the fold: copy what is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ContextRef<'a> {
+    /// Whether this is the session's or the viewer's context.
+    pub kind: Kind,
+    /// Session id; for a viewer, that of the latest live session.
+    pub session: Option<&'a str>,
+    /// Viewer id, where known.
+    pub viewer: Option<&'a str>,
+    /// Offset of the record that caused it.
+    pub version: u64,
+    /// Greatest event time folded into it, epoch milliseconds.
+    pub event_time: i64,
+    /// One number per slot of the schema.
+    pub vector: &'a [f32],
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// No event for longer than `session.gap`.
+    Gap,
+    /// Older than `session.max_length`.
+    MaxLength,
+    /// `session.sessions_max` was reached.
+    Evicted,
+}
+
+/// A session that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionEnd<'a> {
+    /// Session id.
+    pub session: &'a str,
+    /// First event time, epoch milliseconds.
+    pub start: i64,
+    /// Latest event time, epoch milliseconds.
+    pub last: i64,
+    /// Events folded.
+    pub events: u64,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Receives the outputs of [`crate::Topology::apply`] in order.
+pub trait Sink {
+    /// A context was refreshed.
+    fn context(&mut self, context: &ContextRef<'_>);
+    /// The watermark passed a session's end. Within the allowed lateness an event may still reopen it.
+    fn ended(&mut self, end: &SessionEnd<'_>);
+    /// State is gone: no event can amend it any more.
+    fn removed(&mut self, kind: Kind, key: &str);
+}
+
+/// Takes no notice of anything: for replays that only need the final state.
+pub struct Ignore;
+
+impl Sink for Ignore {
+    fn context(&mut self, _: &ContextRef<'_>) {}
+    fn ended(&mut self, _: &SessionEnd<'_>) {}
+    fn removed(&mut self, _: Kind, _: &str) {}
+}

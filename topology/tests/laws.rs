@@ -1,0 +1,294 @@
+//! The laws of the fold, held against random histories: arrival order changes nothing, restarts change nothing.
+
+use proptest::prelude::*;
+use saccade_topology::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The vectors last published, by kind and key.
+#[derive(Default, Clone, PartialEq, Debug)]
+struct Latest(BTreeMap<(Kind, String), (i64, Vec<u32>)>);
+
+impl Sink for Latest {
+    fn context(&mut self, c: &ContextRef<'_>) {
+        let key = if c.kind == Kind::Session { c.session } else { c.viewer };
+        let bits = c.vector.iter().map(|x| x.to_bits()).collect();
+        self.0.insert((c.kind, key.expect("a context has a key").to_string()), (c.event_time, bits));
+    }
+    fn ended(&mut self, _: &SessionEnd<'_>) {}
+    fn removed(&mut self, kind: Kind, key: &str) {
+        self.0.remove(&(kind, key.to_string()));
+    }
+}
+
+fn feature(name: &str, kind: FeatureType) -> FeatureSpec {
+    FeatureSpec {
+        name: name.into(),
+        kind,
+        scope: Scope::Session,
+        field: None,
+        on: None,
+        by: None,
+        values: None,
+        half_lives: None,
+        over: None,
+        outputs: None,
+        size: None,
+        absent: None,
+        scale: None,
+    }
+}
+
+/// A plan with every type of feature.
+fn plan(lateness_s: i64) -> Arc<Plan> {
+    use FeatureType::*;
+    let list = |v: &[&str]| Some(v.iter().map(|s| s.to_string()).collect::<Vec<_>>());
+    let kinds = list(&["play", "pause", "scroll", "seek"]);
+    let half_lives = Some(vec![Duration::from_secs(30), Duration::from_secs(600)]);
+    let mut features = vec![];
+    for kind in [DecayedCount, DecayedRate, DecayedSum, DecayedMean] {
+        let field = matches!(kind, DecayedSum | DecayedMean).then(|| "value".to_string());
+        let name = format!("{kind:?}");
+        let base = FeatureSpec { half_lives: half_lives.clone(), field, ..feature(&name, kind) };
+        features.push(FeatureSpec { by: Some("type".into()), values: kinds.clone(), ..base.clone() });
+        features.push(FeatureSpec { name: format!("viewer_{name}"), scope: Scope::Viewer, ..base.clone() });
+        features.push(FeatureSpec { name: format!("item_{name}"), scope: Scope::Item, ..base });
+    }
+    for kind in [Sum, Max, Min, Last, First] {
+        features.push(FeatureSpec { field: Some("value".into()), ..feature(&format!("{kind:?}"), kind) });
+    }
+    features.push(feature("count", Count));
+    features.push(feature("age", Age));
+    features.push(feature("playback", Playback));
+    features.push(feature("clock", LocalTime));
+    features.push(FeatureSpec { on: list(&["play"]), ..feature("since", TimeSince) });
+    features.push(FeatureSpec { field: Some("item".into()), ..feature("items", Distinct) });
+    features.push(FeatureSpec { field: Some("type".into()), values: kinds.clone(), ..feature("kinds", Distinct) });
+    features.push(FeatureSpec { on: list(&["pause"]), over: list(&["play"]), ..feature("ratio", Ratio) });
+    features.push(feature("scroll", Scroll));
+    features.push(FeatureSpec { field: Some("device".into()), values: list(&["tv", "web"]), ..feature("device", OneHot) });
+    features.push(FeatureSpec { field: Some("item".into()), size: Some(4), ..feature("hash", Hashed) });
+    features.push(FeatureSpec { field: Some("type".into()), values: kinds, ..feature("kind", Index) });
+    let mut spec = Spec { features, ..Spec::default() };
+    spec.time.allowed_lateness = Duration::from_secs(lateness_s);
+    spec.session.gap = Duration::from_secs(60);
+    spec.session.max_length = Duration::from_secs(400);
+    spec.session.items_max = 2;
+    Arc::new(Plan::compile(&spec).expect("the test's plan compiles"))
+}
+
+#[derive(Clone, Debug)]
+struct Happening {
+    id: String,
+    kind: usize,
+    time: i64,
+    session: Option<u8>,
+    viewer: Option<u8>,
+    item: u8,
+    value: f64,
+    state: Option<PlayState>,
+}
+
+const T0: i64 = 1_790_000_000_000;
+const KINDS: [&str; 8] = ["play", "pause", "scroll", "seeking", "seeked", "waiting", "progress", "ended"];
+
+fn happenings(span_s: i64) -> impl Strategy<Value = Vec<Happening>> {
+    let state = prop_oneof![Just(None), Just(Some(PlayState::Paused)), Just(Some(PlayState::Playing))];
+    let one = (0..KINDS.len(), 0..span_s * 10, 0..3u8, 0..4u8, 0..4u8, 0..100i32, state);
+    prop::collection::vec(one, 1..60).prop_map(|rows| {
+        let build = |(i, (kind, t, session, viewer, item, value, state)): (usize, (usize, i64, u8, u8, u8, i32, _))| {
+            // Tenths of seconds, so that equal times are common.
+            let session = (viewer != 3 || session != 0).then_some(session);
+            let viewer = (viewer < 2 || session.is_none()).then_some(viewer);
+            Happening { id: format!("e{i}"), kind, time: T0 + t * 100, session, viewer, item, value: f64::from(value), state }
+        };
+        rows.into_iter().enumerate().map(build).collect()
+    })
+}
+
+fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn Sink) -> Outcome {
+    let (session, viewer) = (h.session.map(|s| format!("s{s}")), h.viewer.map(|v| format!("v{v}")));
+    let item = format!("i{}", h.item);
+    let event = Event {
+        session: session.as_deref(),
+        viewer: viewer.as_deref(),
+        item: Some(&item),
+        value: Some(h.value),
+        device: Some(if h.item % 2 == 0 { "tv" } else { "web" }),
+        timezone: Some(if h.item == 3 { "Asia/Kolkata" } else { "America/New_York" }),
+        playhead_s: (h.item == 1).then_some(h.value),
+        state: h.state,
+        ..Event::new(&h.id, KINDS[h.kind], EventTime(h.time))
+    };
+    // Everything arrives well after it happened, so that arrival never limits the watermark.
+    let ingest_time = IngestTime(T0 + 10_000_000 + offset as i64);
+    topology.apply(Offset(offset), &Arrived { ingest_time, record: Record::Event(event) }, sink)
+}
+
+fn fold(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, Latest) {
+    let (mut topology, mut latest) = (Topology::new(Arc::clone(plan)), Latest::default());
+    for (offset, h) in history.iter().enumerate() {
+        assert_eq!(feed(&mut topology, offset as u64, h, &mut latest), Outcome::Accepted);
+    }
+    (topology, latest)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn arrival_order_within_the_lateness_changes_no_bit(
+        history in happenings(300),
+        keys in prop::collection::vec(any::<u64>(), 60),
+    ) {
+        let plan = plan(3600);
+        let mut shuffled: Vec<(u64, Happening)> = keys.into_iter().zip(history.iter().cloned()).collect();
+        shuffled.sort_by_key(|(k, _)| *k);
+        let shuffled: Vec<Happening> = shuffled.into_iter().map(|(_, h)| h).collect();
+        let mut ordered = history.clone();
+        ordered.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        let (_, expected) = fold(&plan, &ordered);
+        // Every intermediate state is the fold of what had arrived.
+        for n in [shuffled.len() / 2, shuffled.len()] {
+            let mut arrived = shuffled[..n].to_vec();
+            let (_, got) = fold(&plan, &arrived);
+            arrived.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+            let (_, want) = fold(&plan, &arrived);
+            prop_assert_eq!(&got, &want);
+            if n == shuffled.len() {
+                prop_assert_eq!(&got, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn settling_behind_a_short_horizon_gives_what_folding_everything_again_gives(history in happenings(600), jitter in prop::collection::vec(0..1900i64, 60)) {
+        // Delivered by time plus jitter below out_of_orderness: never late, though the horizon follows at once.
+        let mut order: Vec<(i64, Happening)> = history.iter().zip(&jitter).map(|(h, j)| (h.time + j, h.clone())).collect();
+        order.sort_by_key(|(t, _)| *t);
+        let (tight, loose) = (plan(0), plan(7200));
+        let (mut a, mut b) = (Topology::new(tight), Topology::new(loose));
+        for (offset, (_, h)) in order.iter().enumerate() {
+            let (mut x, mut y) = (Latest::default(), Latest::default());
+            prop_assert_eq!(feed(&mut a, offset as u64, h, &mut x), Outcome::Accepted);
+            prop_assert_eq!(feed(&mut b, offset as u64, h, &mut y), Outcome::Accepted);
+            let key = h.session.map(|s| (Kind::Session, format!("s{s}")));
+            if let Some(key) = key {
+                prop_assert_eq!(x.0.get(&key).map(|(t, v)| (*t, session_slots(&a, v))), y.0.get(&key).map(|(t, v)| (*t, session_slots(&b, v))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_restart_at_any_record_changes_no_bit(history in happenings(900), at in 0..60usize, lateness in prop_oneof![Just(0i64), Just(30), Just(3600)]) {
+        let plan = plan(lateness);
+        let (mut straight, mut expected) = (Topology::new(Arc::clone(&plan)), Latest::default());
+        let mut restarted = Topology::new(Arc::clone(&plan));
+        let mut got = Latest::default();
+        for (offset, h) in history.iter().enumerate() {
+            let a = feed(&mut straight, offset as u64, h, &mut expected);
+            if offset == at {
+                restarted = restart(&mut restarted, offset as u64);
+            }
+            let b = feed(&mut restarted, offset as u64, h, &mut got);
+            prop_assert_eq!(a, b);
+        }
+        prop_assert_eq!(straight.digest(), restarted.digest());
+        prop_assert_eq!(expected, got);
+    }
+
+    #[test]
+    fn rows_written_at_different_offsets_catch_up_to_the_same_state(history in happenings(900), spread in prop::collection::vec(0..60usize, 12)) {
+        let plan = plan(30);
+        let mut straight = Topology::new(Arc::clone(&plan));
+        // The checkpoint begins at a third; each row is written at its own later record, as a trickling writer would.
+        let begin = history.len() / 3;
+        let mut rows: BTreeMap<(Kind, String), Vec<u8>> = BTreeMap::new();
+        let mut globals = None;
+        let (mut ids, mut pending) = ((vec![], vec![]), vec![]);
+        let (mut departures, mut tombstones) = (vec![], BTreeMap::new());
+        for (offset, h) in history.iter().enumerate() {
+            if offset == begin {
+                straight.take_departures();
+                globals = Some(straight.globals(Offset(offset as u64)));
+                ids = generations(&straight);
+                pending = straight.take_changes().places.into_iter().enumerate().map(|(i, p)| (offset + spread[i % 12], p)).collect();
+            }
+            let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= offset).collect();
+            for (_, (kind, place)) in due {
+                write_row(&mut straight, kind, place, offset as u64, &mut rows);
+            }
+            feed(&mut straight, offset as u64, h, &mut Ignore);
+            if offset >= begin {
+                departures.append(&mut straight.take_departures());
+                for (kind, tombstone) in straight.take_changes().removed {
+                    rows.remove(&(kind, tombstone.key.to_string()));
+                    tombstones.insert((kind, tombstone.key.to_string()), tombstone.as_of);
+                }
+            }
+        }
+        let Some(globals) = globals else { return Ok(()) };
+        for (_, (kind, place)) in pending {
+            write_row(&mut straight, kind, place, history.len() as u64, &mut rows);
+        }
+        let mut restore = Restore::new(plan, &globals, &ids.0, &ids.1).expect("the same plan");
+        for ((kind, key), bytes) in &rows {
+            restore.row(*kind, key, bytes).expect("a whole row");
+        }
+        restore.departures(&departures);
+        for ((kind, key), as_of) in tombstones.iter().filter(|(at, _)| !rows.contains_key(at)) {
+            restore.tombstone(*kind, key, Offset(*as_of));
+        }
+        let mut restored = restore.finish();
+        for (offset, h) in history.iter().enumerate().skip(begin) {
+            feed(&mut restored, offset as u64, h, &mut Ignore);
+        }
+        restored.caught_up();
+        prop_assert_eq!(straight.globals(Offset(0)), restored.globals(Offset(0)));
+        // The first words of each row are easier to read in a failure than all of them.
+        let heads = |rows: Vec<(Kind, String, Vec<u8>)>| -> Vec<(Kind, String, Vec<u64>)> {
+            let words = |b: Vec<u8>| b.as_chunks::<8>().0.iter().take(10).map(|c| u64::from_le_bytes(*c)).collect();
+            rows.into_iter().map(|(k, key, bytes)| (k, key, words(bytes))).collect()
+        };
+        prop_assert_eq!(heads(straight.rows()), heads(restored.rows()));
+        prop_assert_eq!(straight.digest(), restored.digest());
+    }
+}
+
+/// The session's own slots; viewer and item slots are compared by the other laws.
+fn session_slots(topology: &Topology, bits: &[u32]) -> Vec<(String, u32)> {
+    let slots = topology.plan().slots().iter().zip(bits);
+    slots.filter(|(s, _)| s.scope != Scope::Viewer).map(|(s, b)| (s.name.clone(), *b)).collect()
+}
+
+fn generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
+    let number = topology.globals(Offset(0)).ids.0;
+    let (mut previous, mut current) = (vec![], vec![]);
+    for (generation, _, ids) in topology.ids_since((0, 0)) {
+        if generation == number { current.extend_from_slice(ids) } else { previous.extend_from_slice(ids) }
+    }
+    (previous, current)
+}
+
+fn write_row(t: &mut Topology, kind: Kind, place: u32, as_of: u64, rows: &mut BTreeMap<(Kind, String), Vec<u8>>) {
+    let mut bytes = vec![];
+    if let Some(key) = t.export(kind, place, Offset(as_of), &mut bytes) {
+        rows.insert((kind, key.to_string()), bytes);
+    }
+}
+
+fn restart(topology: &mut Topology, offset: u64) -> Topology {
+    let globals = topology.globals(Offset(offset));
+    let (previous, current) = generations(topology);
+    let mut rows = BTreeMap::new();
+    for (kind, place) in topology.take_changes().places {
+        write_row(topology, kind, place, offset, &mut rows);
+    }
+    let mut restore = Restore::new(Arc::clone(topology.plan()), &globals, &previous, &current).expect("the same plan");
+    for ((kind, key), bytes) in &rows {
+        restore.row(*kind, key, bytes).expect("a whole row");
+    }
+    let mut topology = restore.finish();
+    topology.caught_up();
+    topology
+}
