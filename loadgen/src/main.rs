@@ -1,2 +1,30 @@
-//! `saccade-loadgen`.
-fn main() {}
+//! `saccade-loadgen`: sends player events at a fixed rate and says what the server made of them.
+//!
+//! Open loop: the schedule does not depend on the server ([`schedule`]), latency is measured from the intended time, and a run in
+//! which the generator itself fell behind is marked invalid. It does not model viewers; events are drawn independently.
+
+mod cli;
+mod drive;
+mod http;
+mod observe;
+mod report;
+mod schedule;
+mod scrape;
+mod seeded;
+mod tally;
+mod traffic;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli::Command::Run(run) = cli::Cli::parse().command;
+    match run.execute() {
+        Ok(report::Verdict::Ok) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(1),
+        Err(why) => {
+            eprintln!("saccade-loadgen: {why}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The command line.
+
+use crate::drive::{self, Drive};
+use crate::http::{Target, get_once};
+use crate::observe::Observer;
+use crate::report::{Asked, Report, Verdict};
+use crate::schedule::Plan;
+use crate::scrape::Reading;
+use crate::tally::Tally;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Puts a Saccade server under load at a fixed rate and reports latencies that can be trusted.
+#[derive(Parser)]
+#[command(name = "saccade-loadgen", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  saccade-loadgen run                                   20,000 events/s at a local server for 30 s
+  saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
+  saccade-loadgen run --format json --seed 7 > run.json
+
+Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
+
+const RUN_HELP: &str = "\
+How it measures:
+  Event i is due i/rate seconds after the start, whatever the server does; a batch is due when its last event is.
+  intended   from that due time to the whole answer: what a player would wait. Includes waiting for a free connection.
+  service    from the sending of the request to the whole answer: what the server needed.
+  own lag    how late this program began a request that could have begun. If its p99 is above 1 ms the run is invalid.
+  A server that stalls shows in intended (all requests that were due), hardly in service (the few that were under way).
+  published  comes from the server's own histogram in /metrics: arrival of a batch to its contexts published.
+
+Ids are l{seed}-{n}: give each run against the same server another --seed, or its events are duplicates.";
+
+/// Subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Sends events for a while and prints a report.
+    #[command(after_help = RUN_HELP)]
+    Run(Run),
+}
+
+/// Options of `run`.
+#[derive(Args)]
+pub struct Run {
+    /// Server: http://HOST:PORT
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    target: String,
+    /// Events per second, all connections together
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    rate: u64,
+    /// Events per request: a number, or a range drawn from evenly
+    #[arg(long, default_value = "1..20", value_parser = batch)]
+    batch: RangeInclusive<u32>,
+    /// Length of the run: 500ms, 30s, 2m, 1h
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    duration: Duration,
+    /// Sessions that events belong to; two sessions make a viewer
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    sessions: u64,
+    /// Zipf exponent of the sessions' popularity: 0 all alike, 1 the first twice as busy as the second
+    #[arg(long, default_value_t = 0.0, value_parser = skew)]
+    skew: f64,
+    /// Keep-alive connections
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    connections: u16,
+    /// Decides batch sizes and events: the same seed, the same traffic
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Longest wait for an answer, and for stragglers after the last request
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    timeout: Duration,
+    /// Key that may send events
+    #[arg(long, env = "SACCADE_WRITE_KEY", hide_env_values = true)]
+    write_key: Option<String>,
+    /// Token that may read contexts and /metrics
+    #[arg(long, env = "SACCADE_READ_TOKEN", hide_env_values = true)]
+    read_token: Option<String>,
+    /// Also follow the stream of all contexts and check that versions never go back
+    #[arg(long)]
+    observe: bool,
+    /// Write a line `id TAB session TAB status` for every acknowledged event
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Form of the report.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+impl Run {
+    /// Runs, prints the report and returns its verdict.
+    pub fn execute(self) -> Result<Verdict, String> {
+        let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
+        let record: drive::Record = match &self.record {
+            None => None,
+            Some(path) => {
+                let file = File::create(path).map_err(|e| format!("creating the record {}: {e}", path.display()))?;
+                Some(Box::new(BufWriter::new(file)))
+            }
+        };
+        let before = self.scrape(&target);
+        let observer = match self.observe {
+            true => Some(Observer::start(target.clone(), self.timeout).map_err(|e| format!("--observe: {e}"))?),
+            false => None,
+        };
+        let drive = self.drive(&target);
+        let asked = self.asked(&drive);
+        let tally = drive::run(drive, record, progress(asked.events)).map_err(|e| format!("running: {e}"))?;
+        let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
+        let server = before.zip(self.scrape(&target)).map(|(before, after)| after.since(&before));
+        let report = Report::new(asked, tally, server, observed);
+        match self.format {
+            Format::Text => print!("{report}"),
+            Format::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
+        }
+        Ok(report.verdict().clone())
+    }
+
+    fn drive(&self, target: &Target) -> Drive {
+        let events = Plan::events_in(self.rate, self.duration.as_nanos() as u64);
+        Drive {
+            target: target.clone(),
+            plan: Plan { rate: self.rate, batch: self.batch.clone(), events, seed: self.seed },
+            sessions: self.sessions,
+            skew: self.skew,
+            connections: self.connections.into(),
+            timeout: self.timeout,
+        }
+    }
+
+    fn asked(&self, drive: &Drive) -> Asked {
+        Asked {
+            target: drive.target.authority.clone(),
+            rate: self.rate,
+            batch: [*self.batch.start(), *self.batch.end()],
+            duration_s: self.duration.as_secs_f64(),
+            sessions: self.sessions,
+            skew: self.skew,
+            connections: drive.connections,
+            seed: self.seed,
+            events: drive.plan.events,
+        }
+    }
+
+    /// The server's metrics; a server without them is measured from outside only.
+    fn scrape(&self, target: &Target) -> Option<Reading> {
+        match get_once(target, "/metrics", self.timeout) {
+            Ok((200, body)) => Some(Reading::parse(&String::from_utf8_lossy(&body))),
+            Ok((status, _)) => {
+                eprintln!(
+                    "GET /metrics was answered {status}: the server's own figures are left out (see --read-token)"
+                );
+                None
+            }
+            Err(e) => {
+                eprintln!("GET /metrics failed: {e}: the server's own figures are left out");
+                None
+            }
+        }
+    }
+}
+
+/// A line a second for people who watch.
+fn progress(events: u64) -> impl FnMut(&Tally, Duration) {
+    let shown = std::io::stderr().is_terminal();
+    move |tally, elapsed| {
+        if shown {
+            let ms = |q| tally.intended.value_at_quantile(q) as f64 / 1e6;
+            let (sent, lost) = (tally.counts.sent, tally.counts.lost);
+            let (s, p50, p99) = (elapsed.as_secs(), ms(0.5), ms(0.99));
+            eprintln!("{s:>4} s  {sent} of {events} events  p50 {p50:.3} ms  p99 {p99:.3} ms  lost {lost}");
+        }
+    }
+}
+
+fn batch(text: &str) -> Result<RangeInclusive<u32>, String> {
+    const BATCH_MAX: u32 = 10_000;
+    let number = |text: &str| text.parse::<u32>().ok().filter(|n| (1..=BATCH_MAX).contains(n));
+    let (low, high) = text.split_once("..").unwrap_or((text, text));
+    match (number(low), number(high.trim_start_matches('='))) {
+        (Some(low), Some(high)) if low <= high => Ok(low..=high),
+        _ => Err(format!("write a number or a range within 1..{BATCH_MAX}, both ends included, for example 1..20")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const RULE: &str = "write a whole number with ms, s, m or h, at most 24h, for example 500ms or 30s";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(RULE.into()),
+    };
+    let ms = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit_ms));
+    ms.filter(|ms| (1..=86_400_000).contains(ms)).map(Duration::from_millis).ok_or_else(|| RULE.into())
+}
+
+fn skew(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x| (0.0..=5.0).contains(x));
+    number.ok_or_else(|| "write a number from 0 to 5".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn batches_are_numbers_or_ranges_with_both_ends() {
+        for (text, expected) in
+            [("1..20", Some(1..=20)), ("5", Some(5..=5)), ("3..=4", Some(3..=4)), ("7..7", Some(7..=7))]
+        {
+            assert_eq!(batch(text).ok(), expected);
+        }
+        for bad in ["0", "0..5", "5..4", "", "..", "10001", "a"] {
+            assert!(batch(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_a_limit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["30", "s", "0s", "-1s", "1.5s", "25h", "99999999999999999999s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

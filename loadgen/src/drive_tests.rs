@@ -1,0 +1,216 @@
+//! The driver against a small real server on loopback.
+
+use super::*;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex};
+
+/// What the server does with its `n`th request, from 0.
+#[derive(Clone, Copy)]
+enum Behaviour {
+    Accepts,
+    /// Is silent for a while before it answers request `at`, and meanwhile takes no other.
+    Stalls {
+        at: u64,
+        length: Duration,
+    },
+    /// Answers 503 to every third.
+    Refuses,
+    /// Closes the connection after each answer.
+    Closes,
+    /// Says of one event fewer what became of it.
+    Forgets,
+    /// Never answers.
+    Silent,
+}
+
+struct Server {
+    address: SocketAddr,
+    /// Event times by event number, as received.
+    received: Arc<StdMutex<Vec<(u64, u64)>>>,
+}
+
+impl Server {
+    fn start(behaviour: Behaviour) -> Server {
+        let received = Arc::new(StdMutex::new(Vec::new()));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let server_received = Arc::clone(&received);
+        std::thread::spawn(move || serve(listener, behaviour, server_received));
+        Server { address, received }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn serve(listener: std::net::TcpListener, behaviour: Behaviour, received: Arc<StdMutex<Vec<(u64, u64)>>>) {
+    listener.set_nonblocking(true).expect("loopback sockets can be non-blocking");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime is running");
+    let requests = Arc::new(AtomicU64::new(0));
+    loop {
+        let (stream, _) = listener.accept().await.expect("accepting on loopback");
+        let (requests, received) = (Arc::clone(&requests), Arc::clone(&received));
+        tokio::spawn(async move {
+            let handler =
+                service_fn(|request| answer(behaviour, Arc::clone(&requests), Arc::clone(&received), request));
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.keep_alive(!matches!(behaviour, Behaviour::Closes));
+            // A client that goes away in the middle is part of some tests.
+            let _ = builder.serve_connection(TokioIo::new(stream), handler).await;
+        });
+    }
+}
+
+async fn answer(
+    behaviour: Behaviour,
+    requests: Arc<AtomicU64>,
+    received: Arc<StdMutex<Vec<(u64, u64)>>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let n = requests.fetch_add(1, Ordering::Relaxed);
+    let body = request.into_body().collect().await.expect("the body arrives").to_bytes();
+    let events: Vec<Value> = serde_json::from_slice(&body).expect("the body is a JSON array");
+    for event in &events {
+        let number = event["id"].as_str().and_then(|id| id.rsplit('-').next()?.parse().ok()).expect("ids are numbered");
+        received.lock().expect("no test panics here").push((number, event["event_time"].as_u64().expect("epoch ms")));
+    }
+    let mut accepted = events.len();
+    let mut status = 202;
+    match behaviour {
+        // Blocks the whole server, as a stopped process would be.
+        Behaviour::Stalls { at, length } if at == n => std::thread::sleep(length),
+        Behaviour::Refuses if n % 3 == 2 => status = 503,
+        Behaviour::Forgets => accepted -= 1,
+        Behaviour::Silent => std::future::pending().await,
+        _ => {}
+    }
+    let text = format!(r#"{{"accepted":{accepted},"duplicates":0,"late":0,"rejected":[]}}"#);
+    Ok(Response::builder().status(status).body(Full::from(text)).expect("a plain response"))
+}
+
+fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, events: u64) -> Drive {
+    Drive {
+        target: Target::new(&format!("http://{}", server.address), None, None).expect("an address is a target"),
+        plan: Plan { rate, batch, events, seed: 3 },
+        sessions: 100,
+        skew: 1.0,
+        connections: 4,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+fn run_quietly(drive: Drive) -> Tally {
+    run(drive, None, |_, _| ()).expect("the server is there")
+}
+
+/// Every event arrived once, and says the time at which it was due.
+fn assert_on_schedule(server: &Server, plan: &Plan) {
+    let mut received = server.received.lock().expect("no test panics there").clone();
+    received.sort_unstable();
+    assert_eq!(received.len() as u64, plan.events);
+    let epoch = received[0].1;
+    for (i, (number, event_time)) in received.into_iter().enumerate() {
+        assert_eq!((number, event_time), (i as u64, epoch + plan.event_due_ns(number) / 1_000_000));
+    }
+}
+
+#[test]
+fn every_event_is_sent_once_with_its_intended_time_and_acknowledged() {
+    let server = Server::start(Behaviour::Accepts);
+    let drive = drive(&server, 5_000, 1..=20, 2_001);
+    let tally = run_quietly(drive.clone());
+    assert_eq!((tally.counts.sent, tally.counts.accepted, tally.counts.lost), (2_001, 2_001, 0));
+    assert_eq!(tally.counts.requests, drive.plan.requests().count() as u64);
+    assert_eq!(tally.intended.len(), tally.counts.requests);
+    assert_on_schedule(&server, &drive.plan);
+}
+
+#[test]
+fn a_stalled_server_shows_in_intended_latency_and_not_in_service_latency() {
+    let stall = Duration::from_millis(400);
+    let server = Server::start(Behaviour::Stalls { at: 100, length: stall });
+    // One event a millisecond for a second: some 400 of 1,000 requests are due while the server is silent, 4 are under way.
+    let drive = drive(&server, 1_000, 1..=1, 1_000);
+    let tally = run_quietly(drive.clone());
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (1_000, 0));
+    assert_on_schedule(&server, &drive.plan);
+    let ms = |histogram: &hdrhistogram::Histogram<u64>, q| histogram.value_at_quantile(q) as f64 / 1e6;
+    assert!(ms(&tally.intended, 1.0) >= 399.0, "the stall is in the longest intended latency");
+    assert!(ms(&tally.intended, 0.80) >= 100.0, "a request in five waited a quarter of the stall or longer");
+    assert!(ms(&tally.service, 0.80) <= 50.0, "nearly all requests were served at once");
+    assert!(ms(&tally.service, 1.0) >= 399.0, "the stall is in the longest service latency");
+    assert!(ms(&tally.lag, 0.80) <= 50.0, "waiting for the server is not the generator's lag");
+}
+
+#[test]
+fn refused_requests_are_lost_and_counted_by_status() {
+    let server = Server::start(Behaviour::Refuses);
+    let tally = run_quietly(drive(&server, 3_000, 1..=1, 300));
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 100));
+    assert_eq!(tally.counts.http_errors["503"], 100);
+}
+
+#[test]
+fn a_connection_that_the_server_closes_is_opened_again() {
+    let server = Server::start(Behaviour::Closes);
+    let drive = drive(&server, 2_000, 1..=1, 200);
+    let tally = run_quietly(drive.clone());
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{:?}", tally.counts);
+    assert_on_schedule(&server, &drive.plan);
+}
+
+#[test]
+fn an_answer_that_forgets_an_event_is_not_an_acknowledgment() {
+    let server = Server::start(Behaviour::Forgets);
+    let tally = run_quietly(drive(&server, 1_000, 2..=2, 20));
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (0, 20));
+    assert_eq!(tally.counts.http_errors["unaccounted"], 10);
+}
+
+#[test]
+fn a_server_that_never_answers_ends_the_run_after_the_timeout_with_everything_lost() {
+    let server = Server::start(Behaviour::Silent);
+    let timeout = Duration::from_millis(100);
+    let tally = run_quietly(Drive { timeout, ..drive(&server, 1_000, 1..=1, 100) });
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (0, 100));
+    assert!(tally.intended.max() >= 100_000_000);
+}
+
+#[test]
+fn only_acknowledged_events_are_recorded() {
+    let server = Server::start(Behaviour::Refuses);
+    let file = Written::default();
+    let drive = Drive { connections: 1, ..drive(&server, 1_000, 1..=1, 6) };
+    let traffic = Traffic::new(drive.plan.clone(), drive.sessions, drive.skew);
+    run(drive, Some(Box::new(file.clone())), |_, _| ()).expect("the server is there");
+    let line = |i| format!("l3-{i}\t{}\t202\n", traffic.session(i));
+    let expected: String = [0, 1, 3, 4].into_iter().map(line).collect();
+    assert_eq!(String::from_utf8_lossy(&file.0.lock().expect("one thread")), expected);
+}
+
+#[test]
+fn no_server_is_an_error_and_not_a_report() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let server = Server { address: listener.local_addr().expect("bound"), received: Arc::default() };
+    drop(listener);
+    let error = run(drive(&server, 1_000, 1..=1, 10), None, |_, _| ()).expect_err("nobody listens");
+    assert!(error.to_string().contains(&server.address.to_string()), "{error}");
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<StdMutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("one thread").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! One keep-alive HTTP/1.1 connection to the target, opened again when the server closes it.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Request, Response, Uri, body::Incoming};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Server and credentials.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// `host:port`.
+    pub authority: String,
+    host: HeaderValue,
+    write: Option<HeaderValue>,
+    read: Option<HeaderValue>,
+}
+
+impl Target {
+    /// Reads `http://host:port`; keys are sent as bearer tokens.
+    pub fn new(url: &str, write_key: Option<&str>, read_token: Option<&str>) -> Result<Self, String> {
+        let rule = |what: &str| format!("target `{url}` {what}; write for example http://127.0.0.1:8080");
+        let uri: Uri = url.parse().map_err(|e| rule(&format!("is not a URL ({e})")))?;
+        if uri.scheme_str() != Some("http") {
+            return Err(rule(
+                "does not begin with http:// (TLS would measure TLS: put the generator beside the server)",
+            ));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(rule("has a path; only scheme, host and port are allowed"));
+        }
+        let host = uri.host().ok_or_else(|| rule("names no host"))?;
+        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let bearer = |name: &str, key: Option<&str>| {
+            let header = |key| HeaderValue::try_from(format!("Bearer {key}"));
+            key.map(header).transpose().map_err(|_| format!("{name} holds characters that a header cannot"))
+        };
+        Ok(Target {
+            host: HeaderValue::try_from(&authority).map_err(|e| rule(&format!("is no Host header ({e})")))?,
+            authority,
+            write: bearer("--write-key", write_key)?,
+            read: bearer("--read-token", read_token)?,
+        })
+    }
+}
+
+/// One connection; not open until used.
+pub struct Connection {
+    target: Target,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    /// A connection that is not open yet.
+    pub fn new(target: Target) -> Self {
+        Connection { target, sender: None }
+    }
+
+    /// Connects, unless connected.
+    pub async fn open(&mut self) -> io::Result<()> {
+        if self.sender.as_ref().is_some_and(|sender| !sender.is_closed()) {
+            return Ok(());
+        }
+        self.sender = None;
+        let place = |e: io::Error| io::Error::new(e.kind(), format!("connecting to {}: {e}", self.target.authority));
+        let stream = TcpStream::connect(&self.target.authority).await.map_err(place)?;
+        stream.set_nodelay(true)?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        // Ends with the connection; what went wrong is reported to the waiting request.
+        tokio::spawn(driver);
+        self.sender = Some(sender);
+        Ok(())
+    }
+
+    /// Drops the connection; the next request opens another.
+    pub fn close(&mut self) {
+        self.sender = None;
+    }
+
+    /// Sends one batch and reads the whole answer.
+    pub async fn post_events(&mut self, body: Vec<u8>) -> io::Result<(u16, Bytes)> {
+        let mut request = Request::post("/v1/events").header(CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.target.write {
+            request = request.header(AUTHORIZATION, key);
+        }
+        let request = request.header(HOST, &self.target.host).body(Full::from(body)).map_err(io::Error::other)?;
+        read_whole(self.send(request).await?).await
+    }
+
+    /// Reads `path` whole.
+    pub async fn get(&mut self, path: &str) -> io::Result<(u16, Bytes)> {
+        let response = self.get_response(path).await?;
+        read_whole(response).await
+    }
+
+    /// Asks for `path`; the body is read by the caller.
+    pub async fn get_response(&mut self, path: &str) -> io::Result<Response<Incoming>> {
+        let mut request = Request::get(path).header(HOST, &self.target.host);
+        if let Some(token) = &self.target.read {
+            request = request.header(AUTHORIZATION, token);
+        }
+        self.send(request.body(Full::default()).map_err(io::Error::other)?).await
+    }
+
+    /// Sends a request. One that found the connection closed before a byte of it was written goes out once more on a new one.
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> io::Result<Response<Incoming>> {
+        self.open().await?;
+        let unsent = match self.try_send(request).await {
+            Ok(response) => return Ok(response),
+            Err((unsent, error)) => unsent.ok_or(error)?,
+        };
+        self.close();
+        self.open().await?;
+        self.try_send(unsent).await.map_err(|(_, error)| error)
+    }
+
+    async fn try_send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, (Option<Request<Full<Bytes>>>, io::Error)> {
+        let sender = self.sender.as_mut().expect("open() left a sender");
+        if let Err(e) = sender.ready().await {
+            return Err((Some(request), io::Error::other(e)));
+        }
+        sender.try_send_request(request).await.map_err(|mut e| {
+            let unsent = e.take_message();
+            (unsent, io::Error::other(e.into_error()))
+        })
+    }
+}
+
+/// Reads `path` over a connection of its own, from a thread without a runtime.
+pub fn get_once(target: &Target, path: &str, timeout: Duration) -> io::Result<(u16, Bytes)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut connection = Connection::new(target.clone());
+        match tokio::time::timeout(timeout, connection.get(path)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer to GET {path} within --timeout"))),
+        }
+    })
+}
+
+async fn read_whole(response: Response<Incoming>) -> io::Result<(u16, Bytes)> {
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(io::Error::other)?;
+    Ok((status, body.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_http_with_host_and_port() {
+        let authority = |url| Target::new(url, None, None).map(|t| t.authority);
+        assert_eq!(authority("http://127.0.0.1:8080").as_deref(), Ok("127.0.0.1:8080"));
+        assert_eq!(authority("http://example.test/").as_deref(), Ok("example.test:80"));
+        assert_eq!(authority("http://[::1]:9").as_deref(), Ok("[::1]:9"));
+        for bad in ["https://a:1", "a:1", "http://a/path", "http://a?x", "", "http://"] {
+            assert!(authority(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_a_header_is_refused() {
+        assert!(Target::new("http://a:1", Some("k\n"), None).is_err());
+    }
+}

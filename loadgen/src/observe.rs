@@ -1,0 +1,225 @@
+//! Follows `GET /v1/context/stream` on a thread of its own: how many contexts came out, and that no session's version goes back.
+
+use crate::http::{Connection, Target};
+use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Observed {
+    /// Contexts received.
+    pub contexts: u64,
+    /// Sessions they belonged to.
+    pub sessions: u64,
+    /// Notices of skipped contexts and other events that are no context.
+    pub notices: u64,
+    /// Contexts that cannot be read.
+    pub unreadable: u64,
+    /// Contexts whose version was lower than one seen before for the session.
+    pub backwards: u64,
+    /// The stream ended before the run did.
+    pub ended_early: bool,
+}
+
+/// A running observer.
+pub struct Observer {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<io::Result<Observed>>,
+}
+
+#[derive(Deserialize)]
+struct Context<'a> {
+    #[serde(borrow)]
+    session: Option<std::borrow::Cow<'a, str>>,
+    version: u64,
+}
+
+impl Observer {
+    /// Opens the stream; returns when the server has answered.
+    pub fn start(target: Target, timeout: Duration) -> io::Result<Observer> {
+        let (stop, stopped) = oneshot::channel();
+        let (opened, is_open) = mpsc::channel();
+        let follow = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(follow(target, timeout, opened, stopped))
+        };
+        let thread = std::thread::Builder::new().name("observer".into()).spawn(follow)?;
+        match is_open.recv() {
+            Ok(()) => Ok(Observer { stop, thread }),
+            // The thread ended without opening the stream: its result says why.
+            Err(_) => match thread.join().expect("the observer does not panic") {
+                Err(e) => Err(e),
+                Ok(_) => Err(io::Error::other("the context stream ended before it began")),
+            },
+        }
+    }
+
+    /// Closes the stream and returns what was seen.
+    pub fn finish(self) -> io::Result<Observed> {
+        // Fails only when the stream ended by itself, which the result says.
+        let _ = self.stop.send(());
+        self.thread.join().expect("the observer does not panic")
+    }
+}
+
+async fn follow(
+    target: Target,
+    timeout: Duration,
+    opened: mpsc::Sender<()>,
+    mut stopped: oneshot::Receiver<()>,
+) -> io::Result<Observed> {
+    const PATH: &str = "/v1/context/stream";
+    let mut connection = Connection::new(target);
+    let response = match tokio::time::timeout(timeout, connection.get_response(PATH)).await {
+        Ok(response) => response?,
+        Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer to GET {PATH}"))),
+    };
+    if response.status() != 200 {
+        return Err(io::Error::other(format!("GET {PATH} was answered {}; see --read-token", response.status())));
+    }
+    // The receiver waits for exactly this.
+    let _ = opened.send(());
+    let mut body = response.into_body();
+    let mut events = Events::default();
+    loop {
+        let frame = tokio::select! {
+            biased; // what has arrived is counted before the end
+            frame = body.frame() => frame,
+            _ = &mut stopped => break,
+        };
+        match frame {
+            Some(Ok(frame)) => frame.data_ref().into_iter().for_each(|data| events.read(data)),
+            Some(Err(_)) | None => {
+                events.seen.ended_early = true;
+                break;
+            }
+        }
+    }
+    events.seen.sessions = events.versions.len() as u64;
+    Ok(events.seen)
+}
+
+/// Splits a stream of server-sent events into lines and checks each context.
+#[derive(Default)]
+struct Events {
+    seen: Observed,
+    versions: HashMap<String, u64>,
+    /// A line that has not ended yet.
+    partial: Vec<u8>,
+}
+
+impl Events {
+    fn read(&mut self, mut data: &[u8]) {
+        while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(&data[..end]);
+            let line = std::mem::take(&mut self.partial);
+            self.line(&line);
+            data = &data[end + 1..];
+        }
+        self.partial.extend_from_slice(data);
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        if let Some(name) = line.strip_prefix(b"event:") {
+            self.seen.notices += u64::from(name.trim_ascii() != b"context");
+            return;
+        }
+        // Comments, ids and blank lines are the protocol's own; data that is no object belongs to a notice.
+        let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else { return };
+        match serde_json::from_slice::<Context<'_>>(data) {
+            Ok(Context { session, version }) => self.context(session.as_deref(), version),
+            Err(_) => self.seen.unreadable += u64::from(data.windows(8).any(|w| w == b"\"vector\"")),
+        }
+    }
+
+    fn context(&mut self, session: Option<&str>, version: u64) {
+        self.seen.contexts += 1;
+        let Some(session) = session else { return };
+        match self.versions.get_mut(session) {
+            None => {
+                self.versions.insert(session.to_owned(), version);
+            }
+            Some(known) if version < *known => self.seen.backwards += 1,
+            Some(known) => *known = version,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    /// A server that answers one request with `response` and closes.
+    fn serve_once(response: String) -> Target {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("accepting on loopback");
+            let mut request = [0; 4096];
+            let n = stream.read(&mut request).expect("a request comes");
+            assert!(request[..n].starts_with(b"GET /v1/context/stream HTTP/1.1\r\n"));
+            stream.write_all(response.as_bytes()).expect("the client reads");
+        });
+        Target::new(&format!("http://{address}"), None, Some("token")).expect("an address is a target")
+    }
+
+    #[test]
+    fn a_stream_is_read_to_its_end_and_an_early_end_is_told() {
+        let events = "data: {\"session\":\"a\",\"version\":1}\n\ndata: {\"session\":\"b\",\"version\":2}\n\n";
+        let target = serve_once(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{events}"));
+        let observer = Observer::start(target, Duration::from_secs(10)).expect("the stream opens");
+        while !observer.thread.is_finished() {
+            std::thread::yield_now();
+        }
+        let seen = observer.finish().expect("the stream was read");
+        assert_eq!((seen.contexts, seen.sessions, seen.ended_early), (2, 2, true));
+    }
+
+    #[test]
+    fn a_refused_stream_says_what_may_be_missing() {
+        let target = serve_once("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".into());
+        let error = Observer::start(target, Duration::from_secs(10)).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|e| e.contains("401") && e.contains("--read-token")), "{error:?}");
+    }
+
+    fn observe(chunks: &[&str]) -> Observed {
+        let mut events = Events::default();
+        chunks.iter().for_each(|chunk| events.read(chunk.as_bytes()));
+        events.seen
+    }
+
+    #[test]
+    fn contexts_are_counted_over_chunk_borders() {
+        let seen = observe(&[
+            "data: {\"session\":\"a\",\"ver",
+            "sion\":1}\n\n: keep-alive\n\ndata: {\"session\":\"a\",\"version\":2}\n\n",
+        ]);
+        assert_eq!((seen.contexts, seen.backwards, seen.unreadable), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_version_that_goes_back_is_seen() {
+        let text =
+            |session, version| format!("event: context\ndata: {{\"session\":\"{session}\",\"version\":{version}}}\n\n");
+        let seen = observe(&[&text("a", 5), &text("b", 1), &text("a", 4), &text("a", 5)]);
+        assert_eq!((seen.contexts, seen.backwards, seen.notices), (4, 1, 0));
+    }
+
+    #[test]
+    fn notices_are_no_contexts() {
+        let seen = observe(&["event: skipped\ndata: {\"skipped\":12}\n\n"]);
+        assert_eq!((seen.contexts, seen.notices, seen.unreadable), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_context_without_a_version_is_unreadable() {
+        assert_eq!(observe(&["data: {\"session\":\"a\",\"vector\":[1]}\n\n"]).unreadable, 1);
+    }
+}

@@ -1,0 +1,228 @@
+//! What came of the requests: counts by outcome and latency histograms, in nanoseconds.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longest latency told apart; longer ones count as this.
+const LATENCY_MAX: Duration = Duration::from_secs(600);
+
+/// The server's answer to a batch, as far as it is counted here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Answer {
+    /// In the log and folded.
+    pub accepted: u64,
+    /// Known before.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// In the log, set aside.
+    #[serde(default)]
+    pub late: u64,
+    /// Refused rows.
+    #[serde(default)]
+    pub rejected: Vec<Rejected>,
+}
+
+/// A refused row.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Rejected {
+    /// Place in the batch.
+    pub index: usize,
+    /// Which rule.
+    pub code: String,
+}
+
+/// How one request ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// 202 with an answer that accounts for every event.
+    Acknowledged(Answer),
+    /// 202, but the answer does not say what became of every event.
+    Unaccounted(String),
+    /// Another status.
+    Status(u16),
+    /// No answer within the time-out.
+    TimedOut,
+    /// The connection broke, or there was none.
+    Broken(String),
+}
+
+/// Times of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// From the intended time to the answer.
+    pub intended: Duration,
+    /// From the first attempt to send to the answer.
+    pub service: Duration,
+    /// How much later than possible the generator began: after the intended time, or after a connection was free if that was later.
+    pub lag: Duration,
+}
+
+/// Running totals.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Counts.
+    pub counts: Counts,
+    /// Latency from the intended time.
+    pub intended: Histogram<u64>,
+    /// Latency of the server and the network alone.
+    pub service: Histogram<u64>,
+    /// The generator's own lateness.
+    pub lag: Histogram<u64>,
+}
+
+/// Every scheduled event ends in exactly one of accepted, duplicates, late, rejected, lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Events handed to connections.
+    pub sent: u64,
+    /// Requests handed to connections.
+    pub requests: u64,
+    /// Events in the log and folded.
+    pub accepted: u64,
+    /// Events the server had seen before.
+    pub duplicates: u64,
+    /// Events set aside as late.
+    pub late: u64,
+    /// Events refused, by code.
+    pub rejected: BTreeMap<String, u64>,
+    /// Events without an acknowledgment: other statuses, broken connections, time-outs, never sent.
+    pub lost: u64,
+    /// Requests not acknowledged, by status or cause.
+    pub http_errors: BTreeMap<String, u64>,
+    /// First unexpected thing, in words.
+    pub first_error: Option<String>,
+}
+
+impl Counts {
+    /// Events refused, in all.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    fn error(&mut self, cause: String, events: u64, in_words: String) {
+        self.lost += events;
+        *self.http_errors.entry(cause).or_insert(0) += 1;
+        self.first_error.get_or_insert(in_words);
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let histogram =
+            || Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 3).expect("bounds and digits are in range");
+        Tally { counts: Counts::default(), intended: histogram(), service: histogram(), lag: histogram() }
+    }
+}
+
+impl Tally {
+    /// Counts the outcome of a request of `events` events. Times of requests that never got an answer are kept only where they
+    /// waited for the whole time-out: a refused connection is quick, and would flatter the histogram.
+    pub fn add(&mut self, events: u64, outcome: &Outcome, times: Times) {
+        self.counts.sent += events;
+        self.counts.requests += 1;
+        self.lag.saturating_record(nanos(times.lag));
+        if !matches!(outcome, Outcome::Broken(_)) {
+            self.intended.saturating_record(nanos(times.intended));
+            self.service.saturating_record(nanos(times.service));
+        }
+        match outcome {
+            Outcome::Acknowledged(answer) => self.acknowledge(answer),
+            Outcome::Unaccounted(why) => self.counts.error("unaccounted".into(), events, why.clone()),
+            Outcome::Status(status) => {
+                self.counts.error(status.to_string(), events, format!("the server answered {status}"));
+            }
+            Outcome::TimedOut => self.counts.error("timeout".into(), events, "no answer within --timeout".into()),
+            Outcome::Broken(why) => self.counts.error("connection".into(), events, why.clone()),
+        }
+    }
+
+    /// Counts events that could not be handed to a connection at all.
+    pub fn unsent(&mut self, events: u64) {
+        self.counts.error("unsent".into(), events, "the queue before the connections was full or the run ended".into());
+    }
+
+    fn acknowledge(&mut self, answer: &Answer) {
+        let counts = &mut self.counts;
+        counts.accepted += answer.accepted;
+        counts.duplicates += answer.duplicates;
+        counts.late += answer.late;
+        for row in &answer.rejected {
+            *counts.rejected.entry(row.code.clone()).or_insert(0) += 1;
+            counts.first_error.get_or_insert_with(|| format!("row {} was rejected: {}", row.index, row.code));
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Outcome {
+    /// Reads the answer to a request of `events` events.
+    pub fn read(status: u16, body: &[u8], events: u64) -> Outcome {
+        if status != 202 {
+            return Outcome::Status(status);
+        }
+        let answer: Answer = match serde_json::from_slice(body) {
+            Ok(answer) => answer,
+            Err(e) => return Outcome::Unaccounted(format!("the body of a 202 is not the expected JSON: {e}")),
+        };
+        let named = answer.accepted + answer.duplicates + answer.late + answer.rejected.len() as u64;
+        if named != events {
+            return Outcome::Unaccounted(format!("a batch of {events} events was answered with {named} outcomes"));
+        }
+        Outcome::Acknowledged(answer)
+    }
+
+    /// The status for the record of acknowledged events.
+    pub fn is_acknowledged(&self) -> bool {
+        matches!(self, Outcome::Acknowledged(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(ms: u64) -> Times {
+        Times { intended: Duration::from_millis(ms), service: Duration::from_millis(1), lag: Duration::ZERO }
+    }
+
+    #[test]
+    fn an_answer_must_account_for_every_event() {
+        let body = br#"{"accepted":3,"duplicates":1,"late":0,"rejected":[{"index":4,"code":"future","message":"m"}]}"#;
+        assert!(matches!(Outcome::read(202, body, 5), Outcome::Acknowledged(_)));
+        assert!(matches!(Outcome::read(202, body, 6), Outcome::Unaccounted(_)));
+        assert!(matches!(Outcome::read(202, b"ok", 5), Outcome::Unaccounted(_)));
+        assert!(matches!(Outcome::read(200, body, 5), Outcome::Status(200)));
+        assert!(matches!(Outcome::read(429, b"", 5), Outcome::Status(429)));
+    }
+
+    #[test]
+    fn every_event_ends_in_exactly_one_bucket() {
+        let mut tally = Tally::default();
+        let answer =
+            br#"{"accepted":2,"duplicates":1,"late":1,"rejected":[{"index":4,"code":"future","message":"m"}]}"#;
+        tally.add(5, &Outcome::read(202, answer, 5), times(1));
+        tally.add(7, &Outcome::Status(503), times(1));
+        tally.add(3, &Outcome::TimedOut, times(10_000));
+        tally.add(2, &Outcome::Broken("reset".into()), times(0));
+        tally.unsent(4);
+        let c = &tally.counts;
+        assert_eq!((c.accepted, c.duplicates, c.late, c.rejected_total(), c.lost), (2, 1, 1, 1, 16));
+        assert_eq!((c.sent, c.requests), (17, 4));
+        assert_eq!(c.http_errors.values().sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn a_timeout_stays_in_the_histogram_and_a_broken_connection_does_not() {
+        let mut tally = Tally::default();
+        tally.add(1, &Outcome::TimedOut, times(10_000));
+        tally.add(1, &Outcome::Broken("refused".into()), times(0));
+        assert_eq!(tally.intended.len(), 1);
+        assert!(tally.intended.max() >= 10_000_000_000);
+        assert_eq!(tally.lag.len(), 2);
+    }
+}
