@@ -1,0 +1,110 @@
+//! Input that means harm: each line still gives exactly one row, and quickly.
+
+use super::{outcomes, with_rows};
+use proptest::prelude::*;
+
+/// Checks what holds for any body: a row a line, and events within their bounds.
+fn check(body: &str) {
+    let lines = body.split('\n').filter(|line| !line.chars().all(|c| matches!(c, ' ' | '\t' | '\r'))).count();
+    with_rows(body, |rows| {
+        assert_eq!(rows.len(), lines, "{body:?}");
+        for (index, row) in rows.iter().enumerate() {
+            match row {
+                Err(error) => assert_eq!(error.index, index),
+                Ok(event) => {
+                    assert!((1..=64).contains(&event.kind.len()) && is_snake_case(event.kind), "{}", event.kind);
+                    assert_eq!(event.id.len(), 37);
+                    assert!(event.session.is_some_and(|sid| (1..=128).contains(&sid.len())));
+                    assert!(event.item.is_none_or(|cid| (1..=256).contains(&cid.len())));
+                    assert!(event.event_time.0 > 0);
+                    assert!(event.playhead_s.is_none_or(|s| s.is_finite() && s >= 0.0));
+                }
+            }
+        }
+    });
+}
+
+fn is_snake_case(kind: &str) -> bool {
+    kind.starts_with(|c: char| c.is_ascii_lowercase())
+        && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// A value as a player, a careless player or an attacker may write it.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,3}",
+        "-?[0-9]{1,18}(\\.[0-9]{1,5})?",
+        "\"[ -~]{0,12}\"",
+        "\\(([0-9]{1,4}(;[va])?( [0-9]{1,4};[va])?)?\\)",
+        "\\?[01]",
+        "\\PC{0,8}",
+    ]
+}
+
+/// A record with real keys.
+fn record() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "e", "sid", "cid", "cen", "sta", "ts", "sn", "v", "mtp", "pr", "pt", "ttlb", "x-y", "bg",
+    ]);
+    prop::collection::vec((key, value()), 0..8).prop_map(|pairs| {
+        let members = pairs.iter().map(|(key, value)| format!("{key}={value}"));
+        std::iter::once("sid=\"s\"".to_string()).chain(members).collect::<Vec<_>>().join(",")
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_text_gives_a_row_a_line(body in "(?s).{0,200}") {
+        check(&body);
+    }
+
+    #[test]
+    fn text_of_the_alphabet_of_records_gives_a_row_a_line(body in "[a-z0-9=\",;:()\\\\?.\\- \t\r\n*%@\u{e5}\0]{0,120}") {
+        check(&body);
+    }
+
+    #[test]
+    fn records_with_any_values_give_a_row_a_line(records in prop::collection::vec(record(), 0..6)) {
+        check(&records.join("\n"));
+    }
+}
+
+#[test]
+fn five_megabytes_on_a_line_give_one_row() {
+    const BYTES: usize = 5 << 20;
+    let table = [
+        ("(", "!cmcd_syntax"),
+        ("a,", "!cmcd_syntax"),
+        ("x-y=,", "!cmcd_syntax"),
+        ("\"", "!cmcd_syntax"),
+        ("\\", "!cmcd_syntax"),
+        ("\0", "!cmcd_syntax"),
+        ("\u{e5}", "!cmcd_syntax"),
+        ("sid=", "!cmcd_syntax"),
+    ];
+    for (part, expected) in table {
+        let body = part.repeat(BYTES / part.len());
+        assert_eq!(outcomes(&body), [expected], "{part:?}");
+    }
+    for part in ["(1 2;v);x", "\"\\\"\u{e5}\"", "%\"%0a\"", "1e9"] {
+        let members: String = format!(",a-b={part}").repeat(BYTES / (part.len() + 5));
+        assert_eq!(outcomes(&format!("e=t,sid=\"s\"{members}")), ["progress"], "{part:?}");
+    }
+    let custom: String = (0..BYTES / 16).map(|n| format!(",k-{n}={n}")).collect();
+    assert_eq!(outcomes(&format!("e=t,sid=\"s\"{custom}")), ["progress"]);
+}
+
+#[test]
+fn extreme_numbers_neither_wrap_nor_count_as_times() {
+    let table = [
+        "ts=999999999999999,ttlb=999999999999999,e=rr",
+        "ts=-999999999999999,e=t",
+        "ts=99999999999999999999999999,e=t",
+        "ts=0,e=t",
+        "ts=0.5,e=t",
+        "ts=--,v=-1",
+    ];
+    for record in table {
+        check(&format!("sid=\"s\",{record}"));
+    }
+}
