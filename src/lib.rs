@@ -3,4 +3,6 @@
 pub mod cmcd;
 pub mod config;
 pub mod engine;
+pub mod log;
+pub mod telemetry;
 pub mod wire;

@@ -1,35 +1,78 @@
 //! The running loop: batches in, one thread per partition, contexts out.
 //!
-//! `Engine::submit` is the only way in and [`Contexts`] the only way out. What happens between is
-//! inbox → fold → log → publish → fsync → answer, in this order.
+//! `Engine::submit` is the only way in and [`Contexts`] the only way out. Between them, in this order:
+//! inbox → fold → log → publish → fsync → answer. A partition's state belongs to its thread alone; contexts are published once
+//! their records are with the operating system, and answered once they are as durable as configured.
 
-use crate::config::Config;
-use saccade_topology::{Event, IngestTime};
+mod checkpoint;
+mod commit;
+mod contexts;
+mod latency;
+mod metrics;
+mod partition;
+mod restore;
+mod store;
+
+pub use contexts::{Context, Contexts, ContextKind};
+pub use latency::Latency;
+pub(crate) use restore::{Restored, restore};
+pub use store::{Store, StoreError};
+
+use crate::config::{Config, Durability};
+use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
+use commit::Reply;
+use partition::{Inbox, Message};
+use saccade_topology::{Arrived, Event, IngestTime, Plan, PlanError, Record, Topology};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Events of one request, encoded for their partitions.
 pub struct Batch {
-    /// When the request arrived.
-    pub ingest_time: IngestTime,
+    ingest_time: IngestTime,
+    arrived: Instant,
+    parts: Vec<RecordBatch>,
 }
 
 impl Batch {
-    /// An empty batch for the engine's partitions.
-    pub fn new(_engine: &Engine, ingest_time: IngestTime) -> Batch {
-        Batch { ingest_time }
+    /// An empty batch for the engine's partitions; its events arrived now.
+    pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
+        Batch { ingest_time, arrived: Instant::now(), parts: vec![RecordBatch::default(); engine.inboxes.len()] }
     }
+
+    /// Counts the time to publication from `arrived` instead of from when the batch was made.
+    pub fn arrived_at(mut self, arrived: Instant) -> Batch {
+        self.arrived = arrived;
+        self
+    }
+
     /// Adds one event that [`Engine::admit`] passed.
-    pub fn push(&mut self, _event: &Event<'_>) {
-        unimplemented!()
+    pub fn push(&mut self, event: &Event<'_>) {
+        let partition = partition_of(event, self.parts.len());
+        self.parts[partition].push(&Arrived { ingest_time: self.ingest_time, record: Record::Event(*event) });
     }
+
     /// Events so far.
     pub fn len(&self) -> usize {
-        unimplemented!()
+        self.parts.iter().map(|p| p.count() as usize).sum()
     }
+
     /// No events so far.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The partition of an event among `count`: by hash of the viewer, or of the session where there is no viewer.
+pub fn partition_of(event: &Event<'_>, count: usize) -> usize {
+    (xxhash_rust::xxh3::xxh3_64(event.routing_key().as_bytes()) % count as u64) as usize
+}
+
+/// The server's clock.
+pub fn now() -> IngestTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    IngestTime(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// How many events of a batch ended in which bucket.
@@ -41,9 +84,11 @@ pub struct Receipt {
     pub duplicates: u64,
     /// In the log, set aside, state unchanged.
     pub late: u64,
+    /// Refused by the fold after all: too far ahead of their arrival.
+    pub rejected: u64,
 }
 
-/// Why a batch was not taken; nothing of it was.
+/// Why a batch was not taken; nothing of it was, or the process is ending.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The partition's queue is full: 429, Retry-After.
@@ -60,72 +105,224 @@ pub enum SubmitError {
     Stopping,
 }
 
+/// Why the loop could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The features cannot be compiled.
+    #[error("configuration: {0}")]
+    Plan(#[from] PlanError),
+    /// The log cannot be opened or read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The checkpoint store cannot be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the threads of the loop share.
+pub(crate) struct Shared {
+    pub config: Config,
+    pub plan: Arc<Plan>,
+    pub log: Arc<dyn Log>,
+    pub contexts: Contexts,
+    pub latency: Latency,
+    pub stopping: AtomicBool,
+    pub disk_free: AtomicU64,
+}
+
 /// The running loop.
-pub struct Engine {}
+pub struct Engine {
+    shared: Arc<Shared>,
+    inboxes: Vec<Inbox>,
+    threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
+    slot_names: Vec<String>,
+    data: std::path::PathBuf,
+}
 
 impl Engine {
-    /// Opens or makes the data directory, restores the checkpoint, replays the log.
-    pub fn open(_config: &Config, _data: &Path) -> Result<Engine, String> {
-        unimplemented!()
+    /// Opens or makes the data directory, restores the checkpoint, replays the log and starts the partitions. Progress is
+    /// reported through `tracing`.
+    pub fn open(config: &Config, data: &Path) -> Result<Engine, EngineError> {
+        let plan = Arc::new(Plan::compile(&config.spec())?);
+        let log = EmbeddedLog::open(data, &config.log, Some(config.log.partitions))?;
+        let store = Arc::new(Store::open(data)?);
+        Engine::start(config, data, plan, Arc::new(log), store)
     }
-    /// Takes a batch; returns when it is durable and published.
-    pub async fn submit(&self, _batch: Batch) -> Result<Receipt, SubmitError> {
-        unimplemented!()
+
+    fn start(
+        config: &Config,
+        data: &Path,
+        plan: Arc<Plan>,
+        log: Arc<dyn Log>,
+        store: Arc<Store>,
+    ) -> Result<Engine, EngineError> {
+        let shared = Arc::new(Shared {
+            config: config.clone(),
+            contexts: Contexts::new(config.publish.stream_buffer),
+            latency: Latency::default(),
+            stopping: AtomicBool::new(false),
+            disk_free: AtomicU64::new(free_bytes(data)),
+            plan: Arc::clone(&plan),
+            log: Arc::clone(&log),
+        });
+        metrics::describe();
+        let mut restored = vec![];
+        for partition in 0..log.partitions() {
+            restored.push(restore(&plan, &*log, &store, partition)?);
+        }
+        let (committer, commit_thread) = commit::spawn(Arc::clone(&shared), data.to_path_buf());
+        let (writer, writer_thread) = checkpoint::spawn(Arc::clone(&shared), store, &restored);
+        let mut threads = vec![];
+        let mut inboxes = vec![];
+        for (partition, restored) in (0..).zip(restored) {
+            let (inbox, thread) =
+                partition::spawn(Arc::clone(&shared), partition, restored, committer.clone(), writer.clone());
+            inboxes.push(inbox);
+            threads.push(thread);
+        }
+        threads.extend([commit_thread, writer_thread]);
+        let slot_names = plan.slots().iter().map(|s| s.name.clone()).collect();
+        Ok(Engine { shared, inboxes, threads: std::sync::Mutex::new(threads), slot_names, data: data.to_path_buf() })
     }
+
+    /// Takes a batch; returns when it is published and as durable as configured.
+    pub async fn submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            return Err(SubmitError::Stopping);
+        }
+        let free = self.shared.disk_free.load(Ordering::Relaxed);
+        if free < self.shared.config.log.disk_reserve_bytes {
+            return Err(SubmitError::DiskFull { free });
+        }
+        // Nothing may be taken by one partition and refused by another: places in all inboxes come first.
+        let parts: Vec<(usize, RecordBatch)> = batch.parts.into_iter().enumerate().filter(|(_, p)| p.count() > 0).collect();
+        if parts.iter().any(|(i, _)| self.inboxes[*i].is_full()) {
+            return Err(SubmitError::Overloaded);
+        }
+        let mut waiting = vec![];
+        for (i, records) in parts {
+            let (reply, answer) = tokio::sync::oneshot::channel::<Receipt>();
+            let message = Message { records, arrived: batch.arrived, reply: Reply(reply) };
+            self.inboxes[i].send(message).map_err(|_| SubmitError::Stopping)?;
+            waiting.push(answer);
+        }
+        let mut total = Receipt::default();
+        for answer in waiting {
+            let receipt = answer.await.map_err(|_| SubmitError::Stopping)?;
+            total.accepted += receipt.accepted;
+            total.duplicates += receipt.duplicates;
+            total.late += receipt.late;
+            total.rejected += receipt.rejected;
+        }
+        Ok(total)
+    }
+
     /// What the fold would refuse for its time: `Err` is the rule that was broken, with the value.
-    pub fn admit(&self, _event: &Event<'_>, _ingest_time: IngestTime) -> Result<(), String> {
-        unimplemented!()
+    pub fn admit(&self, event: &Event<'_>, ingest_time: IngestTime) -> Result<(), String> {
+        saccade_topology::admit(&self.shared.config.time, event, ingest_time).map_err(|future| future.to_string())
     }
+
     /// Published contexts.
     pub fn contexts(&self) -> &Contexts {
-        unimplemented!()
+        &self.shared.contexts
     }
-    /// True once the log is replayed.
+
+    /// Arrival → published, so far.
+    pub fn latency(&self) -> &Latency {
+        &self.shared.latency
+    }
+
+    /// True once the log is replayed, until the process stops.
     pub fn ready(&self) -> bool {
-        unimplemented!()
+        !self.shared.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The layout of the vector: the body of `GET /v1/schema`.
+    pub fn schema(&self) -> serde_json::Value {
+        crate::engine::schema(&self.shared.plan)
+    }
+
+    /// Names the layout.
+    pub fn schema_version(&self) -> &str {
+        self.shared.plan.schema_version()
+    }
+
+    /// Names of the vector's slots.
+    pub fn slot_names(&self) -> &[String] {
+        &self.slot_names
+    }
+
+    /// All metrics as Prometheus text.
+    pub fn metrics(&self) -> String {
+        self.shared.latency.export();
+        crate::telemetry::render()
+    }
+
+    /// The log, to be read beside the loop.
+    pub fn log(&self) -> &dyn Log {
+        &*self.shared.log
+    }
+
+    /// The compiled plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.shared.plan
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Takes no more batches, answers those it has, writes a last checkpoint and ends the threads.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for inbox in &self.inboxes {
+            inbox.stop();
+        }
+        let threads = self.threads.lock().map(|mut t| std::mem::take(&mut *t)).unwrap_or_default();
+        for thread in threads {
+            let _ = thread.join();
+        }
     }
 }
 
-/// Which of the two kinds of context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ContextKind {
-    /// One session's.
-    Session,
-    /// One viewer's: that of the viewer's latest session.
-    Viewer,
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
-/// A published context, copied out of the map.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Context {
-    /// Session id, where there is one alive.
-    pub session: Option<String>,
-    /// Viewer id, where one is known.
-    pub viewer: Option<String>,
-    /// Offset of the record that caused it.
-    pub version: u64,
-    /// Greatest event time folded into it, epoch milliseconds.
-    pub event_time: i64,
-    /// The vector; names are in the schema.
-    pub vector: Vec<f32>,
-    /// Times it was refreshed since the process began; a reader that sees a jump has skipped.
-    pub updates: u64,
+/// The layout of a plan's vector: the body of `GET /v1/schema`.
+pub fn schema(plan: &Plan) -> serde_json::Value {
+    let slots: Vec<serde_json::Value> = plan
+        .slots()
+        .iter()
+        .enumerate()
+        .map(|(index, slot)| {
+            let mut value = serde_json::to_value(slot).expect("a slot is plain data");
+            value["index"] = index.into();
+            value
+        })
+        .collect();
+    serde_json::json!({ "schema_version": plan.schema_version(), "size": slots.len(), "slots": slots })
 }
 
-/// Read side: the latest context of every live session and viewer.
-pub struct Contexts {}
+/// Bytes free for this process on the disk of `path`; `u64::MAX` where that cannot be told.
+pub(crate) fn free_bytes(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
+}
 
-impl Contexts {
-    /// The latest context of `id`.
-    pub fn get(&self, _kind: ContextKind, _id: &str) -> Option<Context> {
-        unimplemented!()
-    }
-    /// Follows one key: the receiver is marked changed on every refresh; read with [`Contexts::get`]. The key need not exist yet.
-    pub fn watch(&self, _kind: ContextKind, _id: &str) -> tokio::sync::watch::Receiver<u64> {
-        unimplemented!()
-    }
-    /// Follows all sessions, in batches; a receiver that lags is told by how much (`RecvError::Lagged`).
-    pub fn follow(&self) -> tokio::sync::broadcast::Receiver<std::sync::Arc<Vec<Context>>> {
-        unimplemented!()
-    }
+/// Ends the process: state in memory is no longer what the log says, or the log can no longer be written. Restart and replay
+/// is the only recovery.
+pub(crate) fn poison(what: &str, error: &dyn std::error::Error) -> ! {
+    tracing::error!(error = %error, "{what}; stopping: what was acknowledged is in the log, a restart replays it");
+    std::process::exit(1)
+}
+
+/// The fold of a partition as it stands in its thread.
+pub(crate) type Fold = Topology;
+
+/// True where an acknowledgment waits for the disk.
+pub(crate) fn waits_for_disk(config: &Config) -> bool {
+    config.log.durability == Durability::Fsync
 }

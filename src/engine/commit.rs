@@ -1,0 +1,60 @@
+//! The committer: answers batches once they are durable. One fsync covers all that waited for it.
+
+use super::{Receipt, Shared, free_bytes, poison, waits_for_disk};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Where the answer to a batch goes.
+pub(super) struct Reply(pub tokio::sync::oneshot::Sender<Receipt>);
+
+/// A batch that is in the log but maybe not on the disk.
+pub(super) struct Appended {
+    pub receipt: Receipt,
+    pub reply: Reply,
+}
+
+pub(super) fn spawn(shared: Arc<Shared>, data: PathBuf) -> (Sender<Vec<Appended>>, JoinHandle<()>) {
+    let (sender, receiver) = unbounded();
+    let thread = std::thread::Builder::new()
+        .name("committer".into())
+        .spawn(move || run(&shared, &data, &receiver))
+        .expect("the system starts a thread");
+    (sender, thread)
+}
+
+fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended>>) {
+    let fsync = metrics::histogram!("saccade_log_fsync_seconds");
+    let (log_bytes, disk_free) = (metrics::gauge!("saccade_log_bytes"), metrics::gauge!("saccade_disk_free_bytes"));
+    let mut measured = Instant::now() - Duration::from_secs(1);
+    loop {
+        let mut batches = match receiver.recv_timeout(Duration::from_millis(500)) {
+            Ok(first) => first,
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => vec![],
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
+        };
+        batches.extend(receiver.try_iter().flatten());
+        if !batches.is_empty() && waits_for_disk(&shared.config) {
+            let begin = Instant::now();
+            if let Err(error) = shared.log.sync() {
+                poison("the log cannot be synced", &error);
+            }
+            fsync.record(begin.elapsed());
+        }
+        for appended in batches {
+            // A sender that has gone away does not need its answer.
+            let _ = appended.reply.0.send(appended.receipt);
+        }
+        if measured.elapsed() >= Duration::from_millis(500) {
+            measured = Instant::now();
+            let free = free_bytes(data);
+            shared.disk_free.store(free, Ordering::Relaxed);
+            disk_free.set(free as f64);
+            log_bytes.set(shared.log.bytes() as f64);
+            shared.contexts.tidy();
+        }
+    }
+}

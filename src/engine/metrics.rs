@@ -1,0 +1,87 @@
+//! Names, units and meanings of the loop's metrics.
+
+use metrics::{Counter, Gauge, Histogram, Unit};
+
+pub(super) fn describe() {
+    use Unit::{Bytes, Count, Seconds};
+    let counters = [
+        ("saccade_events_total", "events folded, by result: accepted, duplicate, late, rejected"),
+        ("saccade_sessions_closed_total", "sessions that ended, by reason: gap, max_length, evicted"),
+        ("saccade_contexts_published_total", "contexts refreshed, by kind"),
+    ];
+    for (name, what) in counters {
+        metrics::describe_counter!(name, Count, what);
+    }
+    let gauges = [
+        ("saccade_watermark_lag_seconds", Seconds, "server clock minus watermark"),
+        ("saccade_sessions_active", Count, "live sessions"),
+        ("saccade_viewers_active", Count, "viewer profiles"),
+        ("saccade_state_bytes", Bytes, "state of sessions, viewers and remembered event ids"),
+        ("saccade_queue_depth", Count, "batches waiting for the partition"),
+        ("saccade_log_bytes", Bytes, "log on the disk"),
+        ("saccade_log_offset", Count, "offset the next record gets"),
+        ("saccade_checkpoint_offset", Count, "records before it need no replay after a restart"),
+        ("saccade_checkpoint_bytes", Bytes, "rows written by the last checkpoint"),
+        ("saccade_checkpoint_rows", Count, "rows written by the last checkpoint"),
+        ("saccade_disk_free_bytes", Bytes, "free on the disk of the data directory"),
+        ("saccade_context_freshness_quantile_seconds", Seconds, "exact quantiles of arrival to published since the start"),
+    ];
+    for (name, unit, what) in gauges {
+        metrics::describe_gauge!(name, unit, what);
+    }
+    let histograms = [
+        ("saccade_context_freshness_seconds", "arrival to published, per event"),
+        ("saccade_log_append_seconds", "hand a batch to the operating system"),
+        ("saccade_log_fsync_seconds", "make the log durable"),
+        ("saccade_checkpoint_seconds", "begin to end of a checkpoint"),
+        ("saccade_checkpoint_pause_seconds", "longest stop of a partition for one checkpoint"),
+    ];
+    for (name, what) in histograms {
+        metrics::describe_histogram!(name, Seconds, what);
+    }
+}
+
+/// A partition's own handles.
+pub(super) struct PartitionMetrics {
+    pub accepted: Counter,
+    pub duplicate: Counter,
+    pub late: Counter,
+    pub rejected: Counter,
+    pub closed: [Counter; 3],
+    pub published: [Counter; 2],
+    pub freshness: Histogram,
+    pub append: Histogram,
+    pub watermark_lag: Gauge,
+    pub sessions: Gauge,
+    pub viewers: Gauge,
+    pub state_bytes: Gauge,
+    pub queue: Gauge,
+    pub offset: Gauge,
+}
+
+impl PartitionMetrics {
+    pub(super) fn new(partition: u16) -> Self {
+        let p = partition.to_string();
+        let events = |result: &'static str| metrics::counter!("saccade_events_total", "partition" => p.clone(), "result" => result);
+        let closed = |reason: &'static str| {
+            metrics::counter!("saccade_sessions_closed_total", "partition" => p.clone(), "reason" => reason)
+        };
+        let published = |kind: &'static str| metrics::counter!("saccade_contexts_published_total", "kind" => kind);
+        PartitionMetrics {
+            accepted: events("accepted"),
+            duplicate: events("duplicate"),
+            late: events("late"),
+            rejected: events("rejected"),
+            closed: [closed("gap"), closed("max_length"), closed("evicted")],
+            published: [published("session"), published("viewer")],
+            freshness: metrics::histogram!("saccade_context_freshness_seconds"),
+            append: metrics::histogram!("saccade_log_append_seconds"),
+            watermark_lag: metrics::gauge!("saccade_watermark_lag_seconds", "partition" => p.clone()),
+            sessions: metrics::gauge!("saccade_sessions_active", "partition" => p.clone()),
+            viewers: metrics::gauge!("saccade_viewers_active", "partition" => p.clone()),
+            state_bytes: metrics::gauge!("saccade_state_bytes", "partition" => p.clone()),
+            queue: metrics::gauge!("saccade_queue_depth", "partition" => p.clone()),
+            offset: metrics::gauge!("saccade_log_offset", "partition" => p.clone()),
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! One partition: one thread, one inbox, one fold. Everything a batch goes through, once per turn of the loop.
+
+use super::checkpoint::{Slice, Walk};
+use super::commit::{Appended, Reply};
+use super::metrics::PartitionMetrics;
+use super::restore::Restored;
+use super::{Context, Fold, Receipt, Shared, now, poison};
+use crate::log::{RecordBatch, decode};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use saccade_topology::{Arrived, ContextRef, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
+const TURN_BATCHES: usize = 256;
+const TURN_BYTES: usize = 1 << 20;
+/// Offsets are reserved again once fewer than this are left.
+const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
+
+/// A part of a request for one partition.
+pub(super) struct Message {
+    pub records: RecordBatch,
+    pub arrived: Instant,
+    pub reply: Reply,
+}
+
+/// Where batches wait for their partition. Soft limit: requests that look at the same time may all still come in.
+pub(super) struct Inbox {
+    sender: Sender<Option<Message>>,
+    depth: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl Inbox {
+    pub(super) fn is_full(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) >= self.max
+    }
+
+    pub(super) fn send(&self, message: Message) -> Result<(), ()> {
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        self.sender.send(Some(message)).map_err(|_| ())
+    }
+
+    pub(super) fn stop(&self) {
+        let _ = self.sender.send(None);
+    }
+}
+
+struct Partition {
+    shared: Arc<Shared>,
+    number: u16,
+    fold: Fold,
+    next: Offset,
+    reserved: u64,
+    walk: Walk,
+    committer: Sender<Vec<Appended>>,
+    metrics: PartitionMetrics,
+    log_batch: RecordBatch,
+    stage: Stage,
+    last_record: Instant,
+    last_gauges: Instant,
+}
+
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    number: u16,
+    restored: Restored,
+    committer: Sender<Vec<Appended>>,
+    writer: Sender<Slice>,
+) -> (Inbox, JoinHandle<()>) {
+    let (sender, receiver) = unbounded();
+    let depth = Arc::new(AtomicUsize::new(0));
+    let inbox = Inbox { sender, depth: Arc::clone(&depth), max: shared.config.ingest.queue_max };
+    let run = move || {
+        let mut partition = Partition {
+            walk: Walk::new(number, &restored, writer, Duration::from_millis(shared.config.checkpoint.interval.0 as u64)),
+            metrics: PartitionMetrics::new(number),
+            shared,
+            number,
+            fold: restored.fold,
+            next: restored.next,
+            reserved: 0,
+            committer,
+            log_batch: RecordBatch::default(),
+            stage: Stage::default(),
+            last_record: Instant::now(),
+            last_gauges: Instant::now() - Duration::from_secs(60),
+        };
+        partition.publish_restored();
+        partition.run(&receiver, &depth);
+    };
+    let thread = std::thread::Builder::new().name(format!("partition-{number}"));
+    (inbox, thread.spawn(run).expect("the system starts a thread"))
+}
+
+impl Partition {
+    fn publish_restored(&mut self) {
+        self.fold.emit_all(&mut self.stage);
+        self.stage.publish(&self.shared, &self.metrics);
+        self.reserve();
+    }
+
+    fn run(&mut self, receiver: &Receiver<Option<Message>>, depth: &AtomicUsize) {
+        loop {
+            // While a checkpoint is being walked, the loop only looks in between slices.
+            let wait = if self.walk.is_running() { Duration::from_micros(200) } else { Duration::from_millis(20) };
+            let first = match receiver.recv_timeout(wait) {
+                Ok(Some(message)) => message,
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.idle();
+                    continue;
+                }
+            };
+            let mut turn = vec![first];
+            let (mut bytes, mut stopping) = (turn[0].records.bytes().len(), false);
+            while turn.len() < TURN_BATCHES && bytes < TURN_BYTES {
+                match receiver.try_recv() {
+                    Ok(Some(message)) => {
+                        bytes += message.records.bytes().len();
+                        turn.push(message);
+                    }
+                    Ok(None) => {
+                        stopping = true;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            depth.fetch_sub(turn.len(), Ordering::Relaxed);
+            self.turn(turn);
+            self.gauges(depth);
+            if stopping {
+                return self.finish();
+            }
+        }
+    }
+
+    /// Fold, append, publish, hand over to the committer: once for all batches of the turn.
+    fn turn(&mut self, turn: Vec<Message>) {
+        let first = self.next;
+        self.log_batch.clear();
+        let mut appended = Vec::with_capacity(turn.len());
+        let mut arrivals = Vec::with_capacity(turn.len());
+        for message in turn {
+            let receipt = self.fold(&message.records);
+            arrivals.push((message.arrived, receipt.accepted));
+            appended.push(Appended { receipt, reply: message.reply });
+        }
+        self.append(first);
+        self.stage.publish(&self.shared, &self.metrics);
+        for (arrived, events) in arrivals {
+            let latency = arrived.elapsed();
+            self.shared.latency.record(latency, events);
+            self.metrics.freshness.record_many(latency, events as usize);
+        }
+        let _ = self.committer.send(appended);
+        self.last_record = Instant::now();
+        self.walk.step(&mut self.fold, self.next);
+    }
+
+    fn fold(&mut self, records: &RecordBatch) -> Receipt {
+        let mut receipt = Receipt::default();
+        for bytes in RecordBatch::records(records.bytes()) {
+            let bytes = bytes.expect("the batch was encoded in this process");
+            let arrived = decode(bytes).expect("the record was encoded in this process");
+            match self.fold.apply(self.next, &arrived, &mut self.stage) {
+                Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
+                Outcome::Late(_) => receipt.late += 1,
+                Outcome::Duplicate => {
+                    receipt.duplicates += 1;
+                    continue;
+                }
+                Outcome::Rejected(_) => {
+                    receipt.rejected += 1;
+                    continue;
+                }
+            }
+            self.log_batch.push_encoded(bytes);
+            self.next.0 += 1;
+        }
+        self.metrics.accepted.increment(receipt.accepted);
+        self.metrics.duplicate.increment(receipt.duplicates);
+        self.metrics.late.increment(receipt.late);
+        self.metrics.rejected.increment(receipt.rejected);
+        receipt
+    }
+
+    fn append(&mut self, first: Offset) {
+        if self.log_batch.count() == 0 {
+            return;
+        }
+        let begin = Instant::now();
+        if let Err(error) = self.shared.log.append(self.number, first, &self.log_batch) {
+            poison("the log cannot be written", &error);
+        }
+        self.metrics.append.record(begin.elapsed());
+        if self.next.0 + RESERVE_BELOW > self.reserved {
+            self.reserve();
+        }
+    }
+
+    fn reserve(&mut self) {
+        self.reserved = self.next.0 + crate::log::RESERVED;
+        if let Err(error) = self.shared.log.reserve(self.number, Offset(self.reserved)) {
+            poison("offsets cannot be reserved", &error);
+        }
+    }
+
+    /// Nothing arrived: time passes for sessions too, and checkpoints go on.
+    fn idle(&mut self) {
+        let idle_timeout = Duration::from_millis(self.shared.config.time.idle_timeout.0 as u64);
+        if self.last_record.elapsed() >= idle_timeout && self.fold.live().0 > 0 {
+            self.tick();
+        }
+        self.walk.step(&mut self.fold, self.next);
+        let none = AtomicUsize::new(0);
+        self.gauges(&none);
+    }
+
+    fn tick(&mut self) {
+        let first = self.next;
+        let arrived = Arrived { ingest_time: now(), record: Record::Tick };
+        self.log_batch.clear();
+        self.log_batch.push(&arrived);
+        self.fold.apply(first, &arrived, &mut self.stage);
+        self.next.0 += 1;
+        self.append(first);
+        self.stage.publish(&self.shared, &self.metrics);
+        self.last_record = Instant::now();
+    }
+
+    fn gauges(&mut self, depth: &AtomicUsize) {
+        if self.last_gauges.elapsed() < Duration::from_millis(250) {
+            return;
+        }
+        self.last_gauges = Instant::now();
+        let (sessions, viewers) = self.fold.live();
+        self.metrics.sessions.set(sessions as f64);
+        self.metrics.viewers.set(viewers as f64);
+        self.metrics.state_bytes.set(self.fold.state_bytes() as f64);
+        self.metrics.queue.set(depth.load(Ordering::Relaxed) as f64);
+        self.metrics.offset.set(self.next.0 as f64);
+        if let Some(watermark) = self.fold.watermark() {
+            self.metrics.watermark_lag.set((now().0 - watermark) as f64 / 1000.0);
+        }
+    }
+
+    /// A proper stop: everything durable, a last checkpoint, and no offsets skipped by the next start.
+    fn finish(&mut self) {
+        if let Err(error) = self.shared.log.sync() {
+            poison("the log cannot be synced", &error);
+        }
+        self.walk.finish(&mut self.fold, self.next);
+        if let Err(error) = self.shared.log.reserve(self.number, self.next) {
+            poison("the end of the log cannot be noted", &error);
+        }
+    }
+}
+
+/// Outputs of a turn, held back until its records are in the log. Its memory is used again and again.
+#[derive(Default)]
+struct Stage {
+    contexts: Vec<Staged>,
+    text: String,
+    numbers: Vec<f32>,
+    removed: Vec<(Kind, String)>,
+    closed: [u64; 3],
+}
+
+struct Staged {
+    kind: Kind,
+    /// Ends of session and viewer in `text`, from the end of the one before; `None` where absent.
+    session: Option<usize>,
+    viewer: Option<usize>,
+    version: u64,
+    event_time: i64,
+    removed_before: usize,
+}
+
+impl Sink for Stage {
+    fn context(&mut self, c: &ContextRef<'_>) {
+        let mut put = |text: Option<&str>| {
+            text.map(|t| {
+                self.text.push_str(t);
+                self.text.len()
+            })
+        };
+        let (session, viewer) = (put(c.session), put(c.viewer));
+        self.numbers.extend_from_slice(c.vector);
+        let (kind, version, event_time, removed_before) = (c.kind, c.version, c.event_time, self.removed.len());
+        self.contexts.push(Staged { kind, session, viewer, version, event_time, removed_before });
+    }
+
+    fn ended(&mut self, end: &SessionEnd<'_>) {
+        self.closed[match end.reason {
+            EndReason::Gap => 0,
+            EndReason::MaxLength => 1,
+            EndReason::Evicted => 2,
+        }] += 1;
+    }
+
+    fn removed(&mut self, kind: Kind, key: &str) {
+        self.removed.push((kind, key.to_string()));
+    }
+}
+
+impl Stage {
+    fn publish(&mut self, shared: &Shared, metrics: &PartitionMetrics) {
+        let mut followed: Option<Vec<Context>> = shared.contexts.is_followed().then(Vec::new);
+        let slots = shared.plan.slots().len();
+        let (mut text_at, mut removed_at) = (0, 0);
+        let mut published = [0u64; 2];
+        for (staged, vector) in self.contexts.iter().zip(self.numbers.chunks_exact(slots)) {
+            for (kind, key) in &self.removed[removed_at..staged.removed_before] {
+                shared.contexts.remove(*kind, key);
+            }
+            removed_at = staged.removed_before;
+            let mut get = |end: Option<usize>| {
+                end.map(|end| {
+                    let text = &self.text[text_at..end];
+                    text_at = end;
+                    text
+                })
+            };
+            let (session, viewer) = (get(staged.session), get(staged.viewer));
+            let (kind, version, event_time) = (staged.kind, staged.version, staged.event_time);
+            let context = ContextRef { kind, session, viewer, version, event_time, vector };
+            shared.contexts.publish(&context);
+            published[usize::from(kind == Kind::Viewer)] += 1;
+            if let Some(followed) = followed.as_mut().filter(|_| kind == Kind::Session) {
+                followed.push(shared.contexts.copy(&context));
+            }
+        }
+        for (kind, key) in &self.removed[removed_at..] {
+            shared.contexts.remove(*kind, key);
+        }
+        if let Some(contexts) = followed.filter(|c| !c.is_empty()) {
+            shared.contexts.broadcast(contexts);
+        }
+        metrics.published[0].increment(published[0]);
+        metrics.published[1].increment(published[1]);
+        for (counter, count) in metrics.closed.iter().zip(self.closed) {
+            counter.increment(count);
+        }
+        self.contexts.clear();
+        self.text.clear();
+        self.numbers.clear();
+        self.removed.clear();
+        self.closed = [0; 3];
+    }
+}

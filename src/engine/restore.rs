@@ -1,0 +1,111 @@
+//! Restart: checkpoint plus replay. The same fold over the same records as ever, so the state is the same, bit for bit.
+
+use super::store::{Store, StoredRow, row_key};
+use super::{EngineError, Fold};
+use crate::log::{Log, LogError, decode};
+use saccade_topology::{Globals, Ignore, Offset, Plan, Restore, RestoreError, Topology};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A partition as it was when the process ended.
+pub(crate) struct Restored {
+    /// State after the last record of the log.
+    pub fold: Fold,
+    /// Offset of the next record.
+    pub next: Offset,
+    /// Where the stored ids stand.
+    pub ids: (u64, u64),
+    /// Store keys of tombstones.
+    pub tombstones: Vec<Vec<u8>>,
+    /// Number of the next stored set of departures.
+    pub departures: u64,
+}
+
+/// Restores one partition.
+pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
+    let begin = Instant::now();
+    let (first, next) = log.bounds(partition)?;
+    let checkpoint = match store.globals(partition)? {
+        Some(globals) => load(plan, store, partition, &globals)?.map(|loaded| (globals, loaded)),
+        None => None,
+    };
+    let (mut fold, from, ids, tombstones) = match checkpoint {
+        Some((globals, (fold, tombstones))) => (fold, Offset(globals.offset), globals.ids, tombstones),
+        None => {
+            store.clear(partition)?;
+            if first.0 > 0 {
+                tracing::warn!(partition, first = first.0, "no checkpoint fits: rebuilding from the first record kept");
+            }
+            (Topology::new(Arc::clone(plan)), first, (0, 0), vec![])
+        }
+    };
+    let loaded = begin.elapsed();
+    let records = replay(&mut fold, log, partition, from)?;
+    fold.caught_up();
+    // Numbers of departures only need to grow; offsets do, and there are never more sets than offsets.
+    let departures = next.0;
+    let (sessions, viewers) = fold.live();
+    tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
+    Ok(Restored { fold, next, ids, tombstones, departures })
+}
+
+/// The checkpoint's state; `None` where it is of another configuration or format and the log has to do.
+fn load(
+    plan: &Arc<Plan>,
+    store: &Store,
+    partition: u16,
+    globals: &Globals,
+) -> Result<Option<(Fold, Vec<Vec<u8>>)>, EngineError> {
+    let previous = match globals.ids.0.checked_sub(1) {
+        Some(generation) => store.ids(partition, generation)?,
+        None => vec![],
+    };
+    let current = store.ids(partition, globals.ids.0)?;
+    let mut restore = match Restore::new(Arc::clone(plan), globals, &previous, &current) {
+        Ok(restore) => restore,
+        Err(why) => {
+            tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+            return Ok(None);
+        }
+    };
+    restore.departures(&store.departures(partition)?);
+    let (mut tombstones, mut damaged) = (vec![], None::<RestoreError>);
+    store.rows(partition, &mut |row| match row {
+        StoredRow::Row(kind, key, bytes) => {
+            if let Err(error) = restore.row(kind, &key, &bytes) {
+                damaged.get_or_insert(error);
+            }
+        }
+        StoredRow::Tombstone(kind, key, as_of) => {
+            restore.tombstone(kind, &key, Offset(as_of));
+            tombstones.push(row_key(kind, partition, &key));
+        }
+    })?;
+    if let Some(why) = damaged {
+        tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+        return Ok(None);
+    }
+    Ok(Some((restore.finish(), tombstones)))
+}
+
+fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Result<u64, LogError> {
+    let (mut records, mut damaged, mut said) = (0u64, None, Instant::now());
+    log.read(partition, from, &mut |offset, bytes| {
+        let arrived = match decode(bytes) {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                damaged = Some(LogError::Damaged { partition, offset: offset.0, what: error.to_string() });
+                return ControlFlow::Break(());
+            }
+        };
+        fold.apply(offset, &arrived, &mut Ignore);
+        records += 1;
+        if said.elapsed() > Duration::from_secs(2) {
+            said = Instant::now();
+            tracing::info!(partition, records, offset = offset.0, "replaying the log");
+        }
+        ControlFlow::Continue(())
+    })?;
+    damaged.map_or(Ok(records), Err)
+}

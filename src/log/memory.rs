@@ -1,0 +1,88 @@
+//! A log in memory: for tests that break it on purpose, and for looking at files without a data directory.
+
+use super::{Log, LogError, RecordBatch, Visit};
+use saccade_topology::Offset;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Default)]
+struct Partition {
+    batches: Vec<(u64, Vec<u8>)>,
+    end: u64,
+}
+
+/// Loses everything at the end of the process.
+pub struct MemoryLog {
+    partitions: Vec<Mutex<Partition>>,
+    failing: AtomicBool,
+}
+
+impl MemoryLog {
+    /// An empty log.
+    pub fn new(partitions: u16) -> Self {
+        let partitions = (0..partitions).map(|_| Mutex::default()).collect();
+        MemoryLog { partitions, failing: AtomicBool::new(false) }
+    }
+
+    /// From now on every append and sync fails, as on a broken disk.
+    pub fn fail(&self) {
+        self.failing.store(true, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        if self.failing.load(Ordering::SeqCst) {
+            let source = std::io::Error::other("made to fail");
+            return Err(LogError::Io { doing: "writing", path: PathBuf::from("(memory)"), source });
+        }
+        Ok(())
+    }
+
+    fn partition(&self, partition: u16) -> std::sync::MutexGuard<'_, Partition> {
+        self.partitions[usize::from(partition)].lock().expect("no thread panics while it holds the log")
+    }
+}
+
+impl Log for MemoryLog {
+    fn partitions(&self) -> u16 {
+        self.partitions.len() as u16
+    }
+
+    fn append(&self, partition: u16, first: Offset, batch: &RecordBatch) -> Result<(), LogError> {
+        self.check()?;
+        let mut p = self.partition(partition);
+        p.batches.push((first.0, batch.bytes().to_vec()));
+        p.end = first.0 + batch.count();
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LogError> {
+        self.check()
+    }
+
+    fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError> {
+        let batches = self.partition(partition).batches.clone();
+        for (first, bytes) in batches {
+            for (offset, record) in (first..).zip(RecordBatch::records(&bytes)) {
+                let record = record.map_err(|what| LogError::Damaged { partition, offset, what })?;
+                if offset >= from.0 && visit(Offset(offset), record).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bounds(&self, partition: u16) -> Result<(Offset, Offset), LogError> {
+        let p = self.partition(partition);
+        Ok((Offset(p.batches.first().map_or(p.end, |(first, _)| *first)), Offset(p.end)))
+    }
+
+    fn reserve(&self, _: u16, _: Offset) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.partitions.iter().map(|p| p.lock().map_or(0, |p| p.batches.iter().map(|(_, b)| b.len() as u64).sum())).sum()
+    }
+}

@@ -1,0 +1,98 @@
+//! The log: the only truth. Batches of encoded records per partition, appended in order, read back in order.
+//!
+//! [`Log`] is the border that Kafka will stand behind too: same record encoding, same partitions, same offsets. `append` hands
+//! records to the operating system, `sync` makes all that was appended survive power loss. A failure of either is final: the
+//! caller stops, and restart plus replay is the only recovery.
+
+mod embedded;
+mod encoding;
+mod memory;
+
+pub use embedded::{EmbeddedLog, RESERVED};
+pub use encoding::{RecordBatch, decode, encode};
+pub use memory::MemoryLog;
+
+use saccade_topology::Offset;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// A log that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The store cannot be opened, read or written.
+    #[error("{doing} the log in {path}: {source}")]
+    Store {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: fjall::Error,
+    },
+    /// A file cannot be used.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the data directory {path} is in use by another process; stop it, or ask it over HTTP (--url)")]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// It was made with other settings.
+    #[error("the log in {path} has {found} partitions, log.partitions is {wanted}; set it to {found}, or export and import into a new directory")]
+    Partitions {
+        /// The data directory.
+        path: PathBuf,
+        /// As made.
+        found: u16,
+        /// As configured.
+        wanted: u16,
+    },
+    /// Bytes that are not records.
+    #[error(
+        "partition {partition} of the log is damaged at offset {offset}: {what}; records before it are whole: `saccade export --until {offset}` saves them"
+    )]
+    Damaged {
+        /// Partition.
+        partition: u16,
+        /// First offset that cannot be read.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Where a reader is told to go on or stop: offset and the record's bytes for [`decode`].
+pub type Visit<'a> = &'a mut dyn FnMut(Offset, &[u8]) -> ControlFlow<()>;
+
+/// Partitioned, ordered, durable.
+pub trait Log: Send + Sync {
+    /// Partitions.
+    fn partitions(&self) -> u16;
+
+    /// Appends `batch`, whose first record gets offset `first`, and returns once the operating system has it.
+    fn append(&self, partition: u16, first: Offset, batch: &RecordBatch) -> Result<(), LogError>;
+
+    /// Returns once all that was appended before is on the disk.
+    fn sync(&self) -> Result<(), LogError>;
+
+    /// Visits the records of a partition from offset `from` on, in order.
+    fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError>;
+
+    /// Offset of the first record kept, and the offset the next record gets. The next is above every offset that was ever
+    /// published, even if power was lost: a version is never used twice.
+    fn bounds(&self, partition: u16) -> Result<(Offset, Offset), LogError>;
+
+    /// Makes sure that offsets below `limit` are never given out again by [`Log::bounds`] after a restart.
+    fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError>;
+
+    /// Bytes on the disk.
+    fn bytes(&self) -> u64;
+}

@@ -1,0 +1,39 @@
+//! What the process says of itself: logs through `tracing`, metrics through a Prometheus recorder.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+use tracing_subscriber::EnvFilter;
+
+/// Bounds of time histograms, seconds.
+const SECONDS: [f64; 16] =
+    [25e-6, 50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3, 2e-3, 3e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.2, 1.0];
+
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Installs the metrics recorder, once per process. Handles made before it count nowhere.
+pub fn install_metrics() {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS);
+        let handle = builder.and_then(PrometheusBuilder::install_recorder).ok();
+        metrics_process::Collector::default().describe();
+        handle
+    });
+}
+
+/// All metrics as Prometheus text.
+pub fn render() -> String {
+    let Some(Some(handle)) = RECORDER.get() else { return String::new() };
+    handle.run_upkeep();
+    metrics_process::Collector::default().collect();
+    handle.render()
+}
+
+/// Sends logs to standard error: as text for people, or one JSON object a line. `RUST_LOG` chooses what is said.
+pub fn install_logs(json: bool, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = if json { logs.json().try_init() } else { logs.with_target(false).try_init() };
+    if installed.is_err() {
+        tracing::debug!("logs were installed before");
+    }
+}
