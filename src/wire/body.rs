@@ -89,12 +89,12 @@ impl EventReader {
 
     fn read_lines<'a>(&self, text: &'a str, arena: &'a Bump, row: Row<'_, 'a>) -> Result<(), BodyError> {
         let max = self.batch_events_max;
-        let lines = || text.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());
-        let breaks = text.bytes().filter(|b| *b == b'\n').count();
-        if breaks >= max && lines().count() > max {
+        let lines = text.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());
+        let lines: Vec<&str> = lines.take(max + 1).collect();
+        if lines.len() > max {
             return Err(BodyError::TooManyEvents { max });
         }
-        self.deliver(lines(), None, 0, arena, row);
+        self.deliver(&lines, None, arena, row);
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl EventReader {
             Err(broken) => Some(broken),
         };
         let index = rows.len();
-        self.deliver(rows.into_iter(), None, 0, arena, row);
+        self.deliver(&rows, None, arena, row);
         if let Some(Break { at, expected }) = broken {
             let what = format!("the array breaks here, at byte {at}: expected {expected}");
             let message = format!("{what}; what follows could not be read");
@@ -163,10 +163,10 @@ impl EventReader {
         envelope.push_str(&text[rest..]);
         let index = rows.len();
         match row::read_envelope(&self.keys, arena.alloc_str(&envelope), arena) {
-            Ok(inherited) => self.deliver(rows.into_iter(), Some(&inherited), 0, arena, row),
+            Ok(inherited) => self.deliver(&rows, Some(&inherited), arena, row),
             Err(problem) => {
                 let message = format!("in the envelope: {}", problem.message);
-                for index in 0..rows.len().max(1) {
+                for index in 0..rows.len() {
                     row(Err(RowError { index, code: problem.code, message: message.clone() }));
                 }
             }
@@ -178,18 +178,14 @@ impl EventReader {
         Ok(())
     }
 
-    fn deliver<'a>(
-        &self,
-        rows: impl Iterator<Item = &'a str>,
-        inherited: Option<&Inherited<'a>>,
-        first: usize,
-        arena: &'a Bump,
-        row: Row<'_, 'a>,
-    ) {
+    fn deliver<'a>(&self, rows: &[&'a str], inherited: Option<&Inherited<'a>>, arena: &'a Bump, row: Row<'_, 'a>) {
         let mut scratch = Vec::new();
-        for (index, text) in rows.enumerate() {
-            let event = self.read_row(text, inherited, arena, &mut scratch);
-            row(event.map_err(|error| RowError { index: first + index, ..error }));
+        for (index, text) in rows.iter().enumerate() {
+            let mut event = self.read_row(text, inherited, arena, &mut scratch);
+            if let Err(error) = &mut event {
+                error.index = index;
+            }
+            row(event);
         }
     }
 }

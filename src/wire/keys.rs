@@ -181,7 +181,10 @@ fn compile_mapping(to: &str, from: &MapFrom) -> Result<Key, String> {
     };
     let Some((canonical, field, mapping)) = CANONICAL.into_iter().find(|(n, _, m)| *n == to && *m != Mapping::Never)
     else {
-        return Err(format!("ingest.map.{to} = \"{name}\": `{to}` is no field of an event; allowed: {}", allowed(false)));
+        return Err(format!(
+            "ingest.map.{to} = \"{name}\": `{to}` is no field of an event; allowed: {}",
+            allowed(false)
+        ));
     };
     if name.is_empty() || name.len() > 256 {
         return Err(format!("ingest.map.{to} = \"{name}\": allowed: an input name of 1 to 256 bytes"));
@@ -191,7 +194,10 @@ fn compile_mapping(to: &str, from: &MapFrom) -> Result<Key, String> {
     }
     if let Some(scale) = scale {
         if mapping != Mapping::Scaled {
-            return Err(format!("ingest.map.{to}.scale = {scale}: only numbers have a unit; allowed: {}", allowed(true)));
+            return Err(format!(
+                "ingest.map.{to}.scale = {scale}: only numbers have a unit; allowed: {}",
+                allowed(true)
+            ));
         }
         if !scale.is_finite() || scale <= 0.0 {
             return Err(format!("ingest.map.{to}.scale = {scale}; allowed: a number above 0"));

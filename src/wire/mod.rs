@@ -4,8 +4,8 @@
 //! escapes, numeric ids and free fields are copied, into the caller's arena. Reading never fails a batch for one row.
 //! Nothing here judges times against the clock, knows sessions or touches the network.
 //!
-//! `sonic_rs::LazyValue` and `IgnoredAny` recurse without a limit, so they are never given text that was not parsed
-//! before under the limit of 255 levels that its visitors have.
+//! In `sonic_rs`, `LazyValue`, `IgnoredAny` and the errors of `deserialize_map` and its like recurse without a limit: 1 MB
+//! of `[` would end the process. So values are only asked for by `deserialize_any` under the limit of `json`.
 
 mod body;
 mod check;

@@ -4,21 +4,19 @@
 //! replace it. A second pass is made only where a free field holds an object or array: the first has then proved the
 //! text valid and shallow, and the second may cut raw text out of it.
 
+use super::RowError;
 use super::check::{self, Scalar};
 use super::json::Json;
 use super::keys::{Field, Key, KeyTable};
-use super::{RowError, scan};
 use bumpalo::Bump;
 use saccade_topology::{Event, EventTime, Fields, Value};
-use serde::de::{DeserializeSeed, Deserializer as _, MapAccess};
+use serde::de::{DeserializeSeed, MapAccess};
 use sonic_rs::{Deserializer, LazyValue};
 use std::borrow::Cow;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Bytes of a free field's name or value.
 pub(super) const FREE_BYTES_MAX: usize = u16::MAX as usize;
-/// Levels of arrays and objects in a free field. Below the parser's 255, so that what was read can be written one deeper.
-pub(super) const FREE_DEPTH_MAX: usize = 64;
 
 /// What the rows of an envelope take from it where they lack it.
 pub(super) struct Inherited<'a> {
@@ -48,8 +46,8 @@ pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump)
     let mut fields = Vec::new();
     let mut row = Row::new(keys, arena, None, &mut fields, true);
     row.parse(text, None)?;
-    if let Some((_, problem)) = row.problems.pop() {
-        return Err(problem);
+    if !row.problems.is_empty() {
+        return Err(row.problems.remove(0).1);
     }
     let (event, event_time) = (row.event, row.event_time);
     let identity = (event.session, event.viewer, event.item, event_time.map(|t| t.0));
@@ -136,27 +134,45 @@ impl<'s, 'a> Row<'s, 'a> {
     #[inline]
     fn pass(&mut self, text: &'a str) -> Result<(), RowError> {
         let mut json = Deserializer::from_str(text);
-        let row = Json::object(self.arena, self, Level::Top);
-        json.deserialize_map(row).and_then(|_| json.end()).map_err(|error| not_an_object(&error))
+        let object = Json::object(self.arena, self, Level::Top);
+        // Not `deserialize_map`: for its error it skips an array without a limit of depth.
+        let value = object.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+        match value {
+            Ok(Scalar::Object) => Ok(()),
+            Ok(value) => Err(RowError::new("wrong_type", format!("expected a JSON object, found {value}"))),
+            Err(error) => Err(invalid_json(&error)),
+        }
     }
 
     /// Reads the value of `name` in the object at `level`.
     #[inline]
     pub(super) fn key<A: MapAccess<'a>>(&mut self, level: Level, name: &'a str, map: &mut A) -> Result<(), A::Error> {
-        let key = if level == Level::Fields { None } else { self.keys.get(name) };
-        match (level, key) {
-            (Level::Network, Some(key)) if !matches!(key.field, Field::ThroughputKbps | Field::RttMs) => {
-                self.free(&format!("network.{name}"), map)
-            }
-            (Level::Network, None) => self.free(&format!("network.{name}"), map),
-            (_, Some(key)) if matches!(key.field, Field::Network | Field::Fields) => self.object(key, map),
-            (_, Some(key)) => {
+        if level != Level::Top {
+            return self.inner_key(level, name, map);
+        }
+        match self.keys.get(name) {
+            Some(key) if matches!(key.field, Field::Network | Field::Fields) => self.object(key, map),
+            Some(key) => {
                 let value = map.next_value_seed(Json::scalar(self.arena))?;
                 self.set(key, value);
                 Ok(())
             }
-            (Level::Top, None) if self.is_envelope => map.next_value_seed(Json::scalar(self.arena)).map(|_| ()),
-            (_, None) => self.free(name, map),
+            None if self.is_envelope => map.next_value_seed(Json::scalar(self.arena)).map(|_| ()),
+            None => self.free(name, map),
+        }
+    }
+
+    fn inner_key<A: MapAccess<'a>>(&mut self, level: Level, name: &'a str, map: &mut A) -> Result<(), A::Error> {
+        if level == Level::Fields {
+            return self.free(name, map);
+        }
+        match self.keys.get(name) {
+            Some(key) if matches!(key.field, Field::ThroughputKbps | Field::RttMs) => {
+                let value = map.next_value_seed(Json::scalar(self.arena))?;
+                self.set(key, value);
+                Ok(())
+            }
+            _ => self.free(&format!("network.{name}"), map),
         }
     }
 
@@ -180,6 +196,7 @@ impl<'s, 'a> Row<'s, 'a> {
             return;
         }
         if !self.problems.is_empty() {
+            // The last of equal keys wins, so the refusal of an earlier one does not count.
             self.problems.retain(|(field, _)| *field != key.field);
         }
         if let Err(problem) = self.assign(key, value) {
@@ -244,10 +261,6 @@ impl<'s, 'a> Row<'s, 'a> {
             let value = Json::scalar(self.arena).deserialize(&mut Deserializer::from_str(raw));
             return self.free_scalar(name, value.expect("the first pass has read this value"));
         }
-        let depth = scan::depth(raw.as_bytes());
-        if depth > FREE_DEPTH_MAX {
-            return self.refuse_free(name, "bad_value", &format!("is nested {depth} deep; allowed {FREE_DEPTH_MAX}"));
-        }
         // Valid JSON has no line breaks but between tokens; exported records are one line each.
         let line = if raw.contains(['\n', '\r']) { raw.replace(['\n', '\r'], " ").into() } else { Cow::Borrowed(raw) };
         self.push(name, Value::Json(&line), line.len());
@@ -281,9 +294,9 @@ impl<'s, 'a> Row<'s, 'a> {
     }
 
     #[inline]
-    fn finish(mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<Event<'a>, RowError> {
+    fn finish(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<Event<'a>, RowError> {
         if !self.problems.is_empty() {
-            return Err(self.problems.swap_remove(0).1);
+            return Err(self.problems.remove(0).1);
         }
         let has_owner = self.event.session.is_some() || self.event.viewer.is_some();
         let (Some(event_time), true, true) = (self.event_time, has_owner, !self.event.kind.is_empty()) else {
@@ -315,11 +328,7 @@ impl<'s, 'a> Row<'s, 'a> {
 }
 
 #[cold]
-fn not_an_object(error: &sonic_rs::Error) -> RowError {
+fn invalid_json(error: &sonic_rs::Error) -> RowError {
     let message = error.to_string();
-    let line = message.lines().next().unwrap_or_default();
-    if error.is_unmatched_type() {
-        return RowError::new("wrong_type", format!("expected a JSON object: {line}"));
-    }
-    RowError::new("invalid_json", line.to_string())
+    RowError::new("invalid_json", message.lines().next().unwrap_or_default().to_string())
 }

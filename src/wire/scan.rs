@@ -76,22 +76,6 @@ fn container_end(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Levels of arrays and objects in a valid value.
-pub(super) fn depth(text: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
-    while let Some(byte) = text.get(at) {
-        at += 1;
-        match byte {
-            b'"' => at = string_end(text, at).unwrap_or(text.len()),
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
-}
-
 /// Why and where an array cannot be read on.
 pub(super) struct Break {
     pub(super) at: usize,
@@ -175,12 +159,6 @@ mod tests {
     fn a_million_open_brackets_need_no_stack() {
         let text = "[".repeat(1_000_000);
         assert_eq!(value_end(text.as_bytes(), 0), None);
-        assert_eq!(depth(text.as_bytes()), 1_000_000);
-    }
-
-    #[test]
-    fn brackets_in_strings_have_no_depth() {
-        assert_eq!(depth(br#"{"a":["[[[[\"[["]}"#), 2);
     }
 
     #[test]
