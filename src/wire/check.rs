@@ -208,12 +208,12 @@ pub(super) const STATES: [(&str, PlayState); 9] = [
     ("quit", PlayState::Quit),
 ];
 
-/// A state of the player by its name.
-pub(super) fn state(key: &Key, value: Scalar<'_>) -> Result<PlayState, RowError> {
-    let rule = "expected preloading, starting, playing, paused, seeking, rebuffering, ended, failed or quit";
-    let Scalar::Text(name) = value else { return Err(problem(key, "wrong_type", value, rule)) };
-    let found = STATES.iter().find(|(n, _)| *n == name);
-    found.map(|(_, state)| *state).ok_or_else(|| problem(key, "bad_value", value, rule))
+/// A state of the player by its name; `None` where pages of their own mean something else by the word.
+pub(super) fn state(key: &Key, value: Scalar<'_>) -> Result<Option<PlayState>, RowError> {
+    let Scalar::Text(name) = value else {
+        return Err(problem(key, "wrong_type", value, "expected a string such as \"playing\""));
+    };
+    Ok(STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state))
 }
 
 /// Epoch milliseconds or RFC 3339, within 2000 to 2199.
@@ -244,5 +244,25 @@ fn parse_time(key: &Key, text: &str) -> Result<i64, RowError> {
     match text.parse::<Timestamp>() {
         Ok(time) => Ok(time.as_millisecond()),
         Err(_) => Err(problem(key, "bad_value", Scalar::Text(text), TIME_RULE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_odd_byte_is_found_at_any_place_of_any_length() {
+        for len in 0..40 {
+            let mut text = vec![b'~'; len];
+            assert!(is_plain(&text));
+            for at in 0..len {
+                for odd in [0, 0x1F, 0x7F, 0x80, 0xC2, 0xFF] {
+                    text[at] = odd;
+                    assert!(!is_plain(&text), "{odd} at {at} of {len}");
+                }
+                text[at] = b' ';
+            }
+        }
     }
 }

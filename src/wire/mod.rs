@@ -47,7 +47,8 @@ impl RowError {
 /// Rules for one object:
 /// - The last of several equal keys wins; `null` is absent; a mapped name wins over the canonical one.
 /// - Unknown keys go to the event's free fields, as do unknown keys of `network`, there as `network.KEY`. Numbers are
-///   64-bit floats; objects and arrays are kept as JSON, with line breaks between tokens as spaces.
+///   64-bit floats; objects and arrays are kept as JSON, with line breaks between tokens as spaces. A `state` that is no
+///   state of a player, such as "hidden", is a free field too.
 /// - An event without `id` gets `h-` and 32 hexadecimal digits of the 128-bit XXH3 of its text, seeded with the
 ///   envelope's session, viewer, item and event time: two identical rows are one event, whatever batch they are in.
 /// - `id`, `session`, `viewer`, `item` and `decision` may be integers and stand for their decimal digits.

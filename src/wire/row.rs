@@ -235,7 +235,10 @@ impl<'s, 'a> Row<'s, 'a> {
             Field::Timezone => event.timezone = Some(check::text(key, value, check::TIMEZONE_BYTES_MAX)?),
             Field::ThroughputKbps => event.throughput_kbps = Some(check::not_negative(key, value)?),
             Field::RttMs => event.rtt_ms = Some(check::not_negative(key, value)?),
-            Field::State => event.state = Some(check::state(key, value)?),
+            Field::State => match check::state(key, value)? {
+                Some(state) => event.state = Some(state),
+                None => self.free_scalar(&key.name, value),
+            },
             Field::Network | Field::Fields => unreachable!("objects are read by `object`"),
         }
         Ok(())

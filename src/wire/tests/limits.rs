@@ -61,7 +61,7 @@ fn single_values_get_the_code_of_what_is_wrong_with_them() {
         (r#""network":null"#, "ok"),
         (r#""fields":[]"#, "wrong_type"),
         (r#""state":"paused""#, "ok"),
-        (r#""state":"asleep""#, "bad_value"),
+        (r#""state":"asleep""#, "ok"),
         (r#""state":1"#, "wrong_type"),
         (r#""sent_at_inferred":1"#, "wrong_type"),
         (r#""device":1"#, "wrong_type"),
@@ -218,6 +218,13 @@ fn unknown_keys_become_free_fields() {
         assert_eq!(fields, expected);
         assert_eq!((e.rtt_ms, e.state, e.id), (Some(7.0), Some(PlayState::Playing), "e"));
         assert_eq!(e.event_time, EventTime(1_760_000_000_000));
+    });
+}
+
+#[test]
+fn a_state_that_is_no_state_of_a_player_is_a_free_field() {
+    with_event(r#""state":"hidden""#, |e| {
+        assert_eq!((e.state, e.fields.get("state")), (None, Some(Value::Text("hidden"))));
     });
 }
 
