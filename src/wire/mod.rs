@@ -1,12 +1,98 @@
 //! JSON on the wire: the one place that reads events from it and writes records to it.
+//!
+//! A row is read in one pass by `sonic-rs` into an [`Event`] whose strings are slices of the input; only strings with
+//! escapes, numeric ids and free fields are copied, into the caller's arena. Reading never fails a batch for one row.
+//! Nothing here judges times against the clock, knows sessions or touches the network.
+//!
+//! In `sonic_rs`, `LazyValue`, `IgnoredAny` and the errors of `deserialize_map` and its like recurse without a limit: 1 MB
+//! of `[` would end the process. So values are only asked for by `deserialize_any` under the limit of `json`.
+
+mod body;
+mod check;
+mod json;
+mod keys;
+mod row;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use body::BodyError;
+pub use write::{read_record, write_event, write_record};
+
+use crate::config::Ingest;
+use bumpalo::Bump;
+use keys::KeyTable;
+use saccade_topology::Event;
 
 /// A row that could not be taken; the rest of its batch is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RowError {
     /// Place in the batch, from 0.
     pub index: usize,
-    /// Short, stable, snake_case.
+    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`.
     pub code: &'static str,
     /// Names the field, the value found and the rule.
     pub message: String,
+}
+
+impl RowError {
+    pub(crate) fn new(code: &'static str, message: String) -> RowError {
+        RowError { index: 0, code, message }
+    }
+}
+
+/// Reads events from JSON under the names of `ingest.map`. One serves all threads.
+///
+/// Rules for one object:
+/// - The last of several equal keys wins; `null` is absent; a mapped name wins over the canonical one.
+/// - Unknown keys go to the event's free fields, as do unknown keys of `network`, there as `network.KEY`. Numbers are
+///   64-bit floats; objects and arrays are kept as JSON, with line breaks between tokens as spaces. A `state` that is no
+///   state of a player, such as "hidden", is a free field too.
+/// - An event without `id` gets `h-` and 32 hexadecimal digits of the 128-bit XXH3 of its text, seeded with the
+///   envelope's session, viewer, item and event time: two identical rows are one event, whatever batch they are in.
+/// - `id`, `session`, `viewer`, `item` and `decision` may be integers and stand for their decimal digits.
+#[derive(Clone, Debug)]
+pub struct EventReader {
+    keys: KeyTable,
+    canonical: KeyTable,
+    /// Names of keys that hold events, in quotes as they stand in a body.
+    envelope: Vec<String>,
+    event_bytes_max: usize,
+    batch_events_max: usize,
+}
+
+impl EventReader {
+    /// Compiles `ingest.map`. The error names key, value and what is allowed.
+    pub fn new(config: &Ingest) -> Result<EventReader, String> {
+        Ok(EventReader {
+            keys: KeyTable::compile(config)?,
+            canonical: KeyTable::canonical(),
+            envelope: config.envelope.iter().map(|name| format!("\"{name}\"")).collect(),
+            event_bytes_max: config.event_bytes_max,
+            batch_events_max: config.batch_events_max,
+        })
+    }
+
+    /// Reads one JSON object. Strings of the event are slices of `text` or, where they had escapes, of `arena`.
+    /// The error's index is 0.
+    pub fn read_event<'a>(&self, text: &'a str, arena: &'a Bump) -> Result<Event<'a>, RowError> {
+        self.read_row(text, None, arena, &mut Vec::new())
+    }
+
+    #[inline]
+    fn read_row<'a>(
+        &self,
+        text: &'a str,
+        inherited: Option<&row::Inherited<'a>>,
+        arena: &'a Bump,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Event<'a>, RowError> {
+        if text.len() > self.event_bytes_max {
+            let (found, max) = (text.len(), self.event_bytes_max);
+            let message = format!("the event has {found} bytes; ingest.event_bytes_max allows {max}");
+            return Err(RowError::new("too_long", message));
+        }
+        row::read(&self.keys, text, inherited, arena, scratch)
+    }
 }

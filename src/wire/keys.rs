@@ -1,0 +1,259 @@
+//! Names of the fields of an event on the wire, and the table that finds a field by its name.
+//!
+//! A table is compiled once from `ingest.map` and never changes. It does not read values: see `check`.
+
+use crate::config::{Ingest, MapFrom};
+
+/// Fields of an event as they can be named in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Id,
+    Kind,
+    EventTime,
+    SentAt,
+    SentAtInferred,
+    Session,
+    Viewer,
+    Item,
+    Decision,
+    Position,
+    PlayheadS,
+    DurationS,
+    Value,
+    Device,
+    Country,
+    Timezone,
+    ThroughputKbps,
+    RttMs,
+    State,
+    Network,
+    Fields,
+}
+
+impl Field {
+    /// The bit of this field in a set of fields.
+    pub(super) fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// What a configured name may do with a field.
+#[derive(Clone, Copy, PartialEq)]
+enum Mapping {
+    /// Takes another name.
+    Name,
+    /// Takes another name and another unit.
+    Scaled,
+    /// Ours alone.
+    Never,
+}
+
+const CANONICAL: [(&str, Field, Mapping); 21] = [
+    ("id", Field::Id, Mapping::Name),
+    ("type", Field::Kind, Mapping::Name),
+    ("event_time", Field::EventTime, Mapping::Scaled),
+    ("sent_at", Field::SentAt, Mapping::Scaled),
+    ("session", Field::Session, Mapping::Name),
+    ("viewer", Field::Viewer, Mapping::Name),
+    ("item", Field::Item, Mapping::Name),
+    ("decision", Field::Decision, Mapping::Name),
+    ("position", Field::Position, Mapping::Name),
+    ("playhead_s", Field::PlayheadS, Mapping::Scaled),
+    ("duration_s", Field::DurationS, Mapping::Scaled),
+    ("value", Field::Value, Mapping::Scaled),
+    ("device", Field::Device, Mapping::Name),
+    ("country", Field::Country, Mapping::Name),
+    ("timezone", Field::Timezone, Mapping::Name),
+    ("throughput_kbps", Field::ThroughputKbps, Mapping::Scaled),
+    ("rtt_ms", Field::RttMs, Mapping::Scaled),
+    ("state", Field::State, Mapping::Name),
+    ("sent_at_inferred", Field::SentAtInferred, Mapping::Never),
+    ("network", Field::Network, Mapping::Never),
+    ("fields", Field::Fields, Mapping::Never),
+];
+
+/// One name and what it stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    /// The name in the input.
+    pub(super) name: String,
+    /// The name in the documentation.
+    pub(super) canonical: &'static str,
+    pub(super) field: Field,
+    /// Named by configuration: wins over the canonical name of the same field.
+    pub(super) mapped: bool,
+    /// The input's number is multiplied by this.
+    pub(super) scale: Option<f64>,
+}
+
+/// Buckets of the table; a power of two well above the number of names (at most 39).
+const BUCKETS: usize = 256;
+const FREE: u8 = u8::MAX;
+
+/// Finds a [`Key`] by its name: one multiplication, nearly always one comparison.
+#[derive(Clone, Debug)]
+pub(super) struct KeyTable {
+    keys: Vec<Key>,
+    buckets: [u8; BUCKETS],
+}
+
+impl KeyTable {
+    /// The canonical names alone.
+    pub(super) fn canonical() -> KeyTable {
+        KeyTable::of(canonical_keys())
+    }
+
+    /// The canonical names and those of `ingest.map`; a mapped name hides an equal canonical one.
+    pub(super) fn compile(config: &Ingest) -> Result<KeyTable, String> {
+        let mut mapped: Vec<Key> = Vec::new();
+        for (to, from) in &config.map {
+            let key = compile_mapping(to, from)?;
+            if let Some(other) = mapped.iter().find(|k| k.name == key.name) {
+                return Err(format!(
+                    "ingest.map.{to}: `{}` is already the input name of `{}`; allowed: one field for each input name",
+                    key.name, other.canonical
+                ));
+            }
+            mapped.push(key);
+        }
+        let canonical = canonical_keys().into_iter().filter(|k| mapped.iter().all(|m| m.name != k.name));
+        let keys = canonical.chain(mapped.iter().cloned()).collect();
+        Ok(KeyTable::of(keys))
+    }
+
+    fn of(keys: Vec<Key>) -> KeyTable {
+        let mut buckets = [FREE; BUCKETS];
+        for (place, key) in keys.iter().enumerate() {
+            let mut at = bucket(&key.name);
+            while buckets[at] != FREE {
+                at = (at + 1) % BUCKETS;
+            }
+            buckets[at] = u8::try_from(place).expect("two names for each field at most");
+        }
+        KeyTable { keys, buckets }
+    }
+
+    /// The key called `name`, if any is.
+    #[inline]
+    pub(super) fn get(&self, name: &str) -> Option<&Key> {
+        let mut at = bucket(name);
+        loop {
+            let key = self.keys.get(usize::from(self.buckets[at]))?;
+            if key.name == name {
+                return Some(key);
+            }
+            at = (at + 1) % BUCKETS;
+        }
+    }
+
+    /// The names of `field` as a message shows them: `event_time` (or `ts`).
+    pub(super) fn names(&self, field: Field) -> String {
+        let canonical = CANONICAL.iter().find(|(_, f, _)| *f == field).map_or("", |(name, _, _)| name);
+        let mapped = self.keys.iter().find(|k| k.mapped && k.field == field);
+        format!("`{canonical}`{}", mapped.map(|k| format!(" (or `{}`)", k.name)).unwrap_or_default())
+    }
+}
+
+/// Length, two first and two last bytes tell the usual names apart.
+#[inline]
+fn bucket(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let ([a, b, ..], [.., y, z]) = (bytes, bytes) else { return bytes.len() };
+    let mixed = u32::from_le_bytes([*a, *b, *y, *z]) ^ ((bytes.len() as u32) << 13);
+    (mixed.wrapping_mul(0x9E37_79B1) >> 24) as usize
+}
+
+fn canonical_keys() -> Vec<Key> {
+    let key = |(name, field, _): (&'static str, Field, Mapping)| Key {
+        name: name.to_string(),
+        canonical: name,
+        field,
+        mapped: false,
+        scale: None,
+    };
+    CANONICAL.into_iter().map(key).collect()
+}
+
+fn compile_mapping(to: &str, from: &MapFrom) -> Result<Key, String> {
+    let (name, scale) = match from {
+        MapFrom::Name(name) => (name, None),
+        MapFrom::Scaled { from, scale } => (from, Some(*scale)),
+    };
+    let Some((canonical, field, mapping)) = CANONICAL.into_iter().find(|(n, _, m)| *n == to && *m != Mapping::Never)
+    else {
+        return Err(format!(
+            "ingest.map.{to} = \"{name}\": `{to}` is no field of an event; allowed: {}",
+            allowed(false)
+        ));
+    };
+    if name.is_empty() || name.len() > 256 {
+        return Err(format!("ingest.map.{to} = \"{name}\": allowed: an input name of 1 to 256 bytes"));
+    }
+    if name == "fields" || name == "network" {
+        return Err(format!("ingest.map.{to} = \"{name}\": `{name}` is an object; allowed: the name of a plain value"));
+    }
+    if let Some(scale) = scale {
+        if mapping != Mapping::Scaled {
+            return Err(format!(
+                "ingest.map.{to}.scale = {scale}: only numbers have a unit; allowed: {}",
+                allowed(true)
+            ));
+        }
+        if !scale.is_finite() || scale <= 0.0 {
+            return Err(format!("ingest.map.{to}.scale = {scale}; allowed: a number above 0"));
+        }
+    }
+    Ok(Key { name: name.clone(), canonical, field, mapped: true, scale })
+}
+
+fn allowed(scaled: bool) -> String {
+    let fits = |m: Mapping| m == Mapping::Scaled || (!scaled && m == Mapping::Name);
+    let names: Vec<&str> = CANONICAL.iter().filter(|(_, _, m)| fits(*m)).map(|(n, _, _)| *n).collect();
+    names.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(toml: &str) -> Result<KeyTable, String> {
+        KeyTable::compile(&toml::from_str::<Ingest>(toml).expect("the test's configuration parses"))
+    }
+
+    #[test]
+    fn every_canonical_name_is_found_and_no_other() {
+        let table = KeyTable::canonical();
+        for (name, field, _) in CANONICAL {
+            assert_eq!(table.get(name).map(|k| k.field), Some(field));
+            assert!(table.get(&format!("{name}x")).is_none());
+            assert!(table.get(&name[1..]).is_none());
+        }
+        assert!(table.get("").is_none());
+    }
+
+    #[test]
+    fn a_mapped_name_hides_an_equal_canonical_name() {
+        let table = compile("map = { item = \"id\", id = \"event_id\" }").expect("valid");
+        assert_eq!(table.get("id").map(|k| (k.field, k.mapped)), Some((Field::Item, true)));
+        assert_eq!(table.get("item").map(|k| (k.field, k.mapped)), Some((Field::Item, false)));
+        assert_eq!(table.get("event_id").map(|k| k.field), Some(Field::Id));
+    }
+
+    #[test]
+    fn a_bad_map_is_refused_with_key_value_and_what_is_allowed() {
+        for (toml, wanted) in [
+            ("map = { playhed = \"pt\" }", ["ingest.map.playhed", "\"pt\"", "playhead_s"]),
+            ("map = { fields = \"f\" }", ["ingest.map.fields", "\"f\"", "playhead_s"]),
+            ("map = { id = \"\" }", ["ingest.map.id", "\"\"", "1 to 256"]),
+            ("map = { id = \"network\" }", ["ingest.map.id", "network", "plain value"]),
+            ("map = { id = \"a\", item = \"a\" }", ["ingest.map.item", "`a`", "`id`"]),
+            ("map = { id = { from = \"a\", scale = 2.0 } }", ["ingest.map.id.scale", "2", "event_time"]),
+            ("map = { value = { from = \"a\", scale = 0.0 } }", ["ingest.map.value.scale", "0", "above 0"]),
+        ] {
+            let message = compile(toml).expect_err(toml);
+            for part in wanted {
+                assert!(message.contains(part), "{message:?} names {part:?}");
+            }
+        }
+    }
+}

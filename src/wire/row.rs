@@ -1,0 +1,337 @@
+//! One JSON object to one event, in one pass over its text.
+//!
+//! Values are checked as they come; a bad one is kept as a problem of its field, so that a later equal key can still
+//! replace it. A second pass is made only where a free field holds an object or array: the first has then proved the
+//! text valid and shallow, and the second may cut raw text out of it.
+
+use super::RowError;
+use super::check::{self, Scalar};
+use super::json::Json;
+use super::keys::{Field, Key, KeyTable};
+use bumpalo::Bump;
+use saccade_topology::{Event, EventTime, Fields, Value};
+use serde::de::{DeserializeSeed, MapAccess};
+use sonic_rs::{Deserializer, LazyValue};
+use std::borrow::Cow;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+/// Bytes of a free field's name or value.
+pub(super) const FREE_BYTES_MAX: usize = u16::MAX as usize;
+
+/// What the rows of an envelope take from it where they lack it.
+pub(super) struct Inherited<'a> {
+    event: Event<'a>,
+    event_time: Option<EventTime>,
+    fields: &'a [u8],
+    /// Tells equal rows of different envelopes apart.
+    seed: u64,
+}
+
+/// Reads an event. `scratch` is only capacity.
+#[inline]
+pub(super) fn read<'a>(
+    keys: &KeyTable,
+    text: &'a str,
+    inherited: Option<&Inherited<'a>>,
+    arena: &'a Bump,
+    scratch: &mut Vec<u8>,
+) -> Result<Event<'a>, RowError> {
+    let mut row = Row::new(keys, arena, inherited, scratch, false);
+    row.parse(text, inherited)?;
+    row.finish(text, inherited)
+}
+
+/// Reads what rows may inherit from the envelope `text`, in which the events are replaced by `null`.
+pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump) -> Result<Inherited<'a>, RowError> {
+    let mut fields = Vec::new();
+    let mut row = Row::new(keys, arena, None, &mut fields, true);
+    row.parse(text, None)?;
+    if !row.problems.is_empty() {
+        return Err(row.problems.remove(0).1);
+    }
+    let (event, event_time) = (row.event, row.event_time);
+    let identity = (event.session, event.viewer, event.item, event_time.map(|t| t.0));
+    let seed = if identity == (None, None, None, None) { 0 } else { xxh3_64(format!("{identity:?}").as_bytes()) };
+    Ok(Inherited { event, event_time, fields: arena.alloc_slice_copy(&fields), seed })
+}
+
+/// An event in the making.
+pub(super) struct Row<'s, 'a> {
+    keys: &'s KeyTable,
+    arena: &'a Bump,
+    event: Event<'a>,
+    event_time: Option<EventTime>,
+    /// Fields set under a mapped name.
+    mapped: u32,
+    /// Fields whose last value was refused, each once, in order.
+    problems: Vec<(Field, RowError)>,
+    fields: &'s mut Vec<u8>,
+    is_envelope: bool,
+    /// A free field holds an object or array and was left out.
+    has_compound: bool,
+    /// Second pass: keep those as JSON text.
+    keep_compounds: bool,
+}
+
+/// Where in the row an object is.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Level {
+    Top,
+    Network,
+    Fields,
+}
+
+impl<'s, 'a> Row<'s, 'a> {
+    #[inline]
+    fn new(
+        keys: &'s KeyTable,
+        arena: &'a Bump,
+        inherited: Option<&Inherited<'a>>,
+        fields: &'s mut Vec<u8>,
+        is_envelope: bool,
+    ) -> Row<'s, 'a> {
+        let mut row = Row {
+            keys,
+            arena,
+            event: Event::new("", "", EventTime(0)),
+            event_time: None,
+            mapped: 0,
+            problems: Vec::new(),
+            fields,
+            is_envelope,
+            has_compound: false,
+            keep_compounds: false,
+        };
+        row.inherit(inherited);
+        row
+    }
+
+    #[inline]
+    fn inherit(&mut self, inherited: Option<&Inherited<'a>>) {
+        self.fields.clear();
+        if let Some(inherited) = inherited {
+            self.event = inherited.event;
+            self.event_time = inherited.event_time;
+            self.fields.extend_from_slice(inherited.fields);
+        }
+    }
+
+    #[inline]
+    fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<(), RowError> {
+        self.pass(text)?;
+        if self.has_compound {
+            self.event = Event::new("", "", EventTime(0));
+            self.event_time = None;
+            self.mapped = 0;
+            self.problems.clear();
+            self.inherit(inherited);
+            self.keep_compounds = true;
+            self.pass(text)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn pass(&mut self, text: &'a str) -> Result<(), RowError> {
+        let mut json = Deserializer::from_str(text);
+        let object = Json::object(self.arena, self, Level::Top);
+        // Not `deserialize_map`: for its error it skips an array without a limit of depth.
+        let value = object.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+        match value {
+            Ok(Scalar::Object) => Ok(()),
+            Ok(value) => Err(RowError::new("wrong_type", format!("expected a JSON object, found {value}"))),
+            Err(error) => Err(invalid_json(&error)),
+        }
+    }
+
+    /// Reads the value of `name` in the object at `level`.
+    #[inline]
+    pub(super) fn key<A: MapAccess<'a>>(&mut self, level: Level, name: &'a str, map: &mut A) -> Result<(), A::Error> {
+        if level != Level::Top {
+            return self.inner_key(level, name, map);
+        }
+        match self.keys.get(name) {
+            Some(key) if matches!(key.field, Field::Network | Field::Fields) => self.object(key, map),
+            Some(key) => {
+                let value = map.next_value_seed(Json::scalar(self.arena))?;
+                self.set(key, value);
+                Ok(())
+            }
+            None if self.is_envelope => map.next_value_seed(Json::scalar(self.arena)).map(|_| ()),
+            None => self.free(name, map),
+        }
+    }
+
+    fn inner_key<A: MapAccess<'a>>(&mut self, level: Level, name: &'a str, map: &mut A) -> Result<(), A::Error> {
+        if level == Level::Fields {
+            return self.free(name, map);
+        }
+        match self.keys.get(name) {
+            Some(key) if matches!(key.field, Field::ThroughputKbps | Field::RttMs) => {
+                let value = map.next_value_seed(Json::scalar(self.arena))?;
+                self.set(key, value);
+                Ok(())
+            }
+            _ => self.free(&format!("network.{name}"), map),
+        }
+    }
+
+    fn object<A: MapAccess<'a>>(&mut self, key: &Key, map: &mut A) -> Result<(), A::Error> {
+        let level = if key.field == Field::Network { Level::Network } else { Level::Fields };
+        let value = map.next_value_seed(Json::object(self.arena, self, level))?;
+        if !matches!(value, Scalar::Object | Scalar::Null) {
+            self.refuse(key.field, check::problem(key, "wrong_type", value, "expected an object"));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn set(&mut self, key: &Key, value: Scalar<'a>) {
+        if matches!(value, Scalar::Null) {
+            return;
+        }
+        if key.mapped {
+            self.mapped |= key.field.bit();
+        } else if self.mapped & key.field.bit() != 0 {
+            return;
+        }
+        if !self.problems.is_empty() {
+            // The last of equal keys wins, so the refusal of an earlier one does not count.
+            self.problems.retain(|(field, _)| *field != key.field);
+        }
+        if let Err(problem) = self.assign(key, value) {
+            self.refuse(key.field, problem);
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, field: Field, problem: RowError) {
+        if self.problems.iter().all(|(f, _)| *f != field) {
+            self.problems.push((field, problem));
+        }
+    }
+
+    #[inline]
+    fn assign(&mut self, key: &Key, value: Scalar<'a>) -> Result<(), RowError> {
+        let event = &mut self.event;
+        match key.field {
+            // The id of an envelope is not that of its rows: they would all be duplicates of the first.
+            Field::Id if self.is_envelope => {}
+            Field::Id => event.id = check::id(key, value, check::ID_BYTES_MAX, self.arena)?,
+            Field::Kind => event.kind = check::kind(key, value)?,
+            Field::EventTime => self.event_time = Some(check::time(key, value)?),
+            Field::SentAt => event.sent_at = Some(check::time(key, value)?),
+            Field::SentAtInferred => event.sent_at_inferred = check::boolean(key, value)?,
+            Field::Session => event.session = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),
+            Field::Viewer => event.viewer = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),
+            Field::Item => event.item = Some(check::id(key, value, check::ITEM_BYTES_MAX, self.arena)?),
+            Field::Decision => event.decision = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),
+            Field::Position => event.position = Some(check::position(key, value)?),
+            Field::PlayheadS => event.playhead_s = Some(check::not_negative(key, value)?),
+            Field::DurationS => event.duration_s = Some(check::not_negative(key, value)?),
+            Field::Value => event.value = Some(check::number(key, value)?),
+            Field::Device => event.device = Some(check::text(key, value, check::DEVICE_BYTES_MAX)?),
+            Field::Country => event.country = Some(check::text(key, value, check::COUNTRY_BYTES_MAX)?),
+            Field::Timezone => event.timezone = Some(check::text(key, value, check::TIMEZONE_BYTES_MAX)?),
+            Field::ThroughputKbps => event.throughput_kbps = Some(check::not_negative(key, value)?),
+            Field::RttMs => event.rtt_ms = Some(check::not_negative(key, value)?),
+            Field::State => match check::state(key, value)? {
+                Some(state) => event.state = Some(state),
+                None => self.free_scalar(&key.name, value),
+            },
+            Field::Network | Field::Fields => unreachable!("objects are read by `object`"),
+        }
+        Ok(())
+    }
+
+    fn free<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if self.keep_compounds {
+            let raw: LazyValue<'a> = map.next_value()?;
+            let raw = match raw.as_raw_cow() {
+                Cow::Borrowed(raw) => raw,
+                Cow::Owned(raw) => self.arena.alloc_str(&raw),
+            };
+            self.free_raw(name, raw);
+            return Ok(());
+        }
+        let value = map.next_value_seed(Json::scalar(self.arena))?;
+        self.free_scalar(name, value);
+        Ok(())
+    }
+
+    fn free_raw(&mut self, name: &str, raw: &'a str) {
+        if !raw.starts_with(['{', '[']) {
+            let value = Json::scalar(self.arena).deserialize(&mut Deserializer::from_str(raw));
+            return self.free_scalar(name, value.expect("the first pass has read this value"));
+        }
+        // Valid JSON has no line breaks but between tokens; exported records are one line each.
+        let line = if raw.contains(['\n', '\r']) { raw.replace(['\n', '\r'], " ").into() } else { Cow::Borrowed(raw) };
+        self.push(name, Value::Json(&line), line.len());
+    }
+
+    fn free_scalar(&mut self, name: &str, value: Scalar<'_>) {
+        match value {
+            Scalar::Null => {}
+            Scalar::Bool(b) => self.push(name, Value::Bool(b), 1),
+            Scalar::Unsigned(x) => self.push(name, Value::Number(x as f64), 8),
+            Scalar::Signed(x) => self.push(name, Value::Number(x as f64), 8),
+            Scalar::Float(x) => self.push(name, Value::Number(x), 8),
+            Scalar::Text(text) => self.push(name, Value::Text(text), text.len()),
+            Scalar::Array | Scalar::Object => self.has_compound = true,
+        }
+    }
+
+    fn push(&mut self, name: &str, value: Value<'_>, value_bytes: usize) {
+        let longest = name.len().max(value_bytes);
+        if longest > FREE_BYTES_MAX {
+            let rule = format!("has {longest} bytes in name or value; allowed {FREE_BYTES_MAX}");
+            return self.refuse_free(name, "too_long", &rule);
+        }
+        Fields::push(self.fields, name, value);
+    }
+
+    #[cold]
+    fn refuse_free(&mut self, name: &str, code: &'static str, rule: &str) {
+        let shown = &name[..name.floor_char_boundary(64)];
+        self.refuse(Field::Fields, RowError::new(code, format!("field `{shown}` {rule}")));
+    }
+
+    #[inline]
+    fn finish(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<Event<'a>, RowError> {
+        if !self.problems.is_empty() {
+            return Err(self.problems.remove(0).1);
+        }
+        let has_owner = self.event.session.is_some() || self.event.viewer.is_some();
+        let (Some(event_time), true, true) = (self.event_time, has_owner, !self.event.kind.is_empty()) else {
+            return Err(self.missing());
+        };
+        self.event.event_time = event_time;
+        if self.event.id.is_empty() {
+            let hash = xxh3_128_with_seed(text.as_bytes(), inherited.map_or(0, |i| i.seed));
+            self.event.id = self.arena.alloc_str(&format!("h-{hash:032x}"));
+        }
+        if !self.fields.is_empty() {
+            self.event.fields = Fields::from_bytes(self.arena.alloc_slice_copy(self.fields));
+        }
+        Ok(self.event)
+    }
+
+    #[cold]
+    fn missing(&self) -> RowError {
+        let (field, rule) = if self.event.kind.is_empty() {
+            (Field::Kind, "send what happened, such as \"play\"")
+        } else if self.event_time.is_none() {
+            (Field::EventTime, "send RFC 3339 or epoch milliseconds")
+        } else {
+            (Field::Session, "send `session`, `viewer` or both")
+        };
+        let names = self.keys.names(field);
+        RowError::new("missing_field", format!("{names} is missing; {rule}"))
+    }
+}
+
+#[cold]
+fn invalid_json(error: &sonic_rs::Error) -> RowError {
+    let message = error.to_string();
+    RowError::new("invalid_json", message.lines().next().unwrap_or_default().to_string())
+}

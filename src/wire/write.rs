@@ -1,0 +1,148 @@
+//! Records as JSON lines, for `export` and back.
+//!
+//! What is written under canonical names is read again, with no map, to an equal event. Numbers that are not finite are
+//! left out: JSON has none. Negative zero is read as zero.
+
+use super::check::STATES;
+use super::json::Json;
+use super::{EventReader, RowError, row, scan};
+use bumpalo::Bump;
+use saccade_topology::{Arrived, Event, IngestTime, Offset, Record, Value};
+use serde::de::DeserializeSeed;
+use std::io::Write;
+
+const INTO_MEMORY: &str = "writing to memory cannot fail";
+
+/// Appends `{"offset","partition","ingest_time","event":{…}}`, or with `"tick":true`, and a line break.
+pub fn write_record(out: &mut Vec<u8>, partition: u16, offset: Offset, arrived: &Arrived<'_>) {
+    let (offset, time) = (offset.0, arrived.ingest_time.0);
+    write!(out, "{{\"offset\":{offset},\"partition\":{partition},\"ingest_time\":{time},").expect(INTO_MEMORY);
+    match &arrived.record {
+        Record::Event(event) => {
+            out.extend_from_slice(b"\"event\":");
+            write_event(out, event);
+        }
+        Record::Tick => out.extend_from_slice(b"\"tick\":true"),
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends an event as one JSON object under canonical names, without a line break.
+pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
+    out.extend_from_slice(b"{\"id\":");
+    write_text(out, event.id);
+    text(out, "type", Some(event.kind));
+    write!(out, ",\"event_time\":{}", event.event_time.0).expect(INTO_MEMORY);
+    if let Some(sent_at) = event.sent_at {
+        write!(out, ",\"sent_at\":{}", sent_at.0).expect(INTO_MEMORY);
+    }
+    if event.sent_at_inferred {
+        out.extend_from_slice(b",\"sent_at_inferred\":true");
+    }
+    text(out, "session", event.session);
+    text(out, "viewer", event.viewer);
+    text(out, "item", event.item);
+    text(out, "decision", event.decision);
+    if let Some(position) = event.position {
+        write!(out, ",\"position\":{position}").expect(INTO_MEMORY);
+    }
+    number(out, "playhead_s", event.playhead_s);
+    number(out, "duration_s", event.duration_s);
+    number(out, "value", event.value);
+    text(out, "device", event.device);
+    text(out, "country", event.country);
+    text(out, "timezone", event.timezone);
+    number(out, "throughput_kbps", event.throughput_kbps);
+    number(out, "rtt_ms", event.rtt_ms);
+    let state = event.state.and_then(|state| STATES.iter().find(|(_, s)| *s == state));
+    text(out, "state", state.map(|(name, _)| *name));
+    if !event.fields.is_empty() {
+        write_fields(out, event);
+    }
+    out.push(b'}');
+}
+
+fn write_fields(out: &mut Vec<u8>, event: &Event<'_>) {
+    out.extend_from_slice(b",\"fields\":{");
+    for (place, (name, value)) in event.fields.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_text(out, name);
+        out.push(b':');
+        match value {
+            Value::Number(x) => serde_json::to_writer(&mut *out, &x).expect(INTO_MEMORY),
+            Value::Bool(b) => out.extend_from_slice(if b { b"true" } else { b"false" }),
+            Value::Text(text) => write_text(out, text),
+            Value::Json(json) if is_json(json) => {
+                out.extend(json.bytes().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }));
+            }
+            // A writer other than this module left text that is no JSON; keep it without breaking the line.
+            Value::Json(json) => write_text(out, json),
+        }
+    }
+    out.push(b'}');
+}
+
+fn is_json(text: &str) -> bool {
+    let arena = Bump::new();
+    let mut json = sonic_rs::Deserializer::from_str(text);
+    Json::scalar(&arena).deserialize(&mut json).is_ok() && json.end().is_ok()
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        write!(out, ",\"{name}\":").expect(INTO_MEMORY);
+        write_text(out, value);
+    }
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: Option<f64>) {
+    if let Some(value) = value.filter(|x| x.is_finite()) {
+        write!(out, ",\"{name}\":").expect(INTO_MEMORY);
+        serde_json::to_writer(out, &value).expect(INTO_MEMORY);
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect(INTO_MEMORY);
+}
+
+/// Reads a line of [`write_record`]. `ingest.map` and `ingest.event_bytes_max` do not apply: the names are canonical,
+/// and the event passed once already.
+pub fn read_record<'a>(
+    reader: &EventReader,
+    text: &'a str,
+    arena: &'a Bump,
+) -> Result<(u16, Offset, Arrived<'a>), RowError> {
+    let text = text.trim_ascii();
+    if !text.starts_with('{') || scan::value_end(text.as_bytes(), 0) != Some(text.len()) {
+        return Err(RowError::new("invalid_json", "a record is one complete JSON object on a line".into()));
+    }
+    let (mut offset, mut partition, mut ingest_time, mut record) = (None, None, None, None);
+    for (name, at) in scan::entries(text) {
+        let value = &text[at];
+        match name {
+            "offset" => offset = Some(Offset(integer(name, value)?)),
+            "partition" => partition = Some(integer(name, value)?),
+            "ingest_time" => ingest_time = Some(IngestTime(integer(name, value)?)),
+            "tick" if value == "true" => record = Some(Record::Tick),
+            "event" => {
+                let event = row::read(&reader.canonical, value, None, arena, &mut Vec::new())?;
+                record = Some(Record::Event(event));
+            }
+            _ => return Err(RowError::new("bad_value", format!("a record has no key `{name}` with {value:.64}"))),
+        }
+    }
+    let (Some(offset), Some(partition), Some(ingest_time), Some(record)) = (offset, partition, ingest_time, record)
+    else {
+        let rule = "a record has `offset`, `partition`, `ingest_time` and `event` or `tick`";
+        return Err(RowError::new("missing_field", rule.into()));
+    };
+    Ok((partition, offset, Arrived { ingest_time, record }))
+}
+
+fn integer<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, RowError> {
+    let problem = |_| RowError::new("bad_value", format!("`{name}` is {value:.64}; expected an integer in its range"));
+    value.parse().map_err(problem)
+}
