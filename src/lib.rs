@@ -3,6 +3,7 @@
 pub mod cmcd;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod log;
 pub mod telemetry;
 pub mod wire;

@@ -30,7 +30,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Events of one request, encoded for their partitions.
 pub struct Batch {
-    ingest_time: IngestTime,
+    /// When the request arrived.
+    pub ingest_time: IngestTime,
     arrived: Instant,
     parts: Vec<RecordBatch>,
 }

@@ -4,7 +4,7 @@
 //! fingerprints), `departures` (partition, number → pairs), `globals` (partition → JSON). A checkpoint is complete when its
 //! globals are in; before that, the globals before it hold, and rows written meanwhile say so themselves (`as_of`).
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, WriteBatch};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use saccade_topology::{Globals, Kind};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub enum StoredRow {
 /// Changes that go in as one.
 pub struct Changes<'a> {
     store: &'a Store,
-    batch: WriteBatch,
+    batch: OwnedWriteBatch,
 }
 
 fn row_prefix(kind: Kind, partition: u16) -> [u8; 3] {

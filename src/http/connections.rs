@@ -1,0 +1,250 @@
+//! Connections: accepted up to a limit, closed when they are slow, finished when the server stops.
+//!
+//! axum's own `serve` has neither limits nor time-outs; this is the same loop over hyper with both.
+
+use crate::engine::Engine;
+use super::{App, auth, metrics, routes, stopped};
+use crate::config::Config;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Bytes of a request's head, and of an answer that waits for a slow reader.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// When the process has no file descriptors left, accepting again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Beyond the time a body may take: the time a stop leaves to answer what is running.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Why the server did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Anyone could reach it.
+    #[error("{0}")]
+    Open(String),
+    /// `[ingest]` does not make a reader.
+    #[error("configuration of [ingest]: {0}")]
+    Ingest(String),
+    /// The listener has no address.
+    #[error("reading the address listened on: {0}")]
+    Address(#[from] std::io::Error),
+}
+
+/// Serves `engine` on `listener` until `stop` is done and every running request is answered.
+///
+/// Streams end at once. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
+/// longer; so a client should expect its idle connections to go.
+pub async fn serve(
+    engine: Arc<Engine>,
+    config: Config,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr()?;
+    auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
+    let connections_max = config.server.connections_max;
+    let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
+    let grace = Duration::from_millis(config.server.body_timeout.0.unsigned_abs()) + ANSWER_TIME;
+    let (stopping_sender, stopping) = watch::channel(false);
+    let app = App::new(engine, config, stopping.clone())?;
+    let service = TowerToHyperService::new(routes::router(app.clone()));
+    let slots = Arc::new(Semaphore::new(connections_max as usize));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX);
+
+    tokio::pin!(stop);
+    loop {
+        let (stream, slot) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let open = Open { _slot: slot, _counted: metrics::Held::new(&app.metrics.connections) };
+        tokio::spawn(connection(stream, builder.clone(), service.clone(), stopping.clone(), open));
+    }
+    drop(listener);
+    stopping_sender.send_replace(true);
+    if tokio::time::timeout(grace, slots.acquire_many(connections_max)).await.is_err() {
+        tracing::warn!("some connections were still busy after {} s and are dropped", grace.as_secs());
+    }
+    Ok(())
+}
+
+/// What an open connection holds.
+struct Open {
+    _slot: OwnedSemaphorePermit,
+    _counted: metrics::Held,
+}
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, slot),
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    builder: http1::Builder,
+    service: TowerToHyperService<axum::Router>,
+    mut stopping: watch::Receiver<bool>,
+    open: Open,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "setting TCP_NODELAY");
+    }
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let end = tokio::select! {
+        end = connection.as_mut() => end,
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = end {
+        tracing::debug!(%error, "a connection ended");
+    }
+    drop(open);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::testing::event;
+    use saccade_topology::Duration as Millis;
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    struct Server {
+        address: SocketAddr,
+        stop: oneshot::Sender<()>,
+        running: JoinHandle<Result<(), ServeError>>,
+        _data: tempfile::TempDir,
+    }
+
+    async fn start(edit: impl FnOnce(&mut Config)) -> Server {
+        let mut config = Config::default();
+        edit(&mut config);
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { stopped.await.unwrap_or(()) };
+        let running = tokio::spawn(serve(engine, config, listener, stopped));
+        Server { address, stop, running, _data: data }
+    }
+
+    async fn open(server: &Server, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
+        stream.write_all(text.as_bytes()).await.expect("the server reads");
+        stream
+    }
+
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        // A reset after the answer is an end like any other.
+        let _ = stream.read_to_end(&mut bytes).await;
+        String::from_utf8(bytes).expect("answers are text")
+    }
+
+    #[tokio::test]
+    async fn a_request_head_that_trickles_in_is_cut_off() {
+        let server = start(|config| config.server.header_timeout = Millis(50)).await;
+        let stream = open(&server, "GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+        assert_eq!(rest(stream).await, "", "closed without an answer");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_in_is_answered_408() {
+        let server = start(|config| config.server.body_timeout = Millis(50)).await;
+        let stream = open(&server, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n[").await;
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_sender_of_too_much_reads_its_answer_and_not_a_reset() {
+        let server = start(|config| config.ingest.body_bytes_max = 1 << 20).await;
+        let body = " ".repeat((1 << 20) + 1);
+        let head = format!(
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = rest(open(&server, &(head + &body)).await).await;
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("ingest.body_bytes_max"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_finishes_the_request_that_is_running() {
+        let server = start(|_| {}).await;
+        let body = event("e1", "s1");
+        let head = format!(
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = open(&server, &head).await;
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.expect("the request runs once its body is asked for");
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        server.stop.send(()).expect("the server runs");
+        stream.write_all(body.as_bytes()).await.expect("the server still reads");
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        server.running.await.expect("no panic").expect("a clean end");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_streams_and_idle_connections() {
+        let server = start(|_| {}).await;
+        let mut stream = open(&server, "GET /v1/context/stream HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.expect("a stream begins with its head");
+        let mut idle = open(&server, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        idle.read_exact(&mut start).await.expect("an answer");
+        server.stop.send(()).expect("the server runs");
+        server.running.await.expect("no panic").expect("a clean end");
+        rest(stream).await;
+        rest(idle).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_over_the_limit_waits_for_one_to_close() {
+        let server = start(|config| config.server.connections_max = 1).await;
+        let ask = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut first = open(&server, ask).await;
+        let mut status = [0; 12];
+        first.read_exact(&mut status).await.expect("the first is served");
+        let mut second = open(&server, ask).await;
+        first.write_all(ask.as_bytes()).await.expect("the first stays open");
+        first.read_exact(&mut status).await.expect("and is served again");
+        assert!(second.try_read(&mut status).is_err(), "the second waits meanwhile");
+        drop(first);
+        second.read_exact(&mut status).await.expect("then it is served");
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_others_can_reach_needs_keys() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let config = Config::default();
+        let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
+        let listener = TcpListener::bind("0.0.0.0:0").await.expect("a free port");
+        let error = serve(engine, config, listener, async {}).await.expect_err("no keys are set");
+        assert!(error.to_string().contains("auth.write_keys"), "{error}");
+    }
+}

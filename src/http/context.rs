@@ -1,0 +1,179 @@
+//! `GET /v1/context/{session,viewer}/{id}`: the latest published context, and its JSON, which the stream shares.
+
+use super::App;
+use super::error::Refusal;
+use crate::engine::{Context, ContextKind};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::ser::{SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
+use std::sync::Arc;
+
+type Id = Result<Path<String>, PathRejection>;
+
+pub(super) async fn session(State(app): State<Arc<App>>, id: Id, headers: HeaderMap) -> Response {
+    get(&app, ContextKind::Session, id, &headers)
+}
+
+pub(super) async fn viewer(State(app): State<Arc<App>>, id: Id, headers: HeaderMap) -> Response {
+    get(&app, ContextKind::Viewer, id, &headers)
+}
+
+fn get(app: &App, kind: ContextKind, id: Id, headers: &HeaderMap) -> Response {
+    match id {
+        Ok(Path(id)) => match app.engine.contexts().get(kind, &id) {
+            Some(context) => answer(app, &context, headers),
+            None => missing(app, kind, &id).into_response(),
+        },
+        Err(error) => Refusal::new(StatusCode::BAD_REQUEST, "bad_id", error.body_text()).into_response(),
+    }
+}
+
+fn answer(app: &App, context: &Context, headers: &HeaderMap) -> Response {
+    let tag = format!("\"{}\"", context.version);
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| matches_tag(value, &tag));
+    let validators = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".to_string())];
+    match known {
+        true => (StatusCode::NOT_MODIFIED, validators).into_response(),
+        false => (validators, [(header::CONTENT_TYPE, "application/json")], to_json(app, context)).into_response(),
+    }
+}
+
+/// RFC 9110, 13.1.2: a list of tags compared weakly, or `*`.
+fn matches_tag(value: &HeaderValue, tag: &str) -> bool {
+    let listed = |value: &str| value.split(',').map(str::trim).any(|t| t == "*" || t.trim_start_matches("W/") == tag);
+    value.to_str().is_ok_and(listed)
+}
+
+fn missing(app: &App, kind: ContextKind, id: &str) -> Refusal {
+    if !app.engine.ready() {
+        let message = "the log is still being replayed; see /ready";
+        return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message).retry_after(1);
+    }
+    let message = match kind {
+        ContextKind::Session => {
+            format!("session `{id}` is unknown or has ended; its next accepted event makes a context")
+        }
+        ContextKind::Viewer => {
+            format!("viewer `{id}` is unknown or was forgotten; their next accepted event makes a context")
+        }
+    };
+    Refusal::new(StatusCode::NOT_FOUND, "no_context", message)
+}
+
+/// The one JSON form of a context.
+pub(super) fn to_json(app: &App, context: &Context) -> String {
+    let view = View { context, names: app.engine.slot_names(), schema_version: app.engine.schema_version() };
+    serde_json::to_string(&view).expect("a context holds only text, numbers and named slots")
+}
+
+struct View<'a> {
+    context: &'a Context,
+    names: &'a [String],
+    schema_version: &'a str,
+}
+
+impl Serialize for View<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let context = self.context;
+        let mut object = serializer.serialize_struct("Context", 7)?;
+        object.serialize_field("session", &context.session)?;
+        object.serialize_field("viewer", &context.viewer)?;
+        object.serialize_field("version", &context.version)?;
+        object.serialize_field("event_time", &rfc3339(context.event_time))?;
+        object.serialize_field("schema_version", self.schema_version)?;
+        object.serialize_field("vector", &context.vector)?;
+        object.serialize_field("features", &Features { names: self.names, vector: &context.vector })?;
+        object.end()
+    }
+}
+
+struct Features<'a> {
+    names: &'a [String],
+    vector: &'a [f32],
+}
+
+impl Serialize for Features<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.names.len()))?;
+        for (name, value) in self.names.iter().zip(self.vector) {
+            object.serialize_entry(name, value)?;
+        }
+        object.end()
+    }
+}
+
+/// Milliseconds since the epoch as RFC 3339 in UTC; held to the years a timestamp can name.
+fn rfc3339(event_time: i64) -> String {
+    let held = event_time.clamp(Timestamp::MIN.as_second() * 1000, Timestamp::MAX.as_second() * 1000);
+    let time = Timestamp::from_millisecond(held).expect("clamped to what a timestamp holds");
+    format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::testing::{Site, event, event_at, request};
+
+    #[tokio::test]
+    async fn a_context_is_there_once_its_event_is_accepted() {
+        let site = Site::new(|_| {});
+        site.send(request("POST", "/v1/events"), event("e1", "s 1/a")).await;
+        let answer = site.send(request("GET", "/v1/context/session/s%201%2Fa"), "").await;
+        let json = answer.json();
+        assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
+        assert_eq!((&json["session"], &json["viewer"]), (&"s 1/a".into(), &"v-s 1/a".into()), "{json}");
+        assert!(json["version"].is_u64() && json["schema_version"].is_string(), "{json}");
+        let vector = json["vector"].as_array().expect("a vector");
+        let features = json["features"].as_object().expect("features by name");
+        assert_eq!(vector.iter().collect::<Vec<_>>(), features.values().collect::<Vec<_>>());
+        let viewer = site.send(request("GET", "/v1/context/viewer/v-s%201%2Fa"), "").await;
+        assert_eq!((viewer.status, &viewer.json()["session"]), (200, &json["session"]));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_the_version_is_answered_304() {
+        let site = Site::new(|_| {});
+        site.send(request("POST", "/v1/events"), event("e1", "s1")).await;
+        let get = || request("GET", "/v1/context/session/s1");
+        let tag = site.send(get(), "").await.header("etag").to_string();
+        for (known, status) in
+            [(tag.clone(), 304), (format!("\"x\", W/{tag}"), 304), ("*".into(), 304), ("\"x\"".into(), 200)]
+        {
+            let answer = site.send(get().header("if-none-match", &known), "").await;
+            assert_eq!((answer.status, answer.header("etag")), (status, tag.as_str()), "{known}");
+        }
+        site.send(request("POST", "/v1/events"), event("e2", "s1")).await;
+        let newer = site.send(get().header("if-none-match", &tag), "").await;
+        assert_eq!(newer.status, 200);
+        assert_ne!(newer.header("etag"), tag);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_session_is_explained() {
+        let answer = Site::new(|_| {}).send(request("GET", "/v1/context/session/nobody"), "").await;
+        assert_eq!((answer.status, answer.code()), (404, "no_context".into()));
+        assert!(answer.body.contains("unknown or has ended") && answer.body.contains("nobody"), "{}", answer.body);
+        assert_eq!(Site::new(|_| {}).send(request("GET", "/v1/context/viewer/%FF"), "").await.status, 400);
+    }
+
+    #[test]
+    fn event_time_is_written_in_utc_to_the_millisecond() {
+        assert_eq!(rfc3339(1_795_384_619_913), "2026-11-22T21:56:59.913Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert!(rfc3339(i64::MAX).starts_with("9999-"));
+        assert!(rfc3339(i64::MIN).starts_with("-009999-"));
+    }
+
+    #[tokio::test]
+    async fn the_event_time_of_a_context_is_that_of_its_event() {
+        let site = Site::new(|_| {});
+        let ms = crate::http::testing::now_ms();
+        site.send(request("POST", "/v1/events"), event_at("e1", "s1", ms)).await;
+        let json = site.send(request("GET", "/v1/context/session/s1"), "").await.json();
+        assert_eq!(json["event_time"], rfc3339(ms));
+    }
+}

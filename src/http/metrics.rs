@@ -1,0 +1,124 @@
+//! What the interface counts. Labels come from fixed sets only.
+
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+
+const EVENTS: &str = "saccade_ingest_events_total";
+const REQUESTS: &str = "saccade_ingest_requests_total";
+const REJECTED: &str = "saccade_ingest_rejected_total";
+const BYTES: &str = "saccade_ingest_bytes_total";
+const STREAMS: &str = "saccade_streams";
+const CONNECTIONS: &str = "saccade_connections";
+
+/// By which call events came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// `/v1/events`
+    Events,
+    /// `/v1/cmcd`
+    Cmcd,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Source::Events => "events",
+            Source::Cmcd => "cmcd",
+        }
+    }
+
+    fn route(self) -> &'static str {
+        match self {
+            Source::Events => "/v1/events",
+            Source::Cmcd => "/v1/cmcd",
+        }
+    }
+}
+
+/// Handles of what is counted for every request, so that no registry is searched for them.
+pub(super) struct Metrics {
+    events: Results,
+    cmcd: Results,
+    bytes: Counter,
+    /// Readers of the context stream.
+    pub(super) streams: Gauge,
+    /// Open connections.
+    pub(super) connections: Gauge,
+}
+
+/// Counters of one source, one for each bucket an event can end in.
+pub(super) struct Results {
+    pub(super) accepted: Counter,
+    pub(super) duplicate: Counter,
+    pub(super) late: Counter,
+    pub(super) rejected: Counter,
+}
+
+impl Results {
+    fn new(source: Source) -> Results {
+        let of = |result: &'static str| counter!(EVENTS, "source" => source.name(), "result" => result);
+        Results { accepted: of("accepted"), duplicate: of("duplicate"), late: of("late"), rejected: of("rejected") }
+    }
+}
+
+impl Metrics {
+    /// Describes and registers; the recorder has to be installed before.
+    pub(super) fn new() -> Metrics {
+        describe_counter!(EVENTS, Unit::Count, "Events received, by source and by the one bucket each ended in");
+        describe_counter!(REQUESTS, Unit::Count, "Requests that bring events, by route and status");
+        describe_counter!(
+            REJECTED,
+            Unit::Count,
+            "Rows not taken, by code; a CMCD request dropped unread counts as one"
+        );
+        describe_counter!(BYTES, Unit::Bytes, "Bytes of requests that bring events, as sent");
+        describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
+        describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
+        Metrics {
+            events: Results::new(Source::Events),
+            cmcd: Results::new(Source::Cmcd),
+            bytes: counter!(BYTES),
+            streams: gauge!(STREAMS),
+            connections: gauge!(CONNECTIONS),
+        }
+    }
+
+    /// Buckets of one source.
+    pub(super) fn results(&self, source: Source) -> &Results {
+        match source {
+            Source::Events => &self.events,
+            Source::Cmcd => &self.cmcd,
+        }
+    }
+
+    /// Counts `n` rows of `source` that were not taken.
+    pub(super) fn rejected(&self, source: Source, code: &'static str, n: u64) {
+        self.results(source).rejected.increment(n);
+        counter!(REJECTED, "code" => code).increment(n);
+    }
+
+    /// Counts a request and its answer.
+    pub(super) fn request(&self, source: Source, status: u16) {
+        counter!(REQUESTS, "route" => source.route(), "status" => status.to_string()).increment(1);
+    }
+
+    /// Counts bytes as they were sent.
+    pub(super) fn bytes(&self, n: usize) {
+        self.bytes.increment(n as u64);
+    }
+}
+
+/// Adds one to a gauge for as long as it lives.
+pub(super) struct Held(Gauge);
+
+impl Held {
+    pub(super) fn new(gauge: &Gauge) -> Held {
+        gauge.increment(1.0);
+        Held(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

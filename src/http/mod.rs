@@ -1,0 +1,73 @@
+//! The HTTP interface: events and player reports in, contexts out.
+//!
+//! A thin edge: it reads, checks keys and limits, hands batches to the engine and answers when the engine has. It keeps no
+//! state but open connections, holds no lock across an await, and never tells a CMCD player that something is wrong.
+
+mod auth;
+mod body;
+mod cmcd;
+mod connections;
+mod context;
+mod cors;
+mod error;
+mod events;
+mod metrics;
+mod query;
+mod rate;
+mod routes;
+mod rows;
+mod stream;
+#[cfg(test)]
+mod testing;
+
+pub use auth::check_auth_config;
+pub use connections::{ServeError, serve};
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::wire::EventReader;
+use saccade_topology::IngestTime;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// What every handler sees.
+struct App {
+    engine: Arc<Engine>,
+    config: Config,
+    reader: EventReader,
+    auth: auth::Auth,
+    origins: cors::Origins,
+    rates: rate::Rates,
+    body_memory: body::BodyMemory,
+    metrics: metrics::Metrics,
+    streams: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    fn new(engine: Arc<Engine>, config: Config, stopping: watch::Receiver<bool>) -> Result<Arc<App>, ServeError> {
+        Ok(Arc::new(App {
+            engine,
+            reader: EventReader::new(&config.ingest).map_err(ServeError::Ingest)?,
+            auth: auth::Auth::new(&config.auth),
+            origins: cors::Origins::new(&config.ingest.allow_origins),
+            rates: rate::Rates::new(config.ingest.rate_max, config.auth.write_keys.len()),
+            body_memory: body::BodyMemory::new(config.ingest.body_bytes_max),
+            metrics: metrics::Metrics::new(),
+            streams: Arc::new(Semaphore::new(config.publish.streams_max as usize)),
+            stopping,
+            config,
+        }))
+    }
+}
+
+/// Returns when the server is told to stop.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error is a sender that is gone, which is a server that has stopped.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// The server's clock, read once for each request, when its body is complete.
+fn ingest_time() -> IngestTime {
+    IngestTime(jiff::Timestamp::now().as_millisecond())
+}

@@ -1,0 +1,211 @@
+//! Every call there is, in one table: the router, the page at `/` and the test of `openapi.json` are made from it.
+
+use super::error::Refusal;
+use super::{App, cmcd, context, cors, events, stream};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, post};
+use axum::{Json, Router};
+use std::sync::Arc;
+
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// What a call asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Nothing: for the machines that watch over the process.
+    Open,
+    /// The read token.
+    Read,
+    /// A write key, checked by the handler, and the rules of other origins.
+    Write,
+}
+
+struct Route {
+    path: &'static str,
+    methods: &'static str,
+    about: &'static str,
+    access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+fn table() -> Vec<Route> {
+    use Access::{Open, Read, Write};
+    let route = |path, methods, about, access, handler| Route { path, methods, about, access, handler };
+    // Calls that other origins may make bring their fallback, because it has to answer to the rules of other origins too.
+    vec![
+        route("/", "GET", "this list", Read, get(index)),
+        route(
+            "/v1/events",
+            "POST",
+            "send events: one object, an array or NDJSON",
+            Write,
+            post(events::post).fallback(method_not_allowed),
+        ),
+        route("/v1/cmcd", "GET POST", "CMCD v2 reports of players", Write, any(cmcd::any)),
+        route("/v1/cmcd/", "GET POST", "the same", Write, any(cmcd::any)),
+        // A wildcard, because a player must not be told 404 for a slash in its session.
+        route("/v1/cmcd/{*session}", "GET POST", "the same, for records without a session id", Write, any(cmcd::any)),
+        route("/v1/context/session/{id}", "GET", "latest context of a session", Read, get(context::session)),
+        route("/v1/context/viewer/{id}", "GET", "latest context of a viewer", Read, get(context::viewer)),
+        route(
+            "/v1/context/stream",
+            "GET",
+            "contexts as they are refreshed: ?session= or ?viewer=",
+            Read,
+            get(stream::follow),
+        ),
+        route("/v1/schema", "GET", "what each slot of the vector means", Read, get(schema)),
+        route("/v1/openapi.json", "GET", "this interface, for machines", Read, get(openapi)),
+        route("/metrics", "GET", "Prometheus metrics", Read, get(metrics)),
+        route("/health", "GET", "200 while the process lives", Open, get(health)),
+        route("/ready", "GET", "200 once the log is replayed", Open, get(ready)),
+    ]
+}
+
+/// The router of all calls.
+pub(super) fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for Route { path, access, handler, .. } in table() {
+        let layered = match access {
+            Access::Open => handler,
+            Access::Read => handler.layer(middleware::from_fn_with_state(app.clone(), with_read_token)),
+            Access::Write => handler.layer(middleware::from_fn_with_state(app.clone(), cors::allow)),
+        };
+        router = router.route(path, layered);
+    }
+    router.method_not_allowed_fallback(method_not_allowed).fallback(not_found).with_state(app)
+}
+
+async fn with_read_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match app.auth.reader(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn not_found(uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("there is no call {}; GET / lists all", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Refusal {
+    let message = format!("{} does not take {method}; GET / lists what there is", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}
+
+async fn index() -> String {
+    let mut page = format!("Saccade {}: player events in, fresh context vectors out\n\n", env!("CARGO_PKG_VERSION"));
+    for Route { path, methods, about, .. } in table() {
+        page.push_str(&format!("{methods:<8} {:<27} {about}\n", path.replace("{*", "{")));
+    }
+    page
+}
+
+async fn schema(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
+    Json(app.engine.schema())
+}
+
+async fn openapi() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.engine.metrics())
+}
+
+async fn health() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"status": "ok"}))
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    if app.engine.ready() && !*app.stopping.borrow() {
+        return Json(serde_json::json!({"status": "ready"})).into_response();
+    }
+    let message = "the log is still being replayed, or the server is stopping";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message).retry_after(1).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::testing::{Site, request};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_openapi_document_describes_every_call_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).expect("openapi.json is JSON");
+        let mut described = BTreeSet::new();
+        for (path, calls) in document["paths"].as_object().expect("paths") {
+            for method in calls.as_object().expect("methods of a path").keys().filter(|key| *key != "parameters") {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        let mut served = BTreeSet::new();
+        for Route { path, methods, .. } in table() {
+            let path = path.replace("{*", "{");
+            let path = if path == "/" { "/" } else { path.trim_end_matches('/') };
+            served.extend(methods.split(' ').map(|method| format!("{method} {path}")));
+        }
+        assert_eq!(described, served);
+    }
+
+    #[tokio::test]
+    async fn each_call_of_the_table_is_served_with_its_methods_and_no_other() {
+        let site = Site::new(|_| {});
+        for Route { path, methods, .. } in table() {
+            let path = path.replace("{*session}", "x").replace("{id}", "x");
+            for method in ["GET", "POST", "DELETE"] {
+                let answer = site.send_head(request(method, &path)).await;
+                let refused = answer == 405;
+                let expected = !methods.split(' ').any(|m| m == method) && !path.starts_with("/v1/cmcd");
+                assert_eq!(refused, expected, "{method} {path}: {answer}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_router_are_json_too() {
+        let site = Site::new(|_| {});
+        for (method, path, status, code) in
+            [("GET", "/v2/events", 404, "not_found"), ("GET", "/v1/events", 405, "method_not_allowed")]
+        {
+            let answer = site.send(request(method, path), "").await;
+            assert_eq!((answer.status, answer.code().as_str()), (status, code));
+            assert_eq!(answer.header("content-type"), "application/json");
+            assert!(status == 404 || answer.header("allow").contains("POST"), "{}", answer.header("allow"));
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_needs_the_token_and_watching_over_the_process_does_not() {
+        let site = Site::new(|config| config.auth.read_token = Some("t".into()));
+        for Route { path, access, .. } in table().into_iter().filter(|route| route.access != Access::Write) {
+            let path = path.replace("{id}", "x");
+            let without = site.send_head(request("GET", &path)).await;
+            let with = site.send_head(request("GET", &format!("{path}?token=t"))).await;
+            let bearer = site.send_head(request("GET", &path).header("authorization", "Bearer t")).await;
+            assert_eq!(without == 401, access == Access::Read, "{path}: {without}");
+            assert!(with != 401 && bearer != 401, "{path}: {with} {bearer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_pages_for_people_and_machines_are_of_their_types() {
+        let site = Site::new(|_| {});
+        for (path, content_type, part) in [
+            ("/", "text/plain; charset=utf-8", "/v1/cmcd/{session}"),
+            ("/v1/schema", "application/json", "schema_version"),
+            ("/v1/openapi.json", "application/json", "\"openapi\""),
+            ("/metrics", "text/plain; version=0.0.4; charset=utf-8", ""),
+            ("/health", "application/json", "ok"),
+            ("/ready", "application/json", "ready"),
+        ] {
+            let answer = site.send(request("GET", path), "").await;
+            assert_eq!((answer.status, answer.header("content-type")), (200, content_type), "{path}");
+            assert!(answer.body.contains(part), "{path}: {}", answer.body);
+        }
+    }
+}

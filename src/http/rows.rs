@@ -1,0 +1,114 @@
+//! The rows of one body: those that go into a batch, those that do not and why.
+
+use super::App;
+use super::auth::WriteKey;
+use super::body::Reserved;
+use super::error::Refusal;
+use super::metrics::Source;
+use crate::engine::{Batch, Receipt};
+use crate::wire::RowError;
+use saccade_topology::{Event, IngestTime};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rejected rows that an answer lists; all are counted.
+const REJECTED_LISTED_MAX: usize = 100;
+/// Code of a row whose time the fold would refuse.
+const FUTURE: &str = "future";
+
+/// Rows so far.
+pub(super) struct Rows {
+    batch: Batch,
+    /// Rows of either fate.
+    pub(super) seen: usize,
+    rejected: Vec<RowError>,
+    codes: BTreeMap<&'static str, u64>,
+}
+
+impl Rows {
+    pub(super) fn new(app: &App, ingest_time: IngestTime) -> Rows {
+        Rows { batch: Batch::new(&app.engine, ingest_time), seen: 0, rejected: Vec::new(), codes: BTreeMap::new() }
+    }
+
+    /// Takes the next row, as a reader hands it out.
+    pub(super) fn take(&mut self, app: &App, row: Result<Event<'_>, RowError>) {
+        let index = self.seen;
+        self.seen += 1;
+        let admitted = row.and_then(|event| {
+            let refused = |message| RowError { index, code: FUTURE, message };
+            app.engine.admit(&event, self.batch.ingest_time).map_err(refused).map(|()| event)
+        });
+        match admitted {
+            Ok(event) => self.batch.push(&event),
+            Err(error) => self.reject(error),
+        }
+    }
+
+    /// Notes a row that is not taken.
+    pub(super) fn reject(&mut self, error: RowError) {
+        *self.codes.entry(error.code).or_default() += 1;
+        if self.rejected.len() < REJECTED_LISTED_MAX {
+            self.rejected.push(error);
+        }
+    }
+
+    /// Hands the events to the engine, within what `key` may send.
+    ///
+    /// On `Ok` every row is counted in one bucket. On `Err` the sender is told and keeps its rows, so that none is counted;
+    /// those of a CMCD player, who is not told, are lost and counted as rejected.
+    ///
+    /// Runs to its end as a task of its own: a page that is left hangs up before the answer, and its events count too.
+    /// `reserved` is held meanwhile, so that the bound on bodies also bounds what waits for the engine.
+    pub(super) async fn submit(
+        self,
+        app: &Arc<App>,
+        key: WriteKey,
+        source: Source,
+        reserved: Option<Reserved>,
+    ) -> Result<Submitted, Refusal> {
+        let app = app.clone();
+        let task = tokio::spawn(async move {
+            let _reserved = reserved;
+            self.settle(&app, key, source).await
+        });
+        task.await.unwrap_or_else(|_| Err(Refusal::stopping()))
+    }
+
+    async fn settle(self, app: &App, key: WriteKey, source: Source) -> Result<Submitted, Refusal> {
+        let Rows { batch, seen, rejected, codes } = self;
+        let events = batch.len() as u64;
+        let receipt = match app.rates.take(key, seen) {
+            Err(refusal) => Err(refusal),
+            Ok(()) if events == 0 => Ok(Receipt::default()),
+            Ok(()) => app.engine.submit(batch).await.map_err(Refusal::from),
+        };
+        if receipt.is_ok() || source == Source::Cmcd {
+            codes.iter().for_each(|(code, n)| app.metrics.rejected(source, code, *n));
+        }
+        let results = app.metrics.results(source);
+        match receipt {
+            Ok(receipt) => {
+                results.accepted.increment(receipt.accepted);
+                results.duplicate.increment(receipt.duplicates);
+                results.late.increment(receipt.late);
+                Ok(Submitted { receipt, rejected, rejected_total: codes.values().sum() })
+            }
+            Err(refusal) => {
+                if source == Source::Cmcd {
+                    app.metrics.rejected(source, refusal.code, events);
+                }
+                Err(refusal)
+            }
+        }
+    }
+}
+
+/// What became of a batch.
+pub(super) struct Submitted {
+    /// The events.
+    pub(super) receipt: Receipt,
+    /// The first rows that were not taken.
+    pub(super) rejected: Vec<RowError>,
+    /// All rows that were not taken.
+    pub(super) rejected_total: u64,
+}

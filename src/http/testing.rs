@@ -1,0 +1,108 @@
+//! What the tests of this module share: a site without a network, and events to send to it.
+
+use crate::engine::Engine;
+use super::{App, routes};
+use crate::config::Config;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, request};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::io::Write;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// The router over an engine in a directory of its own, with a recorder of its own.
+pub(super) struct Site {
+    router: Router,
+    handle: PrometheusHandle,
+    _recorder: metrics::LocalRecorderGuard<'static>,
+    pub(super) stop: watch::Sender<bool>,
+    _data: tempfile::TempDir,
+}
+
+impl Site {
+    pub(super) fn new(edit: impl FnOnce(&mut Config)) -> Site {
+        let mut config = Config::default();
+        edit(&mut config);
+        // The guard borrows the recorder, and a test ends with its process.
+        let recorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
+        let handle = recorder.handle();
+        let guard = metrics::set_default_local_recorder(recorder);
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let engine = Engine::open(&config, data.path()).expect("an engine opens in an empty directory");
+        let (stop, stopping) = watch::channel(false);
+        let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
+        Site { router: routes::router(app), handle, _recorder: guard, stop, _data: data }
+    }
+
+    /// Sends and returns the answer with its body still open.
+    pub(super) async fn open(&self, request: request::Builder, body: impl Into<Body>) -> Response {
+        let request = request.body(body.into()).expect("the test's request is well formed");
+        self.router.clone().oneshot(request).await.expect("the router always answers")
+    }
+
+    /// Sends and returns the whole answer.
+    pub(super) async fn send(&self, request: request::Builder, body: impl Into<Body>) -> Answer {
+        let (parts, body) = self.open(request, body).await.into_parts();
+        let body = body.collect().await.expect("an answer ends").to_bytes();
+        let body = String::from_utf8(body.to_vec()).expect("answers are text");
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// Sends without a body and returns the status, for answers that do not end.
+    pub(super) async fn send_head(&self, request: request::Builder) -> u16 {
+        self.open(request, Body::empty()).await.status().as_u16()
+    }
+
+    pub(super) fn metrics(&self) -> String {
+        self.handle.render()
+    }
+}
+
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: HeaderMap,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// Empty where there is none.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("headers are text"))
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).expect("the answer is JSON")
+    }
+
+    /// Code of an error.
+    pub(super) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_string()
+    }
+}
+
+pub(super) fn request(method: &str, uri: &str) -> request::Builder {
+    Request::builder().method(method).uri(uri)
+}
+
+pub(super) fn now_ms() -> i64 {
+    super::ingest_time().0
+}
+
+/// A play event of now; its viewer is `v-{session}`.
+pub(super) fn event(id: &str, session: &str) -> String {
+    event_at(id, session, now_ms())
+}
+
+pub(super) fn event_at(id: &str, session: &str, event_time: i64) -> String {
+    format!(r#"{{"id":"{id}","type":"play","event_time":{event_time},"session":"{session}","viewer":"v-{session}"}}"#)
+}
+
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("compresses in memory");
+    encoder.finish().expect("compresses in memory")
+}
