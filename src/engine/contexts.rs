@@ -41,6 +41,18 @@ impl Context {
         }
     }
 
+    /// The same, borrowed.
+    pub fn borrowed(&self, kind: Kind) -> ContextRef<'_> {
+        ContextRef {
+            kind,
+            session: self.session.as_deref(),
+            viewer: self.viewer.as_deref(),
+            version: self.version,
+            event_time: self.event_time,
+            vector: &self.vector,
+        }
+    }
+
     fn replace(&mut self, c: &ContextRef<'_>) {
         replace_text(&mut self.session, c.session);
         replace_text(&mut self.viewer, c.viewer);

@@ -15,10 +15,11 @@ mod store;
 
 pub use contexts::{Context, Contexts, ContextKind};
 pub use latency::Latency;
-pub(crate) use restore::{Restored, restore};
+pub(crate) use restore::{Restored, decode_or_damaged, restore};
 pub use store::{Store, StoreError};
 
 use crate::config::{Config, Durability};
+use crate::wire::Layout;
 use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
 use commit::Reply;
 use partition::{Inbox, Message};
@@ -136,7 +137,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     inboxes: Vec<Inbox>,
     threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
-    slot_names: Vec<String>,
+    layout: Layout,
     data: std::path::PathBuf,
 }
 
@@ -182,8 +183,8 @@ impl Engine {
             threads.push(thread);
         }
         threads.extend([commit_thread, writer_thread]);
-        let slot_names = plan.slots().iter().map(|s| s.name.clone()).collect();
-        Ok(Engine { shared, inboxes, threads: std::sync::Mutex::new(threads), slot_names, data: data.to_path_buf() })
+        let layout = Layout::of(&plan);
+        Ok(Engine { shared, inboxes, threads: std::sync::Mutex::new(threads), layout, data: data.to_path_buf() })
     }
 
     /// Takes a batch; returns when it is published and as durable as configured.
@@ -243,14 +244,9 @@ impl Engine {
         crate::engine::schema(&self.shared.plan)
     }
 
-    /// Names the layout.
-    pub fn schema_version(&self) -> &str {
-        self.shared.plan.schema_version()
-    }
-
-    /// Names of the vector's slots.
-    pub fn slot_names(&self) -> &[String] {
-        &self.slot_names
+    /// Names of the vector's slots, and of their layout.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// All metrics as Prometheus text.

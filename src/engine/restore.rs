@@ -3,7 +3,7 @@
 use super::store::{Store, StoredRow, row_key};
 use super::{EngineError, Fold};
 use crate::log::{Log, LogError, decode};
-use saccade_topology::{Globals, Ignore, Offset, Plan, Restore, RestoreError, Topology};
+use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, Topology};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,10 +92,10 @@ fn load(
 fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Result<u64, LogError> {
     let (mut records, mut damaged, mut said) = (0u64, None, Instant::now());
     log.read(partition, from, &mut |offset, bytes| {
-        let arrived = match decode(bytes) {
+        let arrived = match decode_or_damaged(partition, offset, bytes) {
             Ok(arrived) => arrived,
             Err(error) => {
-                damaged = Some(LogError::Damaged { partition, offset: offset.0, what: error.to_string() });
+                damaged = Some(error);
                 return ControlFlow::Break(());
             }
         };
@@ -108,4 +108,9 @@ fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Resul
         ControlFlow::Continue(())
     })?;
     damaged.map_or(Ok(records), Err)
+}
+
+/// Decodes a record of the log; an error names where the log is damaged.
+pub(crate) fn decode_or_damaged(partition: u16, offset: Offset, bytes: &[u8]) -> Result<Arrived<'_>, LogError> {
+    decode(bytes).map_err(|error| LogError::Damaged { partition, offset: offset.0, what: error.to_string() })
 }

@@ -2,14 +2,12 @@
 
 use super::App;
 use super::error::Refusal;
+use crate::wire::write_context;
 use crate::engine::{Context, ContextKind};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
-use serde::ser::{SerializeMap, SerializeStruct};
-use serde::{Serialize, Serializer};
 use std::sync::Arc;
 
 type Id = Result<Path<String>, PathRejection>;
@@ -64,58 +62,16 @@ fn missing(app: &App, kind: ContextKind, id: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "no_context", message)
 }
 
-/// The one JSON form of a context.
+/// The context as readers get it.
 pub(super) fn to_json(app: &App, context: &Context) -> String {
-    let view = View { context, names: app.engine.slot_names(), schema_version: app.engine.schema_version() };
-    serde_json::to_string(&view).expect("a context holds only text, numbers and named slots")
-}
-
-struct View<'a> {
-    context: &'a Context,
-    names: &'a [String],
-    schema_version: &'a str,
-}
-
-impl Serialize for View<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let context = self.context;
-        let mut object = serializer.serialize_struct("Context", 7)?;
-        object.serialize_field("session", &context.session)?;
-        object.serialize_field("viewer", &context.viewer)?;
-        object.serialize_field("version", &context.version)?;
-        object.serialize_field("event_time", &rfc3339(context.event_time))?;
-        object.serialize_field("schema_version", self.schema_version)?;
-        object.serialize_field("vector", &context.vector)?;
-        object.serialize_field("features", &Features { names: self.names, vector: &context.vector })?;
-        object.end()
-    }
-}
-
-struct Features<'a> {
-    names: &'a [String],
-    vector: &'a [f32],
-}
-
-impl Serialize for Features<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.names.len()))?;
-        for (name, value) in self.names.iter().zip(self.vector) {
-            object.serialize_entry(name, value)?;
-        }
-        object.end()
-    }
-}
-
-/// Milliseconds since the epoch as RFC 3339 in UTC; held to the years a timestamp can name.
-fn rfc3339(event_time: i64) -> String {
-    let held = event_time.clamp(Timestamp::MIN.as_second() * 1000, Timestamp::MAX.as_second() * 1000);
-    let time = Timestamp::from_millisecond(held).expect("clamped to what a timestamp holds");
-    format!("{time:.3}")
+    let mut out = vec![];
+    write_context(&mut out, &context.borrowed(ContextKind::Session), app.engine.layout());
+    String::from_utf8(out).expect("JSON is text")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::wire::rfc3339;
     use crate::http::testing::{Site, event, event_at, request};
 
     #[tokio::test]

@@ -9,6 +9,7 @@
 
 mod body;
 mod check;
+mod context;
 mod json;
 mod keys;
 mod row;
@@ -18,6 +19,7 @@ mod tests;
 mod write;
 
 pub use body::BodyError;
+pub use context::{Layout, rfc3339, write_context};
 pub use write::{read_record, write_event, write_record};
 
 use crate::config::Ingest;

@@ -1,0 +1,136 @@
+//! Files of events, line by line: raw events under `ingest.map`, envelopes, or what `saccade export` wrote.
+
+use super::Failure;
+use crate::wire::{EventReader, RowError, read_record};
+use bumpalo::Bump;
+use saccade_topology::{Arrived, Event, IngestTime, Offset, Record};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Rejected lines that are named; all are counted.
+const NAMED_MAX: usize = 10;
+
+/// What was not taken from a file.
+#[derive(Default)]
+pub(crate) struct Rejected {
+    /// Lines or rows.
+    pub count: u64,
+    named: Vec<String>,
+}
+
+impl Rejected {
+    fn note(&mut self, path: &Path, line: u64, error: &RowError) {
+        self.count += 1;
+        if self.named.len() < NAMED_MAX {
+            self.named.push(format!("{}:{line}: {}: {}", path.display(), error.code, error.message));
+        }
+    }
+
+    /// Says on standard error what was not taken.
+    pub(crate) fn report(&self) {
+        for line in &self.named {
+            eprintln!("rejected {line}");
+        }
+        if self.count > self.named.len() as u64 {
+            eprintln!("rejected {} rows in all; the first {} are named", self.count, self.named.len());
+        }
+    }
+}
+
+/// One record of a file. Raw events arrive when they happened, or with the latest before them: `offset` counts them.
+pub(crate) struct FileRecord<'a> {
+    pub offset: Offset,
+    pub arrived: Arrived<'a>,
+}
+
+/// Reads `input` to its end; `take` gets every record, `read` the bytes read so far.
+pub(crate) fn read_records(
+    path: &Path,
+    input: impl Read,
+    reader: &EventReader,
+    read: &mut dyn FnMut(u64),
+    take: &mut dyn FnMut(FileRecord<'_>),
+) -> Result<Rejected, Failure> {
+    let mut input = BufReader::with_capacity(1 << 20, input);
+    let (mut arena, mut carry) = (Bump::new(), vec![]);
+    let mut lines = Lines { path, reader, number: 0, next: 0, clock: i64::MIN, rejected: Rejected::default() };
+    loop {
+        let buffer = input.fill_buf().map_err(|e| Failure::Failed(format!("reading {}: {e}", path.display())))?;
+        if buffer.is_empty() {
+            break;
+        }
+        let mut at = 0;
+        while let Some(end) = memchr::memchr(b'\n', &buffer[at..]) {
+            let line = &buffer[at..at + end];
+            if carry.is_empty() {
+                lines.take(line, &arena, take);
+            } else {
+                carry.extend_from_slice(line);
+                lines.take(&carry, &arena, take);
+                carry.clear();
+            }
+            at += end + 1;
+            arena.reset();
+        }
+        carry.extend_from_slice(&buffer[at..]);
+        let used = buffer.len();
+        input.consume(used);
+        read(used as u64);
+    }
+    lines.take(&carry, &arena, take);
+    Ok(lines.rejected)
+}
+
+struct Lines<'p> {
+    path: &'p Path,
+    reader: &'p EventReader,
+    number: u64,
+    next: u64,
+    clock: i64,
+    rejected: Rejected,
+}
+
+impl Lines<'_> {
+    fn take(&mut self, line: &[u8], arena: &Bump, take: &mut dyn FnMut(FileRecord<'_>)) {
+        self.number += 1;
+        let Ok(text) = std::str::from_utf8(line) else {
+            let error = RowError { index: 0, code: "invalid_utf8", message: "the line is not UTF-8".into() };
+            return self.rejected.note(self.path, self.number, &error);
+        };
+        if text.trim_ascii().is_empty() {
+            return;
+        }
+        match self.reader.read_event(text, arena) {
+            Ok(event) => self.event(&event, take),
+            Err(error) => self.other(text, error, arena, take),
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>, take: &mut dyn FnMut(FileRecord<'_>)) {
+        self.clock = self.clock.max(event.event_time.0);
+        let arrived = Arrived { ingest_time: IngestTime(self.clock), record: Record::Event(*event) };
+        take(FileRecord { offset: Offset(self.next), arrived });
+        self.next += 1;
+    }
+
+    /// A line that is no event may be a record of an export, or hold several events.
+    fn other(&mut self, text: &str, error: RowError, arena: &Bump, take: &mut dyn FnMut(FileRecord<'_>)) {
+        if text.contains("\"ingest_time\"")
+            && let Ok((_, offset, arrived)) = read_record(self.reader, text, arena)
+        {
+            self.next = offset.0 + 1;
+            return take(FileRecord { offset, arrived });
+        }
+        let mut rows = vec![];
+        let whole = self.reader.read_body(text.as_bytes(), arena, &mut |row| rows.push(row));
+        if whole.is_err() || (rows.len() == 1 && rows[0].is_err()) {
+            return self.rejected.note(self.path, self.number, &error);
+        }
+        for row in rows {
+            match row {
+                Ok(event) => self.event(&event, take),
+                Err(error) => self.rejected.note(self.path, self.number, &error),
+            }
+        }
+    }
+}

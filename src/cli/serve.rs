@@ -1,0 +1,66 @@
+//! `saccade serve`: the engine behind HTTP, until it is told to stop.
+
+use super::{Common, Failure, Format};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::{http, telemetry};
+use clap::Args;
+use std::sync::Arc;
+
+#[derive(Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Address to listen on, instead of server.listen
+    #[arg(long, value_name = "ADDR", env = "SACCADE_LISTEN")]
+    listen: Option<String>,
+}
+
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let mut config = args.common.config()?;
+    if let Some(listen) = &args.listen {
+        config.server.listen.clone_from(listen);
+    }
+    http::check_auth_config(&config).map_err(Failure::Usage)?;
+    telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
+    telemetry::install_metrics();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(async {
+        // The address comes first: a second server on the same port should say so before it reads a log.
+        let listener = listen(&config).await?;
+        let engine = Engine::open(&config, &args.common.data).map_err(Failure::failed)?;
+        let engine = Arc::new(engine);
+        let address = listener.local_addr().map_err(Failure::failed)?;
+        tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
+        let stopper = Arc::clone(&engine);
+        http::serve(engine, config, listener, stop_signal()).await.map_err(Failure::failed)?;
+        tracing::info!("stopping: writing the last checkpoint");
+        stopper.stop();
+        Ok(())
+    })
+}
+
+/// Binds the configured address.
+pub(crate) async fn listen(config: &Config) -> Result<tokio::net::TcpListener, Failure> {
+    let address = &config.server.listen;
+    tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        Failure::Failed(format!("listening on {address}: {error}; choose another with --listen 127.0.0.1:PORT"))
+    })
+}
+
+/// Done at SIGINT or SIGTERM.
+pub(crate) async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be watched; only SIGINT stops the server");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
