@@ -31,7 +31,8 @@ pub fn render() -> String {
 /// Sends logs to standard error: as text for people, or one JSON object a line. `RUST_LOG` chooses what is said.
 pub fn install_logs(json: bool, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let installed = if json { logs.json().try_init() } else { logs.with_target(false).try_init() };
     if installed.is_err() {
         tracing::debug!("logs were installed before");
