@@ -60,6 +60,12 @@ impl Dedup {
         self.current.probe(fingerprint).is_ok() || self.previous.probe(fingerprint).is_ok()
     }
 
+    /// Loads what [`Dedup::contains`] will look at.
+    pub(crate) fn touch(&self, fingerprint: u64) -> u64 {
+        let at = |g: &Generation| g.table[fingerprint as usize & (g.table.len() - 1)];
+        at(&self.current) ^ at(&self.previous)
+    }
+
     pub(crate) fn insert(&mut self, fingerprint: u64) {
         if self.current.order.len() >= self.capacity {
             self.previous = std::mem::replace(&mut self.current, Generation::new(self.capacity));

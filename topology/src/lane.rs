@@ -6,6 +6,7 @@
 
 use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{EVENTS, LAST, RowPlan, START, Scratch};
+use compact_str::CompactString;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,7 +19,7 @@ pub(crate) const NO_SKEW: i64 = i64::MIN;
 /// What is known of a key beside its rows.
 #[derive(Debug)]
 pub(crate) struct Head {
-    pub key: Box<str>,
+    pub key: CompactString,
     pub hash: u64,
     first: u32,
     last: u32,
@@ -39,6 +40,12 @@ pub(crate) struct Head {
     live: bool,
 }
 
+impl Head {
+    fn is(&self, hash: u64, key: &str) -> bool {
+        self.hash == hash && self.key == key
+    }
+}
+
 /// What an arrival did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -54,7 +61,7 @@ pub(crate) enum Arrival {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tombstone {
     /// The key.
-    pub key: Box<str>,
+    pub key: CompactString,
     /// Records before this offset, the removal with them, are contained.
     pub as_of: u64,
 }
@@ -104,7 +111,13 @@ impl Lane {
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
-        self.table.find(hash, |i| &*self.heads[*i as usize].key == key).copied()
+        self.table.find(hash, |i| self.heads[*i as usize].is(hash, key)).copied()
+    }
+
+    /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
+    pub(crate) fn touch(&self, i: u32) -> u64 {
+        let row = self.current(i);
+        row[LAST] ^ row[self.words / 2] ^ row[self.words - 1]
     }
 
     /// Finds by hash alone.

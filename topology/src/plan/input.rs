@@ -2,6 +2,7 @@
 
 use crate::feature::ABSENT;
 use crate::record::{Event, Value};
+use crate::short::Short;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -64,33 +65,24 @@ pub(crate) struct Input {
     pub encoding: Encoding,
 }
 
-/// A short list of strings, looked up by length and first eight bytes before anything else is compared.
+/// A short list of strings.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Vocabulary {
-    prefixes: Vec<(u64, usize)>,
+    shorts: Vec<Short>,
     words: Vec<String>,
 }
 
 impl Vocabulary {
     pub(crate) fn new(words: &[String]) -> Self {
-        Vocabulary { prefixes: words.iter().map(|w| (prefix(w), w.len())).collect(), words: words.to_vec() }
+        Vocabulary { shorts: words.iter().map(|w| Short::new(w)).collect(), words: words.to_vec() }
     }
 
+    #[inline]
     pub(crate) fn code(&self, text: &str) -> Option<u64> {
-        let key = (prefix(text), text.len());
-        let mut found = self.prefixes.iter().enumerate().filter(|(_, k)| **k == key);
-        if text.len() <= 8 {
-            return found.next().map(|(i, _)| i as u64);
-        }
-        found.find(|(i, _)| self.words[*i] == text).map(|(i, _)| i as u64)
+        let short = Short::new(text);
+        let found = self.shorts.iter().zip(&self.words).position(|(own, word)| own.is(word, short, text));
+        found.map(|i| i as u64)
     }
-}
-
-fn prefix(text: &str) -> u64 {
-    let mut bytes = [0; 8];
-    let n = text.len().min(8);
-    bytes[..n].copy_from_slice(&text.as_bytes()[..n]);
-    u64::from_le_bytes(bytes)
 }
 
 impl Input {
