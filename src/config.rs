@@ -252,8 +252,8 @@ impl Config {
         match path {
             None => Config::parse(DEFAULT_TOML, Path::new("(built-in default)")),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
                 Config::parse(&text, path)
             }
         }
@@ -299,3 +299,6 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Tests of the module as a whole; what they share. Events are looked at inside a callback, since they borrow.
 
 mod hostile;
+mod oracle;
 mod players;
 mod rules;
 

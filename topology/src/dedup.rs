@@ -75,7 +75,10 @@ impl Dedup {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        8 * (self.current.table.len() + self.previous.table.len() + self.current.order.len() + self.previous.order.len())
+        8 * (self.current.table.len()
+            + self.previous.table.len()
+            + self.current.order.len()
+            + self.previous.order.len())
     }
 
     /// Where the set stands: generation and ids in it.

@@ -167,7 +167,7 @@ impl Topology {
         }
         plan.extract(event, time, &mut self.zones, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, offset, sink));
-        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, horizon, sink));
+        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, sink));
         if outcome == Outcome::Duplicate {
             return outcome;
         }
@@ -219,16 +219,9 @@ impl Topology {
         self.tombstones.get(&(kind, hash)).is_some_and(|as_of| offset.0 < *as_of)
     }
 
-    fn fold_session(
-        &mut self,
-        i: u32,
-        offset: Offset,
-        event: &Event<'_>,
-        time: i64,
-        horizon: i64,
-        sink: &mut dyn Sink,
-    ) -> Outcome {
+    fn fold_session(&mut self, i: u32, offset: Offset, event: &Event<'_>, time: i64, sink: &mut dyn Sink) -> Outcome {
         let plan = Arc::clone(&self.plan);
+        let horizon = self.progress.horizon(&plan.spec.time);
         if offset.0 < self.sessions.heads[i as usize].as_of {
             return Outcome::Accepted;
         }
@@ -270,17 +263,14 @@ impl Topology {
             let kind = plan.kind_bit(event.kind);
             let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
             self.viewers.arrive(&plan.viewer, i, &arriving, horizon, &mut self.scratch);
-            let due = plan.viewer.due(self.viewers.current(i));
-            self.viewers.schedule(i, due.saturating_add(plan.spec.time.allowed_lateness.0));
+            self.viewers.schedule(i, self.viewer_gone_at(i));
         }
         Some(i)
     }
 
     fn create_viewer(&mut self, hash: u64, viewer: &str, offset: Offset, sink: &mut dyn Sink) -> u32 {
-        if self.viewers.len() >= self.plan.spec.viewer.viewers_max as usize
-            && let Some((_, i)) = self.viewers.next_due(i64::MAX)
-        {
-            self.remove_viewer(i, offset, sink);
+        if self.viewers.len() >= self.plan.spec.viewer.viewers_max as usize {
+            self.evict_viewer(offset, sink);
         }
         let i = self.viewers.create(hash, viewer);
         if self.members.len() <= i as usize {
@@ -420,7 +410,7 @@ impl Topology {
         while plan.spec.viewer.enabled
             && let Some((scheduled, i)) = self.viewers.next_due(watermark)
         {
-            let gone_at = plan.viewer.due(self.viewers.current(i)).saturating_add(lateness);
+            let gone_at = self.viewer_gone_at(i);
             if gone_at > scheduled {
                 self.viewers.schedule(i, gone_at);
             } else {
@@ -471,6 +461,22 @@ impl Topology {
         }
         sink.removed(Kind::Viewer, &self.viewers.heads[i as usize].key);
         self.viewers.remove(i, offset.0 + 1);
+    }
+
+    fn viewer_gone_at(&self, i: u32) -> i64 {
+        let due = self.plan.viewer.due(self.viewers.current(i));
+        due.saturating_add(self.plan.spec.time.allowed_lateness.0)
+    }
+
+    /// Makes room: removes the viewer that would be forgotten first.
+    fn evict_viewer(&mut self, offset: Offset, sink: &mut dyn Sink) {
+        while let Some((scheduled, i)) = self.viewers.next_due(i64::MAX) {
+            let gone_at = self.viewer_gone_at(i);
+            if gone_at <= scheduled {
+                return self.remove_viewer(i, offset, sink);
+            }
+            self.viewers.schedule(i, gone_at);
+        }
     }
 
     /// Makes room: removes the session that would close first.

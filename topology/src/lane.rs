@@ -390,7 +390,14 @@ impl Lane {
     }
 
     /// Puts a key back from bytes of [`Lane::export`]; `None` where they are not of this plan.
-    pub(crate) fn import(&mut self, plan: &RowPlan, hash: u64, key: &str, bytes: &[u8], scratch: &mut Scratch) -> Option<u32> {
+    pub(crate) fn import(
+        &mut self,
+        plan: &RowPlan,
+        hash: u64,
+        key: &str,
+        bytes: &[u8],
+        scratch: &mut Scratch,
+    ) -> Option<u32> {
         let (chunks, rest) = bytes.as_chunks::<8>();
         let words: Vec<u64> = chunks.iter().map(|b| u64::from_le_bytes(*b)).collect();
         let (head_words, tail) = words.split_at_checked(5)?;

@@ -16,7 +16,9 @@ impl Duration {
 
     /// Parses `"1h 30m"`; `d` and `w` are 24 hours and 7 days.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rule = || format!("`{text}` is not a duration; write for example \"250ms\", \"30s\", \"10m\", \"1h 30m\", \"14d\"");
+        let rule = || {
+            format!("`{text}` is not a duration; write for example \"250ms\", \"30s\", \"10m\", \"1h 30m\", \"14d\"")
+        };
         let span: jiff::Span = text.parse().map_err(|_| rule())?;
         let days = jiff::SpanRelativeTo::days_are_24_hours();
         let ms = span.total((jiff::Unit::Millisecond, days)).map_err(|_| rule())?;

@@ -5,9 +5,12 @@ use saccade_topology::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Event time and bits of a vector.
+type Published = (i64, Vec<u32>);
+
 /// The vectors last published, by kind and key.
 #[derive(Default, Clone, PartialEq, Debug)]
-struct Latest(BTreeMap<(Kind, String), (i64, Vec<u32>)>);
+struct Latest(BTreeMap<(Kind, String), Published>);
 
 impl Sink for Latest {
     fn context(&mut self, c: &ContextRef<'_>) {
@@ -66,7 +69,11 @@ fn plan(lateness_s: i64) -> Arc<Plan> {
     features.push(FeatureSpec { field: Some("type".into()), values: kinds.clone(), ..feature("kinds", Distinct) });
     features.push(FeatureSpec { on: list(&["pause"]), over: list(&["play"]), ..feature("ratio", Ratio) });
     features.push(feature("scroll", Scroll));
-    features.push(FeatureSpec { field: Some("device".into()), values: list(&["tv", "web"]), ..feature("device", OneHot) });
+    features.push(FeatureSpec {
+        field: Some("device".into()),
+        values: list(&["tv", "web"]),
+        ..feature("device", OneHot)
+    });
     features.push(FeatureSpec { field: Some("item".into()), size: Some(4), ..feature("hash", Hashed) });
     features.push(FeatureSpec { field: Some("type".into()), values: kinds, ..feature("kind", Index) });
     let mut spec = Spec { features, ..Spec::default() };
@@ -92,15 +99,27 @@ struct Happening {
 const T0: i64 = 1_790_000_000_000;
 const KINDS: [&str; 8] = ["play", "pause", "scroll", "seeking", "seeked", "waiting", "progress", "ended"];
 
+/// Kind, tenths of seconds, session, viewer, item, value, state.
+type Drawn = (usize, i64, u8, u8, u8, i32, Option<PlayState>);
+
 fn happenings(span_s: i64) -> impl Strategy<Value = Vec<Happening>> {
     let state = prop_oneof![Just(None), Just(Some(PlayState::Paused)), Just(Some(PlayState::Playing))];
     let one = (0..KINDS.len(), 0..span_s * 10, 0..3u8, 0..4u8, 0..4u8, 0..100i32, state);
     prop::collection::vec(one, 1..60).prop_map(|rows| {
-        let build = |(i, (kind, t, session, viewer, item, value, state)): (usize, (usize, i64, u8, u8, u8, i32, _))| {
+        let build = |(i, (kind, t, session, viewer, item, value, state)): (usize, Drawn)| {
             // Tenths of seconds, so that equal times are common.
             let session = (viewer != 3 || session != 0).then_some(session);
             let viewer = (viewer < 2 || session.is_none()).then_some(viewer);
-            Happening { id: format!("e{i}"), kind, time: T0 + t * 100, session, viewer, item, value: f64::from(value), state }
+            Happening {
+                id: format!("e{i}"),
+                kind,
+                time: T0 + t * 100,
+                session,
+                viewer,
+                item,
+                value: f64::from(value),
+                state,
+            }
         };
         rows.into_iter().enumerate().map(build).collect()
     })
@@ -114,7 +133,7 @@ fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn Sink
         viewer: viewer.as_deref(),
         item: Some(&item),
         value: Some(h.value),
-        device: Some(if h.item % 2 == 0 { "tv" } else { "web" }),
+        device: Some(if h.item.is_multiple_of(2) { "tv" } else { "web" }),
         timezone: Some(if h.item == 3 { "Asia/Kolkata" } else { "America/New_York" }),
         playhead_s: (h.item == 1).then_some(h.value),
         state: h.state,

@@ -10,11 +10,12 @@ use serde_json::Value as Json;
 use std::collections::HashSet;
 
 const GOLDEN: &str = include_str!("../../../tests/data/players/cmcd-golden.jsonl");
-const EVENTS: &str = include_str!("../../../tests/data/players/captures/hlsjs-cmcd2-event.jsonl");
-const CUSTOM_KEYS: &str = include_str!("../../../tests/data/players/captures/hlsjs-cmcd2-event-customkeys.jsonl");
-const COLLECTOR_503: &str = include_str!("../../../tests/data/players/captures/hlsjs-collector-503.jsonl");
+pub(super) const EVENTS: &str = include_str!("../../../tests/data/players/captures/hlsjs-cmcd2-event.jsonl");
+pub(super) const CUSTOM_KEYS: &str =
+    include_str!("../../../tests/data/players/captures/hlsjs-cmcd2-event-customkeys.jsonl");
+pub(super) const COLLECTOR_503: &str = include_str!("../../../tests/data/players/captures/hlsjs-collector-503.jsonl");
 
-fn json_lines(text: &str) -> impl Iterator<Item = Json> {
+pub(super) fn json_lines(text: &str) -> impl Iterator<Item = Json> {
     text.lines().map(|line| serde_json::from_str(line).expect("fixtures are JSON lines"))
 }
 

@@ -5,12 +5,12 @@ use super::{Filter, Shown, Step};
 /// How the value becomes slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// `count` slots, 1 in the value's own; values not listed leave all at `absent`.
+    /// `count` slots, 1 in the value's own; a value that is not listed leaves all at `absent`.
     OneHot { count: usize },
     /// `count` slots, 1 in the one the value's hash falls into.
     Hashed { count: usize },
-    /// One slot: the place of the value in the list, from 0.
-    Index,
+    /// One slot: the place of the value in the list of `count`, from 0; `absent` for a value that is not listed.
+    Index { count: usize },
 }
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Category {
     pub(crate) fn slots(&self) -> usize {
         match self.encoding {
             Encoding::OneHot { count } | Encoding::Hashed { count } => count,
-            Encoding::Index => 1,
+            Encoding::Index { .. } => 1,
         }
     }
 
@@ -35,16 +35,17 @@ impl Category {
             return;
         }
         if let Some(word) = step.word(self.value) {
-            state[0] = 1 + match self.encoding {
-                Encoding::OneHot { .. } | Encoding::Index => word,
-                Encoding::Hashed { count } => word % count as u64,
+            state[0] = match self.encoding {
+                Encoding::OneHot { count } | Encoding::Index { count } if word == count as u64 => 0,
+                Encoding::OneHot { .. } | Encoding::Index { .. } => 1 + word,
+                Encoding::Hashed { count } => 1 + word % count as u64,
             };
         }
     }
 
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         let code = state[0].checked_sub(1);
-        if self.encoding == Encoding::Index {
+        if matches!(self.encoding, Encoding::Index { .. }) {
             out[0] = self.shown.slot(code.map(|c| c as f64));
             return;
         }

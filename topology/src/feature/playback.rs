@@ -2,17 +2,23 @@
 //!
 //! Time between two events is given to the state between them. Noise that real players make is taken out: waiting during a seek
 //! is seeking (hls.js sends rebuffering on every seek), waiting before the first quarter second played is starting, the pause
-//! that a media element fires at its end is no pause, and a pause after the end is none either (dash.js, shaka).
+//! that a media element fires at its end is no pause, and a pause after the end is none either (dash.js, shaka). Rate 0 is
+//! buffering (shaka fires no `waiting`). Events of one millisecond come in the order of their ids, so either order of
+//! `seeking` and `waiting`, or of `play` and `waiting`, gives the same.
 //!
 //! Unique seconds are counted from playheads, as intervals per item. Where no playhead is known (CMCD has none), every second
-//! played counts as new: an upper bound.
+//! played counts as new: an upper bound. A heartbeat that tells neither state nor playhead moves nothing: shaka sends it
+//! whether it plays or not.
 
 use super::{Shown, Step, add, keep, kept};
 
 /// What an event asks of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
+    /// Asked for.
     Play,
+    /// Observed: frames advance.
+    Playing,
     /// Asked for: a running seek goes on, and ends paused.
     Pause,
     /// Observed: whatever ran before is over.
@@ -33,15 +39,16 @@ enum Move {
 }
 
 /// Event types that move the state; their places are the codes of the input.
-const MOVES: [(&str, Move); 20] = [
+///
+/// `stalled` is not among them: a media element fires it when a download stops, which it may well outplay.
+const MOVES: [(&str, Move); 19] = [
     ("play", Move::Play),
-    ("playing", Move::Play),
+    ("playing", Move::Playing),
     ("pause", Move::Pause),
     ("seek", Move::Jump),
     ("seeking", Move::Seek),
     ("seeked", Move::Seeked),
     ("waiting", Move::Wait),
-    ("stalled", Move::Wait),
     ("buffer_start", Move::Wait),
     ("buffer_end", Move::Resume),
     ("stop", Move::End),
@@ -60,7 +67,7 @@ const MOVES: [(&str, Move); 20] = [
 const OBSERVED: [Move; 9] = [
     Move::Preload,
     Move::Start,
-    Move::Play,
+    Move::Playing,
     Move::Paused,
     Move::Seek,
     Move::Wait,
@@ -76,19 +83,40 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
 
 /// Names of the figures, in the order of `Playback::outputs`' numbers.
 pub(crate) const OUTPUTS: [&str; 22] = [
-    "playing", "paused", "seeking", "rebuffering", "ended", "played_s", "content_s", "unique_s", "pauses", "paused_s",
-    "longest_pause_s", "rebuffers", "rebuffering_s", "rebuffer_ratio", "seeks", "seeking_s", "startup_s", "rate", "playhead_s",
-    "completion", "plays", "state",
+    "playing",
+    "paused",
+    "seeking",
+    "rebuffering",
+    "ended",
+    "played_s",
+    "content_s",
+    "unique_s",
+    "pauses",
+    "paused_s",
+    "longest_pause_s",
+    "rebuffers",
+    "rebuffering_s",
+    "rebuffer_ratio",
+    "seeks",
+    "seeking_s",
+    "startup_s",
+    "rate",
+    "playhead_s",
+    "completion",
+    "plays",
+    "state",
 ];
 
 /// Watched intervals kept apart; when one more comes, the oldest retires and only its length is remembered.
 const INTERVALS: usize = 8;
-/// A playhead this near to where the clock says it should be is the same stretch of watching.
+/// A playhead ahead of where the clock says it should be by no more than this is the same stretch of watching.
 const DRIFT_MS: f64 = 2000.0;
 /// A pause this short before the end is the end's own.
 const END_PAUSE_MS: i64 = 500;
-/// Until this much was played, waiting is part of the start.
+/// Until this much of a play was played, waiting is part of its start.
 const STARTUP_PLAYED_MS: u64 = 250;
+/// Buffering that a seek follows this soon was the seek's.
+const SEEK_NOISE_MS: i64 = 20;
 
 const STATE: usize = 0;
 const SINCE: usize = 1;
@@ -111,8 +139,21 @@ const RETIRED_MS: usize = 17;
 const UNPLACED_MS: usize = 18;
 const DURATION_S: usize = 19;
 const PLAYS: usize = 20;
-const FIRST_INTERVAL: usize = 21;
+/// Paused in all when the pause that holds began.
+const PAUSED_BEFORE_MS: usize = 21;
+/// Played in all when the play that holds began.
+const PLAYED_BEFORE_MS: usize = 22;
+/// First event about the player, or `START_TOLD`.
+const HEARD: usize = 23;
+/// First time that it played; 0 again once a measured start delay was seen.
+const FIRST_PLAYED: usize = 24;
+/// The pause that holds is among `PAUSES`.
+const PAUSE_COUNTED: usize = 25;
+const FIRST_INTERVAL: usize = 26;
 pub(crate) const WORDS: usize = FIRST_INTERVAL + 2 * INTERVALS;
+
+/// The player tells its starts, so what it calls playing is playing.
+const START_TOLD: u64 = u64::MAX;
 
 // Codes of the word STATE; also the figure `state`.
 const NONE: u64 = 0;
@@ -137,6 +178,8 @@ pub(crate) struct Playback {
     pub duration_s: usize,
     pub value: usize,
     pub rate_field: usize,
+    /// Input: milliseconds from load to first frame, as `msd` of CMCD.
+    pub start_delay_ms: usize,
     /// Input: hash of the item.
     pub item: usize,
     pub outputs: Vec<usize>,
@@ -148,41 +191,37 @@ impl Playback {
         let told = step.word(self.kind).map(|code| MOVES[code as usize].1);
         let observed = step.word(self.state).map(|code| OBSERVED[code as usize]);
         let playhead = step.number(self.playhead_s).map(|s| s * 1000.0);
-        self.pass_time(state, step.elapsed, playhead);
-        self.note_item(state, step);
-        if let Some(to) = observed.or(told) {
-            transition(state, to, step.time);
+        let speaks = told.is_some() || observed.is_some() || playhead.is_some();
+        let sought = observed == Some(Move::Seek) || matches!(told, Some(Move::Seek | Move::Jump));
+        let is_other_item = step.word(self.item).is_some_and(|item| item != state[ITEM]);
+        // Where a seek goes, or where another item is, does not say where the stretch before it ended.
+        pass_time(state, step.elapsed, playhead.filter(|_| !sought && !is_other_item));
+        if !speaks {
+            return;
         }
+        if state[HEARD] == 0 {
+            state[HEARD] = step.time as u64;
+        }
+        self.note_item(state, step);
         if told == Some(Move::Rate)
             && let Some(rate) = step.number(self.value).or(step.number(self.rate_field))
         {
-            state[RATE] = keep(rate);
+            change_rate(state, rate, step.time);
         }
-        let sought = observed == Some(Move::Seek) || matches!(told, Some(Move::Seek | Move::Jump));
+        let is_blind_heartbeat = told == Some(Move::Observe) && playhead.is_none();
+        if let Some(to) = observed.or(told.filter(|_| !is_blind_heartbeat)) {
+            if observed == Some(Move::Playing) && is_held(state) {
+                state[RATE] = 0;
+            }
+            transition(state, to, step.time);
+        }
         match playhead {
             Some(ms) => state[PLAYHEAD_MS] = keep(ms),
             None if sought => state[PLAYHEAD_MS] = 0,
             None => {}
         }
-    }
-
-    /// Gives the time since the previous event to the state that held.
-    fn pass_time(&self, state: &mut [u64], elapsed: i64, playhead: Option<f64>) {
-        let ms = elapsed as u64;
-        match state[STATE] {
-            PLAYING => {
-                let content = ms as f64 * kept(state[RATE]).unwrap_or(1.0);
-                state[PLAYED_MS] += ms;
-                add(&mut state[CONTENT_MS], content);
-                watch(state, content, playhead);
-            }
-            PAUSED => {
-                state[PAUSED_MS] += ms;
-                state[LONGEST_PAUSE_MS] = state[LONGEST_PAUSE_MS].max(state[PAUSED_MS] - paused_before(state));
-            }
-            REBUFFERING => state[REBUFFERING_MS] += ms,
-            SEEKING => state[SEEKING_MS] += ms,
-            _ => {}
+        if let Some(delay_ms) = step.number(self.start_delay_ms) {
+            correct_start(state, delay_ms);
         }
     }
 
@@ -193,6 +232,7 @@ impl Playback {
             if state[ITEM] != 0 {
                 state[PLAYHEAD_MS] = 0;
                 state[DURATION_S] = 0;
+                state[PLAYED_BEFORE_MS] = state[PLAYED_MS];
             }
             state[ITEM] = item;
         }
@@ -209,56 +249,126 @@ impl Playback {
     }
 }
 
-/// Milliseconds paused before the pause that holds now: kept in a word that only seeking uses otherwise.
-fn paused_before(state: &[u64]) -> u64 {
-    state[BEFORE_SEEK]
+/// Gives the time since the previous event to the state that held.
+fn pass_time(state: &mut [u64], elapsed: i64, playhead: Option<f64>) {
+    let ms = elapsed as u64;
+    match state[STATE] {
+        PLAYING => {
+            let content = ms as f64 * kept(state[RATE]).unwrap_or(1.0).max(0.0);
+            state[PLAYED_MS] += ms;
+            add(&mut state[CONTENT_MS], content);
+            watch(state, content, playhead);
+        }
+        PAUSED => state[PAUSED_MS] += ms,
+        REBUFFERING => state[REBUFFERING_MS] += ms,
+        SEEKING => state[SEEKING_MS] += ms,
+        _ => {}
+    }
+}
+
+/// True while the player keeps frames back by rate 0.
+fn is_held(state: &[u64]) -> bool {
+    kept(state[RATE]) == Some(0.0)
+}
+
+/// Rate 0 holds what plays or is about to; any other rate after it lets go.
+fn change_rate(state: &mut [u64], rate: f64, time: i64) {
+    let was_held = is_held(state);
+    state[RATE] = keep(rate);
+    match (was_held, is_held(state), state[STATE]) {
+        (false, true, PLAYING) => transition(state, Move::Wait, time),
+        (true, false, SEEKING) => transition(state, Move::Seeked, time),
+        (true, false, _) => transition(state, Move::Resume, time),
+        _ => {}
+    }
+}
+
+/// Takes back what was counted before the first frame: shaka says `playing` when the buffer is full, and only by the start
+/// delay it measured, once, that the viewer began later.
+fn correct_start(state: &mut [u64], delay_ms: f64) {
+    if state[FIRST_PLAYED] == 0 || state[HEARD] == START_TOLD || !(0.0..=f64::from(u32::MAX)).contains(&delay_ms) {
+        return;
+    }
+    let begun = state[HEARD] + delay_ms as u64;
+    let early = begun.saturating_sub(state[FIRST_PLAYED]).min(state[PLAYED_MS]);
+    state[FIRST_PLAYED] = 0;
+    state[PLAYED_MS] -= early;
+    let startup = kept(state[STARTUP_MS]).unwrap_or(0.0);
+    state[STARTUP_MS] = keep(startup + early as f64);
+    for word in [CONTENT_MS, UNPLACED_MS] {
+        state[word] = (f64::from_bits(state[word]) - early as f64).max(0.0).to_bits();
+    }
 }
 
 fn transition(state: &mut [u64], to: Move, time: i64) {
     let from = state[STATE];
     let next = match to {
-        Move::Play => PLAYING,
-        Move::Observe if from == NONE => PLAYING,
         Move::Jump => {
             state[SEEKS] += 1;
             from
         }
         Move::Pause if from == SEEKING => {
-            state[PAUSES] += u64::from(state[BEFORE_SEEK] == PLAYING);
+            let played = u64::from(state[BEFORE_SEEK] == PLAYING);
+            state[PAUSE_COUNTED] |= played;
+            state[PAUSES] += played;
             state[BEFORE_SEEK] = PAUSED;
             SEEKING
         }
+        Move::Play | Move::Playing if from == SEEKING && is_held(state) => {
+            state[BEFORE_SEEK] = PLAYING;
+            SEEKING
+        }
+        // The frames that were asked for are being waited for.
+        Move::Play if matches!(from, STARTING | REBUFFERING) && state[SINCE] == time as u64 => from,
+        Move::Play | Move::Playing if is_held(state) => waiting(state),
+        Move::Play | Move::Playing => PLAYING,
+        Move::Observe if from == NONE => PLAYING,
         Move::Pause | Move::Paused if !matches!(from, ENDED | QUIT | FAILED) => PAUSED,
         Move::Seek => SEEKING,
+        Move::Seeked if from == SEEKING && state[BEFORE_SEEK] == PLAYING && is_held(state) => SEEKING,
         Move::Seeked if from == SEEKING => state[BEFORE_SEEK],
         Move::Wait if matches!(from, SEEKING | ENDED | PAUSED) => from,
-        Move::Wait if state[PLAYED_MS] < STARTUP_PLAYED_MS => STARTING,
-        Move::Wait => REBUFFERING,
+        Move::Wait => waiting(state),
         Move::Resume if matches!(from, REBUFFERING | STARTING) => PLAYING,
-        Move::Start if !matches!(from, PLAYING | SEEKING) => STARTING,
+        Move::Start if !matches!(from, PLAYING | SEEKING) => {
+            state[HEARD] = START_TOLD;
+            STARTING
+        }
         Move::Preload if matches!(from, NONE | ENDED | QUIT | FAILED) => PRELOADING,
         Move::End => ENDED,
         Move::Fail => FAILED,
         Move::Quit => QUIT,
         _ => from,
     };
-    if next != from {
-        enter(state, from, next, time);
-    }
+    enter(state, next, time);
 }
 
-fn enter(state: &mut [u64], from: u64, next: u64, time: i64) {
-    let lasted = time - state[SINCE] as i64;
-    if from == PAUSED && next == ENDED && lasted <= END_PAUSE_MS {
-        state[PAUSES] = state[PAUSES].saturating_sub(1);
-        state[PAUSED_MS] = state[PAUSED_MS].saturating_sub(lasted as u64);
+/// What waiting for frames is called: the start of a play, or an interruption of it.
+fn waiting(state: &[u64]) -> u64 {
+    let played_ms = state[PLAYED_MS].saturating_sub(state[PLAYED_BEFORE_MS]);
+    if played_ms < STARTUP_PLAYED_MS { STARTING } else { REBUFFERING }
+}
+
+fn enter(state: &mut [u64], next: u64, time: i64) {
+    let from = state[STATE];
+    if next == from {
+        return;
     }
+    let lasted = time - state[SINCE] as i64;
+    leave(state, next, lasted);
     match next {
         PLAYING => {
+            state[PAUSE_COUNTED] = 0;
             if state[STARTUP_MS] == 0 && state[START_ASKED] != 0 {
                 state[STARTUP_MS] = keep((time - state[START_ASKED] as i64) as f64);
             }
-            state[PLAYS] += u64::from(matches!(from, NONE | PRELOADING | STARTING | ENDED));
+            if state[PLAYS] == 0 {
+                state[FIRST_PLAYED] = time as u64;
+            }
+            if matches!(from, NONE | PRELOADING | STARTING | ENDED | QUIT) || state[PLAYS] == 0 {
+                state[PLAYS] += 1;
+                state[PLAYED_BEFORE_MS] = state[PLAYED_MS];
+            }
         }
         STARTING if state[START_ASKED] == 0 => {
             state[START_ASKED] = if from == PLAYING { state[SINCE] } else { time as u64 };
@@ -266,17 +376,53 @@ fn enter(state: &mut [u64], from: u64, next: u64, time: i64) {
         PAUSED => {
             let played = matches!(from, PLAYING | REBUFFERING) || from == SEEKING && state[BEFORE_SEEK] == PLAYING;
             state[PAUSES] += u64::from(played);
-            state[BEFORE_SEEK] = state[PAUSED_MS];
+            // One that was asked for during a seek is counted already.
+            if played || from != SEEKING {
+                state[PAUSE_COUNTED] = u64::from(played);
+            }
+            state[PAUSED_BEFORE_MS] = state[PAUSED_MS];
         }
         SEEKING => {
             state[SEEKS] += 1;
-            state[BEFORE_SEEK] = if from == PAUSED { PAUSED } else { PLAYING };
+            state[PAUSE_COUNTED] = 0;
+            // A seek comes back to what was before it. At the end the media element has paused itself.
+            state[BEFORE_SEEK] = match from {
+                REBUFFERING => PLAYING,
+                ENDED => PAUSED,
+                before => before,
+            };
         }
         REBUFFERING => state[REBUFFERS] += 1,
+        ENDED => state[PAUSE_COUNTED] = 0,
         _ => {}
     }
     state[STATE] = next;
     state[SINCE] = time as u64;
+}
+
+/// Settles what the state that held for `lasted` ms has left, and takes it back where `next` shows that it was noise.
+fn leave(state: &mut [u64], next: u64, lasted: i64) {
+    match state[STATE] {
+        PAUSED if next == ENDED && lasted <= END_PAUSE_MS => {
+            state[PAUSES] -= state[PAUSE_COUNTED];
+            state[PAUSED_MS] -= lasted as u64;
+        }
+        // It had not begun yet: it counts when it does.
+        PLAYING if next == STARTING => state[PLAYS] -= 1,
+        SEEKING if next == ENDED => state[PAUSES] -= state[PAUSE_COUNTED],
+        PAUSED => state[LONGEST_PAUSE_MS] = longest_pause_ms(state),
+        REBUFFERING if next == SEEKING && lasted <= SEEK_NOISE_MS => {
+            state[REBUFFERS] -= 1;
+            state[REBUFFERING_MS] -= lasted as u64;
+            state[SEEKING_MS] += lasted as u64;
+        }
+        _ => {}
+    }
+}
+
+fn longest_pause_ms(state: &[u64]) -> u64 {
+    let holds = if state[STATE] == PAUSED { state[PAUSED_MS] - state[PAUSED_BEFORE_MS] } else { 0 };
+    state[LONGEST_PAUSE_MS].max(holds)
 }
 
 /// Adds `content` milliseconds of watching, ending at `playhead` where the event tells it.
@@ -287,7 +433,7 @@ fn watch(state: &mut [u64], content: f64, playhead: Option<f64>) {
     };
     let expected = from + content;
     let to = match playhead {
-        Some(actual) if actual >= from && (actual - expected).abs() <= DRIFT_MS => actual,
+        Some(actual) if actual >= from && actual <= expected + DRIFT_MS => actual,
         _ => expected,
     };
     state[PLAYHEAD_MS] = keep(to);
@@ -355,7 +501,7 @@ fn figures(state: &[u64]) -> [Option<f64>; OUTPUTS.len()] {
         Some(unique_s),
         count(PAUSES),
         seconds(PAUSED_MS),
-        seconds(LONGEST_PAUSE_MS),
+        Some(longest_pause_ms(state) as f64 / 1000.0),
         count(REBUFFERS),
         seconds(REBUFFERING_MS),
         (busy > 0).then(|| state[REBUFFERING_MS] as f64 / busy as f64),

@@ -151,15 +151,27 @@ pub(crate) fn check_spec(spec: &Spec) -> Result<(), PlanError> {
         }
     }
     if spec.features.is_empty() || spec.features.len() > 256 {
-        return Err(error("features".into(), format!("{} tables", spec.features.len()), "1 to 256 [[features]] tables"));
+        return Err(error(
+            "features".into(),
+            format!("{} tables", spec.features.len()),
+            "1 to 256 [[features]] tables",
+        ));
     }
     for (index, feature) in spec.features.iter().enumerate() {
         check_feature(index, feature)?;
         if spec.features[..index].iter().any(|f| f.name == feature.name) {
-            return Err(error(format!("features[{index}].name"), format!("\"{}\" again", feature.name), "each name once"));
+            return Err(error(
+                format!("features[{index}].name"),
+                format!("\"{}\" again", feature.name),
+                "each name once",
+            ));
         }
         if feature.scope == crate::Scope::Viewer && !spec.viewer.enabled {
-            return Err(error(key(index, feature, "scope"), "\"viewer\"", "session or item, while viewer.enabled = false"));
+            return Err(error(
+                key(index, feature, "scope"),
+                "\"viewer\"",
+                "session or item, while viewer.enabled = false",
+            ));
         }
     }
     Ok(())

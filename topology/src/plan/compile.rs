@@ -29,7 +29,11 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
         let compiled = c.feature(index, feature)?;
         c.name_slots(feature, &compiled);
         if c.slots.len() > SLOTS_MAX {
-            return Err(error(key(index, feature, "name"), format!("slot {}", c.slots.len()), format!("{SLOTS_MAX} slots")));
+            return Err(error(
+                key(index, feature, "name"),
+                format!("slot {}", c.slots.len()),
+                format!("{SLOTS_MAX} slots"),
+            ));
         }
         let placed = Placed { feature: compiled, at: 0, slot };
         match feature.scope {
@@ -64,7 +68,16 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     (viewer.item_input, viewer.viewer_input, viewer.items_max) = (None, None, 0);
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
     let kinds = Vocabulary::new(&c.kinds);
-    Ok(Plan { spec: spec.clone(), slots: c.slots, schema_version, inputs: c.inputs, viewer_input, kinds, session, viewer })
+    Ok(Plan {
+        spec: spec.clone(),
+        slots: c.slots,
+        schema_version,
+        inputs: c.inputs,
+        viewer_input,
+        kinds,
+        session,
+        viewer,
+    })
 }
 
 impl Compiler {
@@ -92,8 +105,14 @@ impl Compiler {
         let source = Self::source(index, f, "field", field)?;
         let is_text = matches!(
             source,
-            Source::Kind | Source::Session | Source::Viewer | Source::Item | Source::Decision | Source::Device
-                | Source::Country | Source::Timezone
+            Source::Kind
+                | Source::Session
+                | Source::Viewer
+                | Source::Item
+                | Source::Decision
+                | Source::Device
+                | Source::Country
+                | Source::Timezone
         );
         if is_text == (encoding == Encoding::Number) && !matches!(source, Source::Free(_)) {
             let allowed = if is_text { "a field that is a number" } else { "a field that is a text" };
@@ -139,9 +158,10 @@ impl Compiler {
     fn outputs(index: usize, f: &FeatureSpec, names: &[&str]) -> Result<Vec<usize>, PlanError> {
         let Some(outputs) = &f.outputs else { return Ok((0..names.len()).collect()) };
         let place = |output: &String| {
-            names.iter().position(|n| n == output).ok_or_else(|| {
-                error(key(index, f, "outputs"), format!("\"{output}\""), names.join(", "))
-            })
+            names
+                .iter()
+                .position(|n| n == output)
+                .ok_or_else(|| error(key(index, f, "outputs"), format!("\"{output}\""), names.join(", ")))
         };
         outputs.iter().map(place).collect()
     }
@@ -151,7 +171,7 @@ impl Compiler {
         let filter = self.filter(f.on.as_ref());
         let absent = f.absent.unwrap_or(if f.kind == T::TimeSince { -1.0 } else { 0.0 });
         let shown = Shown { absent, scale: f.scale.unwrap_or(1.0) };
-        let coded = || Encoding::Code(Vocabulary::new(f.values.as_deref().unwrap_or_default()));
+        let vocabulary = || Vocabulary::new(f.values.as_deref().unwrap_or_default());
         Ok(match f.kind {
             T::DecayedCount | T::DecayedSum | T::DecayedMean | T::DecayedRate => {
                 let (figure, has_value) = match f.kind {
@@ -181,7 +201,7 @@ impl Compiler {
             }
             T::Distinct => {
                 let exact = f.values.is_some();
-                let value = self.field(index, f, if exact { coded() } else { Encoding::Hash })?;
+                let value = self.field(index, f, if exact { Encoding::Code(vocabulary()) } else { Encoding::Hash })?;
                 Feature::Distinct(Distinct::new(filter, value, exact, f.size.unwrap_or(64), shown))
             }
             T::Ratio => Feature::Ratio(Ratio { filter, over: self.filter(f.over.as_ref()), shown }),
@@ -195,8 +215,8 @@ impl Compiler {
             T::OneHot | T::Index | T::Hashed => {
                 let (count, slots) = (f.values.as_ref().map_or(0, Vec::len), f.size.unwrap_or(0) as usize);
                 let (encoding, input) = match f.kind {
-                    T::OneHot => (CategoryEncoding::OneHot { count }, coded()),
-                    T::Index => (CategoryEncoding::Index, coded()),
+                    T::OneHot => (CategoryEncoding::OneHot { count }, Encoding::Place(vocabulary())),
+                    T::Index => (CategoryEncoding::Index { count }, Encoding::Place(vocabulary())),
                     _ => (CategoryEncoding::Hashed { count: slots }, Encoding::Hash),
                 };
                 Feature::Category(Category { encoding, filter, value: self.field(index, f, input)?, shown })
@@ -217,6 +237,7 @@ impl Compiler {
             duration_s: self.input(Source::DurationS, Encoding::Number),
             value: self.input(Source::Value, Encoding::Number),
             rate_field: self.input(Source::Free("pr".into()), Encoding::Number),
+            start_delay_ms: self.input(Source::Free("msd".into()), Encoding::Number),
             item: self.input(Source::Item, Encoding::Hash),
             outputs: Self::outputs(index, f, &PLAYBACK_OUTPUTS)?,
             shown,
@@ -225,7 +246,8 @@ impl Compiler {
 
     fn name_slots(&mut self, f: &FeatureSpec, compiled: &Feature) {
         let list = |names: Option<&Vec<String>>| names.cloned().unwrap_or_default();
-        let chosen = |outputs: &[usize], names: &[&str]| outputs.iter().map(|o| names[*o].to_string()).collect::<Vec<_>>();
+        let chosen =
+            |outputs: &[usize], names: &[&str]| outputs.iter().map(|o| names[*o].to_string()).collect::<Vec<_>>();
         let suffixes: Vec<String> = match compiled {
             Feature::Playback(p) => chosen(&p.outputs, &PLAYBACK_OUTPUTS),
             Feature::Scroll(s) => chosen(&s.outputs, &SCROLL_OUTPUTS),
@@ -233,7 +255,7 @@ impl Compiler {
             Feature::Category(c) => match c.encoding {
                 CategoryEncoding::OneHot { .. } => list(f.values.as_ref()),
                 CategoryEncoding::Hashed { count } => (0..count).map(|i| i.to_string()).collect(),
-                CategoryEncoding::Index => vec![],
+                CategoryEncoding::Index { .. } => vec![],
             },
             Feature::Distinct(_) => vec![],
             _ => {

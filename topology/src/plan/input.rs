@@ -52,6 +52,8 @@ pub(crate) enum Encoding {
     Number,
     /// Place in a list of values; others are absent.
     Code(Vocabulary),
+    /// Place in a list of values; others all have the place after the last.
+    Place(Vocabulary),
     /// 64-bit hash.
     Hash,
     /// Seconds east of UTC of a time zone's name at the event's time.
@@ -118,6 +120,7 @@ impl Input {
         match &self.encoding {
             Encoding::Number => ABSENT,
             Encoding::Code(vocabulary) => vocabulary.code(text).unwrap_or(ABSENT),
+            Encoding::Place(vocabulary) => vocabulary.code(text).unwrap_or(vocabulary.words.len() as u64),
             Encoding::Hash => hash(text.as_bytes()),
             Encoding::ZoneOffset => zones.offset_s(text, time).map_or(ABSENT, |s| f64::from(s).to_bits()),
         }

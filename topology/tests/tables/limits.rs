@@ -1,0 +1,113 @@
+//! Every limit of the fold, at the limit and one beyond.
+
+use crate::driver::*;
+use saccade_topology::*;
+
+fn counting() -> Spec {
+    spec(vec![feature("events", FeatureType::Count)])
+}
+
+fn in_session(session: &str, ms: i64) -> Event<'_> {
+    Event { session: Some(session), ..at(ms, "click") }
+}
+
+#[test]
+fn one_session_above_sessions_max_evicts_the_one_that_would_close_first() {
+    let mut spec = counting();
+    spec.session.sessions_max = 3;
+    let mut driver = Driver::new(&spec);
+    ["a", "b", "c"].iter().enumerate().for_each(|(i, s)| driver.accept(in_session(s, i as i64)));
+    // The first to come is not the first to close.
+    driver.accept(in_session("a", 10));
+    assert_eq!((driver.topology.live().0, driver.seen.outputs.len()), (3, 0));
+    driver.accept(in_session("d", 11));
+    assert_eq!(driver.topology.live().0, 3);
+    let evicted = Output::Ended("b".into(), 1, 1, 1, EndReason::Evicted);
+    assert_eq!(driver.seen.outputs, [evicted, Output::Removed(Kind::Session, "b".into())]);
+    driver.accept(in_session("a", 12));
+    assert_eq!(driver.slot_of(Kind::Session, "a", "events"), 3.0);
+}
+
+#[test]
+fn one_viewer_above_viewers_max_evicts_the_one_that_would_be_forgotten_first() {
+    let profile = FeatureSpec { scope: Scope::Viewer, ..feature("profile", FeatureType::Count) };
+    let mut spec = spec(vec![profile]);
+    spec.viewer.viewers_max = 2;
+    let mut driver = Driver::new(&spec);
+    let of = |viewer, ms| Event { viewer: Some(viewer), session: None, ..at(ms, "click") };
+    driver.accept(of("ann", 0));
+    driver.accept(of("bob", 1));
+    // Ann came first, but was here since.
+    driver.accept(of("ann", 2));
+    assert_eq!((driver.topology.live().1, driver.seen.outputs.len()), (2, 0));
+    driver.accept(of("cid", 3));
+    assert_eq!(driver.seen.outputs, [Output::Removed(Kind::Viewer, "bob".into())]);
+    driver.accept(of("ann", 4));
+    assert_eq!(driver.slot_of(Kind::Viewer, "ann", "profile"), 3.0);
+}
+
+#[test]
+fn beyond_pending_max_the_oldest_settle_and_what_would_come_before_them_is_late() {
+    let mut spec = counting();
+    spec.session.pending_max = 3;
+    let mut driver = Driver::new(&spec);
+    [1000, 2000, 3000].iter().for_each(|ms| driver.accept(at(*ms, "click")));
+    // Three wait: an event may come before them all, and is the one that settles.
+    driver.accept(at(500, "click"));
+    driver.check(&[("events", 4.0)]);
+    assert_eq!(driver.send(at(499, "click")), Outcome::Late(Late::SettledEarly));
+    assert_eq!(driver.send(at(500, "click")), Outcome::Late(Late::SettledEarly));
+    driver.accept(at(501, "click"));
+    assert_eq!(driver.send(at(501, "click")), Outcome::Late(Late::SettledEarly));
+    // Other sessions have their own list.
+    driver.accept(in_session("other", 100));
+    driver.check(&[("events", 5.0)]);
+    assert_eq!((driver.topology.counters().accepted, driver.topology.counters().late), (6, 3));
+}
+
+#[test]
+fn at_least_the_latest_half_of_the_ids_is_known_and_at_most_all() {
+    let mut spec = counting();
+    spec.dedup.events_max = 1024;
+    spec.time.allowed_lateness = Duration::from_secs(0);
+    spec.time.out_of_orderness = Duration::from_secs(0);
+    let mut driver = Driver::new(&spec);
+    let send = |driver: &mut Driver, n: i64| {
+        let id = format!("id-{n}");
+        driver.send(Event { id: &id, ..at(n, "click") })
+    };
+    for n in 0..3000 {
+        assert_eq!(send(&mut driver, n), Outcome::Accepted);
+        if n >= 511 && n % 97 == 0 {
+            assert_eq!(send(&mut driver, n - 511), Outcome::Duplicate, "511 ids before {n}");
+        }
+    }
+    // Forgotten, but behind the horizon: never counted twice.
+    assert_eq!(send(&mut driver, 3000 - 1025), Outcome::Late(Late::BehindHorizon));
+}
+
+#[test]
+fn an_event_that_is_still_pending_is_known_even_where_its_id_is_forgotten() {
+    let mut spec = counting();
+    spec.dedup.events_max = 1024;
+    let mut driver = Driver::new(&spec);
+    driver.accept(Event { id: "first", ..at(0, "click") });
+    for n in 0..1100 {
+        driver.accept(in_session("other", n));
+    }
+    assert_eq!(driver.send(Event { id: "first", ..at(0, "click") }), Outcome::Duplicate);
+    driver.accept(at(1, "click"));
+    driver.check(&[("events", 2.0)]);
+}
+
+#[test]
+fn a_duplicate_changes_nothing_and_publishes_nothing() {
+    let mut driver = Driver::new(&counting());
+    driver.accept(Event { id: "x", ..at(0, "click") });
+    driver.seen.contexts.clear();
+    let digest = driver.topology.digest();
+    assert_eq!(driver.send(Event { id: "x", ..at(0, "click") }), Outcome::Duplicate);
+    assert_eq!(driver.send(Event { id: "x", ..at(5000, "play") }), Outcome::Duplicate);
+    assert!(driver.seen.contexts.is_empty());
+    assert_eq!(driver.topology.digest(), digest);
+}
