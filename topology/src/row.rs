@@ -1,7 +1,8 @@
 //! Rows: the state of one session or viewer as a fixed number of words, and how one event is folded into it.
 //!
 //! Word layout: 0 latest event time, 1 first event time, 2 events, 3 viewer (hash), then the features of the scope, then the
-//! items: place of the latest item + 1, and per item its hash, its latest event time and the item features. All zero is fresh.
+//! items: place of the latest item + 1, and per item its hash, its latest and its first event time and the item features. All
+//! zero is fresh.
 //! Folding never looks at anything but the row and the event, so a row is a function of its events in order.
 
 use crate::feature::{ABSENT, Feature, Moment, Step};
@@ -12,7 +13,7 @@ pub(crate) const START: usize = 1;
 pub(crate) const EVENTS: usize = 2;
 pub(crate) const VIEWER: usize = 3;
 const HEADER: usize = 4;
-const ITEM_HEADER: usize = 2;
+const ITEM_HEADER: usize = 3;
 
 /// A feature, where its words are and where its slots.
 #[derive(Debug)]
@@ -142,6 +143,7 @@ impl RowPlan {
         let words = &mut items[i * self.item_words..][..self.item_words];
         if !known {
             words.fill(0);
+            words[2] = step.time as u64;
         }
         let elapsed = if known { step.time - words[1] as i64 } else { 0 };
         decays(&self.half_lives, elapsed, decay);
@@ -168,7 +170,7 @@ impl RowPlan {
         let words = &row[items_at + latest * self.item_words..][..self.item_words];
         let elapsed = if words[1] == 0 { 0 } else { time - words[1] as i64 };
         decays(&self.half_lives, elapsed, &mut scratch.item_decay);
-        let at = Moment { time, start, decay: &scratch.item_decay };
+        let at = Moment { time, start: words[2] as i64, decay: &scratch.item_decay };
         for placed in &self.item {
             let out = &mut vector[placed.slot..placed.slot + placed.feature.slots()];
             placed.feature.read(&words[placed.at..placed.at + placed.feature.words()], &at, out);

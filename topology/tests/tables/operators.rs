@@ -263,7 +263,8 @@ fn item_features_are_those_of_the_latest_item_and_decay_while_others_are_seen() 
     let scoped = |f: FeatureSpec| FeatureSpec { scope: Scope::Item, ..f };
     let decayed = FeatureSpec { half_lives: seconds(&[10]), ..feature("recent", FeatureType::DecayedCount) };
     let since = FeatureSpec { on: list(&["play"]), ..feature("since_play", FeatureType::TimeSince) };
-    let features = [feature("n", FeatureType::Count), decayed, since].map(scoped).to_vec();
+    let age = feature("age", FeatureType::Age);
+    let features = [feature("n", FeatureType::Count), decayed, since, age].map(scoped).to_vec();
     let mut driver = Driver::over(features, &[at(0, "click")]);
     driver.check(&[("n", 0.0), ("recent.10s", 0.0), ("since_play", -1.0)]);
     driver.accept(on_item(0, "play", "a"));
@@ -271,9 +272,9 @@ fn item_features_are_those_of_the_latest_item_and_decay_while_others_are_seen() 
     driver.check(&[("n", 1.0), ("recent.10s", 1.0), ("since_play", -1.0)]);
     // An event without an item is of the latest item's time, not of the item.
     driver.accept(at(15_000, "click"));
-    driver.check(&[("n", 1.0), ("recent.10s", 0.5)]);
+    driver.check(&[("n", 1.0), ("recent.10s", 0.5), ("age", 10.0)]);
     driver.accept(on_item(20_000, "click", "a"));
-    driver.check(&[("n", 2.0), ("recent.10s", 1.25), ("since_play", 20.0)]);
+    driver.check(&[("n", 2.0), ("recent.10s", 1.25), ("since_play", 20.0), ("age", 20.0)]);
 }
 
 #[test]

@@ -303,8 +303,16 @@ fn of_more_than_eight_stretches_the_oldest_keeps_its_length_only() {
 
 #[test]
 fn what_else_is_on_the_page_is_not_what_plays() {
-    let driver = play(&["0 play p=0 i=a", "5000 impression i=b", "6000 click i=c", "10000 pause p=10 i=a"]);
-    expect(&driver, "unique_s=10 playhead_s=10 played_s=10");
+    let lines = [
+        "0 play p=0 d=40 i=a",
+        "5000 impression i=b",
+        "6000 click i=c",
+        "10000 seeking p=0 i=a",
+        "10000 playing p=0 i=a",
+    ];
+    expect(&play(&lines[..3]), "playhead_s=6 completion=0.15");
+    let again = [&lines[..], &["20000 pause p=10 i=a"]].concat();
+    expect(&play(&again), "unique_s=10 playhead_s=10 played_s=20 completion=0.25");
 }
 
 #[test]
