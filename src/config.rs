@@ -267,14 +267,18 @@ impl Config {
         Ok(config)
     }
 
-    /// The part of the configuration that the fold is made of.
+    /// The part of the configuration that the fold is made of. Without features of its own, those of the default.
     pub fn spec(&self) -> Spec {
+        let features = match self.features.is_empty() {
+            true => toml::from_str::<Config>(DEFAULT_TOML).expect("a test loads the default configuration").features,
+            false => self.features.clone(),
+        };
         Spec {
             time: self.time.clone(),
             session: self.session.clone(),
             viewer: self.viewer.clone(),
             dedup: self.dedup.clone(),
-            features: self.features.clone(),
+            features,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::engine::{decode_or_damaged, partition_of};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use crate::wire::{EventReader, write_record};
 use clap::Args;
-use saccade_topology::{Arrived, Offset, Record};
+use saccade_topology::{Offset, Record};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -102,15 +102,17 @@ pub(crate) fn import(args: &ImportArgs) -> Result<(), Failure> {
                 Box::new(std::fs::File::open(path).map_err(|e| Failure::Failed(format!("opening {}: {e}", path.display())))?)
             }
         };
-        let rejected = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |record| {
-            let Arrived { record: Record::Event(event), .. } = &record.arrived else { return };
-            let partition = partition_of(event, partitions);
-            batches[partition].push(&record.arrived);
-            imported += 1;
-            if batches[partition].count() == BATCH_RECORDS
-                && let Err(error) = flush(&log, partition as u16, &mut ends[partition], &mut batches[partition])
-            {
-                failed.get_or_insert(error);
+        let rejected = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |group| {
+            for arrived in &group.records {
+                let Record::Event(event) = &arrived.record else { continue };
+                let partition = partition_of(event, partitions);
+                batches[partition].push(arrived);
+                imported += 1;
+                if batches[partition].count() == BATCH_RECORDS
+                    && let Err(error) = flush(&log, partition as u16, &mut ends[partition], &mut batches[partition])
+                {
+                    failed.get_or_insert(error);
+                }
             }
         })?;
         rejected.report();

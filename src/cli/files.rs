@@ -37,10 +37,15 @@ impl Rejected {
     }
 }
 
-/// One record of a file. Raw events arrive when they happened, or with the latest before them: `offset` counts them.
-pub(crate) struct FileRecord<'a> {
-    pub offset: Offset,
-    pub arrived: Arrived<'a>,
+/// Lines whose records are handed on together.
+const GROUP_LINES: usize = 64;
+
+/// Records of a file that follow each other. Raw events arrive when they happened, or with the latest before them, and are
+/// counted by their offsets.
+#[derive(Default)]
+pub(crate) struct Group<'a> {
+    pub offsets: Vec<Offset>,
+    pub records: Vec<Arrived<'a>>,
 }
 
 /// Reads `input` to its end; `take` gets every record, `read` the bytes read so far.
@@ -49,7 +54,7 @@ pub(crate) fn read_records(
     input: impl Read,
     reader: &EventReader,
     read: &mut dyn FnMut(u64),
-    take: &mut dyn FnMut(FileRecord<'_>),
+    take: &mut dyn FnMut(&Group<'_>),
 ) -> Result<Rejected, Failure> {
     let mut input = BufReader::with_capacity(1 << 20, input);
     let (mut arena, mut carry) = (Bump::new(), vec![]);
@@ -59,25 +64,25 @@ pub(crate) fn read_records(
         if buffer.is_empty() {
             break;
         }
-        let mut at = 0;
-        while let Some(end) = memchr::memchr(b'\n', &buffer[at..]) {
-            let line = &buffer[at..at + end];
-            if carry.is_empty() {
-                lines.take(line, &arena, take);
-            } else {
-                carry.extend_from_slice(line);
-                lines.take(&carry, &arena, take);
-                carry.clear();
-            }
-            at += end + 1;
+        let whole = memchr::memrchr(b'\n', buffer).map_or(0, |end| end + 1);
+        let mut rest = &buffer[..whole];
+        if let Some(end) = memchr::memchr(b'\n', rest).filter(|_| !carry.is_empty()) {
+            carry.extend_from_slice(&rest[..end]);
+            lines.take(std::iter::once(&*carry), &arena, take);
+            rest = &rest[end + 1..];
+            carry.clear();
+        }
+        let mut split = rest.split_inclusive(|b| *b == b'\n').peekable();
+        while split.peek().is_some() {
+            lines.take(split.by_ref().take(GROUP_LINES), &arena, take);
             arena.reset();
         }
-        carry.extend_from_slice(&buffer[at..]);
+        carry.extend_from_slice(&buffer[whole..]);
         let used = buffer.len();
         input.consume(used);
         read(used as u64);
     }
-    lines.take(&carry, &arena, take);
+    lines.take(std::iter::once(&*carry), &arena, take);
     Ok(lines.rejected)
 }
 
@@ -91,35 +96,50 @@ struct Lines<'p> {
 }
 
 impl Lines<'_> {
-    fn take(&mut self, line: &[u8], arena: &Bump, take: &mut dyn FnMut(FileRecord<'_>)) {
+    fn take<'l: 'a, 'a>(
+        &mut self,
+        lines: impl Iterator<Item = &'l [u8]>,
+        arena: &'a Bump,
+        take: &mut dyn FnMut(&Group<'_>),
+    ) {
+        let mut group = Group { offsets: Vec::with_capacity(GROUP_LINES), records: Vec::with_capacity(GROUP_LINES) };
+        for line in lines {
+            self.line(line, arena, &mut group);
+        }
+        take(&group);
+    }
+
+    fn line<'a>(&mut self, line: &'a [u8], arena: &'a Bump, group: &mut Group<'a>) {
         self.number += 1;
         let Ok(text) = std::str::from_utf8(line) else {
             let error = RowError { index: 0, code: "invalid_utf8", message: "the line is not UTF-8".into() };
             return self.rejected.note(self.path, self.number, &error);
         };
-        if text.trim_ascii().is_empty() {
+        let text = text.trim_ascii();
+        if text.is_empty() {
             return;
         }
         match self.reader.read_event(text, arena) {
-            Ok(event) => self.event(&event, take),
-            Err(error) => self.other(text, error, arena, take),
+            Ok(event) => self.event(event, group),
+            Err(error) => self.other(text, error, arena, group),
         }
     }
 
-    fn event(&mut self, event: &Event<'_>, take: &mut dyn FnMut(FileRecord<'_>)) {
+    fn event<'a>(&mut self, event: Event<'a>, group: &mut Group<'a>) {
         self.clock = self.clock.max(event.event_time.0);
-        let arrived = Arrived { ingest_time: IngestTime(self.clock), record: Record::Event(*event) };
-        take(FileRecord { offset: Offset(self.next), arrived });
+        group.records.push(Arrived { ingest_time: IngestTime(self.clock), record: Record::Event(event) });
+        group.offsets.push(Offset(self.next));
         self.next += 1;
     }
 
     /// A line that is no event may be a record of an export, or hold several events.
-    fn other(&mut self, text: &str, error: RowError, arena: &Bump, take: &mut dyn FnMut(FileRecord<'_>)) {
+    fn other<'a>(&mut self, text: &'a str, error: RowError, arena: &'a Bump, group: &mut Group<'a>) {
         if text.contains("\"ingest_time\"")
             && let Ok((_, offset, arrived)) = read_record(self.reader, text, arena)
         {
             self.next = offset.0 + 1;
-            return take(FileRecord { offset, arrived });
+            group.records.push(arrived);
+            return group.offsets.push(offset);
         }
         let mut rows = vec![];
         let whole = self.reader.read_body(text.as_bytes(), arena, &mut |row| rows.push(row));
@@ -128,7 +148,7 @@ impl Lines<'_> {
         }
         for row in rows {
             match row {
-                Ok(event) => self.event(&event, take),
+                Ok(event) => self.event(event, group),
                 Err(error) => self.rejected.note(self.path, self.number, &error),
             }
         }

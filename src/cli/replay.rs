@@ -107,8 +107,11 @@ fn replay_files(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>) -> Result<
             true => Box::new(std::io::stdin()),
             false => Box::new(File::open(path).map_err(open)?),
         };
-        let rejected = files::read_records(path, input, &reader, &mut |n| progress.inc(n), &mut |record| {
-            partition.apply(record.offset, &record.arrived);
+        let rejected = files::read_records(path, input, &reader, &mut |n| progress.inc(n), &mut |group| {
+            partition.fold.warm(&group.records);
+            for (offset, arrived) in group.offsets.iter().zip(&group.records) {
+                partition.apply(*offset, arrived);
+            }
         })?;
         partition.finish(rejected)
     };

@@ -220,6 +220,11 @@ fn a_feature_that_cannot_be_is_refused_with_its_place_name_and_the_way_out() {
     }
     let twice = refusal(&format!("{EVENTS}{EVENTS}"));
     assert!(twice.contains("features[1].name") && twice.contains("\"events\" again"), "{twice}");
-    let none = refusal("[server]\n");
-    assert!(none.contains("`features` is 0 tables") && none.contains("[[features]]"), "{none}");
+}
+
+#[test]
+fn a_file_without_features_has_those_of_the_default() {
+    let none = Config::parse("[server]\n", Path::new("test.toml")).expect("valid");
+    let default = Config::load(None).expect("valid");
+    assert_eq!(none.spec().features, default.features);
 }

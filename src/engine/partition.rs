@@ -163,10 +163,15 @@ impl Partition {
 
     fn fold(&mut self, records: &RecordBatch) -> Receipt {
         let mut receipt = Receipt::default();
-        for bytes in RecordBatch::records(records.bytes()) {
-            let bytes = bytes.expect("the batch was encoded in this process");
-            let arrived = decode(bytes).expect("the record was encoded in this process");
-            match self.fold.apply(self.next, &arrived, &mut self.stage) {
+        let encoded = RecordBatch::records(records.bytes()).map(|bytes| bytes.expect("the batch was encoded in this process"));
+        let encoded: Vec<&[u8]> = encoded.collect();
+        let decoded = encoded.iter().map(|bytes| decode(bytes).expect("the record was encoded in this process"));
+        let decoded: Vec<Arrived<'_>> = decoded.collect();
+        for group in decoded.chunks(64) {
+            self.fold.warm(group);
+        }
+        for (bytes, arrived) in encoded.iter().zip(&decoded) {
+            match self.fold.apply(self.next, arrived, &mut self.stage) {
                 Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
                 Outcome::Late(_) => receipt.late += 1,
                 Outcome::Duplicate => {

@@ -3,6 +3,7 @@
 //! A table is compiled once from `ingest.map` and never changes. It does not read values: see `check`.
 
 use crate::config::{Ingest, MapFrom};
+use saccade_topology::short::Short;
 
 /// Fields of an event as they can be named in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,7 @@ const FREE: u8 = u8::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct KeyTable {
     keys: Vec<Key>,
+    shorts: Vec<Short>,
     buckets: [u8; BUCKETS],
 }
 
@@ -124,22 +126,25 @@ impl KeyTable {
     fn of(keys: Vec<Key>) -> KeyTable {
         let mut buckets = [FREE; BUCKETS];
         for (place, key) in keys.iter().enumerate() {
-            let mut at = bucket(&key.name);
+            let mut at = bucket(Short::new(&key.name));
             while buckets[at] != FREE {
                 at = (at + 1) % BUCKETS;
             }
             buckets[at] = u8::try_from(place).expect("two names for each field at most");
         }
-        KeyTable { keys, buckets }
+        let shorts = keys.iter().map(|k| Short::new(&k.name)).collect();
+        KeyTable { keys, shorts, buckets }
     }
 
     /// The key called `name`, if any is.
     #[inline]
     pub(super) fn get(&self, name: &str) -> Option<&Key> {
-        let mut at = bucket(name);
+        let short = Short::new(name);
+        let mut at = bucket(short);
         loop {
-            let key = self.keys.get(usize::from(self.buckets[at]))?;
-            if key.name == name {
+            let place = usize::from(self.buckets[at]);
+            let (key, own) = (self.keys.get(place)?, self.shorts.get(place)?);
+            if own.is(&key.name, short, name) {
                 return Some(key);
             }
             at = (at + 1) % BUCKETS;
@@ -154,13 +159,9 @@ impl KeyTable {
     }
 }
 
-/// Length, two first and two last bytes tell the usual names apart.
 #[inline]
-fn bucket(name: &str) -> usize {
-    let bytes = name.as_bytes();
-    let ([a, b, ..], [.., y, z]) = (bytes, bytes) else { return bytes.len() };
-    let mixed = u32::from_le_bytes([*a, *b, *y, *z]) ^ ((bytes.len() as u32) << 13);
-    (mixed.wrapping_mul(0x9E37_79B1) >> 24) as usize
+fn bucket(name: Short) -> usize {
+    (name.mixed() >> 56) as usize
 }
 
 fn canonical_keys() -> Vec<Key> {

@@ -12,6 +12,7 @@ mod check;
 mod context;
 mod json;
 mod keys;
+mod plain;
 mod row;
 mod scan;
 #[cfg(test)]

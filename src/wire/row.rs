@@ -8,6 +8,7 @@ use super::RowError;
 use super::check::{self, Scalar};
 use super::json::Json;
 use super::keys::{Field, Key, KeyTable};
+use super::plain;
 use bumpalo::Bump;
 use saccade_topology::{Event, EventTime, Fields, Value};
 use serde::de::{DeserializeSeed, MapAccess};
@@ -118,17 +119,41 @@ impl<'s, 'a> Row<'s, 'a> {
 
     #[inline]
     fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<(), RowError> {
+        if plain::read(text, |name, value| self.plain(name, value)).is_some() {
+            return Ok(());
+        }
+        self.reset(inherited);
         self.pass(text)?;
         if self.has_compound {
-            self.event = Event::new("", "", EventTime(0));
-            self.event_time = None;
-            self.mapped = 0;
-            self.problems.clear();
-            self.inherit(inherited);
+            self.reset(inherited);
             self.keep_compounds = true;
             self.pass(text)?;
         }
         Ok(())
+    }
+
+    /// Forgets what an attempt to read the row has set.
+    fn reset(&mut self, inherited: Option<&Inherited<'a>>) {
+        self.event = Event::new("", "", EventTime(0));
+        self.event_time = None;
+        self.mapped = 0;
+        self.problems.clear();
+        self.inherit(inherited);
+    }
+
+    /// Takes a value of a flat row; false where the name asks for more than a plain value.
+    #[inline]
+    fn plain(&mut self, name: &'a str, value: Scalar<'a>) -> bool {
+        match self.keys.get(name) {
+            Some(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
+            Some(key) => {
+                let key: &'s Key = key;
+                self.set(key, value);
+            }
+            None if self.is_envelope => {}
+            None => self.free_scalar(name, value),
+        }
+        true
     }
 
     #[inline]

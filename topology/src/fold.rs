@@ -76,6 +76,7 @@ pub struct Topology {
     vector: Vec<f32>,
     blank: Vec<u64>,
     key: String,
+    warming: Vec<u32>,
 }
 
 impl Topology {
@@ -99,6 +100,7 @@ impl Topology {
             vector: vec![0.0; plan.slots.len()],
             blank: vec![0; plan.viewer.words.max(plan.session.words)],
             key: String::new(),
+            warming: vec![],
             plan,
         }
     }
@@ -145,19 +147,36 @@ impl Topology {
         }
     }
 
+    /// Loads, side by side, what applying these records will look at one after another. Changes nothing.
+    pub fn warm(&mut self, records: &[Arrived<'_>]) {
+        let mut seen = 0;
+        self.warming.clear();
+        for arrived in records {
+            if let Record::Event(event) = &arrived.record {
+                seen ^= self.dedup.touch(Dedup::fingerprint(event.id));
+                if let Some(session) = event.session {
+                    self.warming.extend(self.sessions.find_hash(xxh3_64(session.as_bytes())));
+                }
+            }
+        }
+        for i in &self.warming {
+            seen ^= self.sessions.touch(*i);
+        }
+        std::hint::black_box(seen);
+    }
+
     fn event(&mut self, offset: Offset, event: &Event<'_>, ingest_time: IngestTime, sink: &mut dyn Sink) -> Outcome {
         let fingerprint = Dedup::fingerprint(event.id);
         if self.dedup.contains(fingerprint) {
             return Outcome::Duplicate;
         }
-        let plan = Arc::clone(&self.plan);
         self.session_key(event);
         let hash = xxh3_64(self.key.as_bytes());
         let known = self.sessions.find(hash, &self.key);
         let known_skew = known.map_or(NO_SKEW, |i| self.sessions.heads[i as usize].skew);
-        let horizon = self.progress.horizon(&plan.spec.time);
-        let (time, skew) = time::correct(&plan.spec.time, event, ingest_time, known_skew, horizon);
-        if let Err(future) = time::check_future(&plan.spec.time, time, ingest_time) {
+        let horizon = self.progress.horizon(&self.plan.spec.time);
+        let (time, skew) = time::correct(&self.plan.spec.time, event, ingest_time, known_skew, horizon);
+        if let Err(future) = time::check_future(&self.plan.spec.time, time, ingest_time) {
             return Outcome::Rejected(future);
         }
         if time < horizon {
@@ -165,7 +184,7 @@ impl Topology {
             self.counters.late += 1;
             return Outcome::Late(Late::BehindHorizon);
         }
-        plan.extract(event, time, &mut self.zones, &mut self.inputs);
+        self.plan.extract(event, time, &mut self.zones, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, offset, sink));
         let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, sink));
         if outcome == Outcome::Duplicate {
@@ -184,10 +203,10 @@ impl Topology {
         } else {
             self.counters.late += 1;
         }
-        let horizon = self.progress.horizon(&plan.spec.time);
-        self.sessions.sweep(&plan.session, SWEEP, horizon, &mut self.scratch);
-        if plan.spec.viewer.enabled {
-            self.viewers.sweep(&plan.viewer, SWEEP, horizon, &mut self.scratch);
+        let horizon = self.progress.horizon(&self.plan.spec.time);
+        self.sessions.sweep(&self.plan.session, SWEEP, horizon, &mut self.scratch);
+        if self.plan.spec.viewer.enabled {
+            self.viewers.sweep(&self.plan.viewer, SWEEP, horizon, &mut self.scratch);
         }
         outcome
     }
@@ -220,25 +239,24 @@ impl Topology {
     }
 
     fn fold_session(&mut self, i: u32, offset: Offset, event: &Event<'_>, time: i64, sink: &mut dyn Sink) -> Outcome {
-        let plan = Arc::clone(&self.plan);
-        let horizon = self.progress.horizon(&plan.spec.time);
+        let horizon = self.progress.horizon(&self.plan.spec.time);
         if offset.0 < self.sessions.heads[i as usize].as_of {
             return Outcome::Accepted;
         }
-        let kind = plan.kind_bit(event.kind);
+        let kind = self.plan.kind_bit(event.kind);
         let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
-        match self.sessions.arrive(&plan.session, i, &arriving, horizon, &mut self.scratch) {
+        match self.sessions.arrive(&self.plan.session, i, &arriving, horizon, &mut self.scratch) {
             Arrival::Duplicate => return Outcome::Duplicate,
             Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
             Arrival::Folded(Some((start, last, events))) if !self.sessions.heads[i as usize].closed => {
-                let reason = if time - last > plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
+                let reason = if time - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
                 let session = &self.sessions.heads[i as usize].key;
                 sink.ended(&SessionEnd { session, start, last, events, reason });
             }
             Arrival::Folded(_) => {}
         }
         self.sessions.heads[i as usize].closed = false;
-        let due = plan.session.due(self.sessions.current(i));
+        let due = self.plan.session.due(self.sessions.current(i));
         self.sessions.schedule(i, due);
         Outcome::Accepted
     }
@@ -251,18 +269,17 @@ impl Topology {
         horizon: i64,
         sink: &mut dyn Sink,
     ) -> Option<u32> {
-        let plan = Arc::clone(&self.plan);
-        let viewer = event.viewer.filter(|_| plan.spec.viewer.enabled)?;
-        let hash = self.inputs[plan.viewer_input];
+        let viewer = event.viewer.filter(|_| self.plan.spec.viewer.enabled)?;
+        let hash = self.inputs[self.plan.viewer_input];
         let i = match self.viewers.find(hash, viewer) {
             Some(i) => i,
             None if self.is_buried(Kind::Viewer, hash, offset) => return None,
             None => self.create_viewer(hash, viewer, offset, sink),
         };
         if offset.0 >= self.viewers.heads[i as usize].as_of {
-            let kind = plan.kind_bit(event.kind);
+            let kind = self.plan.kind_bit(event.kind);
             let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
-            self.viewers.arrive(&plan.viewer, i, &arriving, horizon, &mut self.scratch);
+            self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
             self.viewers.schedule(i, self.viewer_gone_at(i));
         }
         Some(i)
@@ -385,12 +402,11 @@ impl Topology {
 
     /// Ends and removes what the watermark has passed, in order of time.
     fn close(&mut self, offset: Offset, sink: &mut dyn Sink) {
-        let plan = Arc::clone(&self.plan);
-        let watermark = self.progress.watermark(&plan.spec.time);
-        let lateness = plan.spec.time.allowed_lateness.0;
+        let watermark = self.progress.watermark(&self.plan.spec.time);
+        let lateness = self.plan.spec.time.allowed_lateness.0;
         self.catch_up_departures(offset, sink);
         while let Some((scheduled, i)) = self.sessions.next_due(watermark) {
-            let due = plan.session.due(self.sessions.current(i));
+            let due = self.plan.session.due(self.sessions.current(i));
             let closed = self.sessions.heads[i as usize].closed;
             let acts_at = if closed { due + lateness } else { due };
             if acts_at > scheduled {
@@ -398,7 +414,7 @@ impl Topology {
             } else if closed {
                 self.remove_session(i, offset, sink);
             } else {
-                let reason = if due == self.sessions.current(i)[LAST] as i64 + plan.spec.session.gap.0 {
+                let reason = if due == self.sessions.current(i)[LAST] as i64 + self.plan.spec.session.gap.0 {
                     EndReason::Gap
                 } else {
                     EndReason::MaxLength
@@ -407,7 +423,7 @@ impl Topology {
                 self.sessions.schedule(i, due + lateness);
             }
         }
-        while plan.spec.viewer.enabled
+        while self.plan.spec.viewer.enabled
             && let Some((scheduled, i)) = self.viewers.next_due(watermark)
         {
             let gone_at = self.viewer_gone_at(i);

@@ -67,12 +67,14 @@ impl Output {
                 to.write_all(&self.buffer)
             }
             To::Packed(to) => {
-                self.buffer.clear();
-                self.buffer.push(session.len().min(255) as u8);
-                self.buffer.extend_from_slice(&session.as_bytes()[..session.len().min(255)]);
-                self.buffer.extend_from_slice(&self.triggered_by.to_le_bytes());
-                for x in c.vector {
-                    self.buffer.extend_from_slice(&x.to_le_bytes());
+                let session = &session.as_bytes()[..session.len().min(255)];
+                let vector_at = 1 + session.len() + 8;
+                self.buffer.resize(vector_at + 4 * c.vector.len(), 0);
+                self.buffer[0] = session.len() as u8;
+                self.buffer[1..][..session.len()].copy_from_slice(session);
+                self.buffer[vector_at - 8..vector_at].copy_from_slice(&self.triggered_by.to_le_bytes());
+                for (bytes, x) in self.buffer[vector_at..].as_chunks_mut::<4>().0.iter_mut().zip(c.vector) {
+                    *bytes = x.to_le_bytes();
                 }
                 to.write_all(&self.buffer)
             }
