@@ -9,7 +9,7 @@ use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input::Zones;
-use crate::record::{Arrived, Event, IngestTime, Offset, Record};
+use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
@@ -133,6 +133,15 @@ impl Topology {
     /// Event time before which no event is expected, epoch ms; `None` before the first event.
     pub fn watermark(&self) -> Option<i64> {
         (self.progress.event_time_max != i64::MIN).then(|| self.progress.watermark(&self.plan.spec.time))
+    }
+
+    /// The event's time as [`Topology::apply`] would take it now: corrected where the player's clock is off.
+    pub fn corrected_time(&mut self, event: &Event<'_>, ingest_time: IngestTime) -> EventTime {
+        self.session_key(event);
+        let known = self.sessions.find(xxh3_64(self.key.as_bytes()), &self.key);
+        let known_skew = known.map_or(NO_SKEW, |i| self.sessions.heads[i as usize].skew);
+        let time = &self.plan.spec.time;
+        EventTime(time::correct(time, event, ingest_time, known_skew, self.progress.horizon(time)).0)
     }
 
     /// Folds one record.
