@@ -2,7 +2,7 @@
 
 mod export;
 mod files;
-mod inspect;
+pub(crate) mod inspect;
 mod replay;
 mod serve;
 mod validate;
