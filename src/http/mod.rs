@@ -11,6 +11,7 @@ mod context;
 mod cors;
 mod error;
 mod events;
+mod inspect;
 mod metrics;
 mod query;
 mod rate;
@@ -41,6 +42,8 @@ struct App {
     body_memory: body::BodyMemory,
     metrics: metrics::Metrics,
     streams: Arc<Semaphore>,
+    /// One inspection at a time: each reads the whole log.
+    inspections: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -55,6 +58,7 @@ impl App {
             body_memory: body::BodyMemory::new(config.ingest.body_bytes_max),
             metrics: metrics::Metrics::new(),
             streams: Arc::new(Semaphore::new(config.publish.streams_max as usize)),
+            inspections: Arc::new(Semaphore::new(1)),
             stopping,
             config,
         }))

@@ -1,7 +1,7 @@
 //! Every call there is, in one table: the router, the page at `/` and the test of `openapi.json` are made from it.
 
 use super::error::Refusal;
-use super::{App, cmcd, context, cors, events, stream};
+use super::{App, cmcd, context, cors, events, inspect, stream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -57,6 +57,7 @@ fn table() -> Vec<Route> {
             Read,
             get(stream::follow),
         ),
+        route("/v1/inspect/session/{id}", "GET", "how a session's vector came about", Read, get(inspect::session)),
         route("/v1/schema", "GET", "what each slot of the vector means", Read, get(schema)),
         route("/v1/openapi.json", "GET", "this interface, for machines", Read, get(openapi)),
         route("/metrics", "GET", "Prometheus metrics", Read, get(metrics)),

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 /// The router over an engine in a directory of its own, with a recorder of its own.
 pub(super) struct Site {
     router: Router,
+    pub(super) app: Arc<App>,
     handle: PrometheusHandle,
     _recorder: metrics::LocalRecorderGuard<'static>,
     pub(super) stop: watch::Sender<bool>,
@@ -25,7 +26,7 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(edit: impl FnOnce(&mut Config)) -> Site {
-        let mut config = Config::default();
+        let mut config = Config::load(None).expect("the built-in configuration is valid");
         edit(&mut config);
         // The guard borrows the recorder, and a test ends with its process.
         let recorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
@@ -35,7 +36,7 @@ impl Site {
         let engine = Engine::open(&config, data.path()).expect("an engine opens in an empty directory");
         let (stop, stopping) = watch::channel(false);
         let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
-        Site { router: routes::router(app), handle, _recorder: guard, stop, _data: data }
+        Site { router: routes::router(app.clone()), app, handle, _recorder: guard, stop, _data: data }
     }
 
     /// Sends and returns the answer with its body still open.
