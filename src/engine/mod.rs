@@ -16,7 +16,7 @@ mod store;
 pub use contexts::{Context, Contexts, ContextKind};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};
-pub use store::{Store, StoreError};
+pub use store::{Store, StoreError, StoredRow};
 
 use crate::config::{Config, Durability};
 use crate::wire::Layout;

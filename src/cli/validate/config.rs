@@ -1,0 +1,47 @@
+//! Checks of the configuration alone.
+
+use super::{Verdict, bytes};
+use crate::config::Config;
+use crate::http::check_auth_config;
+use crate::wire::EventReader;
+use saccade_topology::Plan;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Loads and compiles; the verdict says why that cannot be done.
+pub(super) fn load(path: Option<&Path>) -> Result<(Config, Arc<Plan>), Verdict> {
+    let to_do =
+        "name a file that can be read, with keys and values that are allowed; configs/default.toml describes every key";
+    let fail = |found: String| Verdict::fail(found, to_do);
+    let config = Config::load(path).map_err(|e| fail(e.to_string()))?;
+    let named = path.map_or("(built-in default)".into(), |path| path.display().to_string());
+    let plan = Plan::compile(&config.spec()).map_err(|e| fail(format!("configuration {named}: {e}")))?;
+    EventReader::new(&config.ingest).map_err(|e| fail(format!("configuration {named}: {e}")))?;
+    Ok((config, Arc::new(plan)))
+}
+
+pub(super) fn compiled(config: &Config, plan: &Plan) -> Verdict {
+    let (session, viewer) = plan.row_bytes();
+    let viewers = match plan.keeps_viewers() {
+        true => format!("{} per viewer", bytes(viewer as u64)),
+        false => "no viewers".to_string(),
+    };
+    let (features, slots) = (config.features.len(), plan.slots().len());
+    let state = format!("state {} per session, {viewers}", bytes(session as u64));
+    Verdict::pass(format!("{features} features give {slots} slots (schema {}); {state}", plan.schema_version()))
+}
+
+pub(super) fn security(config: &Config) -> Verdict {
+    match check_auth_config(config) {
+        Err(found) => {
+            Verdict::fail(found, "set auth.write_keys and auth.read_token, or server.listen to 127.0.0.1:PORT")
+        }
+        Ok(()) => Verdict::pass(match (config.auth.write_keys.len(), &config.auth.read_token) {
+            (0, None) => format!("no keys are needed: {} is loopback", config.server.listen),
+            (keys, token) => {
+                let token = if token.is_some() { "a read token" } else { "no read token" };
+                format!("{keys} write keys and {token} for {}", config.server.listen)
+            }
+        }),
+    }
+}

@@ -1,0 +1,185 @@
+//! Checks of the checkpoint: is it whole, and does it lead to the state the log says?
+
+use super::Verdict;
+use super::log::{Folded, Scanned};
+use crate::engine::{Restored, Store, StoredRow, restore};
+use crate::log::{EmbeddedLog, Log};
+use saccade_topology::{Globals, Kind, Plan, Restore, Topology};
+use std::path::Path;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Keys that are named.
+const NAMED_MAX: usize = 5;
+
+/// The checkpoint store of a data directory.
+pub(super) struct Stored<'a> {
+    plan: &'a Arc<Plan>,
+    log: &'a EmbeddedLog,
+    folded: &'a [Folded],
+    /// What is wrong with the store itself, or that there is none.
+    store: Result<Store, Verdict>,
+}
+
+/// A whole state, small enough to keep two.
+pub(super) struct Picture {
+    digest: u128,
+    /// Kind, key and hash of each row, in order.
+    rows: Vec<(Kind, String, u64)>,
+}
+
+impl Picture {
+    pub(super) fn of(fold: &mut Topology) -> Picture {
+        let rows = fold.rows().into_iter().map(|(kind, key, row)| (kind, key, xxh3_64(&row))).collect();
+        Picture { digest: fold.digest(), rows }
+    }
+
+    /// Keys whose rows are not the same in both.
+    fn differences(&self, other: &Picture) -> Vec<String> {
+        let missing = |from: &Picture, row: &(Kind, String, u64)| from.rows.binary_search(row).is_err();
+        let here = self.rows.iter().filter(|row| missing(other, row));
+        let there = other.rows.iter().filter(|row| missing(self, row));
+        let mut keys: Vec<_> = here.chain(there).map(|(kind, key, _)| (*kind, key.as_str())).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.iter().take(NAMED_MAX).map(|(kind, key)| format!("{kind:?} {key:?}").to_lowercase()).collect()
+    }
+}
+
+impl<'a> Stored<'a> {
+    pub(super) fn new(data: &Path, plan: &'a Arc<Plan>, log: &'a EmbeddedLog, scanned: &'a Scanned) -> Stored<'a> {
+        let store = match data.join("state").is_dir() {
+            true => Store::open(data).map_err(|e| {
+                Verdict::fail(e.to_string(), "move the directory `state` away; it is rebuilt from the log")
+            }),
+            false => Err(Verdict::skip("there are no checkpoints yet; the state is rebuilt from the log")),
+        };
+        Stored { plan, log, folded: &scanned.folded, store }
+    }
+
+    /// Tries every partition's checkpoint as a restart would.
+    pub(super) fn checkpoint(&self) -> Verdict {
+        let store = match &self.store {
+            Ok(store) => store,
+            Err(verdict) => return verdict.clone(),
+        };
+        let mut found = vec![];
+        for partition in 0..self.log.partitions() {
+            match self.fits(store, partition) {
+                Ok(text) => found.push(text),
+                Err(verdict) => return verdict,
+            }
+        }
+        Verdict::pass(found.join("\n"))
+    }
+
+    /// Reads globals, ids and rows, and leaves them as they are: a checkpoint that does not fit is not set aside here.
+    fn fits(&self, store: &Store, partition: u16) -> Result<String, Verdict> {
+        let to_do = "nothing, if the log still has all records: the next start sets the checkpoint aside and rebuilds the state from the log; \
+                     else start with the configuration it was written with";
+        let fail = |what: String| Verdict::fail(format!("partition {partition}: {what}"), to_do);
+        let unreadable = |error: crate::engine::StoreError| fail(error.to_string());
+        let first = self.folded.get(usize::from(partition)).and_then(|f| f.first);
+        let Some(globals) = store.globals(partition).map_err(unreadable)? else {
+            return match first {
+                Some(first) if first > 0 => {
+                    Err(fail(format!("there is no checkpoint, and the log only begins at offset {first}")))
+                }
+                _ => Ok(format!("partition {partition}: none yet")),
+            };
+        };
+        let (rows, tombstones) = self.rows(store, partition, &globals).map_err(fail)?;
+        if let Some(first) = first.filter(|first| *first > globals.offset) {
+            let text = format!("partition {partition}: at offset {}; the log goes on at {first}", globals.offset);
+            return Ok(format!("{text}; {rows} rows, {tombstones} tombstones"));
+        }
+        Ok(format!("partition {partition}: at offset {}, {rows} rows, {tombstones} tombstones", globals.offset))
+    }
+
+    fn rows(&self, store: &Store, partition: u16, globals: &Globals) -> Result<(u64, u64), String> {
+        let text = |e: crate::engine::StoreError| e.to_string();
+        let previous = match globals.ids.0.checked_sub(1) {
+            Some(generation) => store.ids(partition, generation).map_err(text)?,
+            None => vec![],
+        };
+        let current = store.ids(partition, globals.ids.0).map_err(text)?;
+        if (current.len() as u64) < globals.ids.1 {
+            return Err(format!(
+                "{} of {} remembered event ids are missing",
+                globals.ids.1 - current.len() as u64,
+                globals.ids.1
+            ));
+        }
+        let restoring = Restore::new(Arc::clone(self.plan), globals, &previous, &current);
+        let mut restoring = restoring.map_err(|e| e.to_string())?;
+        let (mut rows, mut tombstones, mut damaged) = (0, 0, None);
+        store
+            .rows(partition, &mut |row| match row {
+                StoredRow::Row(kind, key, bytes) => {
+                    rows += 1;
+                    if let Err(error) = restoring.row(kind, &key, &bytes) {
+                        damaged.get_or_insert(error.to_string());
+                    }
+                }
+                StoredRow::Tombstone(..) => tombstones += 1,
+            })
+            .map_err(text)?;
+        damaged.map_or(Ok((rows, tombstones)), Err)
+    }
+
+    /// Compares what a restart would have with the fold of the whole log.
+    pub(super) fn state(&self) -> Verdict {
+        // Restoring from a checkpoint that does not fit would empty the store.
+        let checkpoint = self.checkpoint();
+        let store = match &self.store {
+            Ok(store) if checkpoint.outcome == super::Outcome::Pass => store,
+            _ => return Verdict::skip(format!("no checkpoint to compare with: {}", checkpoint.found)),
+        };
+        let (mut found, mut compared) = (vec![], 0);
+        for partition in 0..self.log.partitions() {
+            match self.compare(store, partition) {
+                Ok(Ok(text)) => {
+                    compared += 1;
+                    found.push(text);
+                }
+                Ok(Err(why_not)) => found.push(why_not),
+                Err(verdict) => return verdict,
+            }
+        }
+        if compared == 0 { Verdict::skip(found.join("\n")) } else { Verdict::pass(found.join("\n")) }
+    }
+
+    fn compare(&self, store: &Store, partition: u16) -> Result<Result<String, String>, Verdict> {
+        let to_do =
+            "keep a copy of the directory and report it; to go on, move `state` away, it is then rebuilt from the log";
+        let fail = |found| Verdict::fail(format!("partition {partition}: {found}"), to_do);
+        let folded = self.folded.get(usize::from(partition));
+        let Some(Folded { whole: Some(whole), first }) = folded else {
+            return Ok(Err(match folded.and_then(|f| f.first) {
+                Some(first) if first > 0 => {
+                    format!("partition {partition}: the log begins at offset {first}, not at 0")
+                }
+                _ => format!("partition {partition}: the log is damaged; see log-readable"),
+            }));
+        };
+        let Some(globals) = store.globals(partition).map_err(|e| fail(e.to_string()))? else {
+            return Ok(Err(format!("partition {partition}: there is no checkpoint yet")));
+        };
+        if first.is_none() && globals.offset > 0 {
+            return Ok(Err(format!("partition {partition}: the log is empty, its records are past their retention")));
+        }
+        let Restored { mut fold, .. } =
+            restore(self.plan, self.log, store, partition).map_err(|e| fail(e.to_string()))?;
+        let restored = Picture::of(&mut fold);
+        if restored.digest == whole.digest {
+            let (sessions, viewers) = fold.live();
+            let from = globals.offset;
+            return Ok(Ok(format!(
+                "partition {partition}: the checkpoint at {from} and replay equal the whole log: {sessions} sessions, {viewers} viewers"
+            )));
+        }
+        let keys = restored.differences(whole);
+        let what = if keys.is_empty() { "only in what is not per key" } else { "for example in" };
+        Err(fail(format!("checkpoint and replay differ from the fold of the whole log, {what}")).examples(keys))
+    }
+}

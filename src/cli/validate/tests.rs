@@ -1,0 +1,308 @@
+use super::{Check, Outcome, Report, Subject, ValidateArgs, Verdict, json, text, validate};
+use crate::cli::Format;
+use crate::config::{Config, Durability};
+use crate::engine::{Batch, Engine, Store, now};
+use crate::log::{EmbeddedLog, Log, RecordBatch};
+use clap::ValueEnum;
+use saccade_topology::{Arrived, Event, EventTime, IngestTime, Kind, Offset, Record};
+use std::path::{Path, PathBuf};
+
+/// A plan has at least one feature.
+const FEATURE: &str = "[[features]]\nname = \"n\"\ntype = \"count\"\n";
+
+/// A data directory and a configuration of its own.
+struct Place {
+    dir: tempfile::TempDir,
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: tempfile::tempdir().expect("a temporary directory"), config: None }
+    }
+
+    fn with_config(text: &str) -> Place {
+        let mut place = Place::new();
+        let path = place.dir.path().join("saccade.toml");
+        std::fs::write(&path, format!("{text}{FEATURE}")).expect("a temporary directory can be written");
+        place.config = Some(path);
+        place
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::load(self.config.as_deref()).expect("the test's configuration is valid");
+        config.log.durability = Durability::Buffered;
+        config
+    }
+
+    fn log(&self) -> EmbeddedLog {
+        EmbeddedLog::open(&self.data(), &self.config().log, None).expect("the directory opens")
+    }
+
+    fn validate(&self, checks: &[Check]) -> Report {
+        let common = Subject { config: self.config.clone(), data: Some(self.data()), format: Format::Text };
+        validate(&ValidateArgs { common, checks: checks.to_vec() })
+    }
+
+    fn check(&self, check: Check) -> Verdict {
+        let report = self.validate(&[check]);
+        report.into_iter().find(|(c, _)| *c == check).expect("the check that was asked for is reported").1
+    }
+
+    /// Takes events as a server does and stops properly: leaves a log and a checkpoint.
+    fn serve(&self, ids: &[&str]) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let engine = Engine::open(&self.config(), &self.data()).expect("the engine opens");
+        for id in ids {
+            let mut batch = Batch::new(&engine, now());
+            batch.push(&event(id, now().0));
+            runtime.block_on(engine.submit(batch)).expect("the engine takes a batch");
+        }
+        engine.stop();
+    }
+}
+
+fn event(id: &str, time: i64) -> Event<'_> {
+    Event { session: Some("s"), viewer: Some("v"), ..Event::new(id, "play", EventTime(time)) }
+}
+
+/// (id, event time, ingest time)
+fn batch(events: &[(&str, i64, i64)]) -> RecordBatch {
+    let mut batch = RecordBatch::default();
+    for (id, time, ingest_time) in events {
+        batch.push(&Arrived { ingest_time: IngestTime(*ingest_time), record: Record::Event(event(id, *time)) });
+    }
+    batch
+}
+
+fn outcomes(report: &Report) -> Vec<(String, Outcome)> {
+    report.iter().map(|(check, verdict)| (check.name(), verdict.outcome)).collect()
+}
+
+#[test]
+fn a_directory_that_a_server_left_passes_every_check() {
+    let place = Place::new();
+    place.serve(&["a", "b"]);
+    place.serve(&["c"]);
+    let report = place.validate(&[]);
+    assert!(report.iter().all(|(_, v)| v.outcome == Outcome::Pass), "{}", text(&report));
+    let names: Vec<String> = report.iter().map(|(check, _)| check.name()).collect();
+    let expected = "config config-security data-open log-readable log-offsets log-duplicates log-times checkpoint state retention disk";
+    assert_eq!(names.join(" "), expected);
+    assert!(json(&report).contains(r#"{"check":"state","outcome":"PASS""#), "{}", json(&report));
+}
+
+#[test]
+fn without_data_the_configuration_alone_is_checked_unless_data_was_asked_for() {
+    let place = Place::with_config("");
+    let absent = place.dir.path().join("none");
+    let of = |data: Option<PathBuf>, checks: &[Check]| {
+        let common = Subject { config: place.config.clone(), data, format: Format::Text };
+        outcomes(&validate(&ValidateArgs { common, checks: checks.to_vec() }))
+    };
+    let all = of(None, &[]);
+    assert!(all.iter().skip(2).all(|(_, outcome)| *outcome == Outcome::Skip), "{all:?}");
+    assert_eq!(all.len(), Check::value_variants().len());
+    assert!(of(Some(absent), &[]).iter().skip(2).all(|(_, outcome)| *outcome == Outcome::Fail));
+    assert_eq!(of(None, &[Check::State]), [("state".to_string(), Outcome::Fail)]);
+}
+
+#[test]
+fn a_wrong_key_fails_the_configuration_and_skips_the_rest() {
+    let place = Place::with_config("[session]\nhole = \"1m\"\n");
+    let report = place.validate(&[]);
+    let (_, config) = &report[0];
+    assert!(config.outcome == Outcome::Fail && config.found.contains("hole"), "{}", text(&report));
+    assert!(report.iter().skip(1).all(|(_, v)| v.outcome == Outcome::Skip));
+    assert_eq!(outcomes(&place.validate(&[Check::Disk]))[0], ("config".into(), Outcome::Fail));
+}
+
+#[test]
+fn a_public_address_without_keys_fails_security() {
+    let place = Place::with_config("[server]\nlisten = \"0.0.0.0:8080\"\n");
+    let verdict = place.check(Check::ConfigSecurity);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("auth.write_keys"), "{verdict:?}");
+}
+
+#[test]
+fn a_directory_in_use_fails_data_open_and_no_check_of_data_passes() {
+    let place = Place::new();
+    let log = place.log();
+    let report = place.validate(&[]);
+    assert_eq!(outcomes(&report)[2], ("data-open".into(), Outcome::Fail));
+    assert!(report[3..10].iter().all(|(_, v)| v.outcome == Outcome::Skip), "{}", text(&report));
+    assert_eq!(outcomes(&place.validate(&[Check::LogTimes]))[0], ("data-open".into(), Outcome::Fail));
+    drop(log);
+    assert_eq!(place.check(Check::DataOpen).outcome, Outcome::Pass);
+}
+
+#[test]
+fn other_partitions_than_configured_fail_data_open() {
+    let place = Place::with_config("[log]\npartitions = 2\n");
+    drop(EmbeddedLog::open(&place.data(), &place.config().log, Some(1)).expect("the directory opens"));
+    let verdict = place.check(Check::DataOpen);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("log.partitions is 2"), "{verdict:?}");
+}
+
+#[test]
+fn a_damaged_record_fails_log_readable_at_its_offset() {
+    let place = Place::new();
+    let log = place.log();
+    log.append(0, Offset(0), &batch(&[("a", 0, 0), ("b", 1, 1)])).expect("the log takes a batch");
+    let mut garbage = batch(&[("c", 2, 2)]);
+    garbage.push_encoded(&[0xff; 7]);
+    log.append(0, Offset(2), &garbage).expect("the log takes anything");
+    drop(log);
+    let verdict = place.check(Check::LogReadable);
+    assert_eq!((verdict.outcome, verdict.found.as_str()), (Outcome::Fail, "3 records decode, then the log is damaged"));
+    assert!(verdict.examples[0].contains("damaged at offset 3"), "{verdict:?}");
+    assert!(place.check(Check::LogOffsets).found.ends_with("up to the damage that log-readable names"));
+    assert_eq!(place.check(Check::State).outcome, Outcome::Skip);
+}
+
+#[test]
+fn gaps_are_information_and_offsets_that_come_again_are_a_failure() {
+    let place = Place::new();
+    let log = place.log();
+    log.append(0, Offset(0), &batch(&[("a", 0, 0)])).expect("the log takes a batch");
+    log.append(0, Offset(10), &batch(&[("b", 1, 1), ("c", 2, 2)])).expect("the log takes a batch");
+    drop(log);
+    let verdict = place.check(Check::LogOffsets);
+    assert_eq!(
+        (verdict.outcome, &verdict.examples),
+        (Outcome::Pass, &vec!["partition 0 offsets 1 to 9 (9)".to_string()])
+    );
+    place.log().append(0, Offset(11), &batch(&[("d", 3, 3)])).expect("the log takes a batch");
+    let verdict = place.check(Check::LogOffsets);
+    assert_eq!(
+        (verdict.outcome, &verdict.examples),
+        (Outcome::Fail, &vec!["partition 0 offset 11 comes again after 11".to_string()])
+    );
+}
+
+#[test]
+fn an_id_is_a_duplicate_within_the_bound_and_not_beyond() {
+    let place = Place::with_config("[dedup]\nevents_max = 2048\n");
+    let log = place.log();
+    let ids: Vec<String> = (0..1025).map(|i| format!("e{i}")).collect();
+    let mut events: Vec<(&str, i64, i64)> = ids.iter().map(|id| (id.as_str(), 0, 0)).collect();
+    events.push(("e0", 0, 0));
+    log.append(0, Offset(0), &batch(&events)).expect("the log takes a batch");
+    drop(log);
+    assert_eq!(place.check(Check::LogDuplicates).outcome, Outcome::Pass, "1024 ids came in between");
+    place.log().append(0, Offset(1026), &batch(&[("e9", 0, 0)])).expect("the log takes a batch");
+    let verdict = place.check(Check::LogDuplicates);
+    assert_eq!(verdict.examples, ["\"e9\" in partition 0 at offsets 9 and 1026"]);
+    assert_eq!(verdict.outcome, Outcome::Fail);
+}
+
+#[test]
+fn arrivals_that_go_back_and_events_of_the_future_fail_log_times() {
+    let place = Place::new();
+    let log = place.log();
+    let max = place.config().time.max_future.0;
+    log.append(0, Offset(0), &batch(&[("a", 0, 60_000), ("b", 0, 0), ("c", max, 0)])).expect("the log takes a batch");
+    drop(log);
+    assert_eq!(place.check(Check::LogTimes).outcome, Outcome::Pass, "a minute back and max_future ahead are allowed");
+    place.log().append(0, Offset(3), &batch(&[("d", 0, -1), ("e", max + 1, 0)])).expect("the log takes a batch");
+    let verdict = place.check(Check::LogTimes);
+    assert_eq!(verdict.outcome, Outcome::Fail);
+    let offsets: Vec<bool> =
+        ["offset 3", "\"e\""].iter().zip(&verdict.examples).map(|(part, e)| e.contains(part)).collect();
+    assert_eq!(offsets, [true, true], "{verdict:?}");
+}
+
+#[test]
+fn a_checkpoint_of_another_configuration_fails_and_is_left_as_it_is() {
+    let mut place = Place::with_config("[session]\ngap = \"20m\"\n");
+    place.serve(&["a"]);
+    assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Pass);
+    let other = place.dir.path().join("other.toml");
+    std::fs::write(&other, format!("[session]\ngap = \"21m\"\n{FEATURE}"))
+        .expect("a temporary directory can be written");
+    let written = place.config.replace(other);
+    let verdict = place.check(Check::Checkpoint);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("another configuration"), "{verdict:?}");
+    assert_eq!(place.check(Check::State).outcome, Outcome::Skip);
+    place.config = written;
+    assert_eq!(place.check(Check::State).outcome, Outcome::Pass, "the checkpoint is still there");
+}
+
+#[test]
+fn a_torn_row_fails_the_checkpoint_and_names_its_key() {
+    let place = Place::new();
+    place.serve(&["a"]);
+    edit(&place.data(), |kind, _| (kind == Kind::Session).then(|| vec![1; 11]));
+    let verdict = place.check(Check::Checkpoint);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("Session \"s\" is damaged"), "{verdict:?}");
+}
+
+#[test]
+fn a_row_that_is_whole_but_wrong_fails_the_state_and_names_its_key() {
+    let place = Place::new();
+    place.serve(&["a", "b"]);
+    assert_eq!(place.check(Check::State).outcome, Outcome::Pass);
+    // The version of the key, behind the offset the row is as of.
+    edit(&place.data(), |kind, row| {
+        (kind == Kind::Session).then(|| [&row[..8], &77u64.to_le_bytes(), &row[16..]].concat())
+    });
+    let verdict = place.check(Check::State);
+    assert_eq!(
+        (verdict.outcome, &verdict.examples),
+        (Outcome::Fail, &vec!["session \"s\"".to_string()]),
+        "{verdict:?}"
+    );
+}
+
+/// Writes other bytes where `change` gives some.
+fn edit(data: &Path, change: impl Fn(Kind, &[u8]) -> Option<Vec<u8>>) {
+    let store = Store::open(data).expect("the store opens");
+    let mut rows = vec![];
+    store
+        .rows(0, &mut |row| {
+            if let crate::engine::StoredRow::Row(kind, key, bytes) = row {
+                rows.extend(change(kind, &bytes).map(|bytes| (kind, key, bytes)));
+            }
+        })
+        .expect("the store is whole");
+    assert!(!rows.is_empty(), "there is a row to change");
+    let mut changes = store.change();
+    for (kind, key, bytes) in rows {
+        changes.row(&[&[kind as u8, 0, 0], key.as_bytes()].concat(), &bytes);
+    }
+    changes.commit(true).expect("the store takes changes");
+}
+
+#[test]
+fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that() {
+    let place = Place::new();
+    place.serve(&["a"]);
+    let log = place.log();
+    let end = log.bounds(0).expect("bounds").1;
+    drop(log);
+    let moved = Place::new();
+    moved.log().append(0, end, &batch(&[("b", 0, 0)])).expect("the log takes a batch");
+    assert_eq!(moved.check(Check::Checkpoint).outcome, Outcome::Skip, "no checkpoint was ever begun");
+    std::fs::rename(place.data().join("state"), moved.data().join("state")).expect("renamed");
+    let verdict = moved.check(Check::State);
+    assert!(verdict.outcome == Outcome::Skip && verdict.found.contains("begins at offset 1, not at 0"), "{verdict:?}");
+    std::fs::remove_dir_all(moved.data().join("state")).expect("removed");
+    drop(Store::open(&moved.data()).expect("an empty store opens"));
+    assert_eq!(moved.check(Check::Checkpoint).outcome, Outcome::Fail);
+}
+
+#[test]
+fn a_log_older_than_its_retention_fails_and_a_full_disk_does_too() {
+    let place = Place::with_config("[log]\nretention_age = \"2d\"\ndisk_reserve_bytes = 9000000000000000000\n");
+    let day = 86_400_000;
+    place.log().append(0, Offset(0), &batch(&[("a", 0, now().0 - 3 * day + 60_000)])).expect("the log takes a batch");
+    assert_eq!(place.check(Check::Retention).outcome, Outcome::Pass, "tables are dropped as a whole");
+    let older = Place::with_config("[log]\nretention_age = \"2d\"\n");
+    older.log().append(0, Offset(0), &batch(&[("a", 0, now().0 - 3 * day - 1)])).expect("the log takes a batch");
+    assert_eq!(older.check(Check::Retention).outcome, Outcome::Fail);
+    assert_eq!(place.check(Check::Disk).outcome, Outcome::Fail);
+}
