@@ -4,7 +4,7 @@ use super::files;
 use super::replay::progress;
 use super::{Common, Failure};
 use crate::engine::{decode_or_damaged, partition_of};
-use crate::log::{EmbeddedLog, Log, RecordBatch};
+use crate::log::{Bounds, EmbeddedLog, Log, RecordBatch};
 use crate::wire::{EventReader, write_record};
 use clap::Args;
 use saccade_topology::{Offset, Record};
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     };
     let mut out = BufWriter::with_capacity(1 << 16, out);
     for partition in (0..log.partitions()).filter(|p| args.partition.is_none_or(|only| only == *p)) {
-        let (first, next) = log.bounds(partition).map_err(Failure::failed)?;
+        let Bounds { first, next, .. } = log.bounds(partition).map_err(Failure::failed)?;
         let bar = progress(next.0.min(args.until).saturating_sub(first.0.max(args.from)));
         let (mut line, mut failed) = (vec![], None);
         let read = log.read(partition, Offset(args.from), &mut |offset, bytes| {
@@ -90,7 +90,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<(), Failure> {
     let partitions = usize::from(log.partitions());
     let mut ends = vec![];
     for partition in 0..log.partitions() {
-        ends.push(log.bounds(partition).map_err(Failure::failed)?.1);
+        ends.push(log.bounds(partition).map_err(Failure::failed)?.next);
     }
     let mut batches = vec![RecordBatch::default(); partitions];
     let (mut imported, mut failed) = (0u64, None);

@@ -17,7 +17,7 @@ pub(crate) use scan::{Found, inspect};
 use super::replay::progress;
 use super::{Failure, Format};
 use crate::config::Config;
-use crate::log::{EmbeddedLog, Log, LogError};
+use crate::log::{Bounds, EmbeddedLog, Log, LogError};
 use clap::Subcommand;
 use report::Inspection;
 use saccade_topology::Plan;
@@ -99,7 +99,7 @@ fn read(config: &Config, data: &Path, id: &str) -> Result<Inspection, Failure> {
     })?;
     let mut records = 0;
     for partition in 0..log.partitions() {
-        let (first, next) = log.bounds(partition).map_err(Failure::failed)?;
+        let Bounds { first, next, .. } = log.bounds(partition).map_err(Failure::failed)?;
         records += next.0 - first.0;
     }
     let bar = progress(records);

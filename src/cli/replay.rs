@@ -7,7 +7,7 @@ use super::files::{self, Rejected};
 use super::{Failure, Format};
 use crate::config::Config;
 use crate::engine::decode_or_damaged;
-use crate::log::{EmbeddedLog, Log};
+use crate::log::{Bounds, EmbeddedLog, Log};
 use crate::wire::{EventReader, Layout};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -127,7 +127,7 @@ fn replay_log(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>, data: &std::
     let log = EmbeddedLog::open(data, &config.log, None).map_err(Failure::failed)?;
     let mut tallies = vec![];
     for number in 0..log.partitions() {
-        let (first, next) = log.bounds(number).map_err(Failure::failed)?;
+        let Bounds { first, next, .. } = log.bounds(number).map_err(Failure::failed)?;
         let progress = progress(next.0 - first.0);
         let mut partition = Partition::new(args, plan, number)?;
         let mut damaged = None;

@@ -116,6 +116,16 @@ pub enum EngineError {
     /// The log cannot be opened or read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The state can be rebuilt from neither.
+    #[error(
+        "partition {partition}: no checkpoint fits this configuration (time, session, viewer, features), and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration it was written under, or export the log and import it into a new data directory to go on with what is kept"
+    )]
+    Trimmed {
+        /// Partition.
+        partition: u16,
+        /// First offset kept.
+        first: u64,
+    },
     /// The checkpoint store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -179,6 +189,7 @@ impl Engine {
         for (partition, restored) in (0..).zip(restored) {
             let (inbox, thread) =
                 partition::spawn(Arc::clone(&shared), partition, restored, committer.clone(), writer.clone());
+
             inboxes.push(inbox);
             threads.push(thread);
         }

@@ -6,7 +6,7 @@ use super::metrics::PartitionMetrics;
 use super::restore::Restored;
 use super::{Context, Fold, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use saccade_topology::{Arrived, ContextRef, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,6 +71,7 @@ pub(super) fn spawn(
     writer: Sender<Slice>,
 ) -> (Inbox, JoinHandle<()>) {
     let (sender, receiver) = unbounded();
+    let (published, waiting) = bounded(1);
     let depth = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox { sender, depth: Arc::clone(&depth), max: shared.config.ingest.queue_max };
     let run = move || {
@@ -89,10 +90,14 @@ pub(super) fn spawn(
             last_gauges: Instant::now() - Duration::from_secs(60),
         };
         partition.publish_restored();
+        let _ = published.send(());
         partition.run(&receiver, &depth);
     };
     let thread = std::thread::Builder::new().name(format!("partition-{number}"));
-    (inbox, thread.spawn(run).expect("the system starts a thread"))
+    let thread = thread.spawn(run).expect("the system starts a thread");
+    // Ready means: everything that was published before the restart is there again.
+    let _ = waiting.recv();
+    (inbox, thread)
 }
 
 impl Partition {

@@ -2,7 +2,7 @@
 
 use super::store::{Store, StoredRow, row_key};
 use super::{EngineError, Fold};
-use crate::log::{Log, LogError, decode};
+use crate::log::{Bounds, Log, LogError, decode};
 use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, Topology};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -25,18 +25,16 @@ pub(crate) struct Restored {
 /// Restores one partition.
 pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
     let begin = Instant::now();
-    let (first, next) = log.bounds(partition)?;
+    let Bounds { first, next, is_trimmed } = log.bounds(partition)?;
     let checkpoint = match store.globals(partition)? {
         Some(globals) => load(plan, store, partition, &globals)?.map(|loaded| (globals, loaded)),
         None => None,
     };
     let (mut fold, from, ids, tombstones) = match checkpoint {
         Some((globals, (fold, tombstones))) => (fold, Offset(globals.offset), globals.ids, tombstones),
+        None if is_trimmed => return Err(EngineError::Trimmed { partition, first: first.0 }),
         None => {
             store.clear(partition)?;
-            if first.0 > 0 {
-                tracing::warn!(partition, first = first.0, "no checkpoint fits: rebuilding from the first record kept");
-            }
             (Topology::new(Arc::clone(plan)), first, (0, 0), vec![])
         }
     };

@@ -21,6 +21,14 @@ pub enum StoreError {
         /// Why not.
         source: fjall::Error,
     },
+    /// What is not per key cannot be read.
+    #[error("the checkpoint in {path} is damaged: {what}; the log is whole without it: move {path} away and start again, the state is then rebuilt from the log")]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// The store of a data directory.
@@ -88,7 +96,9 @@ impl Store {
     /// What is not per key, of the last complete checkpoint.
     pub fn globals(&self, partition: u16) -> Result<Option<Globals>, StoreError> {
         let value = self.globals.get(partition.to_be_bytes()).map_err(self.error("reading"))?;
-        Ok(value.and_then(|v| serde_json::from_slice(&v).ok()))
+        let Some(value) = value else { return Ok(None) };
+        let damaged = |e: serde_json::Error| StoreError::Damaged { path: self.path.clone(), what: e.to_string() };
+        serde_json::from_slice(&value).map(Some).map_err(damaged)
     }
 
     /// Visits all rows of a partition.

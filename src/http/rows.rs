@@ -91,7 +91,12 @@ impl Rows {
                 results.accepted.increment(receipt.accepted);
                 results.duplicate.increment(receipt.duplicates);
                 results.late.increment(receipt.late);
-                Ok(Submitted { receipt, rejected, rejected_total: codes.values().sum() })
+                // The fold may still refuse what `admit` passed: it knows the clocks of running sessions.
+                if receipt.rejected > 0 {
+                    app.metrics.rejected(source, FUTURE, receipt.rejected);
+                }
+                let rejected_total = codes.values().sum::<u64>() + receipt.rejected;
+                Ok(Submitted { receipt, rejected, rejected_total })
             }
             Err(refusal) => {
                 if source == Source::Cmcd {

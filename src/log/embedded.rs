@@ -1,4 +1,4 @@
-//! The embedded log on fjall: key = partition, first offset (both big endian); value = one batch.
+//! The embedded log on fjall: a keyspace per partition; key = first offset (big endian), value = one batch.
 //!
 //! Whole tables of old records are dropped by age and size (FIFO compaction); nothing is rewritten. Offsets are reserved in
 //! blocks, synced ahead: after a power loss that took unsynced records along, the next offset is above all that were given out.
@@ -7,13 +7,14 @@
 //! it: appends are flushed to the operating system as they come, and the journal file is synced through a handle of its own.
 //! fjall itself syncs a journal file before it goes on to the next one, so the newest file is all there is to sync.
 
-use super::{Log, LogError, RecordBatch, Visit};
+use super::{Bounds, Log, LogError, RecordBatch, Visit};
 use crate::config;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use saccade_topology::Offset;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Offsets reserved at once; a restart without a proper stop skips at most this many.
 pub const RESERVED: u64 = 1 << 18;
@@ -22,9 +23,10 @@ pub const RESERVED: u64 = 1 << 18;
 pub struct EmbeddedLog {
     path: PathBuf,
     db: Database,
-    records: Keyspace,
+    records: Vec<Keyspace>,
+    /// The offset of the very first record is noted.
+    has_origin: Vec<AtomicBool>,
     meta: Keyspace,
-    partitions: u16,
 }
 
 impl EmbeddedLog {
@@ -45,13 +47,9 @@ impl EmbeddedLog {
             .max_cached_files(Some(64))
             .open()
             .map_err(store("opening"))?;
-        let age_s = (settings.retention_age.0 / 1000).max(1) as u64;
-        let fifo = Arc::new(fjall::compaction::Fifo::new(settings.retention_bytes, Some(age_s)));
-        let options = || KeyspaceCreateOptions::default().compaction_strategy(fifo.clone());
-        let records = db.keyspace("records", options).map_err(store("opening"))?;
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default).map_err(store("opening"))?;
-        let mut log = EmbeddedLog { path: path.clone(), db, records, meta, partitions: 0 };
-        log.partitions = match log.meta_number("partitions")? {
+        let mut log = EmbeddedLog { path: path.clone(), db, records: vec![], has_origin: vec![], meta };
+        let partitions = match log.meta_number("partitions")? {
             Some(found) => {
                 let found = found as u16;
                 if let Some(wanted) = wanted.filter(|w| *w != found) {
@@ -66,7 +64,23 @@ impl EmbeddedLog {
                 made
             }
         };
+        // Keys of one keyspace only grow, so its tables never overlap: what dropping whole tables by age and size relies on.
+        // fjall keeps these settings from when a keyspace is made.
+        let age_s = (settings.retention_age.0 / 1000).max(1) as u64;
+        let bytes = settings.retention_bytes / u64::from(partitions);
+        let fifo = Arc::new(fjall::compaction::Fifo::new(bytes, Some(age_s)));
+        for partition in 0..partitions {
+            let options = || KeyspaceCreateOptions::default().compaction_strategy(fifo.clone());
+            let records = log.db.keyspace(&format!("records-{partition}"), options).map_err(store("opening"))?;
+            log.records.push(records);
+            let origin = log.meta_number(&format!("origin {partition}"))?;
+            log.has_origin.push(AtomicBool::new(origin.is_some()));
+        }
         Ok(log)
+    }
+
+    fn records(&self, partition: u16) -> &Keyspace {
+        &self.records[usize::from(partition)]
     }
 
     fn store_error(&self, doing: &'static str) -> impl Fn(fjall::Error) -> LogError + '_ {
@@ -98,17 +112,10 @@ impl EmbeddedLog {
 
     /// First offset behind the last record of a partition; `None` where there is none.
     fn last(&self, partition: u16) -> Result<Option<u64>, LogError> {
-        let Some(guard) = self.records.prefix(partition.to_be_bytes()).next_back() else { return Ok(None) };
+        let Some(guard) = self.records(partition).last_key_value() else { return Ok(None) };
         let (key, value) = guard.into_inner().map_err(self.store_error("reading"))?;
         Ok(Some(first_offset(&key) + RecordBatch::records(&value).count() as u64))
     }
-}
-
-fn key(partition: u16, first: Offset) -> [u8; 10] {
-    let mut key = [0; 10];
-    key[..2].copy_from_slice(&partition.to_be_bytes());
-    key[2..].copy_from_slice(&first.0.to_be_bytes());
-    key
 }
 
 fn first_offset(key: &[u8]) -> u64 {
@@ -117,12 +124,17 @@ fn first_offset(key: &[u8]) -> u64 {
 
 impl Log for EmbeddedLog {
     fn partitions(&self) -> u16 {
-        self.partitions
+        self.records.len() as u16
     }
 
     fn append(&self, partition: u16, first: Offset, batch: &RecordBatch) -> Result<(), LogError> {
+        let has_origin = &self.has_origin[usize::from(partition)];
+        if !has_origin.load(Ordering::Relaxed) {
+            self.set_meta(&format!("origin {partition}"), first.0)?;
+            has_origin.store(true, Ordering::Relaxed);
+        }
         // One insert is one write to the journal, flushed to the operating system before it returns.
-        self.records.insert(key(partition, first), batch.bytes()).map_err(self.store_error("appending to"))
+        self.records(partition).insert(first.0.to_be_bytes(), batch.bytes()).map_err(self.store_error("appending to"))
     }
 
     fn sync(&self) -> Result<(), LogError> {
@@ -132,12 +144,13 @@ impl Log for EmbeddedLog {
 
     fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError> {
         // The batch that holds `from` may begin before it.
-        let before = self.records.range(key(partition, Offset(0))..=key(partition, from)).next_back();
+        let records = self.records(partition);
+        let before = records.range(..=from.0.to_be_bytes()).next_back();
         let begin = match before {
             Some(guard) => first_offset(&guard.key().map_err(self.store_error("reading"))?),
             None => 0,
         };
-        for guard in self.records.range(key(partition, Offset(begin))..=key(partition, Offset(u64::MAX))) {
+        for guard in records.range(begin.to_be_bytes()..) {
             let (key, value) = guard.into_inner().map_err(self.store_error("reading"))?;
             for (offset, record) in (first_offset(&key)..).zip(RecordBatch::records(&value)) {
                 let record = record.map_err(|what| LogError::Damaged { partition, offset, what })?;
@@ -149,14 +162,16 @@ impl Log for EmbeddedLog {
         Ok(())
     }
 
-    fn bounds(&self, partition: u16) -> Result<(Offset, Offset), LogError> {
-        let end = self.last(partition)?.unwrap_or(0);
-        let first = match self.records.prefix(partition.to_be_bytes()).next() {
-            Some(guard) => first_offset(&guard.key().map_err(self.store_error("reading"))?),
-            None => end,
-        };
+    fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
+        let last = self.last(partition)?;
         let reserved = self.meta_number(&format!("reserved {partition}"))?.unwrap_or(0);
-        Ok((Offset(first), Offset(end.max(reserved))))
+        let next = last.unwrap_or(0).max(reserved);
+        let first = match self.records(partition).first_key_value() {
+            Some(guard) => first_offset(&guard.key().map_err(self.store_error("reading"))?),
+            None => next,
+        };
+        let origin = self.meta_number(&format!("origin {partition}"))?;
+        Ok(Bounds { first: Offset(first), next: Offset(next), is_trimmed: origin.is_some_and(|o| o < first) })
     }
 
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError> {
@@ -165,6 +180,6 @@ impl Log for EmbeddedLog {
     }
 
     fn bytes(&self) -> u64 {
-        self.records.disk_space() + self.db.journal_disk_space().unwrap_or(0)
+        self.records.iter().map(Keyspace::disk_space).sum::<u64>() + self.db.journal_disk_space().unwrap_or(0)
     }
 }

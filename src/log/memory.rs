@@ -1,6 +1,6 @@
 //! A log in memory: for tests that break it on purpose, and for looking at files without a data directory.
 
-use super::{Log, LogError, RecordBatch, Visit};
+use super::{Bounds, Log, LogError, RecordBatch, Visit};
 use saccade_topology::Offset;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -73,9 +73,10 @@ impl Log for MemoryLog {
         Ok(())
     }
 
-    fn bounds(&self, partition: u16) -> Result<(Offset, Offset), LogError> {
+    fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
         let p = self.partition(partition);
-        Ok((Offset(p.batches.first().map_or(p.end, |(first, _)| *first)), Offset(p.end)))
+        let first = Offset(p.batches.first().map_or(p.end, |(first, _)| *first));
+        Ok(Bounds { first, next: Offset(p.end), is_trimmed: false })
     }
 
     fn reserve(&self, _: u16, _: Offset) -> Result<(), LogError> {

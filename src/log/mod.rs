@@ -72,6 +72,18 @@ pub enum LogError {
 /// Where a reader is told to go on or stop: offset and the record's bytes for [`decode`].
 pub type Visit<'a> = &'a mut dyn FnMut(Offset, &[u8]) -> ControlFlow<()>;
 
+/// What is there of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Offset of the first record kept; `next` where none is.
+    pub first: Offset,
+    /// Offset of the next record: above every offset that was ever published, even if power was lost, so that a version is
+    /// never used twice.
+    pub next: Offset,
+    /// Records at the beginning were dropped by age or size.
+    pub is_trimmed: bool,
+}
+
 /// Partitioned, ordered, durable.
 pub trait Log: Send + Sync {
     /// Partitions.
@@ -86,9 +98,8 @@ pub trait Log: Send + Sync {
     /// Visits the records of a partition from offset `from` on, in order.
     fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError>;
 
-    /// Offset of the first record kept, and the offset the next record gets. The next is above every offset that was ever
-    /// published, even if power was lost: a version is never used twice.
-    fn bounds(&self, partition: u16) -> Result<(Offset, Offset), LogError>;
+    /// What is there of a partition.
+    fn bounds(&self, partition: u16) -> Result<Bounds, LogError>;
 
     /// Makes sure that offsets below `limit` are never given out again by [`Log::bounds`] after a restart.
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError>;

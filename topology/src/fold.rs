@@ -77,6 +77,7 @@ pub struct Topology {
     blank: Vec<u64>,
     key: String,
     warming: Vec<u32>,
+    late_for_profile: u64,
 }
 
 impl Topology {
@@ -101,6 +102,7 @@ impl Topology {
             blank: vec![0; plan.viewer.words.max(plan.session.words)],
             key: String::new(),
             warming: vec![],
+            late_for_profile: 0,
             plan,
         }
     }
@@ -113,6 +115,12 @@ impl Topology {
     /// Events by bucket.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Events folded into their session, but too late for their viewer's profile, because too many events of the viewer were
+    /// pending. Counted since the process began.
+    pub fn late_for_profile(&self) -> u64 {
+        self.late_for_profile
     }
 
     /// Live sessions and viewers.
@@ -288,7 +296,8 @@ impl Topology {
         if offset.0 >= self.viewers.heads[i as usize].as_of {
             let kind = self.plan.kind_bit(event.kind);
             let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
-            self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
+            let arrival = self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
+            self.late_for_profile += u64::from(arrival == Arrival::SettledEarly);
             self.viewers.schedule(i, self.viewer_gone_at(i));
         }
         Some(i)

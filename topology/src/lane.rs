@@ -4,6 +4,7 @@
 //! far. In order, an event is folded into `current` alone; out of order, `current` is folded again from `settled` and the
 //! pending events. Where nothing is pending the two rows are equal. Which events were settled when is not visible outside.
 
+use crate::near::{NearRows, TAIL_MAX, TAIL_MIN};
 use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{EVENTS, LAST, RowPlan, START, Scratch};
 use compact_str::CompactString;
@@ -24,6 +25,10 @@ pub(crate) struct Head {
     first: u32,
     last: u32,
     pub pending: u32,
+    /// Near row, the last pending event folded into it, and how many come behind (all pending ones without a near row).
+    near: u32,
+    near_last: u32,
+    tail: u32,
     /// Offset of the record that refreshed the key last.
     pub version: u64,
     /// Records before this offset are in the rows already (after a restart).
@@ -74,6 +79,7 @@ pub(crate) struct Lane {
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
     slab: Slab,
+    near: NearRows,
     schedule: BinaryHeap<Reverse<(i64, u64, u32)>>,
     words: usize,
     pending_max: u32,
@@ -91,6 +97,7 @@ impl Lane {
             chunk_live: vec![],
             free: BinaryHeap::new(),
             slab: Slab::new(inputs),
+            near: NearRows::new(plan.words),
             schedule: BinaryHeap::new(),
             words: plan.words,
             pending_max,
@@ -107,7 +114,7 @@ impl Lane {
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
         let per_key = 16 * self.words + size_of::<Head>() + 24 + 24 + 8;
-        self.len() * per_key + self.slab.used() * (8 * self.slab.stride() + 4)
+        self.len() * per_key + self.slab.used() * (8 * self.slab.stride() + 4) + self.near.bytes()
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
@@ -133,6 +140,9 @@ impl Lane {
             first: NONE,
             last: NONE,
             pending: 0,
+            near: NONE,
+            near_last: NONE,
+            tail: 0,
             version: 0,
             as_of: 0,
             floor: i64::MIN,
@@ -163,6 +173,7 @@ impl Lane {
 
     /// Forgets a key; its memory is free for the next.
     pub(crate) fn remove(&mut self, i: u32, as_of: u64) {
+        self.forget_near(i);
         let head = &mut self.heads[i as usize];
         if head.pending > 0 {
             self.slab.release(head.first, head.last, head.pending);
@@ -228,6 +239,7 @@ impl Lane {
             let split = plan.splits(current, event.time);
             plan.fold(current, event.time, event.kind, event.inputs, scratch);
             self.append(i, event);
+            self.advance_near(plan, i, scratch);
             split.then_some(before)
         } else {
             if !self.insert(i, event) {
@@ -257,22 +269,67 @@ impl Lane {
         }
         head.last = entry;
         head.pending += 1;
+        head.tail += 1;
+    }
+
+    fn forget_near(&mut self, i: u32) {
+        let head = &mut self.heads[i as usize];
+        if head.near != NONE {
+            self.near.give(head.near);
+            head.near = NONE;
+        }
+        head.tail = head.pending;
+    }
+
+    /// Moves the near row on once many events have come behind it.
+    fn advance_near(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
+        let head = &self.heads[i as usize];
+        if head.tail <= TAIL_MAX {
+            return;
+        }
+        let (mut at, mut near) = (head.first, head.near);
+        if near == NONE {
+            near = self.near.take();
+            let rows = self.chunks[i as usize / CHUNK].as_ref().expect("a live key has rows");
+            let settled = &rows[(i as usize % CHUNK) * 2 * self.words..][..self.words];
+            self.near.row_mut(near).copy_from_slice(settled);
+        } else {
+            at = self.slab.next(head.near_last);
+        }
+        let mut last = at;
+        for _ in TAIL_MIN..self.heads[i as usize].tail {
+            let entry = self.slab.entry(at);
+            plan.fold(self.near.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch);
+            last = at;
+            at = self.slab.next(at);
+        }
+        let head = &mut self.heads[i as usize];
+        (head.near, head.near_last, head.tail) = (near, last, TAIL_MIN);
     }
 
     /// Inserts before the last entry; false where the event is there already.
     fn insert(&mut self, i: u32, event: &Arriving<'_>) -> bool {
         let order = (event.time, event.id);
-        let (mut before, mut at) = (NONE, self.heads[i as usize].first);
+        let head = &self.heads[i as usize];
+        let (mut before, mut at) = (NONE, head.first);
+        if head.near != NONE && self.slab.entry(head.near_last).order() <= order {
+            (before, at) = (head.near_last, self.slab.next(head.near_last));
+        }
         while at != NONE && self.slab.entry(at).order() < order {
             (before, at) = (at, self.slab.next(at));
         }
-        if at != NONE && self.slab.entry(at).order() == order {
+        let is_there = |at: u32| at != NONE && self.slab.entry(at).order() == order;
+        if is_there(at) || is_there(before) {
             return false;
+        }
+        if head.near != NONE && self.slab.entry(head.near_last).order() > order {
+            self.forget_near(i);
         }
         let entry = self.slab.insert(event);
         self.slab.set_next(entry, at);
         let head = &mut self.heads[i as usize];
         head.pending += 1;
+        head.tail += 1;
         if before == NONE {
             head.first = entry;
         } else {
@@ -282,14 +339,18 @@ impl Lane {
     }
 
     fn fold_again(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
-        let mut at = self.heads[i as usize].first;
-        let count = self.heads[i as usize].pending;
-        let (settled, current, slab) = self.pair(i);
-        current.copy_from_slice(settled);
+        self.advance_near(plan, i, scratch);
+        let head = &self.heads[i as usize];
+        let (near, count) = (head.near, head.tail);
+        let mut at = if near == NONE { head.first } else { self.slab.next(head.near_last) };
+        let at_rows = (i as usize % CHUNK) * 2 * self.words;
+        let rows = self.chunks[i as usize / CHUNK].as_mut().expect("a live key has rows");
+        let (settled, current) = rows[at_rows..at_rows + 2 * self.words].split_at_mut(self.words);
+        current.copy_from_slice(if near == NONE { settled } else { self.near.row(near) });
         for _ in 0..count {
-            let entry = slab.entry(at);
+            let entry = self.slab.entry(at);
             plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch);
-            at = slab.next(at);
+            at = self.slab.next(at);
         }
     }
 
@@ -305,6 +366,7 @@ impl Lane {
             settled.copy_from_slice(current);
             slab.release(first, last, count);
             self.heads[i as usize].pending = 0;
+            self.forget_near(i);
             return;
         }
         while self.slab.entry(self.heads[i as usize].first).time() < horizon {
@@ -323,6 +385,9 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         head.first = next;
         head.pending -= 1;
+        if head.near == NONE || head.near_last == first {
+            self.forget_near(i);
+        }
         time
     }
 

@@ -12,6 +12,7 @@ mod feature;
 mod fold;
 mod lane;
 mod math;
+mod near;
 mod pending;
 pub mod plan;
 pub mod record;

@@ -76,7 +76,7 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
             arrived: i64::MIN,
             out: &mut scanned,
         };
-        let bar = log.bounds(partition).map_or_else(|_| progress(0), |(first, next)| progress(next.0 - first.0));
+        let bar = log.bounds(partition).map_or_else(|_| progress(0), |b| progress(b.next.0 - b.first.0));
         let mut damaged = None;
         let read = log.read(partition, Offset(0), &mut |offset, bytes| {
             bar.inc(1);

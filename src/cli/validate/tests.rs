@@ -282,7 +282,7 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
     let place = Place::new();
     place.serve(&["a"]);
     let log = place.log();
-    let end = log.bounds(0).expect("bounds").1;
+    let end = log.bounds(0).expect("bounds").next;
     drop(log);
     let moved = Place::new();
     moved.log().append(0, end, &batch(&[("b", 0, 0)])).expect("the log takes a batch");
