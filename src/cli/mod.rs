@@ -1,5 +1,6 @@
 //! The command line: one file per command. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod demo;
 mod export;
 mod files;
 pub(crate) mod inspect;
@@ -33,6 +34,7 @@ RUST_LOG chooses what is logged (debug, saccade=debug, …).";
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     /// Take events over HTTP, keep state, publish contexts
     Serve(serve::ServeArgs),
     /// Fold a file or a data directory offline and write every context
@@ -110,6 +112,7 @@ impl Common {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let (format, result) = match cli.command {
+        Command::Demo(args) => (args.format(), demo::run(&args)),
         Command::Serve(args) => (args.common.format, serve::run(&args)),
         Command::Replay(args) => (args.errors(), replay::run(&args)),
         Command::Validate(args) => (args.common.format, validate::run(&args)),
