@@ -86,7 +86,8 @@ const BATCH_RECORDS: u64 = 1000;
 pub(crate) fn import(args: &ImportArgs) -> Result<(), Failure> {
     let config = args.common.config()?;
     let reader = EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
-    let log = EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
+    let log =
+        EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
     let partitions = usize::from(log.partitions());
     let mut ends = vec![];
     for partition in 0..log.partitions() {
@@ -98,9 +99,9 @@ pub(crate) fn import(args: &ImportArgs) -> Result<(), Failure> {
     for path in &args.files {
         let input: Box<dyn std::io::Read> = match path.as_os_str() == "-" {
             true => Box::new(std::io::stdin()),
-            false => {
-                Box::new(std::fs::File::open(path).map_err(|e| Failure::Failed(format!("opening {}: {e}", path.display())))?)
-            }
+            false => Box::new(
+                std::fs::File::open(path).map_err(|e| Failure::Failed(format!("opening {}: {e}", path.display())))?,
+            ),
         };
         let rejected = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |group| {
             for arrived in &group.records {

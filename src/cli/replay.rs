@@ -116,14 +116,20 @@ fn replay_files(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>) -> Result<
         partition.finish(rejected)
     };
     let results: Vec<Result<Tally, Failure>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = args.files.iter().enumerate().map(|(i, path)| scope.spawn(move || one(i, path))).collect();
+        let threads: Vec<_> =
+            args.files.iter().enumerate().map(|(i, path)| scope.spawn(move || one(i, path))).collect();
         threads.into_iter().map(|t| t.join().expect("a replaying thread does not panic")).collect()
     });
     progress.finish_and_clear();
     results.into_iter().collect()
 }
 
-fn replay_log(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>, data: &std::path::Path) -> Result<Vec<Tally>, Failure> {
+fn replay_log(
+    args: &ReplayArgs,
+    config: &Config,
+    plan: &Arc<Plan>,
+    data: &std::path::Path,
+) -> Result<Vec<Tally>, Failure> {
     let log = EmbeddedLog::open(data, &config.log, None).map_err(Failure::failed)?;
     let mut tallies = vec![];
     for number in 0..log.partitions() {

@@ -24,7 +24,11 @@ pub(super) fn describe() {
         ("saccade_checkpoint_bytes", Bytes, "rows written by the last checkpoint"),
         ("saccade_checkpoint_rows", Count, "rows written by the last checkpoint"),
         ("saccade_disk_free_bytes", Bytes, "free on the disk of the data directory"),
-        ("saccade_context_freshness_quantile_seconds", Seconds, "exact quantiles of arrival to published since the start"),
+        (
+            "saccade_context_freshness_quantile_seconds",
+            Seconds,
+            "exact quantiles of arrival to published since the start",
+        ),
     ];
     for (name, unit, what) in gauges {
         metrics::describe_gauge!(name, unit, what);
@@ -63,9 +67,7 @@ impl PartitionMetrics {
     pub(super) fn new(partition: u16) -> Self {
         let p = partition.to_string();
         let events = |result: &'static str| metrics::counter!("saccade_events_total", "partition" => p.clone(), "result" => result);
-        let closed = |reason: &'static str| {
-            metrics::counter!("saccade_sessions_closed_total", "partition" => p.clone(), "reason" => reason)
-        };
+        let closed = |reason: &'static str| metrics::counter!("saccade_sessions_closed_total", "partition" => p.clone(), "reason" => reason);
         let published = |kind: &'static str| metrics::counter!("saccade_contexts_published_total", "kind" => kind);
         PartitionMetrics {
             accepted: events("accepted"),

@@ -13,14 +13,14 @@ mod partition;
 mod restore;
 mod store;
 
-pub use contexts::{Context, Contexts, ContextKind};
+pub use contexts::{Context, ContextKind, Contexts};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};
 pub use store::{Store, StoreError, StoredRow};
 
 use crate::config::{Config, Durability};
-use crate::wire::Layout;
 use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
+use crate::wire::Layout;
 use commit::Reply;
 use partition::{Inbox, Message};
 use saccade_topology::{Arrived, Event, IngestTime, Plan, PlanError, Record, Topology};
@@ -208,7 +208,8 @@ impl Engine {
             return Err(SubmitError::DiskFull { free });
         }
         // Nothing may be taken by one partition and refused by another: places in all inboxes come first.
-        let parts: Vec<(usize, RecordBatch)> = batch.parts.into_iter().enumerate().filter(|(_, p)| p.count() > 0).collect();
+        let parts: Vec<(usize, RecordBatch)> =
+            batch.parts.into_iter().enumerate().filter(|(_, p)| p.count() > 0).collect();
         if parts.iter().any(|(i, _)| self.inboxes[*i].is_full()) {
             return Err(SubmitError::Overloaded);
         }

@@ -76,7 +76,12 @@ pub(super) fn spawn(
     let inbox = Inbox { sender, depth: Arc::clone(&depth), max: shared.config.ingest.queue_max };
     let run = move || {
         let mut partition = Partition {
-            walk: Walk::new(number, &restored, writer, Duration::from_millis(shared.config.checkpoint.interval.0 as u64)),
+            walk: Walk::new(
+                number,
+                &restored,
+                writer,
+                Duration::from_millis(shared.config.checkpoint.interval.0 as u64),
+            ),
             metrics: PartitionMetrics::new(number),
             shared,
             number,
@@ -168,7 +173,8 @@ impl Partition {
 
     fn fold(&mut self, records: &RecordBatch) -> Receipt {
         let mut receipt = Receipt::default();
-        let encoded = RecordBatch::records(records.bytes()).map(|bytes| bytes.expect("the batch was encoded in this process"));
+        let encoded =
+            RecordBatch::records(records.bytes()).map(|bytes| bytes.expect("the batch was encoded in this process"));
         let encoded: Vec<&[u8]> = encoded.collect();
         let decoded = encoded.iter().map(|bytes| decode(bytes).expect("the record was encoded in this process"));
         let decoded: Vec<Arrived<'_>> = decoded.collect();

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be opened, read or written.
-    #[error("{doing} the checkpoints in {path}: {source}; the log is whole without them: move {path} away and start again, the state is then rebuilt from the log")]
+    #[error(
+        "{doing} the checkpoints in {path}: {source}; the log is whole without them: move {path} away and start again, the state is then rebuilt from the log"
+    )]
     Store {
         /// What was being done.
         doing: &'static str,
@@ -22,7 +24,9 @@ pub enum StoreError {
         source: fjall::Error,
     },
     /// What is not per key cannot be read.
-    #[error("the checkpoint in {path} is damaged: {what}; the log is whole without it: move {path} away and start again, the state is then rebuilt from the log")]
+    #[error(
+        "the checkpoint in {path} is damaged: {what}; the log is whole without it: move {path} away and start again, the state is then rebuilt from the log"
+    )]
     Damaged {
         /// Where.
         path: PathBuf,

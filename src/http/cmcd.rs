@@ -5,10 +5,10 @@
 
 use super::error::Refusal;
 use super::metrics::Source;
-use crate::cmcd;
 use super::query::Pairs;
 use super::rows::Rows;
 use super::{App, body, ingest_time};
+use crate::cmcd;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;

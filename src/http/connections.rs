@@ -2,9 +2,9 @@
 //!
 //! axum's own `serve` has neither limits nor time-outs; this is the same loop over hyper with both.
 
-use crate::engine::Engine;
 use super::{App, auth, metrics, routes, stopped};
 use crate::config::Config;
+use crate::engine::Engine;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;

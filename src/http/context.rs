@@ -2,8 +2,8 @@
 
 use super::App;
 use super::error::Refusal;
-use crate::wire::write_context;
 use crate::engine::{Context, ContextKind};
+use crate::wire::write_context;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -71,8 +71,8 @@ pub(super) fn to_json(app: &App, context: &Context) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::rfc3339;
     use crate::http::testing::{Site, event, event_at, request};
+    use crate::wire::rfc3339;
 
     #[tokio::test]
     async fn a_context_is_there_once_its_event_is_accepted() {

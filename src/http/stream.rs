@@ -6,9 +6,9 @@
 
 use super::error::Refusal;
 use super::metrics::Held;
-use crate::engine::{Context, ContextKind};
 use super::query::Pairs;
 use super::{App, context, stopped};
+use crate::engine::{Context, ContextKind};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};

@@ -1,8 +1,8 @@
 //! What the tests of this module share: a site without a network, and events to send to it.
 
-use crate::engine::Engine;
 use super::{App, routes};
 use crate::config::Config;
+use crate::engine::Engine;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, request};

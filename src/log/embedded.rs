@@ -33,8 +33,11 @@ impl EmbeddedLog {
     /// Opens the log in `data`, or makes it. `wanted` is the number of partitions asked for, if any.
     pub fn open(data: &Path, settings: &config::Log, wanted: Option<u16>) -> Result<Self, LogError> {
         let path = data.join("log");
-        std::fs::create_dir_all(&path)
-            .map_err(|source| LogError::Io { doing: "making directory", path: path.clone(), source })?;
+        std::fs::create_dir_all(&path).map_err(|source| LogError::Io {
+            doing: "making directory",
+            path: path.clone(),
+            source,
+        })?;
         let store = |doing| {
             let (path, data) = (path.clone(), data.to_path_buf());
             move |source| match source {
@@ -42,11 +45,8 @@ impl EmbeddedLog {
                 source => LogError::Store { doing, path, source },
             }
         };
-        let db = Database::builder(&path)
-            .worker_threads(1)
-            .max_cached_files(Some(64))
-            .open()
-            .map_err(store("opening"))?;
+        let db =
+            Database::builder(&path).worker_threads(1).max_cached_files(Some(64)).open().map_err(store("opening"))?;
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default).map_err(store("opening"))?;
         let mut log = EmbeddedLog { path: path.clone(), db, records: vec![], has_origin: vec![], meta };
         let partitions = match log.meta_number("partitions")? {

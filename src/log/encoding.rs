@@ -113,7 +113,8 @@ mod tests {
         let mut batch = RecordBatch::default();
         batch.push(&sample("a"));
         batch.push(&Arrived { ingest_time: IngestTime(10), record: Record::Tick });
-        let records: Vec<_> = RecordBatch::records(batch.bytes()).map(|r| decode(r.expect("whole")).expect("ours")).collect();
+        let records: Vec<_> =
+            RecordBatch::records(batch.bytes()).map(|r| decode(r.expect("whole")).expect("ours")).collect();
         assert_eq!(records, vec![sample("a"), Arrived { ingest_time: IngestTime(10), record: Record::Tick }]);
     }
 

@@ -84,6 +84,9 @@ impl Log for MemoryLog {
     }
 
     fn bytes(&self) -> u64 {
-        self.partitions.iter().map(|p| p.lock().map_or(0, |p| p.batches.iter().map(|(_, b)| b.len() as u64).sum())).sum()
+        self.partitions
+            .iter()
+            .map(|p| p.lock().map_or(0, |p| p.batches.iter().map(|(_, b)| b.len() as u64).sum()))
+            .sum()
     }
 }

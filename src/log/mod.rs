@@ -46,7 +46,9 @@ pub enum LogError {
         path: PathBuf,
     },
     /// It was made with other settings.
-    #[error("the log in {path} has {found} partitions, log.partitions is {wanted}; set it to {found}, or export and import into a new directory")]
+    #[error(
+        "the log in {path} has {found} partitions, log.partitions is {wanted}; set it to {found}, or export and import into a new directory"
+    )]
     Partitions {
         /// The data directory.
         path: PathBuf,

@@ -266,7 +266,8 @@ impl Topology {
             Arrival::Duplicate => return Outcome::Duplicate,
             Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
             Arrival::Folded(Some((start, last, events))) if !self.sessions.heads[i as usize].closed => {
-                let reason = if time - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
+                let reason =
+                    if time - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
                 let session = &self.sessions.heads[i as usize].key;
                 sink.ended(&SessionEnd { session, start, last, events, reason });
             }

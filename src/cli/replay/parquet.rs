@@ -38,7 +38,9 @@ fn schema(slots: &[String]) -> Result<Type, parquet::errors::ParquetError> {
     let mut columns = vec![
         text("session", Repetition::REQUIRED)?,
         text("viewer", Repetition::OPTIONAL)?,
-        Arc::new(Type::primitive_type_builder("version", Physical::INT64).with_repetition(Repetition::REQUIRED).build()?),
+        Arc::new(
+            Type::primitive_type_builder("version", Physical::INT64).with_repetition(Repetition::REQUIRED).build()?,
+        ),
         Arc::new(
             Type::primitive_type_builder("event_time", Physical::INT64)
                 .with_repetition(Repetition::REQUIRED)
