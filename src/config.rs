@@ -193,7 +193,7 @@ pub struct Checkpoint {
 
 impl Default for Checkpoint {
     fn default() -> Self {
-        Checkpoint { interval: Duration::from_secs(10) }
+        Checkpoint { interval: Duration::from_secs(30) }
     }
 }
 

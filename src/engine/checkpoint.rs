@@ -13,15 +13,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Rows handed out between two batches, and the time after which no further one is.
-const SLICE_ROWS: usize = 512;
-const SLICE_TIME: Duration = Duration::from_micros(500);
+const SLICE_ROWS: usize = 64;
+const SLICE_TIME: Duration = Duration::from_micros(150);
+/// Rows stored as one.
+const WRITE_ROWS: usize = 1024;
+/// Remembered ids copied between two batches.
+const SLICE_IDS: u64 = 8192;
 /// Slices that may wait for the writer; beyond, the partition goes on without handing out any.
 const SLICES_WAITING: usize = 16;
 
 /// What the partition gives to the writer.
 pub(super) enum Slice {
-    /// A checkpoint begins: fingerprints that came since the last one.
-    Begin { partition: u16, ids: Vec<(u64, u64, Vec<u64>)> },
+    /// A checkpoint begins.
+    Begin { partition: u16 },
+    /// Fingerprints that came since the last one: (generation, place of the first, ids).
+    Ids { partition: u16, ids: Vec<(u64, u64, Vec<u64>)> },
     /// Rows and tombstones by store key, and the departures that must not come after them.
     Rows { partition: u16, rows: Vec<(Vec<u8>, Vec<u8>)>, departures: Vec<(u64, u64)> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
@@ -70,20 +76,43 @@ impl Walk {
         let begun = Instant::now();
         self.last = begun;
         let globals = fold.globals(next);
-        let ids: Vec<_> = fold.ids_since(self.ids).into_iter().map(|(g, at, ids)| (g, at, ids.to_vec())).collect();
         let changes = fold.take_changes();
-        if ids.is_empty() && changes.places.is_empty() && changes.removed.is_empty() {
+        if globals.ids == self.ids && changes.places.is_empty() && changes.removed.is_empty() {
             return;
         }
-        self.ids = globals.ids;
-        let _ = self.writer.send(Slice::Begin { partition: self.partition, ids });
+        let _ = self.writer.send(Slice::Begin { partition: self.partition });
         self.running = Some(Running { globals, changes, begun, pause: begun.elapsed() });
+    }
+
+    /// Copies some of the ids that came before the checkpoint began; true once there is none left.
+    fn slice_ids(&mut self, fold: &Fold) -> bool {
+        let Some(running) = &self.running else { return true };
+        let until = running.globals.ids;
+        let (mut ids, mut left) = (vec![], SLICE_IDS);
+        for (generation, at, all) in fold.ids_since(self.ids) {
+            let end = if generation == until.0 { until.1.saturating_sub(at) } else { all.len() as u64 };
+            let count = if generation > until.0 { 0 } else { end.min(left).min(all.len() as u64) };
+            if count > 0 {
+                ids.push((generation, at, all[..count as usize].to_vec()));
+                self.ids = (generation, at + count);
+                left -= count;
+            }
+        }
+        if ids.is_empty() {
+            self.ids = until;
+            return true;
+        }
+        let _ = self.writer.send(Slice::Ids { partition: self.partition, ids });
+        false
     }
 
     /// Tombstones go first: a key that came back before the checkpoint began then overwrites its own.
     fn slice(&mut self, fold: &mut Fold, next: Offset) {
-        let Some(running) = &mut self.running else { return };
         let begin = Instant::now();
+        if !self.slice_ids(fold) {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
         let mut rows = vec![];
         let departures = fold.take_departures();
         while rows.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
@@ -103,7 +132,8 @@ impl Walk {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.running.as_ref().is_none_or(|r| r.changes.places.is_empty() && r.changes.removed.is_empty())
+        let done = |r: &Running| r.changes.places.is_empty() && r.changes.removed.is_empty() && r.globals.ids == self.ids;
+        self.running.as_ref().is_none_or(done)
     }
 
     fn complete(&mut self, done: Option<Sender<()>>) {
@@ -143,6 +173,9 @@ struct Written {
     first_departures: u64,
     rows: u64,
     bytes: u64,
+    /// Not stored yet.
+    waiting: Vec<(Vec<u8>, Vec<u8>)>,
+    waiting_departures: Vec<(u64, u64)>,
 }
 
 pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored]) -> (Sender<Slice>, JoinHandle<()>) {
@@ -172,39 +205,29 @@ fn write(
     for slice in receiver {
         let mut changes = store.change();
         match slice {
-            Slice::Begin { partition, ids } => {
+            Slice::Begin { partition } => {
                 let written = &mut partitions[usize::from(partition)];
                 written.old_tombstones.extend(std::mem::take(&mut written.tombstones));
                 written.first_departures = written.departures;
                 (written.rows, written.bytes) = (0, 0);
+            }
+            Slice::Ids { partition, ids } => {
                 for (generation, at, ids) in &ids {
                     changes.ids(partition, *generation, *at, ids);
                 }
                 changes.commit(false)?;
             }
-            Slice::Rows { partition, rows, departures } => {
-                // No stored row may know of a record that the log can still lose.
-                shared.log.sync()?;
+            Slice::Rows { partition, mut rows, departures } => {
                 let written = &mut partitions[usize::from(partition)];
-                for (key, bytes) in rows {
-                    changes.row(&key, &bytes);
-                    written.rows += 1;
-                    written.bytes += (key.len() + bytes.len()) as u64;
-                    written.old_tombstones.remove(&key);
-                    if bytes.len() == 8 {
-                        written.tombstones.insert(key);
-                    } else {
-                        written.tombstones.remove(&key);
-                    }
+                written.waiting.append(&mut rows);
+                written.waiting_departures.extend(departures);
+                if written.waiting.len() >= WRITE_ROWS {
+                    store_rows(shared, store, partition, written)?;
                 }
-                if !departures.is_empty() {
-                    changes.departures(partition, written.departures, &departures);
-                    written.departures += 1;
-                }
-                changes.commit(false)?;
             }
             Slice::Complete { partition, globals, begun, pause, done } => {
                 let written = &mut partitions[usize::from(partition)];
+                store_rows(shared, store, partition, written)?;
                 written.old_tombstones.drain().for_each(|key| changes.remove_row(&key));
                 changes.remove_departures(partition, written.first_departures)?;
                 if let Some(old) = globals.ids.0.checked_sub(2) {
@@ -219,6 +242,35 @@ fn write(
             }
         }
     }
+    Ok(())
+}
+
+fn store_rows(
+    shared: &Shared,
+    store: &Store,
+    partition: u16,
+    written: &mut Written,
+) -> Result<(), Box<dyn std::error::Error>> {
+    // No stored row may know of a record that the log can still lose.
+    shared.log.sync()?;
+    let mut changes = store.change();
+    for (key, bytes) in std::mem::take(&mut written.waiting) {
+        changes.row(&key, &bytes);
+        written.rows += 1;
+        written.bytes += (key.len() + bytes.len()) as u64;
+        written.old_tombstones.remove(&key);
+        if bytes.len() == 8 {
+            written.tombstones.insert(key);
+        } else {
+            written.tombstones.remove(&key);
+        }
+    }
+    let departures = std::mem::take(&mut written.waiting_departures);
+    if !departures.is_empty() {
+        changes.departures(partition, written.departures, &departures);
+        written.departures += 1;
+    }
+    changes.commit(false)?;
     Ok(())
 }
 

@@ -8,6 +8,11 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Under load an fsync begins this long after the one before at the earliest: fewer of them cover more batches each.
+const FSYNC_INTERVAL: Duration = Duration::from_millis(1);
+/// Batches of one fsync that count as load.
+const LOADED: usize = 4;
+
 /// Where the answer to a batch goes.
 pub(super) struct Reply(pub tokio::sync::oneshot::Sender<Receipt>);
 
@@ -29,6 +34,7 @@ pub(super) fn spawn(shared: Arc<Shared>, data: PathBuf) -> (Sender<Vec<Appended>
 fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended>>) {
     let fsync = metrics::histogram!("saccade_log_fsync_seconds");
     let (log_bytes, disk_free) = (metrics::gauge!("saccade_log_bytes"), metrics::gauge!("saccade_disk_free_bytes"));
+    let (mut last_fsync, mut last_group) = (Instant::now(), 0);
     let mut measured = Instant::now() - Duration::from_secs(1);
     loop {
         let mut batches = match receiver.recv_timeout(Duration::from_millis(500)) {
@@ -36,9 +42,14 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => vec![],
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
         };
+        if last_group >= LOADED && last_fsync.elapsed() < FSYNC_INTERVAL {
+            std::thread::sleep(FSYNC_INTERVAL - last_fsync.elapsed().min(FSYNC_INTERVAL));
+        }
         batches.extend(receiver.try_iter().flatten());
+        last_group = batches.len();
         if !batches.is_empty() && waits_for_disk(&shared.config) {
             let begin = Instant::now();
+            last_fsync = begin;
             if let Err(error) = shared.log.sync() {
                 poison("the log cannot be synced", &error);
             }

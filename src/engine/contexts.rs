@@ -3,6 +3,7 @@
 //! A context is replaced in place in a sharded map: publishing allocates nothing once a key is known. A follower of one key is
 //! only told that it changed, and reads what is newest; followers of all contexts get batches through a bounded ring.
 
+use compact_str::CompactString;
 use dashmap::DashMap;
 use saccade_topology::{ContextRef, Kind};
 use std::sync::Arc;
@@ -53,27 +54,62 @@ impl Context {
         }
     }
 
+}
+
+/// A context in the map: short ids lie in it, so that replacing it touches little memory.
+struct Published {
+    session: Option<CompactString>,
+    viewer: Option<CompactString>,
+    version: u64,
+    event_time: i64,
+    updates: u64,
+    vector: Vec<f32>,
+}
+
+impl Published {
+    fn new(c: &ContextRef<'_>) -> Self {
+        Published {
+            session: c.session.map(Into::into),
+            viewer: c.viewer.map(Into::into),
+            version: c.version,
+            event_time: c.event_time,
+            updates: 1,
+            vector: c.vector.to_vec(),
+        }
+    }
+
     fn replace(&mut self, c: &ContextRef<'_>) {
         replace_text(&mut self.session, c.session);
         replace_text(&mut self.viewer, c.viewer);
         self.version = c.version;
         self.event_time = c.event_time;
+        self.updates += 1;
         self.vector.clear();
         self.vector.extend_from_slice(c.vector);
-        self.updates += 1;
+    }
+
+    fn copy(&self) -> Context {
+        Context {
+            session: self.session.as_deref().map(str::to_string),
+            viewer: self.viewer.as_deref().map(str::to_string),
+            version: self.version,
+            event_time: self.event_time,
+            vector: self.vector.clone(),
+            updates: self.updates,
+        }
     }
 }
 
-fn replace_text(to: &mut Option<String>, from: Option<&str>) {
+fn replace_text(to: &mut Option<CompactString>, from: Option<&str>) {
     if to.as_deref() != from {
-        *to = from.map(str::to_string);
+        *to = from.map(Into::into);
     }
 }
 
 /// Read side: the latest context of every live session and viewer.
 pub struct Contexts {
-    sessions: DashMap<Box<str>, Context>,
-    viewers: DashMap<Box<str>, Context>,
+    sessions: DashMap<CompactString, Published>,
+    viewers: DashMap<CompactString, Published>,
     watchers: DashMap<(Kind, Box<str>), watch::Sender<u64>>,
     watched: AtomicUsize,
     all: broadcast::Sender<Arc<Vec<Context>>>,
@@ -90,7 +126,7 @@ impl Contexts {
         }
     }
 
-    fn map(&self, kind: Kind) -> &DashMap<Box<str>, Context> {
+    fn map(&self, kind: Kind) -> &DashMap<CompactString, Published> {
         match kind {
             Kind::Session => &self.sessions,
             Kind::Viewer => &self.viewers,
@@ -99,7 +135,15 @@ impl Contexts {
 
     /// The latest context of `id`.
     pub fn get(&self, kind: ContextKind, id: &str) -> Option<Context> {
-        self.map(kind).get(id).map(|c| c.value().clone())
+        let mut context = self.map(kind).get(id)?.copy();
+        if context.vector.is_empty()
+            && let Some(session) = context.session.as_deref().and_then(|s| self.sessions.get(s))
+        {
+            // The session may have been refreshed between the two looks: the newer version names what is shown.
+            context.vector.clone_from(&session.vector);
+            context.version = context.version.max(session.version);
+        }
+        Some(context)
     }
 
     /// Contexts of live sessions and of viewers.
@@ -141,7 +185,7 @@ impl Contexts {
         match map.get_mut(key) {
             Some(mut context) => context.replace(c),
             None => {
-                map.insert(key.into(), Context::new(c, 1));
+                map.insert(key.into(), Published::new(c));
             }
         }
         if self.watched.load(Ordering::Relaxed) > 0 {

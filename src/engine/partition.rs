@@ -293,6 +293,7 @@ struct Staged {
     viewer: Option<usize>,
     version: u64,
     event_time: i64,
+    has_vector: bool,
     removed_before: usize,
 }
 
@@ -307,7 +308,8 @@ impl Sink for Stage {
         let (session, viewer) = (put(c.session), put(c.viewer));
         self.numbers.extend_from_slice(c.vector);
         let (kind, version, event_time, removed_before) = (c.kind, c.version, c.event_time, self.removed.len());
-        self.contexts.push(Staged { kind, session, viewer, version, event_time, removed_before });
+        let has_vector = !c.vector.is_empty();
+        self.contexts.push(Staged { kind, session, viewer, version, event_time, has_vector, removed_before });
     }
 
     fn ended(&mut self, end: &SessionEnd<'_>) {
@@ -329,7 +331,8 @@ impl Stage {
         let slots = shared.plan.slots().len();
         let (mut text_at, mut removed_at) = (0, 0);
         let mut published = [0u64; 2];
-        for (staged, vector) in self.contexts.iter().zip(self.numbers.chunks_exact(slots)) {
+        let mut numbers = &self.numbers[..];
+        for staged in &self.contexts {
             for (kind, key) in &self.removed[removed_at..staged.removed_before] {
                 shared.contexts.remove(*kind, key);
             }
@@ -342,6 +345,8 @@ impl Stage {
                 })
             };
             let (session, viewer) = (get(staged.session), get(staged.viewer));
+            let vector;
+            (vector, numbers) = numbers.split_at(if staged.has_vector { slots } else { 0 });
             let (kind, version, event_time) = (staged.kind, staged.version, staged.event_time);
             let context = ContextRef { kind, session, viewer, version, event_time, vector };
             shared.contexts.publish(&context);

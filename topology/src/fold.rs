@@ -8,7 +8,7 @@ use crate::dedup::Dedup;
 use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
-use crate::plan::input::Zones;
+use crate::plan::input::{Zones, extract};
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
@@ -73,6 +73,7 @@ pub struct Topology {
     pub(crate) scratch: Scratch,
     zones: Zones,
     inputs: Vec<u64>,
+    viewer_inputs: Vec<u64>,
     vector: Vec<f32>,
     blank: Vec<u64>,
     key: String,
@@ -83,21 +84,21 @@ pub struct Topology {
 impl Topology {
     /// Empty state.
     pub fn new(plan: Arc<Plan>) -> Self {
-        let inputs = plan.inputs.len();
         let pending_max = plan.spec.session.pending_max;
         Topology {
             progress: Progress::START,
             dedup: Dedup::new(plan.spec.dedup.events_max),
-            sessions: Lane::new(&plan.session, inputs, pending_max),
-            viewers: Lane::new(&plan.viewer, inputs, pending_max.saturating_mul(8)),
+            sessions: Lane::new(&plan.session, plan.session_inputs.len(), pending_max),
+            viewers: Lane::new(&plan.viewer, plan.viewer_inputs.len(), pending_max.saturating_mul(8)),
             members: vec![],
             counters: Counters::default(),
             tombstones: BTreeMap::new(),
             departures: vec![],
             departed: BTreeMap::new(),
-            scratch: Scratch::new(plan.session.half_lives.len()),
+            scratch: Scratch::new(plan.session.half_lives.len().max(plan.viewer.half_lives.len())),
             zones: Zones::default(),
-            inputs: vec![0; inputs],
+            inputs: vec![0; plan.session_inputs.len()],
+            viewer_inputs: vec![0; plan.viewer_inputs.len()],
             vector: vec![0.0; plan.slots.len()],
             blank: vec![0; plan.viewer.words.max(plan.session.words)],
             key: String::new(),
@@ -201,7 +202,7 @@ impl Topology {
             self.counters.late += 1;
             return Outcome::Late(Late::BehindHorizon);
         }
-        self.plan.extract(event, time, &mut self.zones, &mut self.inputs);
+        extract(&self.plan.session_inputs, event, time, &mut self.zones, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, offset, sink));
         let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, sink));
         if outcome == Outcome::Duplicate {
@@ -296,7 +297,8 @@ impl Topology {
         };
         if offset.0 >= self.viewers.heads[i as usize].as_of {
             let kind = self.plan.kind_bit(event.kind);
-            let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
+            extract(&self.plan.viewer_inputs, event, time, &mut self.zones, &mut self.viewer_inputs);
+            let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.viewer_inputs };
             let arrival = self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
             self.late_for_profile += u64::from(arrival == Arrival::SettledEarly);
             self.viewers.schedule(i, self.viewer_gone_at(i));
@@ -400,22 +402,24 @@ impl Topology {
         self.emit_viewer(i, sink);
     }
 
-    /// A viewer's context is that of the viewer's latest session, or the profile alone.
+    /// A viewer's context is that of the viewer's latest session, which stands for it without a vector, or the profile alone.
     pub(crate) fn emit_viewer(&mut self, i: u32, sink: &mut dyn Sink) {
         let recency = |s: &u32| (self.sessions.current(*s)[LAST], &*self.sessions.heads[*s as usize].key);
-        let latest = self.members[i as usize].iter().copied().max_by(|a, b| recency(a).cmp(&recency(b)));
-        match latest {
-            Some(session) => self.read_session(session),
-            None => {
-                let blank = &self.blank[..self.plan.session.words];
-                self.plan.session.read(blank, &mut self.vector, &mut self.scratch);
-                self.plan.viewer.read(self.viewers.current(i), &mut self.vector, &mut self.scratch);
-            }
+        let members = &self.members[i as usize];
+        let latest = match members.as_slice() {
+            [only] => Some(*only),
+            _ => members.iter().copied().max_by(|a, b| recency(a).cmp(&recency(b))),
+        };
+        if latest.is_none() {
+            let blank = &self.blank[..self.plan.session.words];
+            self.plan.session.read(blank, &mut self.vector, &mut self.scratch);
+            self.plan.viewer.read(self.viewers.current(i), &mut self.vector, &mut self.scratch);
         }
+        let vector = if latest.is_none() { &*self.vector } else { &[] };
         let session = latest.map(|s| &*self.sessions.heads[s as usize].key);
         let event_time = self.viewers.current(i)[LAST] as i64;
         let head = &self.viewers.heads[i as usize];
-        let (viewer, version, vector) = (Some(&*head.key), head.version, &*self.vector);
+        let (viewer, version) = (Some(&*head.key), head.version);
         sink.context(&ContextRef { kind: Kind::Viewer, session, viewer, version, event_time, vector });
     }
 
@@ -485,9 +489,9 @@ impl Topology {
     fn remove_session(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
         let peer = self.sessions.heads[i as usize].peer;
         self.unlink(i);
+        self.depart(peer, offset, sink);
         sink.removed(Kind::Session, &self.sessions.heads[i as usize].key);
         self.sessions.remove(i, offset.0 + 1);
-        self.depart(peer, offset, sink);
     }
 
     fn remove_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {

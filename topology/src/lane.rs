@@ -114,7 +114,7 @@ impl Lane {
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
         let per_key = 16 * self.words + size_of::<Head>() + 24 + 24 + 8;
-        self.len() * per_key + self.slab.used() * (8 * self.slab.stride() + 4) + self.near.bytes()
+        self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.near.bytes()
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
@@ -449,7 +449,9 @@ impl Lane {
         let mut put = |words: &[u64]| words.iter().for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
         put(settled);
         for _ in 0..count {
-            put(slab.entry(at).0);
+            // The link is a place in this process alone.
+            put(&[0]);
+            put(&slab.entry(at).0[1..]);
             at = slab.next(at);
         }
     }

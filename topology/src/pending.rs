@@ -6,9 +6,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const NONE: u32 = u32::MAX;
 
-const TIME: usize = 0;
-const KIND: usize = 1;
-const ID: usize = 2;
+/// Place of the next entry of the list.
+const NEXT: usize = 0;
+const TIME: usize = 1;
+const KIND: usize = 2;
+const ID: usize = 3;
 const ID_WORDS: usize = 5;
 const INPUTS: usize = ID + ID_WORDS;
 
@@ -62,14 +64,13 @@ impl<'a> Entry<'a> {
 pub(crate) struct Slab {
     stride: usize,
     words: Vec<u64>,
-    next: Vec<u32>,
     free: u32,
     used: usize,
 }
 
 impl Slab {
     pub(crate) fn new(inputs: usize) -> Self {
-        Slab { stride: INPUTS + inputs, words: vec![], next: vec![], free: NONE, used: 0 }
+        Slab { stride: INPUTS + inputs, words: vec![], free: NONE, used: 0 }
     }
 
     pub(crate) fn stride(&self) -> usize {
@@ -85,23 +86,24 @@ impl Slab {
     }
 
     pub(crate) fn next(&self, i: u32) -> u32 {
-        self.next[i as usize]
+        self.words[i as usize * self.stride + NEXT] as u32
     }
 
     pub(crate) fn set_next(&mut self, i: u32, next: u32) {
-        self.next[i as usize] = next;
+        self.words[i as usize * self.stride + NEXT] = u64::from(next);
     }
 
     fn take_free(&mut self) -> u32 {
         self.used += 1;
         if self.free == NONE {
+            let i = (self.words.len() / self.stride) as u32;
             self.words.resize(self.words.len() + self.stride, 0);
-            self.next.push(NONE);
-            return (self.next.len() - 1) as u32;
+            self.set_next(i, NONE);
+            return i;
         }
         let i = self.free;
-        self.free = self.next[i as usize];
-        self.next[i as usize] = NONE;
+        self.free = self.next(i);
+        self.set_next(i, NONE);
         i
     }
 
@@ -118,13 +120,14 @@ impl Slab {
     /// Puts back the words of an entry, as a checkpoint holds them.
     pub(crate) fn restore(&mut self, entry: &[u64]) -> u32 {
         let i = self.take_free();
-        self.words[i as usize * self.stride..][..self.stride].copy_from_slice(entry);
+        self.words[i as usize * self.stride..][TIME..self.stride].copy_from_slice(&entry[TIME..]);
         i
     }
 
     /// Frees the `count` linked entries from `first` to `last`.
     pub(crate) fn release(&mut self, first: u32, last: u32, count: u32) {
-        self.next[last as usize] = self.free;
+        let free = self.free;
+        self.set_next(last, free);
         self.free = first;
         self.used -= count as usize;
     }

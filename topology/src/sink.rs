@@ -22,7 +22,7 @@ pub struct ContextRef<'a> {
     pub version: u64,
     /// Greatest event time folded into it, epoch milliseconds.
     pub event_time: i64,
-    /// One number per slot of the schema.
+    /// One number per slot of the schema; none for a viewer whose latest session is alive: its vector is the session's.
     pub vector: &'a [f32],
 }
 

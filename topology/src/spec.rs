@@ -72,7 +72,7 @@ impl Default for TimeSpec {
     fn default() -> Self {
         TimeSpec {
             out_of_orderness: Duration::from_secs(2),
-            allowed_lateness: Duration::from_secs(60),
+            allowed_lateness: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(5),
             max_future: Duration::from_secs(300),
             skew_tolerance: Duration::from_secs(10),

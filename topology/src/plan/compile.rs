@@ -13,9 +13,12 @@ const SLOTS_MAX: usize = 4096;
 
 #[derive(Default)]
 struct Compiler {
-    inputs: Vec<Input>,
+    /// Of the sessions' lane, and of the viewers'.
+    inputs: [Vec<Input>; 2],
+    half_lives: [Vec<f64>; 2],
+    /// The lane of the feature being compiled.
+    lane: usize,
     kinds: Vec<String>,
-    half_lives: Vec<f64>,
     slots: Vec<Slot>,
 }
 
@@ -26,6 +29,7 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     let (mut session, mut viewer, mut item) = (vec![], vec![], vec![]);
     for (index, feature) in spec.features.iter().enumerate() {
         let slot = c.slots.len();
+        c.lane = usize::from(feature.scope == Scope::Viewer);
         let compiled = c.feature(index, feature)?;
         c.name_slots(feature, &compiled);
         if c.slots.len() > SLOTS_MAX {
@@ -42,12 +46,14 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
             Scope::Item => item.push(placed),
         }
     }
+    c.lane = 0;
     let item_input = (!item.is_empty()).then(|| c.input(Source::Item, Encoding::Hash));
     if c.kinds.len() > 63 {
         let found = format!("{} event types in `on` and `over`", c.kinds.len());
         return Err(error("features".into(), found, "63 different ones"));
     }
-    let row = |own, item, gap: i64, max_length: i64| {
+    let [session_half_lives, viewer_half_lives] = c.half_lives;
+    let row = |own, item, half_lives, gap: i64, max_length: i64| {
         let mut plan = RowPlan {
             own,
             item,
@@ -56,23 +62,25 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
             item_input,
             viewer_input: Some(viewer_input),
             words: 0,
-            half_lives: c.half_lives.clone(),
+            half_lives,
             gap,
             max_length,
         };
         plan.place();
         plan
     };
-    let session = row(session, item, spec.session.gap.0, spec.session.max_length.0);
-    let mut viewer = row(viewer, vec![], spec.viewer.retention.0, i64::MAX / 4);
+    let session = row(session, item, session_half_lives, spec.session.gap.0, spec.session.max_length.0);
+    let mut viewer = row(viewer, vec![], viewer_half_lives, spec.viewer.retention.0, i64::MAX / 4);
     (viewer.item_input, viewer.viewer_input, viewer.items_max) = (None, None, 0);
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
     let kinds = Vocabulary::new(&c.kinds);
+    let [session_inputs, viewer_inputs] = c.inputs;
     Ok(Plan {
         spec: spec.clone(),
         slots: c.slots,
         schema_version,
-        inputs: c.inputs,
+        session_inputs,
+        viewer_inputs,
         viewer_input,
         kinds,
         session,
@@ -83,9 +91,10 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
 impl Compiler {
     fn input(&mut self, source: Source, encoding: Encoding) -> usize {
         let input = Input { source, encoding };
-        self.inputs.iter().position(|i| *i == input).unwrap_or_else(|| {
-            self.inputs.push(input);
-            self.inputs.len() - 1
+        let inputs = &mut self.inputs[self.lane];
+        inputs.iter().position(|i| *i == input).unwrap_or_else(|| {
+            inputs.push(input);
+            inputs.len() - 1
         })
     }
 
@@ -146,9 +155,10 @@ impl Compiler {
         let mut places = vec![];
         for half_life in f.half_lives.iter().flatten() {
             let ms = half_life.0 as f64;
-            let place = self.half_lives.iter().position(|h| *h == ms).unwrap_or_else(|| {
-                self.half_lives.push(ms);
-                self.half_lives.len() - 1
+            let known = &mut self.half_lives[self.lane];
+            let place = known.iter().position(|h| *h == ms).unwrap_or_else(|| {
+                known.push(ms);
+                known.len() - 1
             });
             places.push((place, std::f64::consts::LN_2 * 1000.0 / ms));
         }

@@ -87,8 +87,15 @@ impl Vocabulary {
     }
 }
 
+/// Takes the words of `inputs` from an event; `time` is its corrected event time.
+pub(crate) fn extract(inputs: &[Input], event: &Event<'_>, time: i64, zones: &mut Zones, words: &mut [u64]) {
+    for (word, input) in words.iter_mut().zip(inputs) {
+        *word = input.extract(event, time, zones);
+    }
+}
+
 impl Input {
-    pub(crate) fn extract(&self, event: &Event<'_>, time: i64, zones: &mut Zones) -> u64 {
+    fn extract(&self, event: &Event<'_>, time: i64, zones: &mut Zones) -> u64 {
         let mut text = |text: Option<&str>| text.map_or(ABSENT, |t| self.encode_text(t, time, zones));
         let number = |x: Option<f64>| x.map_or(ABSENT, |x| self.encode_number(x));
         match &self.source {

@@ -8,9 +8,8 @@ mod compile;
 pub(crate) mod input;
 
 pub use check::PlanError;
-use input::{Input, Zones};
+use input::Input;
 
-use crate::record::Event;
 use crate::row::RowPlan;
 use crate::spec::{Scope, Spec};
 use input::Vocabulary;
@@ -41,7 +40,10 @@ pub struct Plan {
     pub(crate) spec: Spec,
     pub(crate) slots: Vec<Slot>,
     pub(crate) schema_version: String,
-    pub(crate) inputs: Vec<Input>,
+    /// What sessions take from an event.
+    pub(crate) session_inputs: Vec<Input>,
+    /// What viewers take from it.
+    pub(crate) viewer_inputs: Vec<Input>,
     /// Input of the viewer's hash.
     pub(crate) viewer_input: usize,
     pub(crate) kinds: Vocabulary,
@@ -73,13 +75,6 @@ impl Plan {
     /// True where profiles are kept.
     pub fn keeps_viewers(&self) -> bool {
         self.spec.viewer.enabled
-    }
-
-    /// Takes the plan's words from an event; `time` is its corrected event time.
-    pub(crate) fn extract(&self, event: &Event<'_>, time: i64, zones: &mut Zones, words: &mut [u64]) {
-        for (word, input) in words.iter_mut().zip(&self.inputs) {
-            *word = input.extract(event, time, zones);
-        }
     }
 
     /// Bit of the event's type in filters.
