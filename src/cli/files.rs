@@ -72,9 +72,11 @@ pub(crate) fn read_records(
             rest = &rest[end + 1..];
             carry.clear();
         }
-        let mut split = rest.split_inclusive(|b| *b == b'\n').peekable();
-        while split.peek().is_some() {
-            lines.take(split.by_ref().take(GROUP_LINES), &arena, take);
+        let mut ends = memchr::memchr_iter(b'\n', rest);
+        let mut begin = 0;
+        while begin < rest.len() {
+            let cut = |end: usize| &rest[std::mem::replace(&mut begin, end + 1)..end];
+            lines.take(ends.by_ref().take(GROUP_LINES).map(cut), &arena, take);
             arena.reset();
         }
         carry.extend_from_slice(&buffer[whole..]);
