@@ -3,6 +3,8 @@
 //! Shape and single values are checked here; the feature plan is compiled by `saccade-topology`. `SACCADE_*` overrides are
 //! applied by the command line.
 
+mod overrides;
+
 use saccade_topology::{Duration, Spec, spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -247,16 +249,19 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks `path`, or the built-in default when there is none.
+    /// Reads and checks `path`, or the built-in default when there is none; keys of the environment win.
     pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
-        match path {
-            None => Config::parse(DEFAULT_TOML, Path::new("(built-in default)")),
+        let (text, path) = match path {
+            None => (DEFAULT_TOML.to_string(), Path::new("(built-in default)")),
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-                Config::parse(&text, path)
+                let read = std::fs::read_to_string(path);
+                (read.map_err(|source| ConfigError::Read { path: path.into(), source })?, path)
             }
-        }
+        };
+        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let config = overrides::apply(Config::parse(&text, path)?, &text, path, variables)?;
+        config.check(path)?;
+        Ok(config)
     }
 
     /// Parses and checks `text`; `path` is only named in errors.

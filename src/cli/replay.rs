@@ -65,6 +65,9 @@ struct Tally {
     late: u64,
     future: u64,
     contexts: u64,
+    /// Alive at the end, and the bytes of their state.
+    sessions: usize,
+    session_bytes: usize,
     rejected: Rejected,
 }
 
@@ -84,16 +87,21 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
         total.late += tally.late;
         total.future += tally.future;
         total.contexts += tally.contexts;
+        total.sessions += tally.sessions;
+        total.session_bytes += tally.session_bytes;
         total.rejected.count += tally.rejected.count;
     }
     let seconds = begin.elapsed().as_secs_f64();
-    let Tally { accepted, duplicates, late, future, contexts, rejected } = total;
+    let Tally { accepted, duplicates, late, future, contexts, sessions, session_bytes, rejected } = total;
     let rows = accepted + duplicates + late + future + rejected.count;
     eprintln!(
         "{rows} rows in {seconds:.2} s ({:.0}/s): {accepted} accepted, {duplicates} duplicates, {late} late, {future} too far ahead, {} rejected; {contexts} contexts written",
         rows as f64 / seconds,
         rejected.count
     );
+    if sessions > 0 {
+        eprintln!("{sessions} sessions alive at the end, {} bytes of state each", session_bytes / sessions);
+    }
     Ok(())
 }
 
@@ -193,6 +201,7 @@ impl Partition {
         if self.last {
             self.fold.emit_all(&mut self.output);
         }
+        (self.tally.sessions, self.tally.session_bytes) = (self.fold.live().0, self.fold.session_bytes());
         self.tally.contexts = self.output.finish()?;
         self.tally.rejected = rejected;
         Ok(self.tally)

@@ -132,7 +132,8 @@ impl Walk {
     }
 
     fn is_exhausted(&self) -> bool {
-        let done = |r: &Running| r.changes.places.is_empty() && r.changes.removed.is_empty() && r.globals.ids == self.ids;
+        let done =
+            |r: &Running| r.changes.places.is_empty() && r.changes.removed.is_empty() && r.globals.ids == self.ids;
         self.running.as_ref().is_none_or(done)
     }
 

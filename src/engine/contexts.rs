@@ -53,7 +53,6 @@ impl Context {
             vector: &self.vector,
         }
     }
-
 }
 
 /// A context in the map: short ids lie in it, so that replacing it touches little memory.
