@@ -99,8 +99,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
         rows as f64 / seconds,
         rejected.count
     );
-    if sessions > 0 {
-        eprintln!("{sessions} sessions alive at the end, {} bytes of state each", session_bytes / sessions);
+    if let Some(bytes) = session_bytes.checked_div(sessions) {
+        eprintln!("{sessions} sessions alive at the end, {bytes} bytes of state each");
     }
     Ok(())
 }

@@ -16,8 +16,7 @@ pub(crate) struct Restored {
     pub next: Offset,
     /// Where the stored ids stand.
     pub ids: (u64, u64),
-    /// Store keys of tombstones.
-    pub tombstones: Vec<Vec<u8>>,
+    pub tombstones: Tombstones,
     /// Number of the next stored set of departures.
     pub departures: u64,
 }
@@ -48,13 +47,16 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     Ok(Restored { fold, next, ids, tombstones, departures })
 }
 
+/// The store keys of tombstones.
+type Tombstones = Vec<Vec<u8>>;
+
 /// The checkpoint's state; `None` where it is of another configuration or format and the log has to do.
 fn load(
     plan: &Arc<Plan>,
     store: &Store,
     partition: u16,
     globals: &Globals,
-) -> Result<Option<(Fold, Vec<Vec<u8>>)>, EngineError> {
+) -> Result<Option<(Fold, Tombstones)>, EngineError> {
     let previous = match globals.ids.0.checked_sub(1) {
         Some(generation) => store.ids(partition, generation)?,
         None => vec![],
