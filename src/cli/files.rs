@@ -1,7 +1,7 @@
 //! Files of events, line by line: raw events under `ingest.map`, envelopes, or what `saccade export` wrote.
 
 use super::Failure;
-use crate::wire::{EventReader, RowError, read_record};
+use crate::wire::{EventReader, RowError, Scratch, read_record};
 use bumpalo::Bump;
 use saccade_topology::{Arrived, Event, IngestTime, Offset, Record};
 use std::io::{BufRead, BufReader, Read};
@@ -58,7 +58,7 @@ pub(crate) fn read_records(
 ) -> Result<Rejected, Failure> {
     let mut input = BufReader::with_capacity(1 << 20, input);
     let (mut arena, mut carry) = (Bump::new(), vec![]);
-    let mut lines = Lines { path, reader, number: 0, next: 0, clock: i64::MIN, rejected: Rejected::default() };
+    let mut lines = Lines { path, reader, scratch: Scratch::default(), number: 0, next: 0, clock: i64::MIN, rejected: Rejected::default() };
     loop {
         let buffer = input.fill_buf().map_err(|e| Failure::Failed(format!("reading {}: {e}", path.display())))?;
         if buffer.is_empty() {
@@ -91,6 +91,7 @@ pub(crate) fn read_records(
 struct Lines<'p> {
     path: &'p Path,
     reader: &'p EventReader,
+    scratch: Scratch,
     number: u64,
     next: u64,
     clock: i64,
@@ -121,7 +122,7 @@ impl Lines<'_> {
         if text.is_empty() {
             return;
         }
-        match self.reader.read_event(text, arena) {
+        match self.reader.read_next(text, arena, &mut self.scratch) {
             Ok(event) => self.event(event, group),
             Err(error) => self.other(text, error, arena, group),
         }

@@ -5,7 +5,7 @@
 
 use super::row::{self, Inherited};
 use super::scan::{self, Break};
-use super::{EventReader, RowError};
+use super::{EventReader, RowError, Scratch};
 use bumpalo::Bump;
 use saccade_topology::Event;
 
@@ -179,7 +179,7 @@ impl EventReader {
     }
 
     fn deliver<'a>(&self, rows: &[&'a str], inherited: Option<&Inherited<'a>>, arena: &'a Bump, row: Row<'_, 'a>) {
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         for (index, text) in rows.iter().enumerate() {
             let mut event = self.read_row(text, inherited, arena, &mut scratch);
             if let Err(error) = &mut event {

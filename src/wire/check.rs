@@ -17,6 +17,8 @@ pub(super) enum Scalar<'a> {
     Signed(i64),
     Float(f64),
     Text(&'a str),
+    /// A text known to be of printable ASCII alone.
+    Printable(&'a str),
     Array,
     Object,
 }
@@ -32,7 +34,7 @@ impl Display for Scalar<'_> {
             Scalar::Unsigned(x) => write!(f, "{x}"),
             Scalar::Signed(x) => write!(f, "{x}"),
             Scalar::Float(x) => write!(f, "{x:?}"),
-            Scalar::Text(text) => write_cut(f, text),
+            Scalar::Text(text) | Scalar::Printable(text) => write_cut(f, text),
             Scalar::Array => f.write_str("an array"),
             Scalar::Object => f.write_str("an object"),
         }
@@ -71,7 +73,7 @@ pub(super) fn problem(key: &Key, code: &'static str, value: Scalar<'_>, rule: &s
 
 /// A text of 1 to `max` bytes without control characters.
 pub(super) fn text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str, RowError> {
-    let Scalar::Text(text) = value else {
+    let (Scalar::Text(text) | Scalar::Printable(text)) = value else {
         return Err(problem(key, "wrong_type", value, "expected a string"));
     };
     if text.is_empty() {
@@ -81,29 +83,16 @@ pub(super) fn text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a s
         let rule = format!("it has {} bytes, allowed are 1 to {max}", text.len());
         return Err(problem(key, "too_long", value, &rule));
     }
-    if !is_plain(text.as_bytes()) && text.chars().any(char::is_control) {
+    if matches!(value, Scalar::Text(_)) && text.chars().any(char::is_control) {
         return Err(problem(key, "bad_value", value, "control characters are not allowed"));
     }
     Ok(text)
 }
 
-/// All bytes are printable ASCII, eight looked at together: the usual case, told without a loop over characters.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // A high bit comes out for bytes above 0x7E (first two terms) and below 0x20 (third).
-    let odd = |w: u64| (w | w.wrapping_add(ONES) | w.wrapping_sub(ONES * 0x20)) & (ONES * 0x80);
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return bytes.iter().all(|b| matches!(b, 0x20..0x7F));
-    };
-    let whole = bytes.as_chunks::<8>().0.iter().fold(0, |found, chunk| found | odd(u64::from_le_bytes(*chunk)));
-    whole | odd(u64::from_le_bytes(*last)) == 0
-}
-
 /// An id: a text, or an integer that stands for its decimal digits.
 pub(super) fn id<'a>(key: &Key, value: Scalar<'a>, max: usize, arena: &'a bumpalo::Bump) -> Result<&'a str, RowError> {
     match value {
-        Scalar::Text(_) => text(key, value, max),
+        Scalar::Text(_) | Scalar::Printable(_) => text(key, value, max),
         Scalar::Unsigned(x) => Ok(arena.alloc_str(&x.to_string())),
         Scalar::Signed(x) => Ok(arena.alloc_str(&x.to_string())),
         // A number beyond 64 bits has lost digits by now; two ids could become one.
@@ -113,7 +102,7 @@ pub(super) fn id<'a>(key: &Key, value: Scalar<'a>, max: usize, arena: &'a bumpal
 
 /// The name of an event: snake_case, ASCII.
 pub(super) fn kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
-    let Scalar::Text(kind) = value else {
+    let (Scalar::Text(kind) | Scalar::Printable(kind)) = value else {
         return Err(problem(key, "wrong_type", value, "expected a string such as \"play\""));
     };
     if kind.len() > KIND_BYTES_MAX {
@@ -210,7 +199,7 @@ pub(super) const STATES: [(&str, PlayState); 9] = [
 
 /// A state of the player by its name; `None` where pages of their own mean something else by the word.
 pub(super) fn state(key: &Key, value: Scalar<'_>) -> Result<Option<PlayState>, RowError> {
-    let Scalar::Text(name) = value else {
+    let (Scalar::Text(name) | Scalar::Printable(name)) = value else {
         return Err(problem(key, "wrong_type", value, "expected a string such as \"playing\""));
     };
     Ok(STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state))
@@ -224,7 +213,7 @@ pub(super) fn time(key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> 
         (Scalar::Signed(x), None) => x,
         // A cast to integer saturates: what is out of range stays out of range.
         (Scalar::Unsigned(_) | Scalar::Signed(_) | Scalar::Float(_), _) => number(key, value)?.round() as i64,
-        (Scalar::Text(text), _) => parse_time(key, text)?,
+        (Scalar::Text(text) | Scalar::Printable(text), _) => parse_time(key, text)?,
         _ => {
             return Err(problem(key, "wrong_type", value, TIME_RULE));
         }
@@ -232,7 +221,7 @@ pub(super) fn time(key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> 
     if (TIME_MIN_MS..TIME_END_MS).contains(&ms) {
         return Ok(EventTime(ms));
     }
-    let looks_like_seconds = (0..LOOKS_LIKE_SECONDS_BELOW).contains(&ms) && !matches!(value, Scalar::Text(_));
+    let looks_like_seconds = (0..LOOKS_LIKE_SECONDS_BELOW).contains(&ms) && !matches!(value, Scalar::Text(_) | Scalar::Printable(_));
     let hint = if looks_like_seconds { "that looks like seconds; " } else { "" };
     let rule = format!("{hint}expected milliseconds since 1970 or RFC 3339, from 2000-01-01 to before 2200-01-01");
     Err(problem(key, "out_of_range", value, &rule))
@@ -244,25 +233,5 @@ fn parse_time(key: &Key, text: &str) -> Result<i64, RowError> {
     match text.parse::<Timestamp>() {
         Ok(time) => Ok(time.as_millisecond()),
         Err(_) => Err(problem(key, "bad_value", Scalar::Text(text), TIME_RULE)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_odd_byte_is_found_at_any_place_of_any_length() {
-        for len in 0..40 {
-            let mut text = vec![b'~'; len];
-            assert!(is_plain(&text));
-            for at in 0..len {
-                for odd in [0, 0x1F, 0x7F, 0x80, 0xC2, 0xFF] {
-                    text[at] = odd;
-                    assert!(!is_plain(&text), "{odd} at {at} of {len}");
-                }
-                text[at] = b' ';
-            }
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! A table is compiled once from `ingest.map` and never changes. It does not read values: see `check`.
 
 use crate::config::{Ingest, MapFrom};
-use saccade_topology::short::Short;
+use saccade_topology::names::Names;
 
 /// Fields of an event as they can be named in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +87,11 @@ pub(super) struct Key {
     pub(super) scale: Option<f64>,
 }
 
-/// Buckets of the table; a power of two well above the number of names (at most 39).
-const BUCKETS: usize = 256;
-const FREE: u8 = u8::MAX;
-
-/// Finds a [`Key`] by its name: one multiplication, nearly always one comparison.
+/// Finds a [`Key`] by its name.
 #[derive(Clone, Debug)]
 pub(super) struct KeyTable {
     keys: Vec<Key>,
-    shorts: Vec<Short>,
-    buckets: [u8; BUCKETS],
+    names: Names,
 }
 
 impl KeyTable {
@@ -124,31 +119,25 @@ impl KeyTable {
     }
 
     fn of(keys: Vec<Key>) -> KeyTable {
-        let mut buckets = [FREE; BUCKETS];
-        for (place, key) in keys.iter().enumerate() {
-            let mut at = bucket(Short::new(&key.name));
-            while buckets[at] != FREE {
-                at = (at + 1) % BUCKETS;
-            }
-            buckets[at] = u8::try_from(place).expect("two names for each field at most");
-        }
-        let shorts = keys.iter().map(|k| Short::new(&k.name)).collect();
-        KeyTable { keys, shorts, buckets }
+        KeyTable { names: Names::new(keys.iter().map(|k| &k.name)), keys }
     }
 
     /// The key called `name`, if any is.
     #[inline]
     pub(super) fn get(&self, name: &str) -> Option<&Key> {
-        let short = Short::new(name);
-        let mut at = bucket(short);
-        loop {
-            let place = usize::from(self.buckets[at]);
-            let (key, own) = (self.keys.get(place)?, self.shorts.get(place)?);
-            if own.is(&key.name, short, name) {
-                return Some(key);
-            }
-            at = (at + 1) % BUCKETS;
-        }
+        self.place(name).map(|place| self.at(place))
+    }
+
+    /// The place of the key called `name`.
+    #[inline]
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.names.place(name)
+    }
+
+    /// The key at a place.
+    #[inline]
+    pub(super) fn at(&self, place: usize) -> &Key {
+        &self.keys[place]
     }
 
     /// The names of `field` as a message shows them: `event_time` (or `ts`).
@@ -157,11 +146,6 @@ impl KeyTable {
         let mapped = self.keys.iter().find(|k| k.mapped && k.field == field);
         format!("`{canonical}`{}", mapped.map(|k| format!(" (or `{}`)", k.name)).unwrap_or_default())
     }
-}
-
-#[inline]
-fn bucket(name: Short) -> usize {
-    (name.mixed() >> 56) as usize
 }
 
 fn canonical_keys() -> Vec<Key> {

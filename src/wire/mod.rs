@@ -21,6 +21,7 @@ mod write;
 
 pub use body::BodyError;
 pub use context::{Layout, rfc3339, write_context};
+pub use row::Scratch;
 pub use write::{read_record, write_event, write_record};
 
 use crate::config::Ingest;
@@ -80,7 +81,18 @@ impl EventReader {
     /// Reads one JSON object. Strings of the event are slices of `text` or, where they had escapes, of `arena`.
     /// The error's index is 0.
     pub fn read_event<'a>(&self, text: &'a str, arena: &'a Bump) -> Result<Event<'a>, RowError> {
-        self.read_row(text, None, arena, &mut Vec::new())
+        self.read_row(text, None, arena, &mut Scratch::default())
+    }
+
+    /// As [`EventReader::read_event`], of many rows one after another.
+    #[inline]
+    pub fn read_next<'a>(
+        &self,
+        text: &'a str,
+        arena: &'a Bump,
+        scratch: &mut Scratch,
+    ) -> Result<Event<'a>, RowError> {
+        self.read_row(text, None, arena, scratch)
     }
 
     #[inline]
@@ -89,7 +101,7 @@ impl EventReader {
         text: &'a str,
         inherited: Option<&row::Inherited<'a>>,
         arena: &'a Bump,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<Event<'a>, RowError> {
         if text.len() > self.event_bytes_max {
             let (found, max) = (text.len(), self.event_bytes_max);

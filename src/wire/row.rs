@@ -8,7 +8,7 @@ use super::RowError;
 use super::check::{self, Scalar};
 use super::json::Json;
 use super::keys::{Field, Key, KeyTable};
-use super::plain;
+use super::plain::{self, Shape};
 use bumpalo::Bump;
 use saccade_topology::{Event, EventTime, Fields, Value};
 use serde::de::{DeserializeSeed, MapAccess};
@@ -28,17 +28,24 @@ pub(super) struct Inherited<'a> {
     seed: u64,
 }
 
-/// Reads an event. `scratch` is only capacity.
+/// Room for rows that are read one after another, with what was learned from them. Belongs to one reader.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    fields: Vec<u8>,
+    shape: Shape,
+}
+
+/// Reads an event.
 #[inline]
 pub(super) fn read<'a>(
     keys: &KeyTable,
     text: &'a str,
     inherited: Option<&Inherited<'a>>,
     arena: &'a Bump,
-    scratch: &mut Vec<u8>,
+    scratch: &mut Scratch,
 ) -> Result<Event<'a>, RowError> {
-    let mut row = Row::new(keys, arena, inherited, scratch, false);
-    row.parse(text, inherited)?;
+    let mut row = Row::new(keys, arena, inherited, &mut scratch.fields, false);
+    row.parse(text, inherited, &mut scratch.shape)?;
     row.finish(text, inherited)
 }
 
@@ -46,7 +53,7 @@ pub(super) fn read<'a>(
 pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump) -> Result<Inherited<'a>, RowError> {
     let mut fields = Vec::new();
     let mut row = Row::new(keys, arena, None, &mut fields, true);
-    row.parse(text, None)?;
+    row.parse(text, None, &mut Shape::default())?;
     if !row.problems.is_empty() {
         return Err(row.problems.remove(0).1);
     }
@@ -118,8 +125,8 @@ impl<'s, 'a> Row<'s, 'a> {
     }
 
     #[inline]
-    fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<(), RowError> {
-        if plain::read(text, |name, value| self.plain(name, value)).is_some() {
+    fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>, shape: &mut Shape) -> Result<(), RowError> {
+        if plain::read(text, self.keys, shape, |name, key, value| self.plain(name, key, value)).is_some() {
             return Ok(());
         }
         self.reset(inherited);
@@ -143,13 +150,10 @@ impl<'s, 'a> Row<'s, 'a> {
 
     /// Takes a value of a flat row; false where the name asks for more than a plain value.
     #[inline]
-    fn plain(&mut self, name: &'a str, value: Scalar<'a>) -> bool {
-        match self.keys.get(name) {
+    fn plain(&mut self, name: &'a str, key: Option<&'s Key>, value: Scalar<'a>) -> bool {
+        match key {
             Some(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
-            Some(key) => {
-                let key: &'s Key = key;
-                self.set(key, value);
-            }
+            Some(key) => self.set(key, value),
             None if self.is_envelope => {}
             None => self.free_scalar(name, value),
         }
@@ -301,7 +305,7 @@ impl<'s, 'a> Row<'s, 'a> {
             Scalar::Unsigned(x) => self.push(name, Value::Number(x as f64), 8),
             Scalar::Signed(x) => self.push(name, Value::Number(x as f64), 8),
             Scalar::Float(x) => self.push(name, Value::Number(x), 8),
-            Scalar::Text(text) => self.push(name, Value::Text(text), text.len()),
+            Scalar::Text(text) | Scalar::Printable(text) => self.push(name, Value::Text(text), text.len()),
             Scalar::Array | Scalar::Object => self.has_compound = true,
         }
     }

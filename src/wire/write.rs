@@ -5,7 +5,7 @@
 
 use super::check::STATES;
 use super::json::Json;
-use super::{EventReader, RowError, row, scan};
+use super::{EventReader, RowError, Scratch, row, scan};
 use bumpalo::Bump;
 use saccade_topology::{Arrived, Event, IngestTime, Offset, Record, Value};
 use serde::de::DeserializeSeed;
@@ -128,7 +128,7 @@ pub fn read_record<'a>(
             "ingest_time" => ingest_time = Some(IngestTime(integer(name, value)?)),
             "tick" if value == "true" => record = Some(Record::Tick),
             "event" => {
-                let event = row::read(&reader.canonical, value, None, arena, &mut Vec::new())?;
+                let event = row::read(&reader.canonical, value, None, arena, &mut Scratch::default())?;
                 record = Some(Record::Event(event));
             }
             _ => return Err(RowError::new("bad_value", format!("a record has no key `{name}` with {value:.64}"))),

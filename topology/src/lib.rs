@@ -17,7 +17,7 @@ mod pending;
 pub mod plan;
 pub mod record;
 mod row;
-pub mod short;
+pub mod names;
 pub mod sink;
 mod snapshot;
 pub mod spec;

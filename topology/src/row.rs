@@ -7,6 +7,7 @@
 
 use crate::feature::{ABSENT, Feature, Moment, Step};
 use crate::math;
+use std::ops::Range;
 
 pub(crate) const LAST: usize = 0;
 pub(crate) const START: usize = 1;
@@ -18,9 +19,24 @@ const ITEM_HEADER: usize = 3;
 /// A feature, where its words are and where its slots.
 #[derive(Debug)]
 pub(crate) struct Placed {
-    pub feature: Feature,
-    pub at: usize,
-    pub slot: usize,
+    feature: Feature,
+    words: Range<usize>,
+    slots: Range<usize>,
+}
+
+impl Placed {
+    /// With its slots from `slot` on; [`RowPlan::place`] gives it its words.
+    pub(crate) fn new(feature: Feature, slot: usize) -> Self {
+        Placed { slots: slot..slot + feature.slots(), words: 0..feature.words(), feature }
+    }
+
+    fn update(&self, row: &mut [u64], step: &Step<'_>) {
+        self.feature.update(&mut row[self.words.clone()], step);
+    }
+
+    fn read(&self, row: &[u64], at: &Moment<'_>, vector: &mut [f32]) {
+        self.feature.read(&row[self.words.clone()], at, &mut vector[self.slots.clone()]);
+    }
 }
 
 /// Layout and rules of the rows of one scope.
@@ -66,13 +82,13 @@ impl RowPlan {
     pub(crate) fn place(&mut self) {
         let mut at = HEADER;
         for placed in &mut self.own {
-            placed.at = at;
-            at += placed.feature.words();
+            placed.words = at..at + placed.words.len();
+            at = placed.words.end;
         }
         let mut item_at = ITEM_HEADER;
         for placed in &mut self.item {
-            placed.at = item_at;
-            item_at += placed.feature.words();
+            placed.words = item_at..item_at + placed.words.len();
+            item_at = placed.words.end;
         }
         self.item_words = item_at;
         self.words = at;
@@ -102,7 +118,7 @@ impl RowPlan {
         decays(&self.half_lives, elapsed, &mut scratch.decay);
         let step = Step { time, elapsed, decay: &scratch.decay, kind, inputs };
         for placed in &self.own {
-            placed.feature.update(&mut row[placed.at..placed.at + placed.feature.words()], &step);
+            placed.update(row, &step);
         }
         if fresh {
             row[START] = time as u64;
@@ -150,7 +166,7 @@ impl RowPlan {
         let step = Step { time: step.time, elapsed, decay, kind: step.kind, inputs: step.inputs };
         (words[0], words[1]) = (item, step.time as u64);
         for placed in &self.item {
-            placed.feature.update(&mut words[placed.at..placed.at + placed.feature.words()], &step);
+            placed.update(words, &step);
         }
     }
 
@@ -159,8 +175,7 @@ impl RowPlan {
         let (time, start) = (row[LAST] as i64, row[START] as i64);
         let at = Moment { time, start, decay: &scratch.ones };
         for placed in &self.own {
-            let out = &mut vector[placed.slot..placed.slot + placed.feature.slots()];
-            placed.feature.read(&row[placed.at..placed.at + placed.feature.words()], &at, out);
+            placed.read(row, &at, vector);
         }
         if self.item.is_empty() {
             return;
@@ -172,8 +187,7 @@ impl RowPlan {
         decays(&self.half_lives, elapsed, &mut scratch.item_decay);
         let at = Moment { time, start: words[2] as i64, decay: &scratch.item_decay };
         for placed in &self.item {
-            let out = &mut vector[placed.slot..placed.slot + placed.feature.slots()];
-            placed.feature.read(&words[placed.at..placed.at + placed.feature.words()], &at, out);
+            placed.read(words, &at, vector);
         }
     }
 }

@@ -36,18 +36,17 @@ impl Decayed {
     }
 
     pub(crate) fn words(&self) -> usize {
-        if self.figure == Figure::Mean { 2 * self.slots() } else { self.slots() }
+        self.half_lives.len() * self.stride()
+    }
+
+    /// Words of one half-life: the sums of the groups, and for a mean their weights.
+    fn stride(&self) -> usize {
+        if self.figure == Figure::Mean { 2 * self.groups.count } else { self.groups.count }
     }
 
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        let stride = self.words() / self.half_lives.len();
         if step.elapsed > 0 {
-            for (group, (half_life, _)) in state.chunks_exact_mut(stride).zip(&self.half_lives) {
-                let factor = step.decay[*half_life];
-                for word in group {
-                    *word = (f64::from_bits(*word) * factor).to_bits();
-                }
-            }
+            self.decay(state, step);
         }
         if !self.filter.passes(step) {
             return;
@@ -60,30 +59,46 @@ impl Decayed {
                 None => return,
             },
         };
-        for sums in state.chunks_exact_mut(stride) {
-            add(&mut sums[group], value);
+        let stride = self.stride();
+        for at in 0..self.half_lives.len() {
+            add(&mut state[at * stride + group], value);
             if self.figure == Figure::Mean {
-                add(&mut sums[self.groups.count + group], 1.0);
+                add(&mut state[at * stride + self.groups.count + group], 1.0);
             }
         }
     }
 
-    pub(crate) fn read(&self, state: &[u64], at: &Moment<'_>, out: &mut [f32]) {
-        let stride = self.words() / self.half_lives.len();
-        let slots = out.chunks_exact_mut(self.groups.count);
-        for ((sums, (half_life, per_s)), slots) in state.chunks_exact(stride).zip(&self.half_lives).zip(slots) {
-            let decay = at.decay[*half_life];
-            for (group, slot) in slots.iter_mut().enumerate() {
-                let sum = f64::from_bits(sums[group]);
-                *slot = self.shown.slot(match self.figure {
-                    Figure::Count | Figure::Sum => Some(sum * decay),
-                    Figure::Rate => Some(sum * decay * per_s),
-                    Figure::Mean => {
-                        let weight = f64::from_bits(sums[self.groups.count + group]);
-                        (weight > 0.0).then(|| sum / weight)
-                    }
-                });
+    fn decay(&self, mut state: &mut [u64], step: &Step<'_>) {
+        for (half_life, _) in &self.half_lives {
+            let (sums, rest) = state.split_at_mut(self.stride());
+            let factor = step.decay[*half_life];
+            for word in sums {
+                *word = (f64::from_bits(*word) * factor).to_bits();
             }
+            state = rest;
+        }
+    }
+
+    pub(crate) fn read(&self, mut state: &[u64], at: &Moment<'_>, mut out: &mut [f32]) {
+        for (half_life, per_s) in &self.half_lives {
+            let (sums, other_sums) = state.split_at(self.stride());
+            let (slots, other_slots) = out.split_at_mut(self.groups.count);
+            let (sums, weights) = sums.split_at(self.groups.count);
+            let factor = match self.figure {
+                Figure::Rate => self.shown.scale * at.decay[*half_life] * per_s,
+                _ => self.shown.scale * at.decay[*half_life],
+            };
+            if self.figure == Figure::Mean {
+                for ((slot, sum), weight) in slots.iter_mut().zip(sums).zip(weights) {
+                    let (sum, weight) = (f64::from_bits(*sum), f64::from_bits(*weight));
+                    *slot = self.shown.slot((weight > 0.0).then(|| sum / weight));
+                }
+            } else {
+                for (slot, sum) in slots.iter_mut().zip(sums) {
+                    *slot = (f64::from_bits(*sum) * factor) as f32;
+                }
+            }
+            (state, out) = (other_sums, other_slots);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! From specification to plan: names become input places, lists become codes, features get their words and slots.
 
 use super::check::{self, PlanError, error, key};
-use super::input::{Encoding, FIELDS, Input, Source, Vocabulary};
+use super::input::{Encoding, FIELDS, Input, Source};
 use super::{Plan, Slot};
 use crate::feature::*;
+use crate::names::Names;
 use crate::row::{Placed, RowPlan};
 use crate::spec::{FeatureSpec, FeatureType, Scope, Spec};
 use xxhash_rust::xxh3::xxh3_64;
@@ -39,7 +40,7 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
                 format!("{SLOTS_MAX} slots"),
             ));
         }
-        let placed = Placed { feature: compiled, at: 0, slot };
+        let placed = Placed::new(compiled, slot);
         match feature.scope {
             Scope::Session => session.push(placed),
             Scope::Viewer => viewer.push(placed),
@@ -73,7 +74,7 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     let mut viewer = row(viewer, vec![], viewer_half_lives, spec.viewer.retention.0, i64::MAX / 4);
     (viewer.item_input, viewer.viewer_input, viewer.items_max) = (None, None, 0);
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
-    let kinds = Vocabulary::new(&c.kinds);
+    let kinds = Names::new(&c.kinds);
     let [session_inputs, viewer_inputs] = c.inputs;
     Ok(Plan {
         spec: spec.clone(),
@@ -147,7 +148,7 @@ impl Compiler {
     fn groups(&mut self, index: usize, f: &FeatureSpec) -> Result<Groups, PlanError> {
         let (Some(by), Some(values)) = (&f.by, &f.values) else { return Ok(Groups::ONE) };
         let source = Self::source(index, f, "by", by)?;
-        let input = self.input(source, Encoding::Code(Vocabulary::new(values)));
+        let input = self.input(source, Encoding::Code(Names::new(values)));
         Ok(Groups { input: Some(input), count: values.len() })
     }
 
@@ -181,7 +182,7 @@ impl Compiler {
         let filter = self.filter(f.on.as_ref());
         let absent = f.absent.unwrap_or(if f.kind == T::TimeSince { -1.0 } else { 0.0 });
         let shown = Shown { absent, scale: f.scale.unwrap_or(1.0) };
-        let vocabulary = || Vocabulary::new(f.values.as_deref().unwrap_or_default());
+        let names = || Names::new(f.values.as_deref().unwrap_or_default());
         Ok(match f.kind {
             T::DecayedCount | T::DecayedSum | T::DecayedMean | T::DecayedRate => {
                 let (figure, has_value) = match f.kind {
@@ -211,7 +212,7 @@ impl Compiler {
             }
             T::Distinct => {
                 let exact = f.values.is_some();
-                let value = self.field(index, f, if exact { Encoding::Code(vocabulary()) } else { Encoding::Hash })?;
+                let value = self.field(index, f, if exact { Encoding::Code(names()) } else { Encoding::Hash })?;
                 Feature::Distinct(Distinct::new(filter, value, exact, f.size.unwrap_or(64), shown))
             }
             T::Ratio => Feature::Ratio(Ratio { filter, over: self.filter(f.over.as_ref()), shown }),
@@ -225,8 +226,8 @@ impl Compiler {
             T::OneHot | T::Index | T::Hashed => {
                 let (count, slots) = (f.values.as_ref().map_or(0, Vec::len), f.size.unwrap_or(0) as usize);
                 let (encoding, input) = match f.kind {
-                    T::OneHot => (CategoryEncoding::OneHot { count }, Encoding::Place(vocabulary())),
-                    T::Index => (CategoryEncoding::Index { count }, Encoding::Place(vocabulary())),
+                    T::OneHot => (CategoryEncoding::OneHot { count }, Encoding::Place(names())),
+                    T::Index => (CategoryEncoding::Index { count }, Encoding::Place(names())),
                     _ => (CategoryEncoding::Hashed { count: slots }, Encoding::Hash),
                 };
                 Feature::Category(Category { encoding, filter, value: self.field(index, f, input)?, shown })
@@ -241,7 +242,7 @@ impl Compiler {
     fn playback(&mut self, index: usize, f: &FeatureSpec, shown: Shown) -> Result<Feature, PlanError> {
         let kinds: Vec<String> = playback_kinds().map(str::to_string).collect();
         Ok(Feature::Playback(Playback {
-            kind: self.input(Source::Kind, Encoding::Code(Vocabulary::new(&kinds))),
+            kind: self.input(Source::Kind, Encoding::Code(Names::new(&kinds))),
             state: self.input(Source::State, Encoding::Number),
             playhead_s: self.input(Source::PlayheadS, Encoding::Number),
             duration_s: self.input(Source::DurationS, Encoding::Number),

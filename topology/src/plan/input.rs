@@ -2,7 +2,7 @@
 
 use crate::feature::ABSENT;
 use crate::record::{Event, Value};
-use crate::short::Short;
+use crate::names::Names;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -51,9 +51,9 @@ pub(crate) enum Encoding {
     /// Bits of a finite number; texts and truth values are absent.
     Number,
     /// Place in a list of values; others are absent.
-    Code(Vocabulary),
+    Code(Names),
     /// Place in a list of values; others all have the place after the last.
-    Place(Vocabulary),
+    Place(Names),
     /// 64-bit hash.
     Hash,
     /// Seconds east of UTC of a time zone's name at the event's time.
@@ -65,26 +65,6 @@ pub(crate) enum Encoding {
 pub(crate) struct Input {
     pub source: Source,
     pub encoding: Encoding,
-}
-
-/// A short list of strings.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Vocabulary {
-    shorts: Vec<Short>,
-    words: Vec<String>,
-}
-
-impl Vocabulary {
-    pub(crate) fn new(words: &[String]) -> Self {
-        Vocabulary { shorts: words.iter().map(|w| Short::new(w)).collect(), words: words.to_vec() }
-    }
-
-    #[inline]
-    pub(crate) fn code(&self, text: &str) -> Option<u64> {
-        let short = Short::new(text);
-        let found = self.shorts.iter().zip(&self.words).position(|(own, word)| own.is(word, short, text));
-        found.map(|i| i as u64)
-    }
 }
 
 /// Takes the words of `inputs` from an event; `time` is its corrected event time.
@@ -126,8 +106,8 @@ impl Input {
     fn encode_text(&self, text: &str, time: i64, zones: &mut Zones) -> u64 {
         match &self.encoding {
             Encoding::Number => ABSENT,
-            Encoding::Code(vocabulary) => vocabulary.code(text).unwrap_or(ABSENT),
-            Encoding::Place(vocabulary) => vocabulary.code(text).unwrap_or(vocabulary.words.len() as u64),
+            Encoding::Code(names) => names.place(text).map_or(ABSENT, |p| p as u64),
+            Encoding::Place(names) => names.place(text).unwrap_or(names.len()) as u64,
             Encoding::Hash => hash(text.as_bytes()),
             Encoding::ZoneOffset => zones.offset_s(text, time).map_or(ABSENT, |s| f64::from(s).to_bits()),
         }

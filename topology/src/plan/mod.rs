@@ -10,9 +10,9 @@ pub(crate) mod input;
 pub use check::PlanError;
 use input::Input;
 
+use crate::names::Names;
 use crate::row::RowPlan;
 use crate::spec::{Scope, Spec};
-use input::Vocabulary;
 
 /// One number of the vector.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -46,7 +46,7 @@ pub struct Plan {
     pub(crate) viewer_inputs: Vec<Input>,
     /// Input of the viewer's hash.
     pub(crate) viewer_input: usize,
-    pub(crate) kinds: Vocabulary,
+    pub(crate) kinds: Names,
     pub(crate) session: RowPlan,
     pub(crate) viewer: RowPlan,
 }
@@ -79,6 +79,6 @@ impl Plan {
 
     /// Bit of the event's type in filters.
     pub(crate) fn kind_bit(&self, kind: &str) -> u64 {
-        1 << self.kinds.code(kind).unwrap_or(63)
+        1 << self.kinds.place(kind).unwrap_or(63)
     }
 }
