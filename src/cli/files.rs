@@ -58,7 +58,15 @@ pub(crate) fn read_records(
 ) -> Result<Rejected, Failure> {
     let mut input = BufReader::with_capacity(1 << 20, input);
     let (mut arena, mut carry) = (Bump::new(), vec![]);
-    let mut lines = Lines { path, reader, scratch: Scratch::default(), number: 0, next: 0, clock: i64::MIN, rejected: Rejected::default() };
+    let mut lines = Lines {
+        path,
+        reader,
+        scratch: Scratch::default(),
+        number: 0,
+        next: 0,
+        clock: i64::MIN,
+        rejected: Rejected::default(),
+    };
     loop {
         let buffer = input.fill_buf().map_err(|e| Failure::Failed(format!("reading {}: {e}", path.display())))?;
         if buffer.is_empty() {

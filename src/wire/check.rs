@@ -221,7 +221,8 @@ pub(super) fn time(key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> 
     if (TIME_MIN_MS..TIME_END_MS).contains(&ms) {
         return Ok(EventTime(ms));
     }
-    let looks_like_seconds = (0..LOOKS_LIKE_SECONDS_BELOW).contains(&ms) && !matches!(value, Scalar::Text(_) | Scalar::Printable(_));
+    let looks_like_seconds =
+        (0..LOOKS_LIKE_SECONDS_BELOW).contains(&ms) && !matches!(value, Scalar::Text(_) | Scalar::Printable(_));
     let hint = if looks_like_seconds { "that looks like seconds; " } else { "" };
     let rule = format!("{hint}expected milliseconds since 1970 or RFC 3339, from 2000-01-01 to before 2200-01-01");
     Err(problem(key, "out_of_range", value, &rule))

@@ -86,12 +86,7 @@ impl EventReader {
 
     /// As [`EventReader::read_event`], of many rows one after another.
     #[inline]
-    pub fn read_next<'a>(
-        &self,
-        text: &'a str,
-        arena: &'a Bump,
-        scratch: &mut Scratch,
-    ) -> Result<Event<'a>, RowError> {
+    pub fn read_next<'a>(&self, text: &'a str, arena: &'a Bump, scratch: &mut Scratch) -> Result<Event<'a>, RowError> {
         self.read_row(text, None, arena, scratch)
     }
 

@@ -20,6 +20,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Keys looked at per record to settle what has become certain; invisible from outside.
 const SWEEP: usize = 2;
 
+/// Records that are warmed side by side.
+const WARM: usize = 64;
+
 /// Why an event was set aside without touching state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
@@ -166,21 +169,29 @@ impl Topology {
     }
 
     /// Loads, side by side, what applying these records will look at one after another. Changes nothing.
+    ///
+    /// Each loop is short, so that the processor waits for many of its loads at once; a later one finds what an earlier one loaded.
     pub fn warm(&mut self, records: &[Arrived<'_>]) {
-        let mut seen = 0;
-        self.warming.clear();
-        for arrived in records {
-            if let Record::Event(event) = &arrived.record {
-                seen ^= self.dedup.touch(Dedup::fingerprint(event.id));
-                if let Some(session) = event.session {
-                    self.warming.extend(self.sessions.find_hash(xxh3_64(session.as_bytes())));
+        let (mut fingerprints, mut hashes) = ([0; WARM], [0; WARM]);
+        for records in records.chunks(WARM) {
+            let (mut seen, mut count) = (0, 0);
+            for arrived in records {
+                if let Record::Event(event) = &arrived.record {
+                    fingerprints[count] = Dedup::fingerprint(event.id);
+                    hashes[count] = xxh3_64(event.session.unwrap_or_default().as_bytes());
+                    count += 1;
                 }
             }
+            for fingerprint in &fingerprints[..count] {
+                seen ^= self.dedup.touch(*fingerprint);
+            }
+            self.warming.clear();
+            self.warming.extend(hashes[..count].iter().filter_map(|hash| self.sessions.find_hash(*hash)));
+            for i in &self.warming {
+                seen ^= self.sessions.touch(*i);
+            }
+            std::hint::black_box(seen);
         }
-        for i in &self.warming {
-            seen ^= self.sessions.touch(*i);
-        }
-        std::hint::black_box(seen);
     }
 
     fn event(&mut self, offset: Offset, event: &Event<'_>, ingest_time: IngestTime, sink: &mut dyn Sink) -> Outcome {

@@ -123,8 +123,9 @@ impl Lane {
 
     /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
     pub(crate) fn touch(&self, i: u32) -> u64 {
-        let row = self.current(i);
-        row[LAST] ^ row[self.words / 2] ^ row[self.words - 1]
+        let (row, head) = (self.current(i), &self.heads[i as usize]);
+        let entry = if head.pending > 0 { self.slab.entry(head.last).time() as u64 } else { 0 };
+        row[LAST] ^ row[self.words / 2] ^ row[self.words - 1] ^ entry ^ head.as_of
     }
 
     /// Finds by hash alone.

@@ -16,11 +16,11 @@ const FREE: u16 = u16::MAX;
 impl Names {
     /// Up to 65,535 names; of equal ones the first is found.
     pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Names {
-        let names: Vec<(Short, Box<str>)> = names.into_iter().map(|n| (Short::new(n.as_ref()), n.as_ref().into())).collect();
+        let names: Vec<(Short, Box<str>)> =
+            names.into_iter().map(|n| (Short::new(n.as_ref()), n.as_ref().into())).collect();
         assert!(names.len() < usize::from(FREE), "a list of names has at most 65,535");
         let size = (4 * names.len()).next_power_of_two().max(16);
-        let mut list =
-            Names { names: vec![], buckets: vec![FREE; size].into(), shift: 64 - size.trailing_zeros() };
+        let mut list = Names { names: vec![], buckets: vec![FREE; size].into(), shift: 64 - size.trailing_zeros() };
         for (place, (short, _)) in names.iter().enumerate() {
             let mut at = list.bucket(*short);
             while list.buckets[at] != FREE {

@@ -44,6 +44,7 @@ impl Decayed {
         if self.figure == Figure::Mean { 2 * self.groups.count } else { self.groups.count }
     }
 
+    #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if step.elapsed > 0 {
             self.decay(state, step);
@@ -79,6 +80,7 @@ impl Decayed {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn read(&self, mut state: &[u64], at: &Moment<'_>, mut out: &mut [f32]) {
         for (half_life, per_s) in &self.half_lives {
             let (sums, other_sums) = state.split_at(self.stride());

@@ -25,12 +25,14 @@ pub(crate) struct LocalTime {
 }
 
 impl LocalTime {
+    #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if let Some(offset) = step.number(self.offset) {
             state[0] = (offset as i64 + BIAS_S) as u64;
         }
     }
 
+    #[inline(never)]
     pub(crate) fn read(&self, state: &[u64], at: &Moment<'_>, out: &mut [f32]) {
         let offset = if state[0] == 0 { 0 } else { state[0] as i64 - BIAS_S };
         let local = at.time.div_euclid(1000) + offset;

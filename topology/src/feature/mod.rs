@@ -2,6 +2,8 @@
 //!
 //! A feature owns a fixed number of words; zero words are its fresh state. `update` sees events in event-time order, each once;
 //! `read` gives the slots as of the latest event. To add one: a file here, a variant below, a line in [`crate::plan`].
+//! Both are kept out of line, so that choosing the feature is a jump without a stack frame of its own (measured: a tenth of the
+//! fold's instructions).
 
 mod category;
 mod decayed;

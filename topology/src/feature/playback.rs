@@ -187,6 +187,7 @@ pub(crate) struct Playback {
 }
 
 impl Playback {
+    #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         let told = step.word(self.kind).map(|code| MOVES[code as usize].1);
         let observed = step.word(self.state).map(|code| OBSERVED[code as usize]);
@@ -241,6 +242,7 @@ impl Playback {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         let figures = figures(state);
         for (slot, output) in out.iter_mut().zip(&self.outputs) {

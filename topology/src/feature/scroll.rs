@@ -27,6 +27,7 @@ pub(crate) struct Scroll {
 }
 
 impl Scroll {
+    #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
@@ -45,6 +46,7 @@ impl Scroll {
         state[TIME_LAST] = step.time as u64;
     }
 
+    #[inline(never)]
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         for (slot, output) in out.iter_mut().zip(&self.outputs) {
             let figure = match *output {

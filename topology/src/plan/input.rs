@@ -1,8 +1,8 @@
 //! Inputs: the words a plan takes from each event, extracted once on arrival and kept while the event can still be re-folded.
 
 use crate::feature::ABSENT;
-use crate::record::{Event, Value};
 use crate::names::Names;
+use crate::record::{Event, Value};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -122,7 +122,8 @@ impl Input {
     }
 }
 
-/// Hash of a value; never the absent word.
+/// Hash of a value; never the absent word. Out of line: otherwise the hashes of all fields are computed ahead of the loop over inputs.
+#[inline(never)]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     xxh3_64(bytes).min(ABSENT - 1)
 }
@@ -136,6 +137,7 @@ pub(crate) struct Zones {
 impl Zones {
     const ZONES_MAX: usize = 1024;
 
+    #[inline(never)]
     fn offset_s(&mut self, name: &str, time: i64) -> Option<i32> {
         let hash = xxh3_64(name.as_bytes());
         let at = jiff::Timestamp::from_millisecond(time).ok()?;
