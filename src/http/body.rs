@@ -164,26 +164,18 @@ pub(super) async fn receive(app: &App, headers: &HeaderMap, mut body: Body) -> R
         },
     };
     if result.is_err() {
-        discard(app, headers, body, deadline).await;
+        discard(headers, body, deadline).await;
     }
     result
 }
 
-/// Reads on without keeping it, within the same limits: a sender that is still writing would see a reset connection instead
-/// of the answer.
-pub(super) async fn discard(app: &App, headers: &HeaderMap, mut body: Body, deadline: Instant) {
+/// Reads on without keeping it, until `deadline`: a sender that is still writing would see a reset connection instead of the
+/// answer. There is no limit on bytes, as none are kept: whatever it were, a body beyond it would be cut off in the middle.
+pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Instant) {
     if headers.contains_key(header::EXPECT) {
         return;
     }
-    let mut left = app.config.ingest.body_bytes_max;
-    let drain = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                break;
-            }
-        }
-    };
+    let drain = async { while let Some(Ok(_)) = body.frame().await {} };
     // Out of time is as good as done: the answer is sent either way.
     let _ = timeout_at(deadline, drain).await;
 }

@@ -39,7 +39,7 @@ async fn take(app: &Arc<App>, session: Option<String>, request: Request) -> Resu
     let key = match app.auth.writer(&parts) {
         Ok(key) => key,
         Err(refusal) => {
-            body::discard(app, &parts.headers, body, body::deadline(app)).await;
+            body::discard(&parts.headers, body, body::deadline(app)).await;
             return Err(refusal);
         }
     };

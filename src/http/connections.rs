@@ -180,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_sender_of_too_much_reads_its_answer_and_not_a_reset() {
         let server = start(|config| config.ingest.body_bytes_max = 1 << 20).await;
-        let body = " ".repeat((1 << 20) + 1);
+        let body = " ".repeat(8 << 20);
         let head = format!(
             "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
             body.len()

@@ -1,0 +1,14 @@
+//! One file per promise. [`server`] starts and ends the binary, [`events`] makes what is sent to it.
+
+mod configuration;
+mod crash;
+mod events;
+mod floods;
+mod hostile;
+mod order;
+mod players;
+mod poison;
+mod reading;
+mod restart;
+mod server;
+mod stream;
