@@ -1,7 +1,7 @@
 //! The committer: answers batches once they are durable. One fsync covers all that waited for it.
 
+use super::mailbox::{Receiver, Sender, mailbox};
 use super::{Receipt, Shared, free_bytes, poison, waits_for_disk};
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Under load an fsync begins this long after the one before at the earliest: fewer of them cover more batches each.
-const FSYNC_INTERVAL: Duration = Duration::from_millis(1);
+const FSYNC_INTERVAL: Duration = Duration::from_millis(2);
 /// Batches of one fsync that count as load.
 const LOADED: usize = 4;
 
@@ -23,7 +23,7 @@ pub(super) struct Appended {
 }
 
 pub(super) fn spawn(shared: Arc<Shared>, data: PathBuf) -> (Sender<Vec<Appended>>, JoinHandle<()>) {
-    let (sender, receiver) = unbounded();
+    let (sender, receiver) = mailbox();
     let thread = std::thread::Builder::new()
         .name("committer".into())
         .spawn(move || run(&shared, &data, &receiver))
@@ -35,17 +35,17 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
     let fsync = metrics::histogram!("saccade_log_fsync_seconds");
     let (log_bytes, disk_free) = (metrics::gauge!("saccade_log_bytes"), metrics::gauge!("saccade_disk_free_bytes"));
     let (mut last_fsync, mut last_group) = (Instant::now(), 0);
+    let mut groups = vec![];
     let mut measured = Instant::now() - Duration::from_secs(1);
     loop {
-        let mut batches = match receiver.recv_timeout(Duration::from_millis(500)) {
-            Ok(first) => first,
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => vec![],
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
-        };
+        if !receiver.take(&mut groups, Duration::from_millis(500)) {
+            return;
+        }
         if last_group >= LOADED && last_fsync.elapsed() < FSYNC_INTERVAL {
             std::thread::sleep(FSYNC_INTERVAL - last_fsync.elapsed().min(FSYNC_INTERVAL));
+            receiver.take(&mut groups, Duration::ZERO);
         }
-        batches.extend(receiver.try_iter().flatten());
+        let batches: Vec<Appended> = groups.drain(..).flatten().collect();
         last_group = batches.len();
         if !batches.is_empty() && waits_for_disk(&shared.config) {
             let begin = Instant::now();

@@ -8,6 +8,7 @@ mod checkpoint;
 mod commit;
 mod contexts;
 mod latency;
+mod mailbox;
 mod metrics;
 mod partition;
 mod restore;

@@ -2,16 +2,18 @@
 
 use super::checkpoint::{Slice, Walk};
 use super::commit::{Appended, Reply};
+use super::mailbox::{Receiver, Sender, mailbox};
 use super::metrics::PartitionMetrics;
 use super::restore::Restored;
 use super::{Context, Fold, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use saccade_topology::{Arrived, ContextRef, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use std::vec::Drain;
 
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
 const TURN_BATCHES: usize = 256;
@@ -40,7 +42,7 @@ impl Inbox {
 
     pub(super) fn send(&self, message: Message) -> Result<(), ()> {
         self.depth.fetch_add(1, Ordering::Relaxed);
-        self.sender.send(Some(message)).map_err(|_| ())
+        self.sender.send(Some(message)).map_err(drop)
     }
 
     pub(super) fn stop(&self) {
@@ -68,10 +70,10 @@ pub(super) fn spawn(
     number: u16,
     restored: Restored,
     committer: Sender<Vec<Appended>>,
-    writer: Sender<Slice>,
+    writer: crossbeam_channel::Sender<Slice>,
 ) -> (Inbox, JoinHandle<()>) {
-    let (sender, receiver) = unbounded();
-    let (published, waiting) = bounded(1);
+    let (sender, receiver) = mailbox();
+    let (published, waiting) = std::sync::mpsc::sync_channel(1);
     let depth = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox { sender, depth: Arc::clone(&depth), max: shared.config.ingest.queue_max };
     let run = move || {
@@ -105,6 +107,20 @@ pub(super) fn spawn(
     (inbox, thread)
 }
 
+/// What one turn takes from the front of what waits.
+fn batches_of(
+    messages: &mut Peekable<Drain<'_, Option<Message>>>,
+    mut fits: impl FnMut(&Message) -> bool,
+) -> Vec<Message> {
+    let mut turn = vec![];
+    while turn.len() < TURN_BATCHES
+        && let Some(Some(message)) = messages.next_if(|m| m.as_ref().is_some_and(&mut fits))
+    {
+        turn.push(message);
+    }
+    turn
+}
+
 impl Partition {
     fn publish_restored(&mut self) {
         self.fold.emit_all(&mut self.stage);
@@ -113,43 +129,36 @@ impl Partition {
     }
 
     fn run(&mut self, receiver: &Receiver<Option<Message>>, depth: &AtomicUsize) {
+        let mut waiting = vec![];
         loop {
             // While a checkpoint is being walked, the loop only looks in between slices.
             let wait = if self.walk.is_running() { Duration::from_micros(200) } else { Duration::from_millis(20) };
-            let first = match receiver.recv_timeout(wait) {
-                Ok(Some(message)) => message,
-                Ok(None) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.idle();
-                    continue;
-                }
-            };
-            let mut turn = vec![first];
-            let (mut bytes, mut stopping) = (turn[0].records.bytes().len(), false);
-            while turn.len() < TURN_BATCHES && bytes < TURN_BYTES {
-                match receiver.try_recv() {
-                    Ok(Some(message)) => {
-                        bytes += message.records.bytes().len();
-                        turn.push(message);
-                    }
-                    Ok(None) => {
-                        stopping = true;
-                        break;
-                    }
-                    Err(_) => break,
-                }
+            let is_open = receiver.take(&mut waiting, wait);
+            if is_open && waiting.is_empty() {
+                self.idle();
+                continue;
             }
-            depth.fetch_sub(turn.len(), Ordering::Relaxed);
-            self.turn(turn);
-            self.gauges(depth);
-            if stopping {
+            let mut messages = waiting.drain(..).peekable();
+            while messages.peek().is_some_and(Option::is_some) {
+                let mut bytes = 0;
+                let fits = |message: &Message| {
+                    let fits = bytes < TURN_BYTES;
+                    bytes += message.records.bytes().len();
+                    fits
+                };
+                self.turn(batches_of(&mut messages, fits), depth);
+            }
+            let is_stopped = messages.next().is_some();
+            drop(messages);
+            if is_stopped || !is_open {
                 return self.finish();
             }
         }
     }
 
     /// Fold, append, publish, hand over to the committer: once for all batches of the turn.
-    fn turn(&mut self, turn: Vec<Message>) {
+    fn turn(&mut self, turn: Vec<Message>, depth: &AtomicUsize) {
+        depth.fetch_sub(turn.len(), Ordering::Relaxed);
         let first = self.next;
         self.log_batch.clear();
         let mut appended = Vec::with_capacity(turn.len());
@@ -169,6 +178,7 @@ impl Partition {
         let _ = self.committer.send(appended);
         self.last_record = Instant::now();
         self.walk.step(&mut self.fold, self.next);
+        self.gauges(depth);
     }
 
     fn fold(&mut self, records: &RecordBatch) -> Receipt {

@@ -1,0 +1,128 @@
+//! A queue between threads whose reader takes all that waits at once.
+//!
+//! One lock and at most one wake-up per turn of the reader, and no spinning: with as many busy threads as processors, a reader
+//! that yields while it waits takes time from those that work. It does not limit itself; who sends looks at what waits.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub(super) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
+    let state = State { waiting: vec![], senders: 1, is_read: true };
+    let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new() });
+    (Sender(Arc::clone(&shared)), Receiver(shared))
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    arrived: Condvar,
+}
+
+struct State<T> {
+    waiting: Vec<T>,
+    senders: usize,
+    is_read: bool,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nobody panics while holding it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Sender<T>(Arc<Shared<T>>);
+
+impl<T> Sender<T> {
+    /// Gives back what cannot be delivered because the reader is gone.
+    pub(super) fn send(&self, item: T) -> Result<(), T> {
+        let mut state = self.0.lock();
+        if !state.is_read {
+            return Err(item);
+        }
+        state.waiting.push(item);
+        // Only a reader that found nothing waits.
+        if state.waiting.len() == 1 {
+            drop(state);
+            self.0.arrived.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.0.lock().senders += 1;
+        Sender(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.lock().senders -= 1;
+        self.0.arrived.notify_one();
+    }
+}
+
+pub(super) struct Receiver<T>(Arc<Shared<T>>);
+
+impl<T> Receiver<T> {
+    /// Moves all that waits to the end of `into`; waits up to `wait` for the first. False once all senders are gone and nothing
+    /// waits any more.
+    pub(super) fn take(&self, into: &mut Vec<T>, wait: Duration) -> bool {
+        let mut state = self.0.lock();
+        if state.waiting.is_empty() && state.senders > 0 && !wait.is_zero() {
+            let idle = |s: &mut State<T>| s.waiting.is_empty() && s.senders > 0;
+            let waited = self.0.arrived.wait_timeout_while(state, wait, idle);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let is_open = state.senders > 0 || !state.waiting.is_empty();
+        into.append(&mut state.waiting);
+        is_open
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_read = false;
+        let undelivered = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(undelivered);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn everything_sent_is_taken_in_order_and_then_the_end_is_told() {
+        let (sender, receiver) = mailbox();
+        let other = sender.clone();
+        let sending = std::thread::spawn(move || {
+            for i in 0..10_000 {
+                let from = if i % 2 == 0 { &sender } else { &other };
+                from.send(i).expect("the reader is there");
+            }
+        });
+        let (mut taken, mut turns) = (vec![], 0);
+        while receiver.take(&mut taken, LONG) {
+            turns += 1;
+        }
+        sending.join().expect("the sender ends well");
+        assert_eq!(taken, (0..10_000).collect::<Vec<_>>());
+        assert!(turns > 0);
+    }
+
+    #[test]
+    fn a_reader_without_mail_goes_on_after_its_time_and_one_that_left_gets_none() {
+        let (sender, receiver) = mailbox::<u8>();
+        let mut taken = vec![];
+        assert!(receiver.take(&mut taken, Duration::from_millis(1)));
+        assert!(taken.is_empty());
+        drop(receiver);
+        assert_eq!(sender.send(7), Err(7));
+    }
+}
