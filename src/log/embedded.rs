@@ -66,7 +66,7 @@ impl EmbeddedLog {
         };
         // Keys of one keyspace only grow, so its tables never overlap: what dropping whole tables by age and size relies on.
         // fjall keeps these settings from when a keyspace is made.
-        let age_s = (settings.retention_age.0 / 1000).max(1) as u64;
+        let age_s = settings.retention_age.0 as u64 / 1000;
         let bytes = settings.retention_bytes / u64::from(partitions);
         let fifo = Arc::new(fjall::compaction::Fifo::new(bytes, Some(age_s)));
         for partition in 0..partitions {

@@ -297,7 +297,7 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
 
 #[test]
 fn a_log_older_than_its_retention_fails_and_a_full_disk_does_too() {
-    let place = Place::with_config("[log]\nretention_age = \"2d\"\ndisk_reserve_bytes = 9000000000000000000\n");
+    let place = Place::with_config("[log]\nretention_age = \"2d\"\ndisk_reserve_bytes = 1125899906842624\n");
     let day = 86_400_000;
     place.log().append(0, Offset(0), &batch(&[("a", 0, now().0 - 3 * day + 60_000)])).expect("the log takes a batch");
     assert_eq!(place.check(Check::Retention).outcome, Outcome::Pass, "tables are dropped as a whole");
