@@ -69,6 +69,25 @@ fn slot<'a>(view: &'a View, name: &str) -> &'a super::report::SlotView {
 }
 
 #[test]
+fn records_that_were_dropped_are_said_to_be_missing_and_offsets_that_never_were_are_not() {
+    let log = MemoryLog::new(1);
+    for (offset, id) in [(1000, "a"), (1001, "b")] {
+        let mut batch = RecordBatch::default();
+        batch.push(&Arrived { ingest_time: IngestTime(T0), record: Record::Event(event(id, "play", "s", 0)) });
+        log.append(0, Offset(offset), &batch).expect("the log takes a batch");
+    }
+    let begins_at = |log| match found(log, "s") {
+        Found::Session(inspection) => (inspection.partitions[0].log_begins_at, text::render(&inspection, None)),
+        _ => panic!("its events are there"),
+    };
+    let (at, text) = begins_at(&log);
+    assert!(at.is_none() && !text.contains("log begins"), "{text}");
+    log.trim(0);
+    let (at, text) = begins_at(&log);
+    assert!(at == Some(1001) && text.contains("the log begins at offset 1001"), "{text}");
+}
+
+#[test]
 fn events_stand_in_event_time_order_with_their_arrival_and_result() {
     let events = [
         (event("a", "play", "s", 0), 0),

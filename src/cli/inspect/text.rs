@@ -47,9 +47,9 @@ fn head(out: &mut String, inspection: &Inspection, view: &View, url: Option<&str
     let buckets = [(c.accepted, "accepted"), (c.late, "late"), (c.duplicates, "duplicate"), (c.rejected, "rejected")];
     let buckets: Vec<String> = buckets.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let _ = writeln!(out, "  events      {}: {}", c.total(), buckets.join(", "));
-    if view.log_begins_at > 0 {
-        let rule = "what came before it is not in this report";
-        let _ = writeln!(out, "  note        the log begins at offset {}; {rule}", view.log_begins_at);
+    if let Some(first) = view.log_begins_at {
+        let rule = "older records were dropped and are not in this report";
+        let _ = writeln!(out, "  note        the log begins at offset {first}; {rule}");
     }
     out.push('\n');
 }
