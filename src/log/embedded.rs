@@ -282,4 +282,45 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_record_that_changed_in_the_journal_is_not_read() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let log = open(data.path());
+        log.append(0, Offset(0), &batch("a")).expect("the log takes a batch");
+        log.append(0, Offset(1), &batch("b")).expect("the log takes a batch");
+        let mut journal = journal_bytes(&log);
+        for place in place_of(&batch("a"), &journal) {
+            journal[place] ^= 1;
+            let changed = with_journal(&log, &journal);
+            let opened = EmbeddedLog::open(changed.path(), &config::Log::default(), None);
+            assert!(matches!(opened, Err(LogError::Store { .. })), "byte {place}");
+            journal[place] ^= 1;
+        }
+    }
+
+    #[test]
+    fn a_record_that_changed_in_a_table_is_not_read() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let log = open(data.path());
+        log.append(0, Offset(0), &batch("a")).expect("the log takes a batch");
+        log.records(0).rotate_memtable_and_wait().expect("the batch goes into a table");
+        drop(log);
+        let keyspaces = data.path().join("log/keyspaces");
+        let tables = std::fs::read_dir(keyspaces).expect("a keyspace a directory");
+        let tables =
+            tables.flat_map(|k| std::fs::read_dir(k.expect("an entry").path().join("tables")).expect("tables"));
+        let tables = tables.map(|entry| entry.expect("an entry").path());
+        let mut tables = tables.map(|path| (std::fs::read(&path).expect("the table can be read"), path));
+        let holds = |bytes: &[u8]| bytes.windows(batch("a").bytes().len()).any(|w| w == batch("a").bytes());
+        let (whole, path) = tables.find(|(bytes, _)| holds(bytes)).expect("the batch is in a table");
+        for place in place_of(&batch("a"), &whole) {
+            let mut table = whole.clone();
+            table[place] ^= 1;
+            std::fs::write(&path, table).expect("the table can be written");
+            let log = open(data.path());
+            let read = log.read(0, Offset(0), &mut |_, _| panic!("byte {place} is not of a record"));
+            assert!(matches!(read, Err(LogError::Store { .. })), "byte {place}");
+        }
+    }
 }
