@@ -4,8 +4,9 @@ use crate::config::{Config, Durability};
 use crate::engine::{Batch, Engine, Store, now};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::ValueEnum;
-use saccade_topology::{Arrived, Event, EventTime, IngestTime, Kind, Offset, Record};
+use saccade_topology::{Arrived, Event, EventTime, IngestTime, Kind, Offset, Plan, Record, Topology};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A plan has at least one feature.
 const FEATURE: &str = "[[features]]\nname = \"n\"\ntype = \"count\"\n";
@@ -246,10 +247,14 @@ fn a_row_that_is_whole_but_wrong_fails_the_state_and_names_its_key() {
     let place = Place::new();
     place.serve(&["a", "b"]);
     assert_eq!(place.check(Check::State).outcome, Outcome::Pass);
-    // The version of the key, behind the offset the row is as of.
-    edit(&place.data(), |kind, row| {
-        (kind == Kind::Session).then(|| [&row[..8], &77u64.to_le_bytes(), &row[16..]].concat())
-    });
+    // The same session as other events would have left it.
+    let plan = Plan::compile(&place.config().spec()).expect("the test's plan compiles");
+    let mut other = Topology::new(Arc::new(plan));
+    let arrived = Arrived { ingest_time: now(), record: Record::Event(event("c", now().0)) };
+    other.apply(Offset(0), &arrived, &mut saccade_topology::Ignore);
+    let rows = other.rows();
+    let (_, _, session) = rows.iter().find(|(kind, ..)| *kind == Kind::Session).expect("there is a session");
+    edit(&place.data(), |kind, _| (kind == Kind::Session).then(|| session.clone()));
     let verdict = place.check(Check::State);
     assert_eq!(
         (verdict.outcome, &verdict.examples),
