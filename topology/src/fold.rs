@@ -10,7 +10,7 @@ use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input::{Zones, extract};
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
-use crate::row::{EVENTS, LAST, START, Scratch, VIEWER};
+use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
 use std::collections::BTreeMap;
@@ -277,9 +277,10 @@ impl Topology {
         match self.sessions.arrive(&self.plan.session, i, &arriving, horizon, &mut self.scratch) {
             Arrival::Duplicate => return Outcome::Duplicate,
             Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
-            Arrival::Folded(Some((start, last, events))) if !self.sessions.heads[i as usize].closed => {
+            Arrival::Folded(Some(Life { start, last, events })) if !self.sessions.heads[i as usize].closed => {
+                let next = self.sessions.current(i)[START] as i64;
                 let reason =
-                    if time - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
+                    if next - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
                 let session = &self.sessions.heads[i as usize].key;
                 sink.ended(&SessionEnd { session, start, last, events, reason });
             }
