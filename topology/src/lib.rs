@@ -22,6 +22,7 @@ pub mod sink;
 mod snapshot;
 pub mod spec;
 pub mod time;
+mod zones;
 
 pub use fold::{Counters, Late, Outcome, Topology};
 pub use lane::Tombstone;

@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use saccade_topology::*;
 use std::sync::Arc;
 
+type Row = (Kind, String, Vec<u8>);
+
 /// Features whose words are places and bits, not only sums.
-fn written() -> (Topology, Vec<(Kind, String, Vec<u8>)>) {
+fn written() -> (Topology, Vec<Row>) {
     let features = vec![
         feature("player", FeatureType::Playback),
         FeatureSpec { field: field("item"), ..feature("items", FeatureType::Distinct) },
