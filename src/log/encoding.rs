@@ -1,7 +1,10 @@
 //! Records as bytes: `postcard` per record, each behind its length, many to a batch.
 //!
 //! Batch: format byte, then per record a `u32` length (little endian) and the bytes. The format byte changes with any change of
-//! [`Arrived`]; fixtures of every format stay in `tests/data/log/`.
+//! [`Arrived`] but a further variant at the end of an enum.
+//!
+//! Records of every format ever written stay readable: `tests/data/log/format-N.batch` holds some of each and is never changed
+//! nor deleted. For a new one: raise [`FORMAT`], keep a decoder of the one before, run the tests and commit the file they name.
 
 use saccade_topology::Arrived;
 
