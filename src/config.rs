@@ -1,11 +1,12 @@
 //! The configuration file: one TOML document, every key with a default, unknown keys refused.
 //!
-//! Shape and single values are checked here; the feature plan is compiled by `saccade-topology`. `SACCADE_*` overrides are
+//! Shape and single values are checked here, and that `saccade-topology` compiles the feature plan. `SACCADE_*` overrides are
 //! applied by the command line.
 
+mod bounds;
 mod overrides;
 
-use saccade_topology::{Duration, Spec, spec};
+use saccade_topology::{Duration, Plan, PlanError, Spec, spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -244,7 +245,15 @@ pub enum ConfigError {
         /// Value found.
         value: String,
         /// Allowed range.
-        allowed: &'static str,
+        allowed: String,
+    },
+    /// What the fold is made of does not compile.
+    #[error("configuration {path}: {source}")]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// Key, value and what is allowed.
+        source: PlanError,
     },
 }
 
@@ -288,24 +297,9 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let ranges: [(&'static str, u64, std::ops::RangeInclusive<u64>, &'static str); 10] = [
-            ("server.connections_max", self.server.connections_max.into(), 1..=1_000_000, "1 to 1000000"),
-            ("ingest.body_bytes_max", self.ingest.body_bytes_max as u64, 1024..=256 << 20, "1024 to 268435456"),
-            ("ingest.batch_events_max", self.ingest.batch_events_max as u64, 1..=1_000_000, "1 to 1000000"),
-            ("ingest.event_bytes_max", self.ingest.event_bytes_max as u64, 256..=16 << 20, "256 to 16777216"),
-            ("ingest.queue_max", self.ingest.queue_max as u64, 1..=1_000_000, "1 to 1000000"),
-            ("cmcd.batch_records_max", self.cmcd.batch_records_max as u64, 1..=100_000, "1 to 100000"),
-            ("log.partitions", self.log.partitions.into(), 1..=256, "1 to 256"),
-            ("log.retention_bytes", self.log.retention_bytes, 64 << 20..=u64::MAX, "at least 67108864 (64 MiB)"),
-            ("checkpoint.interval", self.checkpoint.interval.0 as u64, 100..=86_400_000, "\"100ms\" to \"1d\""),
-            ("publish.stream_buffer", self.publish.stream_buffer as u64, 1..=65_536, "1 to 65536"),
-        ];
-        for (key, value, range, allowed) in ranges {
-            if !range.contains(&value) {
-                return Err(ConfigError::Range { path: path.into(), key, value: value.to_string(), allowed });
-            }
-        }
-        Ok(())
+        bounds::check(self, path)?;
+        let compiled = Plan::compile(&self.spec());
+        compiled.map(drop).map_err(|source| ConfigError::Plan { path: path.into(), source })
     }
 }
 

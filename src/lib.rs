@@ -5,6 +5,7 @@ pub mod cmcd;
 pub mod config;
 pub mod engine;
 pub mod http;
+mod inspect;
 pub mod log;
 pub mod telemetry;
 pub mod wire;

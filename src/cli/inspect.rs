@@ -3,23 +3,17 @@
 //! Offline it reads the log of a data directory that no server has open; with `--url` the running server does the same and
 //! answers with the same report.
 
-mod alike;
 mod ask;
-mod report;
-mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
-mod why;
-
-pub(crate) use scan::{Found, inspect};
 
 use super::replay::progress;
 use super::{Failure, Format};
 use crate::config::Config;
+use crate::inspect::{Found, Inspection, inspect};
 use crate::log::{Bounds, EmbeddedLog, Log, LogError};
 use clap::Subcommand;
-use report::Inspection;
 use saccade_topology::Plan;
 use std::io::Write;
 use std::ops::ControlFlow;

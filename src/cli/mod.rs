@@ -3,7 +3,7 @@
 mod demo;
 mod export;
 mod files;
-pub(crate) mod inspect;
+mod inspect;
 mod replay;
 mod serve;
 mod validate;

@@ -6,6 +6,10 @@ pub(super) fn describe() {
     use Unit::{Bytes, Count, Seconds};
     let counters = [
         ("saccade_events_total", "events folded, by result: accepted, duplicate, late, rejected"),
+        (
+            "saccade_profile_late_total",
+            "events folded into their session but too late for their viewer's profile: too many of the viewer's were pending",
+        ),
         ("saccade_sessions_closed_total", "sessions that ended, by reason: gap, max_length, evicted"),
         ("saccade_contexts_published_total", "contexts refreshed, by kind"),
     ];
@@ -51,6 +55,7 @@ pub(super) struct PartitionMetrics {
     pub duplicate: Counter,
     pub late: Counter,
     pub rejected: Counter,
+    pub profile_late: Counter,
     pub closed: [Counter; 3],
     pub published: [Counter; 2],
     pub freshness: Histogram,
@@ -74,6 +79,7 @@ impl PartitionMetrics {
             duplicate: events("duplicate"),
             late: events("late"),
             rejected: events("rejected"),
+            profile_late: metrics::counter!("saccade_profile_late_total", "partition" => p.clone()),
             closed: [closed("gap"), closed("max_length"), closed("evicted")],
             published: [published("session"), published("viewer")],
             freshness: metrics::histogram!("saccade_context_freshness_seconds"),

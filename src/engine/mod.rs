@@ -7,6 +7,8 @@
 mod checkpoint;
 mod commit;
 mod contexts;
+#[cfg(test)]
+mod frozen;
 mod latency;
 mod mailbox;
 mod metrics;

@@ -269,6 +269,7 @@ impl Partition {
         self.metrics.state_bytes.set(self.fold.state_bytes() as f64);
         self.metrics.queue.set(depth.load(Ordering::Relaxed) as f64);
         self.metrics.offset.set(self.next.0 as f64);
+        self.metrics.profile_late.absolute(self.fold.late_for_profile());
         if let Some(watermark) = self.fold.watermark() {
             self.metrics.watermark_lag.set((now().0 - watermark) as f64 / 1000.0);
         }

@@ -53,6 +53,10 @@ pub enum StoredRow {
     Tombstone(Kind, String, u64),
 }
 
+/// Keyspace, key, value.
+#[cfg(test)]
+pub(super) type Entry = (&'static str, Vec<u8>, Vec<u8>);
+
 /// Changes that go in as one.
 pub struct Changes<'a> {
     store: &'a Store,
@@ -164,6 +168,32 @@ impl Store {
             }
         }
         changes.commit(true)
+    }
+
+    #[cfg(test)]
+    fn keyspaces(&self) -> [(&'static str, &Keyspace); 4] {
+        [("rows", &self.rows), ("ids", &self.ids), ("departures", &self.departures), ("globals", &self.globals)]
+    }
+
+    /// Everything that is stored.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let mut entries = vec![];
+        for (name, keyspace) in self.keyspaces() {
+            for guard in keyspace.iter() {
+                let (key, value) = guard.into_inner().expect("the store is whole");
+                entries.push((name, key.to_vec(), value.to_vec()));
+            }
+        }
+        entries
+    }
+
+    /// Puts one entry as it is.
+    #[cfg(test)]
+    pub(super) fn put(&self, keyspace: &str, key: &[u8], value: &[u8]) {
+        let keyspaces = self.keyspaces();
+        let (_, keyspace) = keyspaces.iter().find(|(name, _)| *name == keyspace).expect("a keyspace");
+        keyspace.insert(key, value).expect("the store takes an entry");
     }
 
     /// Bytes on the disk.

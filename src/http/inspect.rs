@@ -5,7 +5,7 @@
 
 use super::App;
 use super::error::Refusal;
-use crate::cli::inspect::{Found, inspect};
+use crate::inspect::{Found, inspect};
 use crate::log::LogError;
 use axum::Json;
 use axum::extract::rejection::PathRejection;

@@ -122,3 +122,43 @@ impl Drop for Held {
         self.0.decrement(1.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::http::testing::{Site, event, request};
+    use std::collections::BTreeSet;
+
+    const DASHBOARD: &str = include_str!("../../deploy/grafana/saccade.json");
+
+    /// Names in the expressions of a dashboard.
+    fn asked(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => object.values().for_each(|value| asked(value, names)),
+            serde_json::Value::Array(list) => list.iter().for_each(|value| asked(value, names)),
+            serde_json::Value::String(text) => {
+                let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                names
+                    .extend(words.filter(|w| w.starts_with("saccade_") || w.starts_with("process_")).map(String::from));
+            }
+            _ => {}
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_serves_every_metric_that_the_dashboard_asks_for() {
+        let site = Site::counted_by_the_process();
+        let body = format!("{}\n{}", event("e1", "s"), r#"{"id":"e2"}"#);
+        assert_eq!(site.send(request("POST", "/v1/events"), body).await.status, 202);
+        // A stop writes a checkpoint.
+        let engine = site.app.engine.clone();
+        tokio::task::spawn_blocking(move || engine.stop()).await.expect("the engine stops");
+        let served = site.send(request("GET", "/metrics"), "").await.body;
+        let samples = served.lines().filter(|line| !line.starts_with('#'));
+        let served: BTreeSet<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
+        let mut names = BTreeSet::new();
+        asked(&serde_json::from_str(DASHBOARD).expect("the dashboard is JSON"), &mut names);
+        assert!(names.len() > 20, "{names:?}");
+        let missing: Vec<&String> = names.iter().filter(|name| !served.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?} are not among {served:?}");
+    }
+}

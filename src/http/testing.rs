@@ -18,25 +18,37 @@ use tower::ServiceExt;
 pub(super) struct Site {
     router: Router,
     pub(super) app: Arc<App>,
-    handle: PrometheusHandle,
-    _recorder: metrics::LocalRecorderGuard<'static>,
+    /// Of the site's own recorder; `None` where the process's counts.
+    recorder: Option<(PrometheusHandle, metrics::LocalRecorderGuard<'static>)>,
     pub(super) stop: watch::Sender<bool>,
     _data: tempfile::TempDir,
 }
 
 impl Site {
     pub(super) fn new(edit: impl FnOnce(&mut Config)) -> Site {
-        let mut config = Config::load(None).expect("the built-in configuration is valid");
-        edit(&mut config);
         // The guard borrows the recorder, and a test ends with its process.
         let recorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
         let handle = recorder.handle();
-        let guard = metrics::set_default_local_recorder(recorder);
+        Site::build(edit, Some((handle, metrics::set_default_local_recorder(recorder))))
+    }
+
+    /// Counts as a server does, its threads included: for what `GET /metrics` serves.
+    pub(super) fn counted_by_the_process() -> Site {
+        crate::telemetry::install_metrics();
+        Site::build(|_| {}, None)
+    }
+
+    fn build(
+        edit: impl FnOnce(&mut Config),
+        recorder: Option<(PrometheusHandle, metrics::LocalRecorderGuard<'static>)>,
+    ) -> Site {
+        let mut config = Config::load(None).expect("the built-in configuration is valid");
+        edit(&mut config);
         let data = tempfile::tempdir().expect("a temporary directory");
         let engine = Engine::open(&config, data.path()).expect("an engine opens in an empty directory");
         let (stop, stopping) = watch::channel(false);
         let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
-        Site { router: routes::router(app.clone()), app, handle, _recorder: guard, stop, _data: data }
+        Site { router: routes::router(app.clone()), app, recorder, stop, _data: data }
     }
 
     /// Sends and returns the answer with its body still open.
@@ -59,7 +71,7 @@ impl Site {
     }
 
     pub(super) fn metrics(&self) -> String {
-        self.handle.render()
+        self.recorder.as_ref().map_or_else(crate::telemetry::render, |(handle, _)| handle.render())
     }
 }
 

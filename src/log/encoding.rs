@@ -1,7 +1,10 @@
 //! Records as bytes: `postcard` per record, each behind its length, many to a batch.
 //!
 //! Batch: format byte, then per record a `u32` length (little endian) and the bytes. The format byte changes with any change of
-//! [`Arrived`]; fixtures of every format stay in `tests/data/log/`.
+//! [`Arrived`] but a further variant at the end of an enum.
+//!
+//! Records of every format ever written stay readable: `tests/data/log/format-N.batch` holds some of each and is never changed
+//! nor deleted. For a new one: raise [`FORMAT`], keep a decoder of the one before, run the tests and commit the file they name.
 
 use saccade_topology::Arrived;
 
@@ -101,7 +104,8 @@ impl RecordBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use saccade_topology::{Event, EventTime, IngestTime, Record};
+    use proptest::prelude::*;
+    use saccade_topology::{Event, EventTime, Fields, IngestTime, Record, Value};
 
     fn sample(id: &str) -> Arrived<'_> {
         let event = Event { session: Some("s"), value: Some(0.5), ..Event::new(id, "play", EventTime(7)) };
@@ -116,6 +120,41 @@ mod tests {
         let records: Vec<_> =
             RecordBatch::records(batch.bytes()).map(|r| decode(r.expect("whole")).expect("ours")).collect();
         assert_eq!(records, vec![sample("a"), Arrived { ingest_time: IngestTime(10), record: Record::Tick }]);
+    }
+
+    /// Reads all there is: records, and their free fields.
+    fn read_all(bytes: &[u8]) {
+        for record in RecordBatch::records(bytes).filter_map(Result::ok) {
+            if let Ok(Arrived { record: Record::Event(event), .. }) = decode(record) {
+                let _ = (event.fields.iter().count(), event.fields.get("a"));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), is_batch: bool) {
+            let _ = decode(&bytes);
+            read_all(&if is_batch { [&[FORMAT], &bytes[..]].concat() } else { bytes });
+        }
+
+        #[test]
+        fn a_batch_with_some_bytes_changed_never_panics(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+            let (mut batch, mut fields) = (RecordBatch::default(), vec![]);
+            Fields::push(&mut fields, "a", Value::Text("härifrån"));
+            Fields::push(&mut fields, "b", Value::Number(1.0));
+            for id in ["a", "b"] {
+                let Arrived { ingest_time, record: Record::Event(event) } = sample(id) else { unreachable!("an event") };
+                let event = Event { fields: Fields::from_bytes(&fields), ..event };
+                batch.push(&Arrived { ingest_time, record: Record::Event(event) });
+            }
+            let mut bytes = batch.bytes().to_vec();
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            read_all(&bytes);
+        }
     }
 
     #[test]

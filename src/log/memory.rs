@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct Partition {
     batches: Vec<(u64, Vec<u8>)>,
     end: u64,
+    is_trimmed: bool,
 }
 
 /// Loses everything at the end of the process.
@@ -28,6 +29,13 @@ impl MemoryLog {
     /// From now on every append and sync fails, as on a broken disk.
     pub fn fail(&self) {
         self.failing.store(true, Ordering::SeqCst);
+    }
+
+    /// Drops the first batch of a partition, as retention does.
+    pub fn trim(&self, partition: u16) {
+        let mut p = self.partition(partition);
+        p.batches.remove(0);
+        p.is_trimmed = true;
     }
 
     fn check(&self) -> Result<(), LogError> {
@@ -76,7 +84,7 @@ impl Log for MemoryLog {
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
         let p = self.partition(partition);
         let first = Offset(p.batches.first().map_or(p.end, |(first, _)| *first));
-        Ok(Bounds { first, next: Offset(p.end), is_trimmed: false })
+        Ok(Bounds { first, next: Offset(p.end), is_trimmed: p.is_trimmed })
     }
 
     fn reserve(&self, _: u16, _: Offset) -> Result<(), LogError> {

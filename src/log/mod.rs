@@ -6,6 +6,8 @@
 
 mod embedded;
 mod encoding;
+#[cfg(test)]
+mod frozen;
 mod memory;
 
 pub use embedded::{EmbeddedLog, RESERVED};

@@ -228,6 +228,31 @@ mod tests {
         Some(values)
     }
 
+    /// Rows, rows cut short, and what is not a row at all.
+    fn any_row() -> impl Strategy<Value = String> {
+        let name = prop::sample::select(vec!["id", "type", "session", "event_time", "value", "x", "ä", ""]);
+        let value = prop::sample::select(vec![
+            "1",
+            "12.5",
+            "-1",
+            "\"a\"",
+            "\"\\n\"",
+            "true",
+            "null",
+            "[1]",
+            "12345678901234567890",
+            "",
+        ]);
+        let blank = prop::sample::select(vec!["", " ", "\t"]);
+        let member = (name, value, blank).prop_map(|(name, value, blank)| format!("\"{name}\"{blank}:{blank}{value}"));
+        let row = prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(",")));
+        let torn = (row.clone(), any::<prop::sample::Index>()).prop_map(|(row, cut)| {
+            let places: Vec<usize> = row.char_indices().map(|(at, _)| at).collect();
+            row[..places[cut.index(places.len())]].to_string()
+        });
+        prop_oneof![3 => row, 1 => torn, 1 => "(?s).{0,60}", 1 => "[{}\":,\\\\a0. ]{0,40}"]
+    }
+
     #[test]
     fn rows_of_other_shapes_are_read_as_well() {
         let (keys, mut shape) = (KeyTable::canonical(), Shape::default());
@@ -310,6 +335,15 @@ mod tests {
             let end = body.bytes().position(|b| b == b'"' || b == b'\\').filter(|at| body.as_bytes()[*at] == b'"');
             let expected = end.map(|end| (end, body[..end].is_ascii()));
             prop_assert_eq!(string_end(body.as_bytes(), 0), expected);
+        }
+
+        #[test]
+        fn arbitrary_rows_never_panic_and_after_any_others_are_read_alike_or_left(rows in prop::collection::vec(any_row(), 1..8)) {
+            let (keys, mut shape) = (KeyTable::canonical(), Shape::default());
+            for row in &rows {
+                let found = values_with(row, &keys, &mut shape);
+                prop_assert!(found.is_none() || found == values_with(row, &keys, &mut Shape::default()), "{} gives {:?}", row, found);
+            }
         }
     }
 }

@@ -8,9 +8,9 @@ use crate::dedup::Dedup;
 use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
-use crate::plan::input::{Zones, extract};
+use crate::plan::input::extract;
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
-use crate::row::{EVENTS, LAST, START, Scratch, VIEWER};
+use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
 use std::collections::BTreeMap;
@@ -74,7 +74,6 @@ pub struct Topology {
     /// While catching up: the departures of sessions whose rows are past them.
     pub(crate) departed: BTreeMap<u64, Vec<u64>>,
     pub(crate) scratch: Scratch,
-    zones: Zones,
     inputs: Vec<u64>,
     viewer_inputs: Vec<u64>,
     vector: Vec<f32>,
@@ -99,7 +98,6 @@ impl Topology {
             departures: vec![],
             departed: BTreeMap::new(),
             scratch: Scratch::new(plan.session.half_lives.len().max(plan.viewer.half_lives.len())),
-            zones: Zones::default(),
             inputs: vec![0; plan.session_inputs.len()],
             viewer_inputs: vec![0; plan.viewer_inputs.len()],
             vector: vec![0.0; plan.slots.len()],
@@ -213,7 +211,7 @@ impl Topology {
             self.counters.late += 1;
             return Outcome::Late(Late::BehindHorizon);
         }
-        extract(&self.plan.session_inputs, event, time, &mut self.zones, &mut self.inputs);
+        extract(&self.plan.session_inputs, event, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, offset, sink));
         let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, sink));
         if outcome == Outcome::Duplicate {
@@ -277,9 +275,10 @@ impl Topology {
         match self.sessions.arrive(&self.plan.session, i, &arriving, horizon, &mut self.scratch) {
             Arrival::Duplicate => return Outcome::Duplicate,
             Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
-            Arrival::Folded(Some((start, last, events))) if !self.sessions.heads[i as usize].closed => {
+            Arrival::Folded(Some(Life { start, last, events })) if !self.sessions.heads[i as usize].closed => {
+                let next = self.sessions.current(i)[START] as i64;
                 let reason =
-                    if time - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
+                    if next - last > self.plan.spec.session.gap.0 { EndReason::Gap } else { EndReason::MaxLength };
                 let session = &self.sessions.heads[i as usize].key;
                 sink.ended(&SessionEnd { session, start, last, events, reason });
             }
@@ -308,7 +307,7 @@ impl Topology {
         };
         if offset.0 >= self.viewers.heads[i as usize].as_of {
             let kind = self.plan.kind_bit(event.kind);
-            extract(&self.plan.viewer_inputs, event, time, &mut self.zones, &mut self.viewer_inputs);
+            extract(&self.plan.viewer_inputs, event, &mut self.viewer_inputs);
             let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.viewer_inputs };
             let arrival = self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
             self.late_for_profile += u64::from(arrival == Arrival::SettledEarly);

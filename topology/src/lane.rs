@@ -6,7 +6,7 @@
 
 use crate::near::{NearRows, TAIL_MAX, TAIL_MIN};
 use crate::pending::{Arriving, NONE, Slab};
-use crate::row::{EVENTS, LAST, RowPlan, START, Scratch};
+use crate::row::{LAST, Life, RowPlan, START, Scratch};
 use compact_str::CompactString;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
@@ -54,8 +54,8 @@ impl Head {
 /// What an arrival did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// Folded; `Some` where it began a new life of the key: first and last time and events of the one before.
-    Folded(Option<(i64, i64, u64)>),
+    /// Folded; `Some` where a new life of the key begins since: the one before.
+    Folded(Option<Life>),
     /// An event with this time and id is pending.
     Duplicate,
     /// What it would amend had to settle early.
@@ -236,18 +236,18 @@ impl Lane {
         let in_order = head.pending == 0 || self.slab.entry(head.last).order() < order;
         let life = if in_order {
             let (_, current, _) = self.pair(i);
-            let before = (current[START] as i64, current[LAST] as i64, current[EVENTS]);
-            let split = plan.splits(current, event.time);
-            plan.fold(current, event.time, event.kind, event.inputs, scratch);
+            let ended = plan.fold(current, event.time, event.kind, event.inputs, scratch);
             self.append(i, event);
             self.advance_near(plan, i, scratch);
-            split.then_some(before)
+            ended
         } else {
             if !self.insert(i, event) {
                 return Arrival::Duplicate;
             }
-            self.fold_again(plan, i, scratch);
-            None
+            let start = self.current(i)[START] as i64;
+            let ended = self.fold_again(plan, i, scratch);
+            // Borders that were there before stay at or before its start.
+            ended.filter(|_| self.current(i)[START] as i64 > start)
         };
         if self.heads[i as usize].pending > self.pending_max {
             self.settle_first(plan, i, scratch);
@@ -282,11 +282,11 @@ impl Lane {
         head.tail = head.pending;
     }
 
-    /// Moves the near row on once many events have come behind it.
-    fn advance_near(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
+    /// Moves the near row on once many events have come behind it. Gives the last life that ended on the way.
+    fn advance_near(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> Option<Life> {
         let head = &self.heads[i as usize];
         if head.tail <= TAIL_MAX {
-            return;
+            return None;
         }
         let (mut at, mut near) = (head.first, head.near);
         if near == NONE {
@@ -297,15 +297,16 @@ impl Lane {
         } else {
             at = self.slab.next(head.near_last);
         }
-        let mut last = at;
+        let (mut last, mut ended) = (at, None);
         for _ in TAIL_MIN..self.heads[i as usize].tail {
             let entry = self.slab.entry(at);
-            plan.fold(self.near.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch);
+            ended = plan.fold(self.near.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
             last = at;
             at = self.slab.next(at);
         }
         let head = &mut self.heads[i as usize];
         (head.near, head.near_last, head.tail) = (near, last, TAIL_MIN);
+        ended
     }
 
     /// Inserts before the last entry; false where the event is there already.
@@ -339,8 +340,9 @@ impl Lane {
         true
     }
 
-    fn fold_again(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
-        self.advance_near(plan, i, scratch);
+    /// Folds `current` anew. Gives the last life that ended on the way.
+    fn fold_again(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> Option<Life> {
+        let mut ended = self.advance_near(plan, i, scratch);
         let head = &self.heads[i as usize];
         let (near, count) = (head.near, head.tail);
         let mut at = if near == NONE { head.first } else { self.slab.next(head.near_last) };
@@ -350,9 +352,10 @@ impl Lane {
         current.copy_from_slice(if near == NONE { settled } else { self.near.row(near) });
         for _ in 0..count {
             let entry = self.slab.entry(at);
-            plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch);
+            ended = plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
             at = self.slab.next(at);
         }
+        ended
     }
 
     /// Folds what no event can come before any more into the settled row.

@@ -16,6 +16,20 @@ pub(crate) const VIEWER: usize = 3;
 const HEADER: usize = 4;
 const ITEM_HEADER: usize = 3;
 
+/// A row's life: from the event that began it to its latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub start: i64,
+    pub last: i64,
+    pub events: u64,
+}
+
+impl Life {
+    pub(crate) fn of(row: &[u64]) -> Life {
+        Life { start: row[START] as i64, last: row[LAST] as i64, events: row[EVENTS] }
+    }
+}
+
 /// A feature, where its words are and where its slots.
 #[derive(Debug)]
 pub(crate) struct Placed {
@@ -107,9 +121,17 @@ impl RowPlan {
         (row[LAST] as i64 + self.gap).min(row[START] as i64 + self.max_length)
     }
 
-    /// Folds one event; it is not before the row's latest.
-    pub(crate) fn fold(&self, row: &mut [u64], time: i64, kind: u64, inputs: &[u64], scratch: &mut Scratch) {
-        if self.splits(row, time) {
+    /// Folds one event; it is not before the row's latest. Gives the life that it ended, where it began another.
+    pub(crate) fn fold(
+        &self,
+        row: &mut [u64],
+        time: i64,
+        kind: u64,
+        inputs: &[u64],
+        scratch: &mut Scratch,
+    ) -> Option<Life> {
+        let ended = self.splits(row, time).then(|| Life::of(row));
+        if ended.is_some() {
             row.fill(0);
         }
         let fresh = row[EVENTS] == 0;
@@ -131,6 +153,7 @@ impl RowPlan {
         if let Some(item) = self.item_input.map(|i| inputs[i]).filter(|w| *w != ABSENT) {
             self.fold_item(row, item, &step, &mut scratch.item_decay);
         }
+        ended
     }
 
     fn items_at(&self) -> usize {

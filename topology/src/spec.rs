@@ -34,6 +34,7 @@ impl std::fmt::Display for Duration {
         let (ms, units) = (self.0, [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)]);
         match units.iter().find(|(_, n)| ms >= *n && ms % n == 0) {
             Some((unit, n)) => write!(f, "{}{unit}", ms / n),
+            None if ms == 0 => f.write_str("0s"),
             None => write!(f, "{ms}ms"),
         }
     }

@@ -1,8 +1,7 @@
 //! Asks a running server for an inspection. Plain HTTP: from elsewhere, through a tunnel.
 
-use super::report::Inspection;
-use super::scan::percent_encoded;
 use crate::cli::Failure;
+use crate::inspect::{Inspection, percent_encoded};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{AUTHORIZATION, HOST};

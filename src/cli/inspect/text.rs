@@ -1,6 +1,6 @@
 //! An inspection for people: tables on a terminal. What strangers sent is shown without control characters.
 
-use super::report::{Border, Bucket, EventView, Inspection, Move, SlotView, Status, View};
+use crate::inspect::report::{At, Border, Bucket, EventView, Inspection, Move, SlotView, Status, View};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -34,7 +34,7 @@ fn head(out: &mut String, inspection: &Inspection, view: &View, url: Option<&str
     };
     let by = view.ended_by.as_ref().map_or(String::new(), |by| format!(" ({by})"));
     let _ = writeln!(out, "session {}  {status}{by}", plain(&inspection.session));
-    let time = |at: Option<super::report::At>| at.map_or("-".to_string(), |at| at.to_string());
+    let time = |at: Option<At>| at.map_or("-".to_string(), |at| at.to_string());
     let version = view.version.map_or("-".to_string(), |v| v.to_string());
     let _ = writeln!(out, "  partition   {}", view.partition);
     let _ = writeln!(out, "  version     {version}   schema {}", inspection.schema_version);
@@ -47,9 +47,9 @@ fn head(out: &mut String, inspection: &Inspection, view: &View, url: Option<&str
     let buckets = [(c.accepted, "accepted"), (c.late, "late"), (c.duplicates, "duplicate"), (c.rejected, "rejected")];
     let buckets: Vec<String> = buckets.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let _ = writeln!(out, "  events      {}: {}", c.total(), buckets.join(", "));
-    if view.log_begins_at > 0 {
-        let rule = "what came before it is not in this report";
-        let _ = writeln!(out, "  note        the log begins at offset {}; {rule}", view.log_begins_at);
+    if let Some(first) = view.log_begins_at {
+        let rule = "older records were dropped and are not in this report";
+        let _ = writeln!(out, "  note        the log begins at offset {first}; {rule}");
     }
     out.push('\n');
 }

@@ -41,8 +41,6 @@ impl Findings {
 pub(super) struct Folded {
     /// `None` where the log does not begin with the first record ever, is damaged, or nobody asked.
     pub whole: Option<Picture>,
-    /// Offset of the first record kept.
-    pub first: Option<u64>,
 }
 
 #[derive(Default)]
@@ -71,12 +69,12 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
             config,
             ids: RecentIds::new(config.dedup.events_max / 2),
             fold: wanted.contains(&Check::State).then(|| Topology::new(Arc::clone(plan))),
-            first: None,
-            next: 0,
+            next: None,
             arrived: i64::MIN,
             out: &mut scanned,
         };
-        let bar = log.bounds(partition).map_or_else(|_| progress(0), |b| progress(b.next.0 - b.first.0));
+        let bounds = log.bounds(partition);
+        let bar = bounds.as_ref().map_or_else(|_| progress(0), |b| progress(b.next.0 - b.first.0));
         let mut damaged = None;
         let read = log.read(partition, Offset(0), &mut |offset, bytes| {
             bar.inc(1);
@@ -88,9 +86,9 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
         });
         bar.finish_and_clear();
         let whole = read.and(damaged.map_or(Ok(()), Err));
-        let first = pass.first;
-        let fold = pass.fold.take().filter(|_| whole.is_ok() && first.is_none_or(|first| first == 0));
-        scanned.folded.push(Folded { whole: fold.map(|mut fold| Picture::of(&mut fold)), first });
+        let is_trimmed = bounds.is_ok_and(|b| b.is_trimmed);
+        let fold = pass.fold.take().filter(|_| whole.is_ok() && !is_trimmed);
+        scanned.folded.push(Folded { whole: fold.map(|mut fold| Picture::of(&mut fold)) });
         scanned.damaged.extend(whole.err());
     }
     scanned
@@ -102,8 +100,8 @@ struct Pass<'a> {
     config: &'a Config,
     ids: RecentIds,
     fold: Option<Topology>,
-    first: Option<u64>,
-    next: u64,
+    /// Offset behind the latest record.
+    next: Option<u64>,
     /// Latest arrival so far.
     arrived: i64,
     out: &'a mut Scanned,
@@ -113,23 +111,21 @@ impl Pass<'_> {
     fn take(&mut self, offset: Offset, arrived: &Arrived<'_>) {
         let partition = self.partition;
         self.out.records += 1;
-        if self.first.is_none() {
-            (self.first, self.next) = (Some(offset.0), offset.0);
+        if self.next.is_none() {
             let oldest = self.out.oldest.get_or_insert(arrived.ingest_time.0);
             *oldest = arrived.ingest_time.0.min(*oldest);
         }
-        if offset.0 < self.next {
-            let next = self.next;
+        let next = self.next.unwrap_or(offset.0);
+        if offset.0 < next {
             self.out
                 .backwards
                 .note(|| format!("partition {partition} offset {} comes again after {}", offset.0, next - 1));
-        } else if offset.0 > self.next {
-            let next = self.next;
+        } else if offset.0 > next {
             self.out
                 .gaps
                 .note(|| format!("partition {partition} offsets {next} to {} ({})", offset.0 - 1, offset.0 - next));
         }
-        self.next = self.next.max(offset.0 + 1);
+        self.next = Some(next.max(offset.0 + 1));
         let back = self.arrived.saturating_sub(arrived.ingest_time.0);
         if back > BACK_MAX_MS {
             let (before, at) = (rfc3339(self.arrived), rfc3339(arrived.ingest_time.0));

@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::log::{Folded, Scanned};
 use crate::engine::{Restored, Store, StoredRow, restore};
-use crate::log::{EmbeddedLog, Log};
+use crate::log::{Bounds, EmbeddedLog, Log};
 use saccade_topology::{Globals, Kind, Plan, Restore, Topology};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,17 +79,16 @@ impl<'a> Stored<'a> {
                      else start with the configuration it was written with";
         let fail = |what: String| Verdict::fail(format!("partition {partition}: {what}"), to_do);
         let unreadable = |error: crate::engine::StoreError| fail(error.to_string());
-        let first = self.folded.get(usize::from(partition)).and_then(|f| f.first);
+        let Bounds { first, is_trimmed, .. } = self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
+        let first = first.0;
         let Some(globals) = store.globals(partition).map_err(unreadable)? else {
-            return match first {
-                Some(first) if first > 0 => {
-                    Err(fail(format!("there is no checkpoint, and the log only begins at offset {first}")))
-                }
-                _ => Ok(format!("partition {partition}: none yet")),
+            return match is_trimmed {
+                true => Err(fail(format!("there is no checkpoint, and the log only begins at offset {first}"))),
+                false => Ok(format!("partition {partition}: none yet")),
             };
         };
         let (rows, tombstones) = self.rows(store, partition, &globals).map_err(fail)?;
-        if let Some(first) = first.filter(|first| *first > globals.offset) {
+        if first > globals.offset {
             let text = format!("partition {partition}: at offset {}; the log goes on at {first}", globals.offset);
             return Ok(format!("{text}; {rows} rows, {tombstones} tombstones"));
         }
@@ -154,20 +153,18 @@ impl<'a> Stored<'a> {
             "keep a copy of the directory and report it; to go on, move `state` away, it is then rebuilt from the log";
         let fail = |found| Verdict::fail(format!("partition {partition}: {found}"), to_do);
         let folded = self.folded.get(usize::from(partition));
-        let Some(Folded { whole: Some(whole), first }) = folded else {
-            return Ok(Err(match folded.and_then(|f| f.first) {
-                Some(first) if first > 0 => {
-                    format!("partition {partition}: the log begins at offset {first}, not at 0")
+        let Bounds { first, is_trimmed, .. } = self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
+        let Some(Folded { whole: Some(whole) }) = folded else {
+            return Ok(Err(match is_trimmed {
+                true => {
+                    format!("partition {partition}: the log begins at offset {}; older records are dropped", first.0)
                 }
-                _ => format!("partition {partition}: the log is damaged; see log-readable"),
+                false => format!("partition {partition}: the log is damaged; see log-readable"),
             }));
         };
         let Some(globals) = store.globals(partition).map_err(|e| fail(e.to_string()))? else {
             return Ok(Err(format!("partition {partition}: there is no checkpoint yet")));
         };
-        if first.is_none() && globals.offset > 0 {
-            return Ok(Err(format!("partition {partition}: the log is empty, its records are past their retention")));
-        }
         let Restored { mut fold, .. } =
             restore(self.plan, self.log, store, partition).map_err(|e| fail(e.to_string()))?;
         let restored = Picture::of(&mut fold);

@@ -1,6 +1,9 @@
 //! Input that means harm: each line still gives exactly one row, and quickly.
 
-use super::{outcomes, with_rows};
+use super::{ARRIVAL, outcomes, with_rows};
+use crate::cmcd::{Request, read_headers, read_query};
+use crate::config::Cmcd;
+use bumpalo::Bump;
 use proptest::prelude::*;
 
 /// Checks what holds for any body: a row a line, and events within their bounds.
@@ -61,6 +64,18 @@ proptest! {
     #[test]
     fn text_of_the_alphabet_of_records_gives_a_row_a_line(body in "[a-z0-9=\",;:()\\\\?.\\- \t\r\n*%@\u{e5}\0]{0,120}") {
         check(&body);
+    }
+
+    #[test]
+    fn any_query_and_any_headers_give_one_row_or_none(text in prop_oneof![record(), "(?s).{0,200}"], more in "(?s).{0,40}") {
+        let (arena, config) = (Bump::new(), Cmcd::default());
+        let (mut of_query, mut of_headers) = (vec![], vec![]);
+        read_query(&text, ARRIVAL, &Request::default(), &config, &arena, &mut |row| of_query.push(row));
+        let headers = [&*text, &more];
+        read_headers(&headers, ARRIVAL, &Request::default(), &config, &arena, &mut |row| of_headers.push(row));
+        let blank = |text: &str| text.chars().all(|c| matches!(c, ' ' | '\t' | '\r'));
+        prop_assert_eq!(of_query.len(), usize::from(!blank(&text)));
+        prop_assert_eq!(of_headers.len(), usize::from(!blank(&text) || !blank(&more)));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Hour of day and day of week of the latest event, as sine and cosine, in the viewer's own time zone.
 //!
-//! The zone is that of the latest event that named one (IANA name, resolved by the bundled database when the event arrived);
-//! UTC before that.
+//! The zone is that of the latest event that named one (IANA name); UTC before that. Its offset is that of the moment shown, so
+//! a change of the clocks is followed whether or not an event names the zone again.
 
 use super::{Moment, Step};
 use crate::math;
+use crate::zones::Zones;
+use std::sync::Arc;
 
 /// Names of the figures, in the order of `LocalTime::outputs`' numbers.
 pub(crate) const OUTPUTS: [&str; 4] = ["hour_sin", "hour_cos", "weekday_sin", "weekday_cos"];
@@ -13,13 +15,12 @@ const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
 /// 1970-01-01 was a Thursday; weeks begin on Monday.
 const MONDAY_S: i64 = 3 * DAY_S;
-/// Keeps offsets west of Greenwich positive and a zero word free for: none yet.
-const BIAS_S: i64 = 2 * DAY_S;
 
 #[derive(Debug)]
 pub(crate) struct LocalTime {
-    /// Input of the zone's offset from UTC in seconds.
-    pub offset: usize,
+    /// Input of the zone.
+    pub zone: usize,
+    pub zones: Arc<Zones>,
     /// Positions in [`OUTPUTS`].
     pub outputs: Vec<usize>,
 }
@@ -27,14 +28,14 @@ pub(crate) struct LocalTime {
 impl LocalTime {
     #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if let Some(offset) = step.number(self.offset) {
-            state[0] = (offset as i64 + BIAS_S) as u64;
+        if let Some(zone) = step.word(self.zone) {
+            state[0] = zone;
         }
     }
 
     #[inline(never)]
     pub(crate) fn read(&self, state: &[u64], at: &Moment<'_>, out: &mut [f32]) {
-        let offset = if state[0] == 0 { 0 } else { state[0] as i64 - BIAS_S };
+        let offset = if state[0] == 0 { 0 } else { self.zones.offset_s(state[0], at.time) };
         let local = at.time.div_euclid(1000) + offset;
         let turns = |period: i64, shift: i64| (local + shift).rem_euclid(period) as f64 / period as f64;
         let (hour, weekday) = (math::sin_cos_turns(turns(DAY_S, 0)), math::sin_cos_turns(turns(WEEK_S, MONDAY_S)));

@@ -1,6 +1,10 @@
 //! What may stand in a `[[features]]` table: keys by type, ranges, and errors that name both.
 
-use crate::spec::{FeatureSpec, FeatureType, Spec};
+use crate::spec::{Duration, FeatureSpec, FeatureType, Spec};
+
+/// Milliseconds.
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
 
 /// A specification that cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,17 +128,18 @@ fn check_size(index: usize, f: &FeatureSpec) -> Result<(), PlanError> {
 pub(crate) fn check_spec(spec: &Spec) -> Result<(), PlanError> {
     let (time, session) = (&spec.time, &spec.session);
     let durations = [
-        ("time.out_of_orderness", time.out_of_orderness, 0, 3_600_000, "\"0s\" to \"1h\""),
-        ("time.allowed_lateness", time.allowed_lateness, 0, 7 * 86_400_000, "\"0s\" to \"7d\""),
-        ("time.idle_timeout", time.idle_timeout, 100, 86_400_000, "\"100ms\" to \"1d\""),
-        ("time.max_future", time.max_future, 0, 86_400_000, "\"0s\" to \"1d\""),
-        ("time.skew_tolerance", time.skew_tolerance, 0, 86_400_000, "\"0s\" to \"1d\""),
-        ("session.gap", session.gap, 1000, 7 * 86_400_000, "\"1s\" to \"7d\""),
-        ("session.max_length", session.max_length, 1000, 30 * 86_400_000, "\"1s\" to \"30d\""),
-        ("viewer.retention", spec.viewer.retention, 60_000, 3_650 * 86_400_000, "\"1m\" to \"3650d\""),
+        ("time.out_of_orderness", time.out_of_orderness, 0, HOUR),
+        ("time.allowed_lateness", time.allowed_lateness, 0, 7 * DAY),
+        ("time.idle_timeout", time.idle_timeout, 100, DAY),
+        ("time.max_future", time.max_future, 0, DAY),
+        ("time.skew_tolerance", time.skew_tolerance, 0, DAY),
+        ("session.gap", session.gap, 1000, 7 * DAY),
+        ("session.max_length", session.max_length, 1000, 30 * DAY),
+        ("viewer.retention", spec.viewer.retention, 60_000, 3_650 * DAY),
     ];
-    for (key, value, least, most, allowed) in durations {
+    for (key, value, least, most) in durations {
         if !(least..=most).contains(&value.0) {
+            let allowed = format!("\"{}\" to \"{}\"", Duration(least), Duration(most));
             return Err(error(key.into(), format!("\"{value}\""), allowed));
         }
     }

@@ -7,6 +7,8 @@ use crate::feature::*;
 use crate::names::Names;
 use crate::row::{Placed, RowPlan};
 use crate::spec::{FeatureSpec, FeatureType, Scope, Spec};
+use crate::zones::Zones;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Slots of a vector at most.
@@ -21,6 +23,8 @@ struct Compiler {
     lane: usize,
     kinds: Vec<String>,
     slots: Vec<Slot>,
+    /// Read where a feature needs them.
+    zones: Option<Arc<Zones>>,
 }
 
 pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
@@ -233,8 +237,9 @@ impl Compiler {
                 Feature::Category(Category { encoding, filter, value: self.field(index, f, input)?, shown })
             }
             T::LocalTime => {
-                let offset = self.input(Source::Timezone, Encoding::ZoneOffset);
-                Feature::LocalTime(LocalTime { offset, outputs: Self::outputs(index, f, &LOCAL_TIME_OUTPUTS)? })
+                let zones = Arc::clone(self.zones.get_or_insert_with(|| Arc::new(Zones::new())));
+                let zone = self.input(Source::Timezone, Encoding::Zone(Arc::clone(&zones)));
+                Feature::LocalTime(LocalTime { zone, zones, outputs: Self::outputs(index, f, &LOCAL_TIME_OUTPUTS)? })
             }
         })
     }

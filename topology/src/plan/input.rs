@@ -3,7 +3,8 @@
 use crate::feature::ABSENT;
 use crate::names::Names;
 use crate::record::{Event, Value};
-use hashbrown::HashTable;
+use crate::zones::Zones;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Field of an event.
@@ -56,8 +57,8 @@ pub(crate) enum Encoding {
     Place(Names),
     /// 64-bit hash.
     Hash,
-    /// Seconds east of UTC of a time zone's name at the event's time.
-    ZoneOffset,
+    /// A time zone, by its name.
+    Zone(Arc<Zones>),
 }
 
 /// One word to extract.
@@ -67,16 +68,16 @@ pub(crate) struct Input {
     pub encoding: Encoding,
 }
 
-/// Takes the words of `inputs` from an event; `time` is its corrected event time.
-pub(crate) fn extract(inputs: &[Input], event: &Event<'_>, time: i64, zones: &mut Zones, words: &mut [u64]) {
+/// Takes the words of `inputs` from an event.
+pub(crate) fn extract(inputs: &[Input], event: &Event<'_>, words: &mut [u64]) {
     for (word, input) in words.iter_mut().zip(inputs) {
-        *word = input.extract(event, time, zones);
+        *word = input.extract(event);
     }
 }
 
 impl Input {
-    fn extract(&self, event: &Event<'_>, time: i64, zones: &mut Zones) -> u64 {
-        let mut text = |text: Option<&str>| text.map_or(ABSENT, |t| self.encode_text(t, time, zones));
+    fn extract(&self, event: &Event<'_>) -> u64 {
+        let text = |text: Option<&str>| text.map_or(ABSENT, |t| self.encode_text(t));
         let number = |x: Option<f64>| x.map_or(ABSENT, |x| self.encode_number(x));
         match &self.source {
             Source::Kind => text(Some(event.kind)),
@@ -103,13 +104,13 @@ impl Input {
         }
     }
 
-    fn encode_text(&self, text: &str, time: i64, zones: &mut Zones) -> u64 {
+    fn encode_text(&self, text: &str) -> u64 {
         match &self.encoding {
             Encoding::Number => ABSENT,
             Encoding::Code(names) => names.place(text).map_or(ABSENT, |p| p as u64),
             Encoding::Place(names) => names.place(text).unwrap_or(names.len()) as u64,
             Encoding::Hash => hash(text.as_bytes()),
-            Encoding::ZoneOffset => zones.offset_s(text, time).map_or(ABSENT, |s| f64::from(s).to_bits()),
+            Encoding::Zone(zones) => zones.word(text).unwrap_or(ABSENT),
         }
     }
 
@@ -126,29 +127,4 @@ impl Input {
 #[inline(never)]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     xxh3_64(bytes).min(ABSENT - 1)
-}
-
-/// Time zones met so far, by name. Bounded: when full it is emptied and filled again.
-#[derive(Debug, Default)]
-pub(crate) struct Zones {
-    table: HashTable<(String, Option<jiff::tz::TimeZone>)>,
-}
-
-impl Zones {
-    const ZONES_MAX: usize = 1024;
-
-    #[inline(never)]
-    fn offset_s(&mut self, name: &str, time: i64) -> Option<i32> {
-        let hash = xxh3_64(name.as_bytes());
-        let at = jiff::Timestamp::from_millisecond(time).ok()?;
-        if self.table.find(hash, |(n, _)| n == name).is_none() {
-            if self.table.len() >= Self::ZONES_MAX {
-                self.table.clear();
-            }
-            let zone = jiff::tz::TimeZoneDatabase::bundled().get(name).ok();
-            self.table.insert_unique(hash, (name.to_string(), zone), |(n, _)| xxh3_64(n.as_bytes()));
-        }
-        let (_, zone) = self.table.find(hash, |(n, _)| n == name)?;
-        zone.as_ref().map(|z| z.to_offset(at).seconds())
-    }
 }

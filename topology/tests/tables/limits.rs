@@ -111,3 +111,21 @@ fn a_duplicate_changes_nothing_and_publishes_nothing() {
     assert!(driver.seen.contexts.is_empty());
     assert_eq!(driver.topology.digest(), digest);
 }
+
+#[test]
+fn what_comes_before_a_viewers_settled_events_counts_for_its_session_alone() {
+    let mut spec = spec(vec![feature("events", FeatureType::Count)]);
+    spec.features.push(FeatureSpec { scope: Scope::Viewer, ..feature("profile", FeatureType::Count) });
+    spec.session.pending_max = 1;
+    let mut driver = Driver::new(&spec);
+    let of = |session, ms| Event { viewer: Some("v"), ..in_session(session, ms) };
+    // A viewer may have eight times as many pending as a session; the ninth settles the first.
+    (1..=8).for_each(|s| driver.accept(of("a", s * 1000)));
+    driver.accept(of("b", 999));
+    assert_eq!(driver.topology.late_for_profile(), 0);
+    driver.accept(of("c", 998));
+    driver.accept(of("d", 997));
+    assert_eq!(driver.topology.late_for_profile(), 2);
+    assert_eq!(driver.slot_of(Kind::Session, "d", "events"), 1.0);
+    assert_eq!(driver.slot_of(Kind::Session, "d", "profile"), 9.0);
+}

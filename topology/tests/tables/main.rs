@@ -4,5 +4,6 @@ mod driver;
 mod limits;
 mod operators;
 mod playback;
+mod rows;
 mod sessions;
 mod time;

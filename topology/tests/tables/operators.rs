@@ -191,12 +191,24 @@ fn a_hashed_value_has_one_slot_always_the_same() {
     assert!((0..8).all(|i| none.slot(&format!("c.{i}")) == 0.0));
 }
 
-/// Hour of day and day of the week (0 is Monday) that the slots stand for.
+/// Time of an event, and the zone that it names.
+type Zoned<'a> = (&'a str, Option<&'a str>);
+
+/// Hour of day and day of the week (0 is Monday) that the slots stand for after an event.
 fn clock(utc: &str, zone: Option<&str>) -> (f64, f64) {
-    let time: jiff::Timestamp = utc.parse().expect("the test's time is a time");
-    let ms = time.as_millisecond() - T0;
-    let driver =
-        Driver::over(vec![feature("t", FeatureType::LocalTime)], &[Event { timezone: zone, ..at(ms, "click") }]);
+    clock_after(&[(utc, zone)])
+}
+
+/// The same after several events, of whose gaps none ends the session.
+fn clock_after(events: &[Zoned<'_>]) -> (f64, f64) {
+    let mut spec = spec(vec![feature("t", FeatureType::LocalTime)]);
+    (spec.session.gap, spec.session.max_length) =
+        (Duration::parse("7d").expect("a week"), Duration::parse("30d").expect("a month"));
+    let mut driver = Driver::new(&spec);
+    for (utc, zone) in events {
+        let time: jiff::Timestamp = utc.parse().expect("the test's time is a time");
+        driver.accept(Event { timezone: *zone, ..at(time.as_millisecond() - T0, "click") });
+    }
     let turns = |sin: &str, cos: &str| {
         let turns = libm::atan2(driver.slot(sin), driver.slot(cos)) / std::f64::consts::TAU;
         if turns < -1e-9 { turns + 1.0 } else { turns }
@@ -223,6 +235,29 @@ fn local_time_follows_the_viewers_zone_across_the_clock_change() {
         assert!((got_hour - hour).abs() < 1e-4, "{utc} in {zone:?}: hour {got_hour}, not {hour}");
         let expected = day + hour / 24.0;
         assert!((got_day - expected).abs() < 1e-4, "{utc} in {zone:?}: day {got_day}, not {expected}");
+    }
+}
+
+#[test]
+fn local_time_follows_a_clock_change_that_no_event_names_the_zone_after() {
+    // New York is 4 hours behind UTC until 2026-11-01T06:00Z, then 5; Stockholm is 2 ahead until 2026-10-25T01:00Z, then 1.
+    let (new_york, stockholm) = (Some("America/New_York"), Some("Europe/Stockholm"));
+    let table: [(&[Zoned<'_>], f64); 7] = [
+        (&[("2026-11-01T05:30:00Z", new_york), ("2026-11-01T05:59:59Z", None)], 1.0 + 3599.0 / 3600.0),
+        (&[("2026-11-01T05:30:00Z", new_york), ("2026-11-01T06:00:00Z", None)], 1.0),
+        (&[("2026-11-01T05:30:00Z", new_york), ("2026-11-01T07:30:00Z", None)], 2.5),
+        (&[("2026-03-08T06:30:00Z", new_york), ("2026-03-08T07:00:00Z", None)], 3.0),
+        // The event that names the zone comes last but happened first: order of arrival changes nothing.
+        (&[("2026-11-01T06:10:00Z", None), ("2026-11-01T05:50:00Z", new_york)], 1.0 + 10.0 / 60.0),
+        (
+            &[("2026-10-25T00:30:00Z", new_york), ("2026-10-25T00:40:00Z", stockholm), ("2026-10-25T01:00:00Z", None)],
+            2.0,
+        ),
+        (&[("2026-10-25T00:30:00Z", stockholm), ("2026-10-25T01:30:00Z", Some("Mars/Olympus"))], 2.5),
+    ];
+    for (events, hour) in table {
+        let (got, _) = clock_after(events);
+        assert!((got - hour).abs() < 1e-4, "{events:?}: hour {got}, not {hour}");
     }
 }
 

@@ -58,6 +58,27 @@ fn a_late_event_before_a_session_can_make_it_too_long_and_split_it() {
     driver.accept(at(0, "click"));
     // 0, 50 and 70 are one session now; 110 is more than 100 s after its start.
     driver.check(&[("events", 1.0), ("age", 0.0)]);
+    assert_eq!(driver.seen.outputs, [ended(0, 70_000, 3, EndReason::MaxLength)]);
+    driver.accept(at(60_000, "click"));
+    driver.accept(at(115_000, "click"));
+    assert_eq!(driver.seen.outputs.len(), 1, "an end is told once");
+}
+
+#[test]
+fn a_late_event_splits_a_busy_session_once_however_many_events_are_pending() {
+    for events in [10, 60, 64, 65, 66, 100, 200] {
+        let mut driver = Driver::new(&short());
+        let times: Vec<i64> = (0..events).map(|i| 50_000 + i * 60_000 / events).collect();
+        times.iter().for_each(|ms| driver.accept(at(*ms, "click")));
+        driver.accept(at(0, "click"));
+        let first: Vec<i64> = times.into_iter().filter(|ms| *ms <= 100_000).collect();
+        let last = *first.last().expect("some are in the first part");
+        assert_eq!(
+            driver.seen.outputs,
+            [ended(0, last, first.len() as u64 + 1, EndReason::MaxLength)],
+            "{events} events"
+        );
+    }
 }
 
 #[test]

@@ -54,8 +54,8 @@ pub(crate) struct View {
     pub event_time: Option<At>,
     /// The partition's.
     pub watermark: Option<At>,
-    /// Offset of the first record that is still in the log: what came before is not in this view.
-    pub log_begins_at: u64,
+    /// Offset of the first record that is still in the log, where older ones were dropped: they are not in this view.
+    pub log_begins_at: Option<u64>,
     pub counts: Counts,
     /// In event-time order; the newest arrivals where there are too many.
     pub events: Vec<EventView>,

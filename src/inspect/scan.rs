@@ -7,7 +7,7 @@ use super::alike::Alike;
 use super::report::{At, Bucket, Counts, EventView, Inspection, Move, SlotView, Status, View, finite, reason};
 use super::why;
 use crate::engine::decode_or_damaged;
-use crate::log::{Log, LogError, decode};
+use crate::log::{Bounds, Log, LogError, decode};
 use saccade_topology::spec::Scope;
 use saccade_topology::{Arrived, ContextRef, EndReason, Event, Kind, Late, Offset, Outcome, Plan, Record};
 use saccade_topology::{SessionEnd, Sink, Topology};
@@ -36,6 +36,7 @@ pub(crate) type Step<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, id: &str, step: Step<'_>) -> Result<Found, LogError> {
     let (mut views, mut alike, mut records) = (vec![], Alike::new(id), 0);
     for partition in 0..log.partitions() {
+        let Bounds { first, is_trimmed, .. } = log.bounds(partition)?;
         let mut scan = Scan::new(plan, id);
         let (mut damaged, mut stopped) = (None, false);
         log.read(partition, Offset(0), &mut |offset, bytes| {
@@ -55,7 +56,7 @@ pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, id: &str, step: Step<'_>)
             return Ok(Found::Stopped);
         }
         if scan.counts.total() > 0 {
-            views.push(scan.view(partition));
+            views.push(scan.view(partition, is_trimmed.then_some(first.0)));
         }
     }
     if views.is_empty() {
@@ -119,7 +120,6 @@ struct Scan<'a> {
     id: &'a str,
     fold: Topology,
     follow: Follow<'a>,
-    first: Option<u64>,
     counts: Counts,
     kept: VecDeque<Kept>,
     kept_bytes: usize,
@@ -129,11 +129,10 @@ impl<'a> Scan<'a> {
     fn new(plan: &Arc<Plan>, id: &'a str) -> Self {
         let fold = Topology::new(Arc::clone(plan));
         let follow = Follow::new(plan, id);
-        Scan { id, fold, follow, first: None, counts: Counts::default(), kept: VecDeque::new(), kept_bytes: 0 }
+        Scan { id, fold, follow, counts: Counts::default(), kept: VecDeque::new(), kept_bytes: 0 }
     }
 
     fn take(&mut self, offset: Offset, bytes: &[u8], arrived: &Arrived<'_>, alike: &mut Alike<'_>) {
-        self.first.get_or_insert(offset.0);
         let Record::Event(event) = &arrived.record else {
             self.fold.apply(offset, arrived, &mut self.follow);
             return;
@@ -172,7 +171,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn view(mut self, partition: u16) -> View {
+    fn view(mut self, partition: u16, log_begins_at: Option<u64>) -> View {
         let plan = Arc::clone(self.fold.plan());
         let alive = self.fold.has(Kind::Session, self.id);
         let mut kept: Vec<Kept> = self.kept.into();
@@ -197,7 +196,7 @@ impl<'a> Scan<'a> {
             version: published.as_ref().map(|p| p.version),
             event_time: published.as_ref().map(|p| At(p.event_time)),
             watermark: self.fold.watermark().map(At),
-            log_begins_at: self.first.unwrap_or(0),
+            log_begins_at,
             counts: self.counts,
             events: kept.iter().map(Kept::view).collect(),
             borders: why.borders,

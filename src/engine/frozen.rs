@@ -1,0 +1,149 @@
+//! Checkpoints as they were written once, in `tests/data/checkpoint/format-N.txt`: what the store holds after the records of
+//! `tests/data/log/format-1.batch`, an entry a line (keyspace, key, value), behind the digest of the state.
+
+use super::restore::{Restored, restore};
+use super::store::{Entry, Store, row_key};
+use crate::config::Config;
+use crate::log::{MemoryLog, RecordBatch, decode};
+use saccade_topology::{Ignore, Offset, Plan, Topology};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The format of [`saccade_topology::Globals`] that this program writes.
+const FORMAT: u32 = saccade_topology::CHECKPOINT_FORMAT;
+
+/// Each kind of feature state, in each scope.
+const CONFIG: &str = r#"
+[session]
+gap = "1m"
+[dedup]
+events_max = 1024
+[[features]]
+name = "events"
+type = "decayed_count"
+half_lives = ["10s", "1m"]
+[[features]]
+name = "playback"
+type = "playback"
+[[features]]
+name = "last"
+type = "last"
+field = "value"
+[[features]]
+name = "types"
+type = "distinct"
+field = "type"
+size = 64
+[[features]]
+name = "clock"
+type = "local_time"
+[[features]]
+name = "of_item"
+type = "count"
+scope = "item"
+[[features]]
+name = "of_viewer"
+type = "sum"
+field = "value"
+scope = "viewer"
+"#;
+
+fn data(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+}
+
+fn plan() -> Arc<Plan> {
+    let config = Config::parse(CONFIG, Path::new("(test)")).expect("the test's configuration is valid");
+    Arc::new(Plan::compile(&config.spec()).expect("the test's plan compiles"))
+}
+
+/// The state after the records, and the offset of the next.
+fn folded() -> (Topology, Offset) {
+    let batch = std::fs::read(data("log/format-1.batch")).expect("the fixture of the log is there");
+    let (mut fold, mut next) = (Topology::new(plan()), Offset(0));
+    for record in RecordBatch::records(&batch) {
+        let arrived = decode(record.expect("a whole batch")).expect("a record");
+        fold.apply(next, &arrived, &mut Ignore);
+        next.0 += 1;
+    }
+    (fold, next)
+}
+
+/// Writes all that a checkpoint consists of.
+fn write(fold: &mut Topology, next: Offset, store: &Store) {
+    let mut to = store.change();
+    let changes = fold.take_changes();
+    for (kind, tombstone) in &changes.removed {
+        to.row(&row_key(*kind, 0, &tombstone.key), &tombstone.as_of.to_le_bytes());
+    }
+    for (kind, place) in changes.places {
+        let mut bytes = vec![];
+        if let Some(key) = fold.export(kind, place, next, &mut bytes) {
+            to.row(&row_key(kind, 0, key), &bytes);
+        }
+    }
+    for (generation, at, ids) in fold.ids_since((0, 0)) {
+        to.ids(0, generation, at, ids);
+    }
+    to.departures(0, 0, &fold.take_departures());
+    to.globals(0, &fold.globals(next));
+    to.commit(false).expect("the store takes changes");
+}
+
+fn text(digest: u128, entries: &[Entry]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines = entries.iter().map(|(keyspace, key, value)| format!("{keyspace} {} {}\n", hex(key), hex(value)));
+    format!("digest {digest:032x}\n{}", lines.collect::<String>())
+}
+
+/// Puts the entries of a fixture into `store` and gives the digest it says.
+fn load(text: &str, store: &Store) -> u128 {
+    let bytes = |hex: &str| -> Vec<u8> {
+        let pair = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+        (0..hex.len()).step_by(2).map(pair).collect()
+    };
+    let (first, entries) = text.split_once('\n').expect("the digest is a line");
+    for line in entries.lines() {
+        let parts: Vec<&str> = line.split(' ').collect();
+        let [keyspace, key, value] = parts[..] else { panic!("an entry has three parts: {line}") };
+        store.put(keyspace, &bytes(key), &bytes(value));
+    }
+    u128::from_str_radix(first.trim_start_matches("digest "), 16).expect("a digest")
+}
+
+#[test]
+fn a_checkpoint_of_every_format_is_restored_to_the_state_it_was_of() {
+    for format in 1..=FORMAT {
+        let path = data(&format!("checkpoint/format-{format}.txt"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(place.path()).expect("an empty store opens");
+        let digest = load(&text, &store);
+        let Restored { mut fold, ids, tombstones, .. } =
+            restore(&plan(), &MemoryLog::new(1), &store, 0).expect("the fixture is a checkpoint");
+        assert_eq!(fold.digest(), digest, "format {format}");
+        let (mut straight, next) = folded();
+        assert_eq!(ids, straight.globals(next).ids, "format {format}");
+        assert!(fold.rows() == straight.rows(), "format {format}: the rows are not those of the records");
+        assert!(!tombstones.is_empty() && fold.live().0 > 1, "format {format}");
+    }
+}
+
+#[test]
+fn the_same_state_is_written_as_the_same_bytes() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(place.path()).expect("an empty store opens");
+    let (mut fold, next) = folded();
+    write(&mut fold, next, &store);
+    let text = text(fold.digest(), &store.entries());
+    let path = data(&format!("checkpoint/format-{FORMAT}.txt"));
+    if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+        let written = std::env::temp_dir().join(path.file_name().expect("a file has a name"));
+        std::fs::write(&written, text).expect("the temporary directory can be written");
+        panic!(
+            "{} is not {}: give the checkpoint a FORMAT of its own, then commit the text as its fixture",
+            written.display(),
+            path.display()
+        );
+    }
+}

@@ -1,0 +1,16 @@
+//! How a session's vector came about, from the log: what `saccade inspect` and `GET /v1/inspect/session/{id}` answer.
+//!
+//! It reads a log from its beginning through folds of its own and changes nothing. How the answer is asked for, carried and shown
+//! is not its business.
+
+mod alike;
+pub(crate) mod report;
+mod scan;
+#[cfg(test)]
+pub(crate) mod tests;
+mod why;
+
+pub(crate) use report::Inspection;
+#[cfg(test)]
+pub(crate) use scan::EVENTS_MAX;
+pub(crate) use scan::{Found, inspect, percent_encoded};
