@@ -9,6 +9,7 @@ use super::check::{self, Scalar};
 use super::json::Json;
 use super::keys::{Field, Key, KeyTable};
 use super::plain::{self, Shape};
+use super::scan;
 use bumpalo::Bump;
 use saccade_topology::{Event, EventTime, Fields, Value};
 use serde::de::{DeserializeSeed, MapAccess};
@@ -169,7 +170,7 @@ impl<'s, 'a> Row<'s, 'a> {
         match value {
             Ok(Scalar::Object) => Ok(()),
             Ok(value) => Err(RowError::new("wrong_type", format!("expected a JSON object, found {value}"))),
-            Err(error) => Err(invalid_json(&error)),
+            Err(error) => Err(invalid_json(text, &error)),
         }
     }
 
@@ -360,7 +361,10 @@ impl<'s, 'a> Row<'s, 'a> {
 }
 
 #[cold]
-fn invalid_json(error: &sonic_rs::Error) -> RowError {
+fn invalid_json(text: &str, error: &sonic_rs::Error) -> RowError {
     let message = error.to_string();
-    RowError::new("invalid_json", message.lines().next().unwrap_or_default().to_string())
+    let message = message.lines().next().unwrap_or_default();
+    let hint = scan::foreign_value(text)
+        .map(|(name, word)| format!("`{name}` is {word}, which JSON does not have; leave the key out or send null: "));
+    RowError::new("invalid_json", hint.unwrap_or_default() + message)
 }

@@ -76,6 +76,35 @@ fn container_end(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
+/// Words that other languages write for numbers and nothings that JSON does not have.
+const FOREIGN: [&str; 8] = ["NaN", "nan", "Infinity", "-Infinity", "undefined", "None", "True", "False"];
+
+/// The first such word that stands as a value, and the name before it.
+pub(super) fn foreign_value(text: &str) -> Option<(&str, &'static str)> {
+    let (bytes, mut at, mut name) = (text.as_bytes(), 0, "");
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                let end = string_end(bytes, at + 1)?;
+                name = text.get(at + 1..end - 1)?;
+                at = end;
+            }
+            b':' => {
+                at = skip_space(bytes, at + 1);
+                if matches!(bytes.get(at), Some(b'"' | b'{' | b'[')) {
+                    continue;
+                }
+                let end = value_end(bytes, at)?;
+                if let Some(word) = FOREIGN.into_iter().find(|word| text.get(at..end) == Some(word)) {
+                    return Some((&name[..name.floor_char_boundary(64)], word));
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
 /// Why and where an array cannot be read on.
 pub(super) struct Break {
     pub(super) at: usize,
@@ -131,6 +160,23 @@ pub(super) fn entries(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_are_no_json_are_named_with_their_key() {
+        for (text, found) in [
+            (r#"{"a":1,"value": NaN}"#, Some(("value", "NaN"))),
+            (r#"{"a":{"x":[1],"y":-Infinity}}"#, Some(("y", "-Infinity"))),
+            (r#"{"a":"x:NaN","b":None}"#, Some(("b", "None"))),
+            (r#"{"a":"b:NaN"}"#, None),
+            (r#"{"a":NaNa}"#, None),
+            ("{:NaN}", Some(("", "NaN"))),
+            ("{\"a\":", None),
+        ] {
+            assert_eq!(foreign_value(text), found, "{text}");
+        }
+        let deep = "{\"a\":".repeat(40_000);
+        assert_eq!(foreign_value(&deep), None);
+    }
 
     #[test]
     fn values_end_where_they_end() {

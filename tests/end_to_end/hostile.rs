@@ -70,8 +70,8 @@ fn a_bad_row_is_named_with_its_reason_and_the_good_ones_around_it_are_taken() {
     let ahead = |minutes: i64| (now_ms() + minutes * 60_000).to_string();
     let long = format!("\"{}\"", "a".repeat(300 << 10));
     let table = [
-        ("value", "NaN", "invalid_json", ""),
-        ("value", "-Infinity", "invalid_json", ""),
+        ("value", "NaN", "invalid_json", "`value` is NaN"),
+        ("value", "-Infinity", "invalid_json", "`value` is -Infinity"),
         ("value", "1e999", "invalid_json", "finite"),
         ("value", "\"much\"", "wrong_type", "`value`"),
         ("event_time", &ahead(10), "future", "time.max_future"),

@@ -387,6 +387,9 @@ impl Topology {
     }
 
     pub(crate) fn emit_session(&mut self, i: u32, sink: &mut dyn Sink) {
+        if !sink.takes_contexts() {
+            return;
+        }
         self.read_session(i);
         let head = &self.sessions.heads[i as usize];
         let viewer = (head.peer != NONE).then(|| &*self.viewers.heads[head.peer as usize].key);
@@ -414,6 +417,9 @@ impl Topology {
 
     /// A viewer's context is that of the viewer's latest session, which stands for it without a vector, or the profile alone.
     pub(crate) fn emit_viewer(&mut self, i: u32, sink: &mut dyn Sink) {
+        if !sink.takes_contexts() {
+            return;
+        }
         let recency = |s: &u32| (self.sessions.current(*s)[LAST], &*self.sessions.heads[*s as usize].key);
         let members = &self.members[i as usize];
         let latest = match members.as_slice() {

@@ -4,7 +4,7 @@
 //! far. In order, an event is folded into `current` alone; out of order, `current` is folded again from `settled` and the
 //! pending events. Where nothing is pending the two rows are equal. Which events were settled when is not visible outside.
 
-use crate::near::{NearRows, TAIL_MAX, TAIL_MIN};
+use crate::near::{NearRows, Reach};
 use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{LAST, Life, RowPlan, START, Scratch};
 use compact_str::CompactString;
@@ -29,6 +29,7 @@ pub(crate) struct Head {
     near: u32,
     near_last: u32,
     tail: u32,
+    reach: Reach,
     /// Offset of the record that refreshed the key last.
     pub version: u64,
     /// Records before this offset are in the rows already (after a restart).
@@ -144,6 +145,7 @@ impl Lane {
             near: NONE,
             near_last: NONE,
             tail: 0,
+            reach: Reach::default(),
             version: 0,
             as_of: 0,
             floor: i64::MIN,
@@ -238,7 +240,9 @@ impl Lane {
             let (_, current, _) = self.pair(i);
             let ended = plan.fold(current, event.time, event.kind, event.inputs, scratch);
             self.append(i, event);
-            self.advance_near(plan, i, scratch);
+            if self.heads[i as usize].near != NONE {
+                self.advance_near(plan, i, scratch);
+            }
             ended
         } else {
             if !self.insert(i, event) {
@@ -285,7 +289,8 @@ impl Lane {
     /// Moves the near row on once many events have come behind it. Gives the last life that ended on the way.
     fn advance_near(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> Option<Life> {
         let head = &self.heads[i as usize];
-        if head.tail <= TAIL_MAX {
+        let tail = head.reach.tail();
+        if head.tail <= 2 * tail {
             return None;
         }
         let (mut at, mut near) = (head.first, head.near);
@@ -298,14 +303,14 @@ impl Lane {
             at = self.slab.next(head.near_last);
         }
         let (mut last, mut ended) = (at, None);
-        for _ in TAIL_MIN..self.heads[i as usize].tail {
+        for _ in tail..self.heads[i as usize].tail {
             let entry = self.slab.entry(at);
             ended = plan.fold(self.near.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
             last = at;
             at = self.slab.next(at);
         }
         let head = &mut self.heads[i as usize];
-        (head.near, head.near_last, head.tail) = (near, last, TAIL_MIN);
+        (head.near, head.near_last, head.tail) = (near, last, tail);
         ended
     }
 
@@ -317,8 +322,10 @@ impl Lane {
         if head.near != NONE && self.slab.entry(head.near_last).order() <= order {
             (before, at) = (head.near_last, self.slab.next(head.near_last));
         }
+        let mut before_it = 0;
         while at != NONE && self.slab.entry(at).order() < order {
             (before, at) = (at, self.slab.next(at));
+            before_it += 1;
         }
         let is_there = |at: u32| at != NONE && self.slab.entry(at).order() == order;
         if is_there(at) || is_there(before) {
@@ -330,6 +337,7 @@ impl Lane {
         let entry = self.slab.insert(event);
         self.slab.set_next(entry, at);
         let head = &mut self.heads[i as usize];
+        head.reach.note(head.tail.saturating_sub(before_it));
         head.pending += 1;
         head.tail += 1;
         if before == NONE {

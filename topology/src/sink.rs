@@ -54,6 +54,10 @@ pub struct SessionEnd<'a> {
 
 /// Receives the outputs of [`crate::Topology::apply`] in order.
 pub trait Sink {
+    /// False where contexts need not be made, because nobody looks at them.
+    fn takes_contexts(&self) -> bool {
+        true
+    }
     /// A context was refreshed.
     fn context(&mut self, context: &ContextRef<'_>);
     /// The watermark passed a session's end. Within the allowed lateness an event may still reopen it.
@@ -66,6 +70,9 @@ pub trait Sink {
 pub struct Ignore;
 
 impl Sink for Ignore {
+    fn takes_contexts(&self) -> bool {
+        false
+    }
     fn context(&mut self, _: &ContextRef<'_>) {}
     fn ended(&mut self, _: &SessionEnd<'_>) {}
     fn removed(&mut self, _: Kind, _: &str) {}
