@@ -459,7 +459,11 @@ impl Topology {
                     EndReason::MaxLength
                 };
                 self.end_session(i, reason, sink);
-                self.sessions.schedule(i, due + lateness);
+                if lateness == 0 {
+                    self.remove_session(i, offset, sink);
+                } else {
+                    self.sessions.schedule(i, due + lateness);
+                }
             }
         }
         while self.plan.spec.viewer.enabled

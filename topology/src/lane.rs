@@ -1,12 +1,13 @@
 //! A lane: the rows of all sessions, or of all viewers, of a partition, and the events still pending on each.
 //!
-//! Per key there are two rows: *settled*, the fold of every event before the horizon, and *current*, that of all events so
-//! far. In order, an event is folded into `current` alone; out of order, `current` is folded again from `settled` and the
-//! pending events. Where nothing is pending the two rows are equal. Which events were settled when is not visible outside.
+//! Per key there is a row *current*, the fold of all events so far, and while events are pending another, *settled*, that of
+//! every event before the horizon. In order, an event is folded into `current` alone; out of order, `current` is folded again
+//! from `settled` and the pending events. Which events were settled when is not visible outside.
 
-use crate::near::{NearRows, Reach};
+use crate::near::Reach;
 use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{LAST, Life, RowPlan, START, Scratch};
+use crate::spare::SpareRows;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
@@ -25,6 +26,8 @@ pub(crate) struct Head {
     first: u32,
     last: u32,
     pub pending: u32,
+    /// Settled row; none without pending events.
+    settled: u32,
     /// Near row, the last pending event folded into it, and how many come behind (all pending ones without a near row).
     near: u32,
     near_last: u32,
@@ -80,7 +83,7 @@ pub(crate) struct Lane {
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
     slab: Slab,
-    near: NearRows,
+    spare: SpareRows,
     schedule: BinaryHeap<Reverse<(i64, u64, u32)>>,
     words: usize,
     pending_max: u32,
@@ -98,7 +101,7 @@ impl Lane {
             chunk_live: vec![],
             free: BinaryHeap::new(),
             slab: Slab::new(inputs),
-            near: NearRows::new(plan.words),
+            spare: SpareRows::new(plan.words),
             schedule: BinaryHeap::new(),
             words: plan.words,
             pending_max,
@@ -114,8 +117,8 @@ impl Lane {
 
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
-        let per_key = 16 * self.words + size_of::<Head>() + 24 + 24 + 8;
-        self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.near.bytes()
+        let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 8;
+        self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.spare.bytes()
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
@@ -126,7 +129,8 @@ impl Lane {
     pub(crate) fn touch(&self, i: u32) -> u64 {
         let (row, head) = (self.current(i), &self.heads[i as usize]);
         let entry = if head.pending > 0 { self.slab.entry(head.last).time() as u64 } else { 0 };
-        row[LAST] ^ row[self.words / 2] ^ row[self.words - 1] ^ entry ^ head.as_of
+        // A word of each cache line.
+        row.iter().step_by(8).fold(row[LAST] ^ entry ^ head.as_of, |seen, word| seen ^ word)
     }
 
     /// Finds by hash alone.
@@ -142,6 +146,7 @@ impl Lane {
             first: NONE,
             last: NONE,
             pending: 0,
+            settled: NONE,
             near: NONE,
             near_last: NONE,
             tail: 0,
@@ -167,23 +172,23 @@ impl Lane {
             self.chunk_live.push(0);
         }
         self.chunk_live[chunk] += 1;
-        let rows = self.chunks[chunk].get_or_insert_with(|| vec![0; CHUNK * 2 * self.words].into());
-        let at = (i as usize % CHUNK) * 2 * self.words;
-        rows[at..at + 2 * self.words].fill(0);
+        let rows = self.chunks[chunk].get_or_insert_with(|| vec![0; CHUNK * self.words].into());
+        rows[(i as usize % CHUNK) * self.words..][..self.words].fill(0);
         self.table.insert_unique(hash, i, |i| self.heads[*i as usize].hash);
         i
     }
 
     /// Forgets a key; its memory is free for the next.
     pub(crate) fn remove(&mut self, i: u32, as_of: u64) {
-        self.forget_near(i);
         let head = &mut self.heads[i as usize];
         if head.pending > 0 {
             self.slab.release(head.first, head.last, head.pending);
+            head.pending = 0;
         }
+        self.give_back_rows(i);
+        let head = &mut self.heads[i as usize];
         let key = std::mem::take(&mut head.key);
         head.live = false;
-        head.pending = 0;
         let entry = self.table.find_entry(head.hash, |other| *other == i);
         entry.expect("a live key is in the table").remove();
         self.removed.push(Tombstone { key, as_of });
@@ -195,17 +200,17 @@ impl Lane {
         }
     }
 
-    fn pair(&mut self, i: u32) -> (&mut [u64], &mut [u64], &mut Slab) {
-        let rows = self.chunks[i as usize / CHUNK].as_mut().expect("a live key has rows");
-        let at = (i as usize % CHUNK) * 2 * self.words;
-        let (settled, current) = rows[at..at + 2 * self.words].split_at_mut(self.words);
-        (settled, current, &mut self.slab)
-    }
-
     /// The fold of all events so far.
     pub(crate) fn current(&self, i: u32) -> &[u64] {
         let rows = self.chunks[i as usize / CHUNK].as_ref().expect("a live key has rows");
-        &rows[(i as usize % CHUNK) * 2 * self.words + self.words..][..self.words]
+        &rows[(i as usize % CHUNK) * self.words..][..self.words]
+    }
+
+    /// Of the same key: the row that is the fold of all events, and what the others lie in.
+    fn parts(&mut self, i: u32) -> (&mut [u64], &mut Head, &mut SpareRows, &mut Slab) {
+        let rows = self.chunks[i as usize / CHUNK].as_mut().expect("a live key has rows");
+        let current = &mut rows[(i as usize % CHUNK) * self.words..][..self.words];
+        (current, &mut self.heads[i as usize], &mut self.spare, &mut self.slab)
     }
 
     pub(crate) fn is_live(&self, i: u32) -> bool {
@@ -237,7 +242,10 @@ impl Lane {
         let order = (event.time, event.id);
         let in_order = head.pending == 0 || self.slab.entry(head.last).order() < order;
         let life = if in_order {
-            let (_, current, _) = self.pair(i);
+            let (current, head, spare, _) = self.parts(i);
+            if head.pending == 0 {
+                head.settled = spare.take(current);
+            }
             let ended = plan.fold(current, event.time, event.kind, event.inputs, scratch);
             self.append(i, event);
             if self.heads[i as usize].near != NONE {
@@ -277,13 +285,18 @@ impl Lane {
         head.tail += 1;
     }
 
-    fn forget_near(&mut self, i: u32) {
+    /// Gives the near row back, and without pending events the settled one.
+    fn give_back_rows(&mut self, i: u32) {
         let head = &mut self.heads[i as usize];
         if head.near != NONE {
-            self.near.give(head.near);
+            self.spare.give(head.near);
             head.near = NONE;
         }
         head.tail = head.pending;
+        if head.pending == 0 && head.settled != NONE {
+            self.spare.give(head.settled);
+            head.settled = NONE;
+        }
     }
 
     /// Moves the near row on once many events have come behind it. Gives the last life that ended on the way.
@@ -295,17 +308,14 @@ impl Lane {
         }
         let (mut at, mut near) = (head.first, head.near);
         if near == NONE {
-            near = self.near.take();
-            let rows = self.chunks[i as usize / CHUNK].as_ref().expect("a live key has rows");
-            let settled = &rows[(i as usize % CHUNK) * 2 * self.words..][..self.words];
-            self.near.row_mut(near).copy_from_slice(settled);
+            near = self.spare.take_copy(head.settled);
         } else {
             at = self.slab.next(head.near_last);
         }
         let (mut last, mut ended) = (at, None);
         for _ in tail..self.heads[i as usize].tail {
             let entry = self.slab.entry(at);
-            ended = plan.fold(self.near.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
+            ended = plan.fold(self.spare.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
             last = at;
             at = self.slab.next(at);
         }
@@ -332,7 +342,7 @@ impl Lane {
             return false;
         }
         if head.near != NONE && self.slab.entry(head.near_last).order() > order {
-            self.forget_near(i);
+            self.give_back_rows(i);
         }
         let entry = self.slab.insert(event);
         self.slab.set_next(entry, at);
@@ -351,17 +361,16 @@ impl Lane {
     /// Folds `current` anew. Gives the last life that ended on the way.
     fn fold_again(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> Option<Life> {
         let mut ended = self.advance_near(plan, i, scratch);
-        let head = &self.heads[i as usize];
-        let (near, count) = (head.near, head.tail);
-        let mut at = if near == NONE { head.first } else { self.slab.next(head.near_last) };
-        let at_rows = (i as usize % CHUNK) * 2 * self.words;
-        let rows = self.chunks[i as usize / CHUNK].as_mut().expect("a live key has rows");
-        let (settled, current) = rows[at_rows..at_rows + 2 * self.words].split_at_mut(self.words);
-        current.copy_from_slice(if near == NONE { settled } else { self.near.row(near) });
-        for _ in 0..count {
-            let entry = self.slab.entry(at);
+        let (current, head, spare, slab) = self.parts(i);
+        let (from, mut at) = match head.near {
+            NONE => (head.settled, head.first),
+            near => (near, slab.next(head.near_last)),
+        };
+        current.copy_from_slice(spare.row(from));
+        for _ in 0..head.tail {
+            let entry = slab.entry(at);
             ended = plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
-            at = self.slab.next(at);
+            at = slab.next(at);
         }
         ended
     }
@@ -374,11 +383,9 @@ impl Lane {
         }
         if self.slab.entry(head.last).time() < horizon {
             let (first, last, count) = (head.first, head.last, head.pending);
-            let (settled, current, slab) = self.pair(i);
-            settled.copy_from_slice(current);
-            slab.release(first, last, count);
+            self.slab.release(first, last, count);
             self.heads[i as usize].pending = 0;
-            self.forget_near(i);
+            self.give_back_rows(i);
             return;
         }
         while self.slab.entry(self.heads[i as usize].first).time() < horizon {
@@ -387,18 +394,16 @@ impl Lane {
     }
 
     fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> i64 {
-        let first = self.heads[i as usize].first;
-        let (settled, _, slab) = self.pair(i);
+        let (_, head, spare, slab) = self.parts(i);
+        let first = head.first;
         let entry = slab.entry(first);
         let time = entry.time();
-        plan.fold(settled, time, entry.kind(), entry.inputs(), scratch);
-        let next = slab.next(first);
-        slab.release(first, first, 1);
-        let head = &mut self.heads[i as usize];
-        head.first = next;
+        plan.fold(spare.row_mut(head.settled), time, entry.kind(), entry.inputs(), scratch);
+        head.first = slab.next(first);
         head.pending -= 1;
+        slab.release(first, first, 1);
         if head.near == NONE || head.near_last == first {
-            self.forget_near(i);
+            self.give_back_rows(i);
         }
         time
     }
@@ -457,9 +462,9 @@ impl Lane {
         }
         out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
         let (mut at, count) = (head.first, head.pending);
-        let (settled, _, slab) = self.pair(i);
+        let (current, head, spare, slab) = self.parts(i);
         let mut put = |words: &[u64]| words.iter().for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
-        put(settled);
+        put(if count == 0 { current } else { spare.row(head.settled) });
         for _ in 0..count {
             // The link is a place in this process alone.
             put(&[0]);
@@ -489,14 +494,18 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         (head.version, head.floor, head.skew) = (head_words[0], head_words[1] as i64, head_words[2] as i64);
         head.closed = head_words[3] != 0;
-        let (settled, current, _) = self.pair(i);
-        settled.copy_from_slice(row);
+        let (current, head, spare, _) = self.parts(i);
         current.copy_from_slice(row);
+        if count > 0 {
+            head.settled = spare.take(row);
+        }
         for words in pending.chunks_exact(self.slab.stride()) {
             let entry = self.slab.restore(words);
             self.link_last(i, entry);
         }
-        self.fold_again(plan, i, scratch);
+        if count > 0 {
+            self.fold_again(plan, i, scratch);
+        }
         Some(i)
     }
 

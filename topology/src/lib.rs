@@ -20,6 +20,7 @@ pub mod record;
 mod row;
 pub mod sink;
 mod snapshot;
+mod spare;
 pub mod spec;
 pub mod time;
 mod zones;

@@ -67,9 +67,9 @@ impl Plan {
         &self.schema_version
     }
 
-    /// Bytes of state of one session and one viewer with nothing pending: two rows each.
+    /// Bytes of state of one session and one viewer with nothing pending: a row each.
     pub fn row_bytes(&self) -> (usize, usize) {
-        (2 * 8 * self.session.words, 2 * 8 * self.viewer.words)
+        (8 * self.session.words, 8 * self.viewer.words)
     }
 
     /// True where profiles are kept.
