@@ -37,6 +37,8 @@ impl Rejected {
     }
 }
 
+/// Bytes read at once: few enough to be in a near cache still when they are parsed.
+const READ_BYTES: usize = 1 << 17;
 /// Lines whose records are handed on together.
 const GROUP_LINES: usize = 64;
 
@@ -56,7 +58,7 @@ pub(crate) fn read_records(
     read: &mut dyn FnMut(u64),
     take: &mut dyn FnMut(&Group<'_>),
 ) -> Result<Rejected, Failure> {
-    let mut input = BufReader::with_capacity(1 << 20, input);
+    let mut input = BufReader::with_capacity(READ_BYTES, input);
     let (mut arena, mut carry) = (Bump::new(), vec![]);
     let mut lines = Lines {
         path,
