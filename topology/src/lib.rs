@@ -11,6 +11,7 @@ mod dedup;
 mod feature;
 mod fold;
 mod lane;
+pub mod learn;
 mod math;
 mod near;
 mod pending;
