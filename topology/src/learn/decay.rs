@@ -45,6 +45,7 @@ impl HalfLife {
     }
 }
 
+/// As people write it.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -52,8 +53,25 @@ enum Written {
     Counted { decisions: u32 },
 }
 
+/// As checkpoints hold it.
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    None,
+    Auto,
+    Duration(i64),
+    Decisions(u32),
+}
+
 impl<'de> Deserialize<'de> for HalfLife {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if !d.is_human_readable() {
+            return Ok(match Stored::deserialize(d)? {
+                Stored::None => HalfLife::None,
+                Stored::Auto => HalfLife::Auto,
+                Stored::Duration(ms) => HalfLife::Duration(Duration(ms)),
+                Stored::Decisions(decisions) => HalfLife::Decisions(decisions),
+            });
+        }
         let positive = "a half-life is positive; write \"none\" where nothing is forgotten";
         match Written::deserialize(d)? {
             Written::Counted { decisions: 0 } => Err(de::Error::custom(positive)),
@@ -72,12 +90,14 @@ impl<'de> Deserialize<'de> for HalfLife {
 
 impl Serialize for HalfLife {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        match self {
-            HalfLife::None => Written::Named("none".into()).serialize(s),
-            HalfLife::Auto => Written::Named("auto".into()).serialize(s),
-            HalfLife::Duration(duration) => Written::Named(duration.to_string()).serialize(s),
-            HalfLife::Decisions(decisions) => Written::Counted { decisions: *decisions }.serialize(s),
-        }
+        let named = |name: &str| Written::Named(name.to_owned());
+        let (written, stored) = match *self {
+            HalfLife::None => (named("none"), Stored::None),
+            HalfLife::Auto => (named("auto"), Stored::Auto),
+            HalfLife::Duration(duration) => (named(&duration.to_string()), Stored::Duration(duration.0)),
+            HalfLife::Decisions(decisions) => (Written::Counted { decisions }, Stored::Decisions(decisions)),
+        };
+        if s.is_human_readable() { written.serialize(s) } else { stored.serialize(s) }
     }
 }
 

@@ -224,6 +224,16 @@ impl Evidence {
         self.framed.frame(&self.learning.prior, self.now(), shared_only)
     }
 
+    /// The sums of an action in use; none where nothing is known of it.
+    pub fn action(&self, action: u32) -> Option<&Sums> {
+        self.rung().actions.get(action as usize)
+    }
+
+    /// The sums over joint features in use.
+    pub fn shared(&self) -> Option<&Sums> {
+        self.rung().shared.as_ref()
+    }
+
     /// Grows with each revision of the frame.
     pub(crate) fn revision(&self) -> u64 {
         self.revision

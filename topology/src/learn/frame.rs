@@ -5,58 +5,9 @@
 //! decision, and one regularisation fits clicks of one percent as well as minutes watched.
 
 use super::decay::{At, Landmark, Stamp, pow2};
+use super::setting::Setting;
 use super::triangle::add_scaled;
 use serde::{Deserialize, Serialize};
-
-/// A number that is measured unless configured.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Setting {
-    /// From the data.
-    #[default]
-    Auto,
-    /// As configured.
-    Fixed(f64),
-}
-
-impl Setting {
-    pub(crate) fn or(self, measured: f64) -> f64 {
-        match self {
-            Setting::Auto => measured,
-            Setting::Fixed(value) => value,
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Number(f64),
-    Named(Named),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Named {
-    Auto,
-}
-
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Ok(match Written::deserialize(d)? {
-            Written::Number(value) => Setting::Fixed(value),
-            Written::Named(Named::Auto) => Setting::Auto,
-        })
-    }
-}
-
-impl Serialize for Setting {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Setting::Auto => Written::Named(Named::Auto).serialize(s),
-            Setting::Fixed(value) => Written::Number(*value).serialize(s),
-        }
-    }
-}
 
 /// What is believed before anything is seen. The defaults are meant to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,7 +25,7 @@ pub struct Prior {
 
 impl Default for Prior {
     fn default() -> Self {
-        Prior { ridge: 1.0, scaled: true, centre: Setting::Auto, noise: Setting::Auto }
+        Prior { ridge: 1.25, scaled: true, centre: Setting::Auto, noise: Setting::Auto }
     }
 }
 

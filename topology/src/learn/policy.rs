@@ -4,8 +4,8 @@
 //! candidate's probability is ever 0.
 
 use super::draw::{Key, Stream};
-use super::frame::Setting;
 use super::scores::Scores;
+use super::setting::Setting;
 use super::triangle::dot;
 use crate::math;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// How many standard deviations count as exploration; `"auto"` or a number.
 ///
 /// Where many features take part in a decision, changing contexts explore by themselves, and optimism over all of them together
-/// is excessive: the automatic width falls with the number of features that take part, as 1.5 · n^-0.3.
+/// is excessive: the automatic width falls with the number of features that take part, as 1.5 / ⁴√n.
 pub type Width = Setting;
 
 /// From scores to probabilities.
@@ -83,7 +83,7 @@ const REACH: f64 = 5.0;
 
 fn width(setting: Width, one_feature: f64, scores: &Scores) -> f64 {
     match setting {
-        Setting::Auto => one_feature * math::pow(scores.taking_part, -0.3),
+        Setting::Auto => one_feature * math::pow(scores.taking_part, -0.25),
         Setting::Fixed(width) => width,
     }
 }

@@ -121,7 +121,7 @@ impl Sums {
     }
 
     /// Σ w·x·xᵀ (upper triangle by rows), Σ w·r·x and Σ w·x with weights as at `now`; scale them by the last of the tuple.
-    pub(crate) fn at(&self, now: Stamp) -> (&[f64], &[f64], &[f64], f64) {
+    pub fn at(&self, now: Stamp) -> (&[f64], &[f64], &[f64], f64) {
         (&self.outer, &self.reward, &self.settled, self.landmark.carried_to(now))
     }
 
