@@ -121,10 +121,6 @@ impl Player {
             }
         }
     }
-
-    pub fn frame(&self) -> &saccade_topology::learn::Frame {
-        self.model.frame()
-    }
 }
 
 impl Pending {

@@ -59,9 +59,6 @@ fn linear_regret(setup: &Setup, actions: usize, switches: bool, seed: u64) -> f6
             due.push(pending);
         }
         player.lean(due[round + 1..].iter_mut().flatten());
-        if std::env::var_os("TRACE").is_some() && round % 1000 == 0 {
-            println!("    {round} {regret:.0} {:?}", player.frame().rung);
-        }
     }
     regret
 }

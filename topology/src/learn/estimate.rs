@@ -3,10 +3,10 @@
 //! Normal with mean A⁻¹·b and covariance noise²·A⁻¹, where A = ridge + Σ w·x·xᵀ and b = Σ w·(r − centre)·x: ridge regression, as in
 //! Li, Chu, Langford and Schapire (WWW 2010). Immutable once cut; derived from the sums alone, so cutting again gives the same bits.
 
-use super::decay::Stamp;
+use super::factor::{Factor, Scratch, padded};
 use super::frame::Frame;
 use super::sums::Sums;
-use super::triangle::{Factor, Scratch, dot, padded};
+use super::triangle::dot;
 
 /// A posterior over weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +25,9 @@ pub struct CutScratch {
     pub(crate) whitened: Vec<f64>,
 }
 
-/// b = Σ w·(r − centre)·x with weights as at `now`, padded.
-pub(crate) fn centred(sums: &Sums, frame: &Frame, now: Stamp, out: &mut Vec<f64>) {
-    let (_, rewards, settled, scale) = sums.at(now);
+/// b = Σ w·(r − centre)·x with weights as at the frame, padded.
+pub(crate) fn centred(sums: &Sums, frame: &Frame, out: &mut Vec<f64>) {
+    let (_, rewards, settled, scale) = sums.at(frame.now);
     out.clear();
     out.extend(rewards.iter().zip(settled).map(|(r, x)| scale * (r - frame.centre * x)));
     out.resize(padded(rewards.len()), 0.0);
@@ -38,8 +38,14 @@ impl Estimate {
     pub(crate) fn cut(sums: &Sums, frame: &Frame, ridge: &[f64], scratch: &mut CutScratch) -> Estimate {
         let (outer, _, _, scale) = sums.at(frame.now);
         let factor = Factor::of(outer, scale, ridge, &mut scratch.factor);
-        let mut estimate = Estimate { weights: vec![0.0; padded(ridge.len())], factor, revisions: sums.revisions() };
-        estimate.solve(sums, frame, scratch);
+        centred(sums, frame, &mut scratch.right);
+        Estimate::of(factor, sums.revisions(), scratch)
+    }
+
+    /// The posterior for a factor and the right side in `scratch`.
+    pub(crate) fn of(factor: Factor, revisions: [u64; 2], scratch: &mut CutScratch) -> Estimate {
+        let mut estimate = Estimate { weights: vec![0.0; scratch.right.len()], factor, revisions };
+        estimate.solve(scratch);
         estimate
     }
 
@@ -58,7 +64,8 @@ impl Estimate {
             self.factor.renew(outer, scale, ridge, &mut scratch.factor);
         }
         if reframed || old != new {
-            self.solve(sums, frame, scratch);
+            centred(sums, frame, &mut scratch.right);
+            self.solve(scratch);
             self.revisions = new;
         }
     }
@@ -68,13 +75,8 @@ impl Estimate {
         self.revisions != sums.revisions()
     }
 
-    fn solve(&mut self, sums: &Sums, frame: &Frame, scratch: &mut CutScratch) {
-        centred(sums, frame, frame.now, &mut scratch.right);
-        self.solve_for(scratch);
-    }
-
     /// A⁻¹·b for the right side in `scratch`.
-    pub(crate) fn solve_for(&mut self, scratch: &mut CutScratch) {
+    fn solve(&mut self, scratch: &mut CutScratch) {
         scratch.whitened.resize(scratch.right.len(), 0.0);
         self.factor.whiten(&scratch.right, &mut scratch.whitened);
         self.factor.unwhiten(&scratch.whitened, &mut self.weights);

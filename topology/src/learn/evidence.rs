@@ -6,63 +6,13 @@
 //! [`Model`]: super::Model
 
 use super::decay::{At, HalfLife, Stamp};
-use super::frame::{Frame, Framed, Moments, Prior, Scales};
+use super::factor::Scratch;
+use super::frame::{Frame, Framed, Moments, Scales};
+use super::learning::{Entry, Estimator, Learning};
 use super::provisional::Provisional;
-use super::rung::{Cross, Judge, Ladder, Rung};
+use super::rung::{Cross, Judge, Rung};
 use super::sums::Sums;
-use super::triangle::Scratch;
 use serde::{Deserialize, Serialize};
-
-/// What shares what between actions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Estimator {
-    /// Each action has its own weights on the context (disjoint LinUCB: Li, Chu, Langford and Schapire, WWW 2010, algorithm 1).
-    #[default]
-    PerAction,
-    /// One vector of weights on joint features of context and action.
-    Shared,
-    /// Weights on joint features plus each action's own on the context: a new action starts from what is like it and departs as
-    /// evidence comes (hybrid LinUCB, algorithm 2 of the same paper).
-    Hybrid,
-}
-
-/// How a model learns. The defaults are meant to be left alone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Learning {
-    /// What shares what between actions.
-    pub estimator: Estimator,
-    /// Features of the context, for per-action weights.
-    pub context: usize,
-    /// Joint features of context and action, for shared weights.
-    pub joint: usize,
-    /// What is believed before anything is seen.
-    pub prior: Prior,
-    /// How fast old observations lose weight.
-    pub half_life: HalfLife,
-    /// The half-lives that `auto` chooses from.
-    pub ladder: Ladder,
-    /// What a decision counts before its reward is known.
-    pub provisional: Provisional,
-}
-
-/// A decision as it is learnt from: all of it is in the decision's record.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Entry<'a> {
-    /// Position of the action.
-    pub action: u32,
-    /// Features of the context; empty for a shared estimator.
-    pub context: &'a [f64],
-    /// Joint features of context and this action; empty for a per-action estimator.
-    pub joint: &'a [f64],
-    /// When it was made.
-    pub at: At,
-    /// The reward the model expected of it.
-    pub expected: f64,
-    /// The part of `expected` that departs from the mean reward.
-    pub deviation: f64,
-}
 
 /// The sums of one model in one partition, or merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,12 +28,15 @@ pub struct Evidence {
     revision: u64,
 }
 
-/// Rewards between two revisions of the frame, at most.
+/// Features and rewards are at most this large, so that no sum of their products can overflow.
+pub const VALUE_MAX: f64 = 1e30;
+/// Rewards between two revisions of the frame, at most; more where there are many actions, since all are derived again.
 const REVISION_REWARDS_MAX: f64 = 256.0;
+const REVISION_REWARDS_PER_ACTION: f64 = 4.0;
 /// A frame is revised after one in this many of the rewards that count, and after this part of a half-life.
 const REVISION_PART: f64 = 8.0;
 /// One in this many rewards is used to judge half-lives.
-const JUDGED_ONE_IN: u64 = 8;
+const JUDGED_ONE_IN: u64 = 12;
 
 impl Evidence {
     /// Nothing known yet.
@@ -117,6 +70,16 @@ impl Evidence {
     /// Decisions seen and rewards learnt.
     pub fn counts(&self) -> (u64, u64) {
         (self.entered, self.settled)
+    }
+
+    /// Whether a decision and its reward can be learnt: dimensions as configured, values finite and within [`VALUE_MAX`]. One
+    /// that cannot must not be given to the others; the caller counts it as rejected.
+    pub fn accepts(&self, entry: &Entry<'_>, reward: Option<f64>) -> bool {
+        let expected = [entry.expected, entry.deviation];
+        let values = entry.context.iter().chain(entry.joint).chain(&expected).chain(&reward);
+        entry.context.len() == self.learning.context
+            && entry.joint.len() == self.learning.joint
+            && values.into_iter().all(|value| value.abs() <= VALUE_MAX)
     }
 
     /// A decision was made; its reward is not known yet.
@@ -165,7 +128,8 @@ impl Evidence {
         }
         self.settled += 1;
         let weight = self.rungs[self.framed.rung].moments.weight(self.now());
-        let enough = (weight / REVISION_PART).clamp(1.0, REVISION_REWARDS_MAX);
+        let at_most = REVISION_REWARDS_MAX.max(REVISION_REWARDS_PER_ACTION * self.rung().actions.len() as f64);
+        let enough = (weight / REVISION_PART).clamp(1.0, at_most);
         if (self.settled - self.framed.settled) as f64 >= enough {
             self.revise();
         }
@@ -277,11 +241,13 @@ impl Evidence {
             context: &self.framed.context,
             joint: &self.framed.joint,
             as_of: self.framed.as_of,
-            stamp,
             scratch: &mut Scratch::default(),
         };
+        let mut first = None;
         for rung in &mut self.rungs {
-            rung.judge(entry, reward, entered, &mut judge);
+            let error = rung.error(entry, reward, entered, &mut judge);
+            let first = *first.get_or_insert(error);
+            rung.gain.add(first * first - error * error, stamp);
         }
     }
 

@@ -7,8 +7,9 @@
 
 use super::decay::Stamp;
 use super::estimate::Estimate;
+use super::factor::padded;
 use super::rung::Cross;
-use super::triangle::{dot, padded, words};
+use super::triangle::{dot, words};
 
 /// What an action takes away from the shared equations.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,12 +4,14 @@
 //! Readers hold it behind an atomic pointer; a refreshed clone shares what did not change.
 
 use super::estimate::{CutScratch, Estimate, centred};
-use super::evidence::{Estimator, Evidence};
+use super::evidence::Evidence;
+use super::factor::{Factor, padded};
 use super::frame::Frame;
 use super::hybrid::Elimination;
+use super::learning::Estimator;
 use super::scores::{Candidates, Scores};
 use super::sums::Sums;
-use super::triangle::{Factor, add_scaled, padded};
+use super::triangle::add_scaled;
 use std::sync::Arc;
 
 /// An immutable model version.
@@ -69,6 +71,8 @@ impl Model {
         for (i, sums) in rung.actions.iter().enumerate() {
             match self.actions.get_mut(i) {
                 Some(estimate) if !reframed && !estimate.is_behind(sums) => continue,
+                Some(estimate) if sums.is_untouched() => *estimate = self.fresh.clone(),
+                None if sums.is_untouched() => self.actions.push(self.fresh.clone()),
                 Some(estimate) => Arc::make_mut(estimate).renew(sums, frame, ridge, reframed, scratch),
                 None => self.actions.push(Arc::new(Estimate::cut(sums, frame, ridge, scratch))),
             }
@@ -157,14 +161,12 @@ fn reduced(sums: &Sums, frame: &Frame, eliminations: &[Arc<Elimination>], scratc
     let (outer, _, _, scale) = sums.at(frame.now);
     let mut outer: Vec<f64> = outer.iter().map(|sum| scale * sum).collect();
     let mut right = Vec::new();
-    centred(sums, frame, frame.now, &mut right);
+    centred(sums, frame, &mut right);
     for elimination in eliminations {
         add_scaled(&mut outer, &elimination.outer, -1.0);
         add_scaled(&mut right, &elimination.reward, -1.0);
     }
-    let mut estimate = Estimate::cut(sums, frame, &frame.joint_ridge, scratch);
-    estimate.factor = Factor::of(&outer, 1.0, &frame.joint_ridge, &mut scratch.factor);
+    let factor = Factor::of(&outer, 1.0, &frame.joint_ridge, &mut scratch.factor);
     scratch.right = right;
-    estimate.solve_for(scratch);
-    estimate
+    Estimate::of(factor, sums.revisions(), scratch)
 }

@@ -78,8 +78,8 @@ pub const DRAWS: u32 = 16;
 pub const DRAWS_MAX: u32 = 1024;
 /// The least floor.
 pub const FLOOR_MIN: f64 = 1e-6;
-/// Posterior draws further out than this are not looked at: with K candidates, at most K · 3e-7 of a draw is lost, to the best.
-const REACH: f64 = 5.0;
+/// Posterior draws are not made for a candidate that would have to reach further than this, while the best falls as far.
+const REACH: f64 = 4.0;
 
 fn width(setting: Width, one_feature: f64, scores: &Scores) -> f64 {
     match setting {
@@ -183,6 +183,10 @@ fn thompson(scores: &Scores, scale: f64, draws: u32, key: Key, out: &mut Vec<f64
     let hopeful: Vec<usize> =
         bounds().enumerate().filter(|(_, (mean, std))| *mean + reach * **std >= sure).map(|(i, _)| i).collect();
     out.resize(n, 0.0);
+    if let [only] = hopeful[..] {
+        out[only] = 1.0;
+        return;
+    }
     let mut shared = vec![0.0; stride];
     for draw in 0..u64::from(draws) {
         let first = draw * (n + stride) as u64;
@@ -196,10 +200,6 @@ fn thompson(scores: &Scores, scale: f64, draws: u32, key: Key, out: &mut Vec<f64
             scores.deviation[i] + scale * std
         };
         let mut best = (hopeful[0], f64::NEG_INFINITY);
-        if let [only] = hopeful[..] {
-            out[only] = 1.0;
-            return;
-        }
         for i in &hopeful {
             let score = drawn(*i);
             if score > best.1 {

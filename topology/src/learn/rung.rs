@@ -1,12 +1,13 @@
 //! All sums of a model under one half-life, and how well they predicted; several rungs make a ladder.
 //!
-//! A rung knows nothing of the others: the choice between half-lives reads their losses ([`Ladder::best`]).
+//! A rung knows nothing of the others: the choice between half-lives reads what each gained over the first ([`Ladder::best`]).
 
 use super::decay::{At, HalfLife, Landmark, Stamp, pow2};
-use super::evidence::Entry;
+use super::factor::{Scratch, project};
 use super::frame::{Moments, Prior, Scales};
+use super::learning::Entry;
 use super::sums::Sums;
-use super::triangle::{self, Scratch, add_scaled};
+use super::triangle::add_scaled;
 use serde::{Deserialize, Serialize};
 
 /// Σ w·x·φᵀ of one action: how its own features go with the shared ones. Rows of context, columns of joint features.
@@ -44,27 +45,36 @@ impl Cross {
     }
 }
 
-/// One-step-ahead squared errors, decayed: Σ w·e², Σ w.
+/// By how much one-step-ahead squared errors were smaller than those of the first rung, decayed: Σ w·d, Σ w·d², Σ w.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Loss {
+pub(crate) struct Gain {
     landmark: Landmark,
-    sums: [f64; 2],
+    sums: [f64; 3],
 }
 
-impl Loss {
-    fn add(&mut self, error: f64, stamp: Stamp) {
+impl Gain {
+    pub(crate) fn add(&mut self, gain: f64, stamp: Stamp) {
         if let Some(factor) = self.landmark.advance(stamp.epoch) {
             self.sums = self.sums.map(|sum| sum * factor);
         }
-        add_scaled(&mut self.sums, &[error * error, 1.0], stamp.seen_from(self.landmark.epoch()));
+        add_scaled(&mut self.sums, &[gain, gain * gain, 1.0], stamp.seen_from(self.landmark.epoch()));
     }
 
-    fn merge(&mut self, other: &Loss) {
+    fn merge(&mut self, other: &Gain) {
         let Some(epoch) = other.landmark.0 else { return };
         if let Some(factor) = self.landmark.advance(epoch) {
             self.sums = self.sums.map(|sum| sum * factor);
         }
         add_scaled(&mut self.sums, &other.sums, pow2(epoch.saturating_sub(self.landmark.epoch())));
+    }
+
+    /// Mean, where it is `STANDARD_ERRORS` above zero.
+    fn significant(&self, now: Stamp) -> Option<f64> {
+        let [gain, squares, weight] = self.sums;
+        let count = weight * self.landmark.carried_to(now);
+        let mean = gain / weight;
+        let error = ((squares / weight - mean * mean).max(0.0) / count).sqrt();
+        (count >= ERRORS_MIN && mean > STANDARD_ERRORS * error).then_some(mean)
     }
 }
 
@@ -72,7 +82,7 @@ impl Loss {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ladder {
-    /// In order of preference while they predict equally well.
+    /// The first is used unless another predicts significantly better.
     pub half_lives: Vec<HalfLife>,
     /// Half-life of errors, in decisions.
     pub memory: u32,
@@ -81,31 +91,28 @@ pub struct Ladder {
 impl Default for Ladder {
     fn default() -> Self {
         let counted = [16_384, 4096, 1024].map(HalfLife::Decisions);
-        Ladder { half_lives: [&[HalfLife::None], &counted[..]].concat(), memory: 1024 }
+        Ladder { half_lives: [&[HalfLife::None], &counted[..]].concat(), memory: 2048 }
     }
 }
 
 /// Errors needed before a choice is made.
 const ERRORS_MIN: f64 = 16.0;
-/// A later half-life must beat an earlier one by this share of its loss.
-const ADVANTAGE_MIN: f64 = 0.01;
+/// How sure it must be that another half-life predicts better than the first. More delays what follows a change: on `lin_switch`
+/// of the example, three standard errors for two raise the regret by a tenth.
+const STANDARD_ERRORS: f64 = 2.0;
 
 impl Ladder {
     /// The rung whose estimates predicted the next rewards best, lately.
     pub(crate) fn best(&self, rungs: &[Rung], at: At) -> usize {
         let now = HalfLife::Decisions(self.memory).stamp(at);
-        let mut best = 0;
-        let mut least = f64::INFINITY;
-        for (i, rung) in rungs.iter().enumerate() {
-            let [loss, weight] = rung.loss.sums;
-            if weight * rung.loss.landmark.carried_to(now) < ERRORS_MIN {
-                return 0;
-            }
-            if loss / weight < least * (1.0 - ADVANTAGE_MIN) {
-                (best, least) = (i, loss / weight);
+        let mut best = (0, 0.0);
+        for (i, rung) in rungs.iter().enumerate().skip(1) {
+            match rung.gain.significant(now) {
+                Some(gain) if gain > best.1 => best = (i, gain),
+                _ => {}
             }
         }
-        best
+        best.0
     }
 }
 
@@ -114,7 +121,7 @@ impl Ladder {
 pub(crate) struct Rung {
     pub half_life: HalfLife,
     pub moments: Moments,
-    pub loss: Loss,
+    pub gain: Gain,
     pub shared: Option<Sums>,
     pub actions: Vec<Sums>,
     pub cross: Vec<Cross>,
@@ -125,7 +132,7 @@ impl Rung {
         Rung {
             half_life,
             moments: Moments::default(),
-            loss: Loss::default(),
+            gain: Gain::default(),
             shared,
             actions: Vec::new(),
             cross: Vec::new(),
@@ -169,30 +176,30 @@ impl Rung {
         self.moments.correct(from, to, entry.expected, stamp);
     }
 
-    /// Adds the error of what this rung expects of a decision before its reward is learnt.
+    /// The error of what this rung expects of a decision, before its reward is learnt.
     ///
     /// Where the decision is among the sums already (`entered`), its part is taken out: with leverage h = w·xᵀA⁻¹x and the
     /// deviation y it was entered with, the prediction without it is (ŷ − h·y) / (1 − h).
-    pub(crate) fn judge(&mut self, entry: &Entry<'_>, reward: f64, entered: bool, judge: &mut Judge<'_>) {
+    pub(crate) fn error(&mut self, entry: &Entry<'_>, reward: f64, entered: bool, judge: &mut Judge<'_>) -> f64 {
         let shared = self.shared.is_some();
         let scales = if shared { judge.joint } else { judge.context };
         let (as_of, stamp) = (self.half_life.stamp(judge.as_of), self.half_life.stamp(entry.at));
         let centre = judge.prior.centre.or(self.moments.mean().unwrap_or(0.0));
-        let Some((sums, x)) = self.parts(entry).next() else { return };
+        let Some((sums, x)) = self.parts(entry).next() else { return 0.0 };
         let (outer, rewards, settled, scale) = sums.at(as_of);
         let b: Vec<f64> = rewards.iter().zip(settled).map(|(r, x)| scale * (r - centre * x)).collect();
         let ridge = scales.ridge(judge.prior);
-        let (mut deviation, variance) = triangle::project((outer, scale), &ridge, &b, x, judge.scratch);
+        let (mut deviation, variance) = project((outer, scale), &ridge, &b, x, judge.scratch);
         if entered {
             let leverage = stamp.seen_from(as_of.epoch) / as_of.weight * variance;
             deviation = (deviation - leverage * entry.deviation) / (1.0 - leverage).max(1e-6);
         }
-        self.loss.add(reward - centre - deviation, judge.stamp);
+        reward - centre - deviation
     }
 
     pub(crate) fn merge(&mut self, other: &Rung) {
         self.moments.merge(&other.moments);
-        self.loss.merge(&other.loss);
+        self.gain.merge(&other.gain);
         if let (Some(shared), Some(other)) = (&mut self.shared, &other.shared) {
             shared.merge(other);
         }
@@ -211,6 +218,5 @@ pub(crate) struct Judge<'a> {
     pub context: &'a Scales,
     pub joint: &'a Scales,
     pub as_of: At,
-    pub stamp: Stamp,
     pub scratch: &'a mut Scratch,
 }

@@ -1,7 +1,7 @@
 //! What a model says of the candidates of one decision, before a policy makes a distribution of it.
 
+use super::factor::padded;
 use super::frame::Frame;
-use super::triangle::padded;
 
 /// The candidates of one decision.
 #[derive(Clone, Copy, Debug)]

@@ -130,6 +130,11 @@ impl Sums {
         self.moments.map(|sum| sum * self.landmark.carried_to(now))
     }
 
+    /// Whether nothing was ever added.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.revisions == [0; 2]
+    }
+
     /// What tells whether a factor, or only an estimate, has to be derived anew.
     pub(crate) fn revisions(&self) -> [u64; 2] {
         self.revisions
