@@ -36,7 +36,7 @@ const REVISION_REWARDS_PER_ACTION: f64 = 4.0;
 /// A frame is revised after one in this many of the rewards that count, and after this part of a half-life.
 const REVISION_PART: f64 = 8.0;
 /// One in this many rewards is used to judge half-lives.
-const JUDGED_ONE_IN: u64 = 12;
+const JUDGED_ONE_IN: u64 = 16;
 
 impl Evidence {
     /// Nothing known yet.
