@@ -35,6 +35,7 @@ pub enum Policy {
         /// In standard deviations of a reward.
         temperature: f64,
         /// Probability that is spread evenly.
+        #[serde(default = "floor")]
         floor: f64,
     },
     /// The greatest expected + width · σ, mixed with a floor (Li, Chu, Langford and Schapire, WWW 2010). Ties share.
@@ -43,6 +44,7 @@ pub enum Policy {
         #[serde(default)]
         width: Width,
         /// Probability that is spread evenly.
+        #[serde(default = "floor")]
         floor: f64,
     },
     /// How often a candidate is the best of a posterior draw, over a fixed number of keyed draws, mixed with a floor
@@ -52,8 +54,10 @@ pub enum Policy {
         #[serde(default)]
         scale: Width,
         /// Posterior draws per decision.
+        #[serde(default = "draws")]
         draws: u32,
         /// Probability that is spread evenly.
+        #[serde(default = "floor")]
         floor: f64,
     },
     /// p_a = 1 / (K + γ · (best − expected_a) / noise), the best takes the rest; γ = gamma · √(decisions · K)
@@ -74,6 +78,14 @@ impl Default for Policy {
 pub const FLOOR: f64 = 0.001;
 /// Default of Thompson sampling's posterior draws.
 pub const DRAWS: u32 = 16;
+fn floor() -> f64 {
+    FLOOR
+}
+
+fn draws() -> u32 {
+    DRAWS
+}
+
 /// Posterior draws at most.
 pub const DRAWS_MAX: u32 = 1024;
 /// The least floor.

@@ -9,6 +9,7 @@ fn learnings() -> Vec<Learning> {
         base.clone(),
         Learning { half_life: HalfLife::None, ..base.clone() },
         Learning { half_life: HalfLife::Decisions(50), ..base.clone() },
+        Learning { half_life: HalfLife::Duration(saccade_topology::Duration::from_secs(30)), ..base.clone() },
         Learning { estimator: Estimator::Shared, context: 0, joint: 9, ..base.clone() },
         Learning { estimator: Estimator::Hybrid, joint: 3, half_life: HalfLife::Decisions(80), ..base },
     ]
@@ -124,4 +125,24 @@ fn automatic_half_life_forgets_after_a_change_and_not_before() {
     assert_eq!(run(true, 4000), 0, "nothing has changed");
     assert_eq!(run(false, 6000), 0, "nothing changes");
     assert!(run(true, 6000) > 0, "rewards have changed places");
+}
+
+#[test]
+fn what_cannot_be_learnt_is_refused_and_the_largest_values_do_not_overflow() {
+    let mut evidence = Evidence::new(&Learning { context: 2, ..Learning::default() });
+    let largest = [VALUE_MAX, -VALUE_MAX];
+    let beyond = [VALUE_MAX * 1.001, f64::NAN, f64::INFINITY];
+    assert!(evidence.accepts(&entry(0, &largest, 0), Some(-VALUE_MAX)));
+    assert!(!evidence.accepts(&entry(0, &[1.0], 0), None), "another dimension");
+    for value in beyond {
+        assert!(!evidence.accepts(&entry(0, &[1.0, value], 0), None));
+        assert!(!evidence.accepts(&entry(0, &[1.0, 1.0], 0), Some(value)));
+    }
+    for n in 0..1000 {
+        let entry = entry(n as u32 % 3, &largest, n);
+        evidence.decide(&entry);
+        evidence.outcome(&entry, if n % 2 == 0 { VALUE_MAX } else { -VALUE_MAX });
+    }
+    let model = Model::cut(&evidence);
+    assert!((0..3).all(|action| model.action(action).weights().iter().all(|weight| weight.is_finite())));
 }

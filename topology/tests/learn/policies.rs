@@ -190,3 +190,17 @@ fn a_parameter_out_of_range_is_told_with_its_range() {
     }
     assert!(Policy::Thompson { scale: Setting::Auto, draws: DRAWS_MAX, floor: FLOOR_MIN }.check().is_ok());
 }
+
+#[test]
+fn a_policy_is_configured_by_its_name_and_the_rest_has_defaults() {
+    let table = [
+        (r#"{"name":"lin_ucb"}"#, Policy::default()),
+        (r#"{"name":"lin_ucb","width":0.5}"#, Policy::LinUcb { width: Setting::Fixed(0.5), floor: FLOOR }),
+        (r#"{"name":"thompson"}"#, Policy::Thompson { scale: Setting::Auto, draws: DRAWS, floor: FLOOR }),
+        (r#"{"name":"shuffle"}"#, Policy::Uniform),
+    ];
+    for (text, policy) in table {
+        assert_eq!(serde_json::from_str::<Policy>(text).expect("it can be read"), policy);
+    }
+    assert!(serde_json::from_str::<Policy>(r#"{"name":"lin_ucb","alpha":1}"#).is_err());
+}
