@@ -5,12 +5,14 @@
 //! error: odd input is an output ([`Outcome`]).
 //!
 //! Reading order: [`record`] what comes in, [`spec`] what is configured, [`plan`] how it is compiled, `fold` the walk of one
-//! event, `lane` and `row` the state, `feature` what is computed, `snapshot` how it is kept.
+//! event, `lane` and `row` the state, `feature` what is computed, `snapshot` how it is kept. [`learn`] stands beside the fold:
+//! what is learnt from decisions and their rewards.
 
 mod dedup;
 mod feature;
 mod fold;
 mod lane;
+pub mod learn;
 mod math;
 pub mod names;
 mod near;

@@ -14,3 +14,13 @@ pub(crate) fn ln(x: f64) -> f64 {
 pub(crate) fn sin_cos_turns(turns: f64) -> (f64, f64) {
     libm::sincos(turns * std::f64::consts::TAU)
 }
+
+/// e^x
+pub(crate) fn exp(x: f64) -> f64 {
+    libm::exp(x)
+}
+
+/// x^y, x ≥ 0
+pub(crate) fn pow(x: f64, y: f64) -> f64 {
+    libm::pow(x, y)
+}

@@ -1,0 +1,152 @@
+//! The problems: linear rewards that come late, the same with a switch, classification, and headlines with rare clicks.
+
+use crate::player::{Pending, Player, Setup, Source};
+use std::collections::VecDeque;
+use std::path::Path;
+
+const ROUNDS: usize = 50_000;
+const DIMENSION: usize = 32;
+/// Mean of the geometric delay, in rounds.
+const DELAY: f64 = 200.0;
+
+fn unit(source: &mut Source, first: f64) -> Vec<f64> {
+    let mut x: Vec<f64> = (0..DIMENSION).map(|_| source.normal()).collect();
+    let norm = x[1..].iter().map(|v| v * v).sum::<f64>().sqrt();
+    x[1..].iter_mut().for_each(|v| *v /= norm);
+    x[0] = first;
+    x
+}
+
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Regret of linear rewards x·θ_a + 0.2·normal that come after a geometric delay; θ is drawn anew at half time where it switches.
+pub fn linear(setup: &Setup, actions: usize, switches: bool, seeds: u64) -> String {
+    let regrets: Vec<f64> = (0..seeds).map(|seed| linear_regret(setup, actions, switches, seed)).collect();
+    summary(&regrets, 0)
+}
+
+fn linear_regret(setup: &Setup, actions: usize, switches: bool, seed: u64) -> f64 {
+    let mut source = Source::new(seed, "linear");
+    let mut player = Player::new(setup, DIMENSION, actions, seed);
+    let thetas = |source: &mut Source| -> Vec<Vec<f64>> {
+        (0..actions)
+            .map(|_| {
+                let first = 0.5 + 0.05 * source.normal();
+                unit(source, first)
+            })
+            .collect()
+    };
+    let mut theta = thetas(&mut source);
+    let mut due: Vec<Vec<Pending>> = (0..ROUNDS).map(|_| Vec::new()).collect();
+    let mut regret = 0.0;
+    for round in 0..ROUNDS {
+        if switches && round == ROUNDS / 2 {
+            theta = thetas(&mut source);
+        }
+        for pending in std::mem::take(&mut due[round]) {
+            player.learn(&pending);
+        }
+        let x = unit(&mut source, 1.0);
+        let means: Vec<f64> = theta.iter().map(|theta| product(theta, &x)).collect();
+        let mut pending = player.choose(&x);
+        let mean = means[pending.action];
+        regret += means.iter().copied().fold(f64::MIN, f64::max) - mean;
+        pending.reward = mean + 0.2 * source.normal();
+        let delay = 1 + (source.uniform().ln() / (1.0 - 1.0 / DELAY).ln()) as usize;
+        if let Some(due) = due.get_mut(round + delay) {
+            due.push(pending);
+        }
+        player.lean(due[round + 1..].iter_mut().flatten());
+    }
+    regret
+}
+
+/// Share of wrong classes over one pass, reward 1 for the right class; features as in the file, with a constant before them.
+pub fn supervised(setup: &Setup, directory: &Path, seeds: u64) -> String {
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).into_iter().flatten().flatten().map(|file| file.path()).collect();
+    files.sort();
+    let mut line = String::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "csv")) {
+        let rows = read(file);
+        let losses: Vec<f64> = (0..seeds).map(|seed| loss(setup, &rows, seed)).collect();
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        line += &format!("{name} {}  ", summary(&losses, 3));
+    }
+    line
+}
+
+type Row = (Vec<f64>, usize);
+
+fn read(file: &Path) -> Vec<Row> {
+    let text = std::fs::read_to_string(file).expect("the file can be read");
+    let row = |line: &str| {
+        let mut x = vec![1.0];
+        x.extend(line.split(',').map(|word| word.trim().parse::<f64>().expect("fields are numbers")));
+        let label = x.pop().expect("a row ends with its label");
+        (x, label as usize)
+    };
+    text.lines().map(row).collect()
+}
+
+fn loss(setup: &Setup, rows: &[Row], seed: u64) -> f64 {
+    let mut source = Source::new(seed, "shuffle");
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    for i in (1..order.len()).rev() {
+        order.swap(i, source.below(i + 1));
+    }
+    let actions = rows.iter().map(|(_, label)| label + 1).max().unwrap_or(1);
+    let mut player = Player::new(setup, rows[0].0.len(), actions, seed);
+    let mut wrong = 0.0;
+    for i in order {
+        let (x, label) = &rows[i];
+        let mut pending = player.choose(x);
+        pending.reward = f64::from(u8::from(pending.action == *label));
+        wrong += 1.0 - pending.reward;
+        player.learn(&pending);
+    }
+    wrong / rows.len() as f64
+}
+
+/// Clicks lost, as a share of what choosing evenly loses: 2 to 14 headlines, about 1 % clicks, 10,000 readers, 200 rounds late.
+pub fn headlines(setup: &Setup, tests: u64) -> String {
+    let (mut lost, mut evenly) = (0.0, 0.0);
+    for seed in 0..tests {
+        let (test_lost, test_evenly) = headline_test(setup, seed);
+        lost += test_lost;
+        evenly += test_evenly;
+    }
+    format!("{:.3} (evenly: {:.1} clicks a test)", lost / evenly, evenly / tests as f64)
+}
+
+fn headline_test(setup: &Setup, seed: u64) -> (f64, f64) {
+    let mut source = Source::new(seed, "headlines");
+    let actions = 2 + (source.uniform() * source.uniform() * 13.0) as usize;
+    let base = 0.012 * (0.6 * source.normal()).exp();
+    let rates: Vec<f64> = (0..actions).map(|_| (base * (0.25 * source.normal()).exp()).min(0.2)).collect();
+    let best = rates.iter().copied().fold(0.0, f64::max);
+    let mut player = Player::new(setup, 1, actions, seed);
+    let mut under_way: VecDeque<Pending> = VecDeque::new();
+    let mut lost = 0.0;
+    for round in 0..10_000 {
+        if round >= 200 {
+            player.learn(&under_way.pop_front().expect("200 rewards are under way"));
+        }
+        let mut pending = player.choose(&[1.0]);
+        lost += best - rates[pending.action];
+        pending.reward = f64::from(u8::from(source.uniform() < rates[pending.action]));
+        under_way.push_back(pending);
+        player.lean(under_way.iter_mut());
+    }
+    (lost, 10_000.0 * (best - rates.iter().sum::<f64>() / actions as f64))
+}
+
+/// Mean and standard error.
+fn summary(values: &[f64], digits: usize) -> String {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0).max(1.0);
+    format!("{mean:.digits$} ±{:.digits$}", (variance / n).sqrt())
+}

@@ -1,0 +1,222 @@
+//! All sums of a model under one half-life, and how well they predicted; several rungs make a ladder.
+//!
+//! A rung knows nothing of the others: the choice between half-lives reads what each gained over the first ([`Ladder::best`]).
+
+use super::decay::{At, HalfLife, Landmark, Stamp, pow2};
+use super::factor::{Scratch, project};
+use super::frame::{Moments, Prior, Scales};
+use super::learning::Entry;
+use super::sums::Sums;
+use super::triangle::add_scaled;
+use serde::{Deserialize, Serialize};
+
+/// Σ w·x·φᵀ of one action: how its own features go with the shared ones. Rows of context, columns of joint features.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cross {
+    landmark: Landmark,
+    sums: Vec<f64>,
+}
+
+impl Cross {
+    fn add(&mut self, x: &[f64], joint: &[f64], stamp: Stamp, sign: f64) {
+        self.sums.resize(x.len() * joint.len(), 0.0);
+        self.advance(stamp.epoch);
+        let w = sign * stamp.seen_from(self.landmark.epoch());
+        for (row, x) in self.sums.chunks_exact_mut(joint.len()).zip(x) {
+            add_scaled(row, joint, w * x);
+        }
+    }
+
+    fn merge(&mut self, other: &Cross) {
+        let Some(epoch) = other.landmark.0 else { return };
+        self.sums.resize(other.sums.len(), 0.0);
+        self.advance(epoch);
+        add_scaled(&mut self.sums, &other.sums, pow2(epoch.saturating_sub(self.landmark.epoch())));
+    }
+
+    fn advance(&mut self, epoch: i64) {
+        if let Some(factor) = self.landmark.advance(epoch) {
+            self.sums.iter_mut().for_each(|sum| *sum *= factor);
+        }
+    }
+
+    pub(crate) fn at(&self, now: Stamp) -> (&[f64], f64) {
+        (&self.sums, self.landmark.carried_to(now))
+    }
+}
+
+/// By how much one-step-ahead squared errors were smaller than those of the first rung, decayed: Σ w·d, Σ w·d², Σ w.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gain {
+    landmark: Landmark,
+    sums: [f64; 3],
+}
+
+impl Gain {
+    pub(crate) fn add(&mut self, gain: f64, stamp: Stamp) {
+        if let Some(factor) = self.landmark.advance(stamp.epoch) {
+            self.sums = self.sums.map(|sum| sum * factor);
+        }
+        add_scaled(&mut self.sums, &[gain, gain * gain, 1.0], stamp.seen_from(self.landmark.epoch()));
+    }
+
+    fn merge(&mut self, other: &Gain) {
+        let Some(epoch) = other.landmark.0 else { return };
+        if let Some(factor) = self.landmark.advance(epoch) {
+            self.sums = self.sums.map(|sum| sum * factor);
+        }
+        add_scaled(&mut self.sums, &other.sums, pow2(epoch.saturating_sub(self.landmark.epoch())));
+    }
+
+    /// Mean, where it is `STANDARD_ERRORS` above zero.
+    fn significant(&self, now: Stamp) -> Option<f64> {
+        let [gain, squares, weight] = self.sums;
+        let count = weight * self.landmark.carried_to(now);
+        let mean = gain / weight;
+        let error = ((squares / weight - mean * mean).max(0.0) / count).sqrt();
+        (count >= ERRORS_MIN && mean > STANDARD_ERRORS * error).then_some(mean)
+    }
+}
+
+/// Which half-lives are kept side by side for [`HalfLife::Auto`], and for how long an error counts in the choice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ladder {
+    /// The first is used unless another predicts significantly better.
+    pub half_lives: Vec<HalfLife>,
+    /// Half-life of errors, in decisions.
+    pub memory: u32,
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        let counted = [16_384, 4096, 1024].map(HalfLife::Decisions);
+        Ladder { half_lives: [&[HalfLife::None], &counted[..]].concat(), memory: 2048 }
+    }
+}
+
+/// Errors needed before a choice is made.
+const ERRORS_MIN: f64 = 16.0;
+/// How sure it must be that another half-life predicts better than the first. More delays what follows a change: on `lin_switch`
+/// of the example, three standard errors for two raise the regret by a tenth.
+const STANDARD_ERRORS: f64 = 2.0;
+
+impl Ladder {
+    /// The rung whose estimates predicted the next rewards best, lately.
+    pub(crate) fn best(&self, rungs: &[Rung], at: At) -> usize {
+        let now = HalfLife::Decisions(self.memory).stamp(at);
+        let mut best = (0, 0.0);
+        for (i, rung) in rungs.iter().enumerate().skip(1) {
+            match rung.gain.significant(now) {
+                Some(gain) if gain > best.1 => best = (i, gain),
+                _ => {}
+            }
+        }
+        best.0
+    }
+}
+
+/// The sums of a model under one half-life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rung {
+    pub half_life: HalfLife,
+    pub moments: Moments,
+    pub gain: Gain,
+    pub shared: Option<Sums>,
+    pub actions: Vec<Sums>,
+    pub cross: Vec<Cross>,
+}
+
+impl Rung {
+    pub(crate) fn new(half_life: HalfLife, shared: Option<Sums>) -> Self {
+        Rung {
+            half_life,
+            moments: Moments::default(),
+            gain: Gain::default(),
+            shared,
+            actions: Vec::new(),
+            cross: Vec::new(),
+        }
+    }
+
+    /// The sums that a decision goes into, with the features that belong to each.
+    fn parts<'a>(&'a mut self, entry: &Entry<'a>) -> impl Iterator<Item = (&'a mut Sums, &'a [f64])> {
+        let own = self.actions.get_mut(entry.action as usize).map(|sums| (sums, entry.context));
+        self.shared.as_mut().map(|sums| (sums, entry.joint)).into_iter().chain(own)
+    }
+
+    pub(crate) fn enter(&mut self, entry: &Entry<'_>, deviation: f64, stamp: Stamp) {
+        for (sums, x) in self.parts(entry) {
+            sums.enter(x, deviation, stamp);
+        }
+        if let Some(cross) = self.cross.get_mut(entry.action as usize) {
+            cross.add(entry.context, entry.joint, stamp, 1.0);
+        }
+    }
+
+    pub(crate) fn withdraw(&mut self, entry: &Entry<'_>, deviation: f64, stamp: Stamp) {
+        for (sums, x) in self.parts(entry) {
+            sums.withdraw(x, deviation, stamp);
+        }
+        if let Some(cross) = self.cross.get_mut(entry.action as usize) {
+            cross.add(entry.context, entry.joint, stamp, -1.0);
+        }
+    }
+
+    pub(crate) fn settle(&mut self, entry: &Entry<'_>, deviation: f64, reward: f64, stamp: Stamp) {
+        for (sums, x) in self.parts(entry) {
+            sums.settle(x, deviation, reward, stamp);
+        }
+    }
+
+    pub(crate) fn correct(&mut self, entry: &Entry<'_>, from: f64, to: f64, stamp: Stamp) {
+        for (sums, x) in self.parts(entry) {
+            sums.correct(x, from, to, stamp);
+        }
+        self.moments.correct(from, to, entry.expected, stamp);
+    }
+
+    /// The error of what this rung expects of a decision, before its reward is learnt.
+    ///
+    /// Where the decision is among the sums already (`entered`), its part is taken out: with leverage h = w·xᵀA⁻¹x and the
+    /// deviation y it was entered with, the prediction without it is (ŷ − h·y) / (1 − h).
+    pub(crate) fn error(&mut self, entry: &Entry<'_>, reward: f64, entered: bool, judge: &mut Judge<'_>) -> f64 {
+        let shared = self.shared.is_some();
+        let scales = if shared { judge.joint } else { judge.context };
+        let (as_of, stamp) = (self.half_life.stamp(judge.as_of), self.half_life.stamp(entry.at));
+        let centre = judge.prior.centre.or(self.moments.mean().unwrap_or(0.0));
+        let Some((sums, x)) = self.parts(entry).next() else { return 0.0 };
+        let (outer, rewards, settled, scale) = sums.at(as_of);
+        let b: Vec<f64> = rewards.iter().zip(settled).map(|(r, x)| scale * (r - centre * x)).collect();
+        let ridge = scales.ridge(judge.prior);
+        let (mut deviation, variance) = project((outer, scale), &ridge, &b, x, judge.scratch);
+        if entered {
+            let leverage = stamp.seen_from(as_of.epoch) / as_of.weight * variance;
+            deviation = (deviation - leverage * entry.deviation) / (1.0 - leverage).max(1e-6);
+        }
+        reward - centre - deviation
+    }
+
+    pub(crate) fn merge(&mut self, other: &Rung) {
+        self.moments.merge(&other.moments);
+        self.gain.merge(&other.gain);
+        if let (Some(shared), Some(other)) = (&mut self.shared, &other.shared) {
+            shared.merge(other);
+        }
+        for (mine, theirs) in self.actions.iter_mut().zip(&other.actions) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.cross.iter_mut().zip(&other.cross) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+/// What all rungs are judged by.
+pub(crate) struct Judge<'a> {
+    pub prior: &'a Prior,
+    pub context: &'a Scales,
+    pub joint: &'a Scales,
+    pub as_of: At,
+    pub scratch: &'a mut Scratch,
+}

@@ -1,0 +1,8 @@
+//! Learning: sums against their definition, models against plain references, policies against their own propensities.
+
+mod learner;
+mod models;
+mod policies;
+mod provisional;
+mod reference;
+mod sums;
