@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 
-# Fault, and the word its violation begins with.
+# Fault, and the word that one of its violations begins with; which of several is seen first can depend on the moment of the kill, so
+# this is not part of .ci/run.
 FAULTS = {
     "none": None,
-    "acknowledges before it writes": "acknowledged",
+    "acknowledges before it writes": ("acknowledged", "versions"),
     "forgets ids at a restart": "duplicates",
     "writes twice": "acknowledged",
     "starts versions again": "versions",
@@ -175,7 +176,8 @@ def main():
         run = [*command, "--rounds", "4", "--sessions", "5", "--threads", "2", "--seed", "1"]
         done = subprocess.run(run, env=environment, capture_output=True, text=True)
         wanted = 0 if word is None else 1
-        right = done.returncode == wanted and (word is None or f"BROKEN: {word}:" in done.stdout)
+        words = (word,) if isinstance(word, str) else word or ()
+        right = done.returncode == wanted and (word is None or any(f"BROKEN: {w}:" in done.stdout for w in words))
         failed += not right
         print(f"{'ok    ' if right else 'FAILED'} {fault} ({time.monotonic() - begun:.1f} s)", flush=True)
         if not right:
