@@ -6,6 +6,7 @@
 //!
 //! Landmarks lie on a grid of whole half-lives ([`Stamp::epoch`]), so moving one is an exact multiplication by a power of two.
 
+use super::triangle::add_scaled;
 use crate::spec::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -16,6 +17,13 @@ pub struct At {
     pub event_time: i64,
     /// How many decisions of the model came before it, as the decision's record says.
     pub ordinal: i64,
+}
+
+impl At {
+    /// The later of both, on each clock.
+    pub(crate) fn later(self, other: At) -> At {
+        At { event_time: self.event_time.max(other.event_time), ordinal: self.ordinal.max(other.ordinal) }
+    }
 }
 
 /// How fast old observations lose weight: `"none"`, `"auto"` (see [`super::Ladder`]), a duration `"12h"`, or `{ decisions = 2000 }`.
@@ -143,6 +151,26 @@ impl Landmark {
             }
             Some(_) => None,
         }
+    }
+
+    /// Moves on to `epoch` where it must, and with it the sums that are seen from here.
+    pub(crate) fn carry(&mut self, sums: &mut [f64], epoch: i64) {
+        if let Some(factor) = self.advance(epoch) {
+            sums.iter_mut().for_each(|sum| *sum *= factor);
+        }
+    }
+
+    /// Adds the terms of one observation to sums that are seen from here.
+    pub(crate) fn add(&mut self, sums: &mut [f64], terms: &[f64], stamp: Stamp) {
+        self.carry(sums, stamp.epoch);
+        add_scaled(sums, terms, stamp.seen_from(self.epoch()));
+    }
+
+    /// Adds sums that are seen from another landmark; those of none are all 0.
+    pub(crate) fn merge(&mut self, sums: &mut [f64], other: Landmark, others: &[f64]) {
+        let Some(epoch) = other.0 else { return };
+        self.carry(sums, epoch);
+        add_scaled(sums, others, pow2(epoch.saturating_sub(self.epoch())));
     }
 
     pub(crate) fn epoch(self) -> i64 {

@@ -3,6 +3,7 @@
 //! Normal with mean A⁻¹·b and covariance noise²·A⁻¹, where A = ridge + Σ w·x·xᵀ and b = Σ w·(r − centre)·x: ridge regression, as in
 //! Li, Chu, Langford and Schapire (WWW 2010). Immutable once cut; derived from the sums alone, so cutting again gives the same bits.
 
+use super::decay::Stamp;
 use super::factor::{Factor, Scratch, padded};
 use super::frame::Frame;
 use super::sums::Sums;
@@ -25,11 +26,11 @@ pub struct CutScratch {
     pub(crate) whitened: Vec<f64>,
 }
 
-/// b = Σ w·(r − centre)·x with weights as at the frame, padded.
-pub(crate) fn centred(sums: &Sums, frame: &Frame, out: &mut Vec<f64>) {
-    let (_, rewards, settled, scale) = sums.at(frame.now);
+/// b = Σ w·(r − centre)·x with weights as at `now`, padded.
+pub(crate) fn centred(sums: &Sums, now: Stamp, centre: f64, out: &mut Vec<f64>) {
+    let (_, rewards, settled, scale) = sums.at(now);
     out.clear();
-    out.extend(rewards.iter().zip(settled).map(|(r, x)| scale * (r - frame.centre * x)));
+    out.extend(rewards.iter().zip(settled).map(|(r, x)| scale * (r - centre * x)));
     out.resize(padded(rewards.len()), 0.0);
 }
 
@@ -38,7 +39,7 @@ impl Estimate {
     pub(crate) fn cut(sums: &Sums, frame: &Frame, ridge: &[f64], scratch: &mut CutScratch) -> Estimate {
         let (outer, _, _, scale) = sums.at(frame.now);
         let factor = Factor::of(outer, scale, ridge, &mut scratch.factor);
-        centred(sums, frame, &mut scratch.right);
+        centred(sums, frame.now, frame.centre, &mut scratch.right);
         Estimate::of(factor, sums.revisions(), scratch)
     }
 
@@ -64,7 +65,7 @@ impl Estimate {
             self.factor.renew(outer, scale, ridge, &mut scratch.factor);
         }
         if reframed || old != new {
-            centred(sums, frame, &mut scratch.right);
+            centred(sums, frame.now, frame.centre, &mut scratch.right);
             self.solve(scratch);
             self.revisions = new;
         }

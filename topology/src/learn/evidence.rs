@@ -88,10 +88,7 @@ impl Evidence {
         self.context.add(entry.context);
         self.joint.add(entry.joint);
         self.entered += 1;
-        self.latest = At {
-            event_time: self.latest.event_time.max(entry.at.event_time),
-            ordinal: self.latest.ordinal.max(entry.at.ordinal),
-        };
+        self.latest = self.latest.later(entry.at);
         if self.learning.provisional == Provisional::Predicted {
             for rung in &mut self.rungs {
                 rung.enter(entry, entry.deviation, rung.half_life.stamp(entry.at));
@@ -174,10 +171,7 @@ impl Evidence {
         self.joint.merge(&other.joint);
         self.entered += other.entered;
         self.settled += other.settled;
-        self.latest = At {
-            event_time: self.latest.event_time.max(other.latest.event_time),
-            ordinal: self.latest.ordinal.max(other.latest.ordinal),
-        };
+        self.latest = self.latest.later(other.latest);
         self.revise();
         self.revision += other.revision;
     }

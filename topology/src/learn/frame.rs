@@ -4,7 +4,7 @@
 //! deviation, and the prior holds each feature to its own size. So multiplying rewards or a feature by a constant changes no
 //! decision, and one regularisation fits clicks of one percent as well as minutes watched.
 
-use super::decay::{At, Landmark, Stamp, pow2};
+use super::decay::{At, Landmark, Stamp};
 use super::setting::Setting;
 use super::triangle::add_scaled;
 use serde::{Deserialize, Serialize};
@@ -85,27 +85,17 @@ pub(crate) struct Moments {
 impl Moments {
     pub(crate) fn add(&mut self, reward: f64, expected: f64, stamp: Stamp) {
         let error = reward - expected;
-        self.add_sums([1.0, reward, reward * reward, error * error], stamp);
+        self.landmark.add(&mut self.sums, &[1.0, reward, reward * reward, error * error], stamp);
     }
 
     pub(crate) fn correct(&mut self, from: f64, to: f64, expected: f64, stamp: Stamp) {
         let error = |reward: f64| (reward - expected) * (reward - expected);
-        self.add_sums([0.0, to - from, to * to - from * from, error(to) - error(from)], stamp);
-    }
-
-    fn add_sums(&mut self, terms: [f64; 4], stamp: Stamp) {
-        if let Some(factor) = self.landmark.advance(stamp.epoch) {
-            self.sums = self.sums.map(|sum| sum * factor);
-        }
-        add_scaled(&mut self.sums, &terms, stamp.seen_from(self.landmark.epoch()));
+        let terms = [0.0, to - from, to * to - from * from, error(to) - error(from)];
+        self.landmark.add(&mut self.sums, &terms, stamp);
     }
 
     pub(crate) fn merge(&mut self, other: &Moments) {
-        let Some(epoch) = other.landmark.0 else { return };
-        if let Some(factor) = self.landmark.advance(epoch) {
-            self.sums = self.sums.map(|sum| sum * factor);
-        }
-        add_scaled(&mut self.sums, &other.sums, pow2(epoch.saturating_sub(self.landmark.epoch())));
+        self.landmark.merge(&mut self.sums, other.landmark, &other.sums);
     }
 
     /// Rewards that still count.

@@ -161,7 +161,7 @@ fn reduced(sums: &Sums, frame: &Frame, eliminations: &[Arc<Elimination>], scratc
     let (outer, _, _, scale) = sums.at(frame.now);
     let mut outer: Vec<f64> = outer.iter().map(|sum| scale * sum).collect();
     let mut right = Vec::new();
-    centred(sums, frame, &mut right);
+    centred(sums, frame.now, frame.centre, &mut right);
     for elimination in eliminations {
         add_scaled(&mut outer, &elimination.outer, -1.0);
         add_scaled(&mut right, &elimination.reward, -1.0);

@@ -2,7 +2,8 @@
 //!
 //! A rung knows nothing of the others: the choice between half-lives reads what each gained over the first ([`Ladder::best`]).
 
-use super::decay::{At, HalfLife, Landmark, Stamp, pow2};
+use super::decay::{At, HalfLife, Landmark, Stamp};
+use super::estimate::centred;
 use super::factor::{Scratch, project};
 use super::frame::{Moments, Prior, Scales};
 use super::learning::Entry;
@@ -20,7 +21,7 @@ pub(crate) struct Cross {
 impl Cross {
     fn add(&mut self, x: &[f64], joint: &[f64], stamp: Stamp, sign: f64) {
         self.sums.resize(x.len() * joint.len(), 0.0);
-        self.advance(stamp.epoch);
+        self.landmark.carry(&mut self.sums, stamp.epoch);
         let w = sign * stamp.seen_from(self.landmark.epoch());
         for (row, x) in self.sums.chunks_exact_mut(joint.len()).zip(x) {
             add_scaled(row, joint, w * x);
@@ -28,16 +29,8 @@ impl Cross {
     }
 
     fn merge(&mut self, other: &Cross) {
-        let Some(epoch) = other.landmark.0 else { return };
-        self.sums.resize(other.sums.len(), 0.0);
-        self.advance(epoch);
-        add_scaled(&mut self.sums, &other.sums, pow2(epoch.saturating_sub(self.landmark.epoch())));
-    }
-
-    fn advance(&mut self, epoch: i64) {
-        if let Some(factor) = self.landmark.advance(epoch) {
-            self.sums.iter_mut().for_each(|sum| *sum *= factor);
-        }
+        self.sums.resize(self.sums.len().max(other.sums.len()), 0.0);
+        self.landmark.merge(&mut self.sums, other.landmark, &other.sums);
     }
 
     pub(crate) fn at(&self, now: Stamp) -> (&[f64], f64) {
@@ -54,18 +47,11 @@ pub(crate) struct Gain {
 
 impl Gain {
     pub(crate) fn add(&mut self, gain: f64, stamp: Stamp) {
-        if let Some(factor) = self.landmark.advance(stamp.epoch) {
-            self.sums = self.sums.map(|sum| sum * factor);
-        }
-        add_scaled(&mut self.sums, &[gain, gain * gain, 1.0], stamp.seen_from(self.landmark.epoch()));
+        self.landmark.add(&mut self.sums, &[gain, gain * gain, 1.0], stamp);
     }
 
     fn merge(&mut self, other: &Gain) {
-        let Some(epoch) = other.landmark.0 else { return };
-        if let Some(factor) = self.landmark.advance(epoch) {
-            self.sums = self.sums.map(|sum| sum * factor);
-        }
-        add_scaled(&mut self.sums, &other.sums, pow2(epoch.saturating_sub(self.landmark.epoch())));
+        self.landmark.merge(&mut self.sums, other.landmark, &other.sums);
     }
 
     /// Mean, where it is `STANDARD_ERRORS` above zero.
@@ -186,8 +172,9 @@ impl Rung {
         let (as_of, stamp) = (self.half_life.stamp(judge.as_of), self.half_life.stamp(entry.at));
         let centre = judge.prior.centre.or(self.moments.mean().unwrap_or(0.0));
         let Some((sums, x)) = self.parts(entry).next() else { return 0.0 };
-        let (outer, rewards, settled, scale) = sums.at(as_of);
-        let b: Vec<f64> = rewards.iter().zip(settled).map(|(r, x)| scale * (r - centre * x)).collect();
+        let (outer, _, _, scale) = sums.at(as_of);
+        let mut b = Vec::new();
+        centred(sums, as_of, centre, &mut b);
         let ridge = scales.ridge(judge.prior);
         let (mut deviation, variance) = project((outer, scale), &ridge, &b, x, judge.scratch);
         if entered {
