@@ -268,9 +268,7 @@ impl Config {
             }
         };
         let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let config = overrides::apply(Config::parse(&text, path)?, &text, path, variables)?;
-        config.check(path)?;
-        Ok(config)
+        overrides::apply(Config::parse(&text, path)?, &text, path, variables)
     }
 
     /// Parses and checks `text`; `path` is only named in errors.

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 const PREFIX: &str = "SACCADE_";
 
-/// Puts what `variables` say over `text`; unchanged where they say nothing.
+/// Puts what `variables` say over `text` and checks the result; `config` unchanged where they say nothing.
 pub(super) fn apply(
     config: Config,
     text: &str,
@@ -26,10 +26,12 @@ pub(super) fn apply(
         named.push(name);
     }
     let Some(table) = table else { return Ok(config) };
-    table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse {
+    let config: Config = table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse {
         path: path.into(),
         message: format!("with {} of the environment: {}", named.join(", "), e.to_string().trim_end()),
-    })
+    })?;
+    config.check(path)?;
+    Ok(config)
 }
 
 fn read(value: &str) -> Value {
@@ -86,5 +88,11 @@ mod tests {
     fn an_unknown_key_of_the_environment_is_refused_by_its_name() {
         let error = with(&[("SACCADE_LOG__DURABLE", "yes")]).expect_err("no such key").to_string();
         assert!(error.contains("SACCADE_LOG__DURABLE") && error.contains("durability"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_environment_is_held_to_its_range() {
+        let error = with(&[("SACCADE_LOG__PARTITIONS", "0")]).expect_err("no partition").to_string();
+        assert!(error.contains("log.partitions") && error.contains("is 0"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(super) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
-    let state = State { waiting: vec![], senders: 1, is_read: true };
+    let state = State { waiting: vec![], senders: 1, is_closed: false, is_read: true };
     let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new() });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -20,7 +20,14 @@ struct Shared<T> {
 struct State<T> {
     waiting: Vec<T>,
     senders: usize,
+    is_closed: bool,
     is_read: bool,
+}
+
+impl<T> State<T> {
+    fn is_open(&self) -> bool {
+        self.senders > 0 && !self.is_closed
+    }
 }
 
 impl<T> Shared<T> {
@@ -33,10 +40,10 @@ impl<T> Shared<T> {
 pub(super) struct Sender<T>(Arc<Shared<T>>);
 
 impl<T> Sender<T> {
-    /// Gives back what cannot be delivered because the reader is gone.
+    /// Gives back what cannot be delivered because the reader is gone or the mailbox closed.
     pub(super) fn send(&self, item: T) -> Result<(), T> {
         let mut state = self.0.lock();
-        if !state.is_read {
+        if !state.is_read || state.is_closed {
             return Err(item);
         }
         state.waiting.push(item);
@@ -46,6 +53,12 @@ impl<T> Sender<T> {
             self.0.arrived.notify_one();
         }
         Ok(())
+    }
+
+    /// What waits is still delivered; nothing more is taken in, whoever sends.
+    pub(super) fn close(&self) {
+        self.0.lock().is_closed = true;
+        self.0.arrived.notify_one();
     }
 }
 
@@ -66,16 +79,16 @@ impl<T> Drop for Sender<T> {
 pub(super) struct Receiver<T>(Arc<Shared<T>>);
 
 impl<T> Receiver<T> {
-    /// Moves all that waits to the end of `into`; waits up to `wait` for the first. False once all senders are gone and nothing
-    /// waits any more.
+    /// Moves all that waits to the end of `into`; waits up to `wait` for the first. False once the mailbox is closed, or all
+    /// senders are gone, and nothing waits any more.
     pub(super) fn take(&self, into: &mut Vec<T>, wait: Duration) -> bool {
         let mut state = self.0.lock();
-        if state.waiting.is_empty() && state.senders > 0 && !wait.is_zero() {
-            let idle = |s: &mut State<T>| s.waiting.is_empty() && s.senders > 0;
+        if state.waiting.is_empty() && state.is_open() && !wait.is_zero() {
+            let idle = |s: &mut State<T>| s.waiting.is_empty() && s.is_open();
             let waited = self.0.arrived.wait_timeout_while(state, wait, idle);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let is_open = state.senders > 0 || !state.waiting.is_empty();
+        let is_open = state.is_open() || !state.waiting.is_empty();
         into.append(&mut state.waiting);
         is_open
     }
@@ -114,6 +127,19 @@ mod tests {
         sending.join().expect("the sender ends well");
         assert_eq!(taken, (0..10_000).collect::<Vec<_>>());
         assert!(turns > 0);
+    }
+
+    #[test]
+    fn a_closed_mailbox_delivers_what_waits_and_takes_nothing_more() {
+        let (sender, receiver) = mailbox();
+        let other = sender.clone();
+        sender.send(1).expect("open");
+        sender.close();
+        assert_eq!(other.send(2), Err(2));
+        let mut taken = vec![];
+        assert!(receiver.take(&mut taken, LONG));
+        assert!(!receiver.take(&mut taken, LONG));
+        assert_eq!(taken, [1]);
     }
 
     #[test]

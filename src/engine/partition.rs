@@ -8,7 +8,6 @@ use super::restore::Restored;
 use super::{Context, Fold, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
 use saccade_topology::{Arrived, ContextRef, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
-use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -30,7 +29,7 @@ pub(super) struct Message {
 
 /// Where batches wait for their partition. Soft limit: requests that look at the same time may all still come in.
 pub(super) struct Inbox {
-    sender: Sender<Option<Message>>,
+    sender: Sender<Message>,
     depth: Arc<AtomicUsize>,
     max: usize,
 }
@@ -42,11 +41,11 @@ impl Inbox {
 
     pub(super) fn send(&self, message: Message) -> Result<(), ()> {
         self.depth.fetch_add(1, Ordering::Relaxed);
-        self.sender.send(Some(message)).map_err(drop)
+        self.sender.send(message).map_err(drop)
     }
 
     pub(super) fn stop(&self) {
-        let _ = self.sender.send(None);
+        self.sender.close();
     }
 }
 
@@ -107,18 +106,15 @@ pub(super) fn spawn(
     (inbox, thread)
 }
 
-/// What one turn takes from the front of what waits.
-fn batches_of(
-    messages: &mut Peekable<Drain<'_, Option<Message>>>,
-    mut fits: impl FnMut(&Message) -> bool,
-) -> Vec<Message> {
-    let mut turn = vec![];
-    while turn.len() < TURN_BATCHES
-        && let Some(Some(message)) = messages.next_if(|m| m.as_ref().is_some_and(&mut fits))
-    {
-        turn.push(message);
-    }
-    turn
+/// How many of the first batches that wait one turn takes.
+fn turn_of(waiting: &[Message]) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Message| {
+        let fits = bytes < TURN_BYTES;
+        bytes += message.records.bytes().len();
+        fits
+    };
+    waiting.iter().take(TURN_BATCHES).take_while(fits).count()
 }
 
 impl Partition {
@@ -128,36 +124,26 @@ impl Partition {
         self.reserve();
     }
 
-    fn run(&mut self, receiver: &Receiver<Option<Message>>, depth: &AtomicUsize) {
+    fn run(&mut self, receiver: &Receiver<Message>, depth: &AtomicUsize) {
         let mut waiting = vec![];
         loop {
             // While a checkpoint is being walked, the loop only looks in between slices.
             let wait = if self.walk.is_running() { Duration::from_micros(200) } else { Duration::from_millis(20) };
-            let is_open = receiver.take(&mut waiting, wait);
-            if is_open && waiting.is_empty() {
-                self.idle();
-                continue;
-            }
-            let mut messages = waiting.drain(..).peekable();
-            while messages.peek().is_some_and(Option::is_some) {
-                let mut bytes = 0;
-                let fits = |message: &Message| {
-                    let fits = bytes < TURN_BYTES;
-                    bytes += message.records.bytes().len();
-                    fits
-                };
-                self.turn(batches_of(&mut messages, fits), depth);
-            }
-            let is_stopped = messages.next().is_some();
-            drop(messages);
-            if is_stopped || !is_open {
+            if !receiver.take(&mut waiting, wait) {
                 return self.finish();
+            }
+            if waiting.is_empty() {
+                self.idle();
+            }
+            while !waiting.is_empty() {
+                let count = turn_of(&waiting);
+                self.turn(waiting.drain(..count), depth);
             }
         }
     }
 
     /// Fold, append, publish, hand over to the committer: once for all batches of the turn.
-    fn turn(&mut self, turn: Vec<Message>, depth: &AtomicUsize) {
+    fn turn(&mut self, turn: Drain<'_, Message>, depth: &AtomicUsize) {
         depth.fetch_sub(turn.len(), Ordering::Relaxed);
         let first = self.next;
         self.log_batch.clear();

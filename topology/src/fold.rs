@@ -459,6 +459,7 @@ impl Topology {
                     EndReason::MaxLength
                 };
                 self.end_session(i, reason, sink);
+                // Nothing can reopen it: it goes at once.
                 if lateness == 0 {
                     self.remove_session(i, offset, sink);
                 } else {
