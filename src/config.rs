@@ -6,6 +6,7 @@
 mod bounds;
 mod overrides;
 
+use saccade_topology::model::ModelSpec;
 use saccade_topology::{Duration, Plan, PlanError, Spec, spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Config {
     pub dedup: spec::DedupSpec,
     /// The vector.
     pub features: Vec<spec::FeatureSpec>,
+    /// Models.
+    pub models: Vec<ModelSpec>,
 }
 
 /// `[server]`
@@ -291,6 +294,7 @@ impl Config {
             viewer: self.viewer.clone(),
             dedup: self.dedup.clone(),
             features,
+            models: self.models.clone(),
         }
     }
 

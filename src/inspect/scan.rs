@@ -93,7 +93,7 @@ impl Kept {
     pub(super) fn event(&self) -> Event<'_> {
         match self.arrived().record {
             Record::Event(event) => event,
-            Record::Tick => unreachable!("only events are kept"),
+            _ => unreachable!("only events are kept"),
         }
     }
 

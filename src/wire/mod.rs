@@ -10,6 +10,7 @@
 mod body;
 mod check;
 mod context;
+mod feedback;
 mod json;
 mod keys;
 mod plain;

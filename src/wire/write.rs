@@ -5,7 +5,7 @@
 
 use super::check::STATES;
 use super::json::Json;
-use super::{EventReader, RowError, Scratch, row, scan};
+use super::{EventReader, RowError, Scratch, feedback, row, scan};
 use bumpalo::Bump;
 use saccade_topology::{Arrived, Event, IngestTime, Offset, Record, Value};
 use serde::de::DeserializeSeed;
@@ -23,6 +23,7 @@ pub fn write_record(out: &mut Vec<u8>, partition: u16, offset: Offset, arrived: 
             write_event(out, event);
         }
         Record::Tick => out.extend_from_slice(b"\"tick\":true"),
+        other => feedback::write(out, other),
     }
     out.extend_from_slice(b"}\n");
 }

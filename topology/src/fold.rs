@@ -162,6 +162,12 @@ impl Topology {
                 self.close(offset, sink);
                 Outcome::Ticked
             }
+            // Wired in the next commits.
+            Record::Decision(_)
+            | Record::Activation(_)
+            | Record::Reward(_)
+            | Record::Item(_)
+            | Record::Control(_) => Outcome::Ticked,
             Record::Event(event) => self.event(offset, event, arrived.ingest_time, sink),
         }
     }

@@ -8,17 +8,20 @@
 //! event, `lane` and `row` the state, `feature` what is computed, `snapshot` how it is kept. [`learn`] stands beside the fold:
 //! what is learnt from decisions and their rewards.
 
+pub mod decision;
 mod dedup;
 mod feature;
 mod fold;
 mod lane;
 pub mod learn;
 mod math;
+pub mod model;
 pub mod names;
 mod near;
 mod pending;
 pub mod plan;
 pub mod record;
+pub mod reward;
 mod row;
 pub mod sink;
 mod snapshot;

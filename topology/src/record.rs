@@ -1,8 +1,10 @@
 //! The records of the log, as the fold sees them: borrowed, already parsed, never rejected for their shape.
 //!
-//! A record is what happened (`Event`) or that time passed (`Tick`). Its encoding in the log is one `postcard` value; the
+//! A record is what happened (`Event`), that time passed (`Tick`), or what closes the loop: decisions, rewards, catalogue items and
+//! reward specs (see [`crate::decision`]). Its encoding in the log is one `postcard` value; the
 //! fields that only configuration knows travel undecoded in [`Fields`] and are read when a plan asks for them.
 
+use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch on the player's clock.
@@ -20,18 +22,33 @@ pub struct IngestTime(pub i64);
 #[serde(transparent)]
 pub struct Offset(pub u64);
 
-/// One input of the fold.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// One input of the fold. The encoding names variants by their place: new ones go to the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record<'a> {
     /// Something a viewer or player did.
     #[serde(borrow)]
     Event(Event<'a>),
     /// Nothing happened for `idle_timeout`: lets sessions close without traffic.
     Tick,
+    /// Something was decided.
+    #[serde(borrow)]
+    Decision(Box<Decision<'a>>),
+    /// A deferred decision was shown.
+    #[serde(borrow)]
+    Activation(Activation<'a>),
+    /// An outcome that was told, not observed.
+    #[serde(borrow)]
+    Reward(ExplicitReward<'a>),
+    /// A thing of the catalogue is as it says.
+    #[serde(borrow)]
+    Item(Item<'a>),
+    /// A reward spec was proposed, activated or retired.
+    #[serde(borrow)]
+    Control(Control<'a>),
 }
 
 /// A record with the time it arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arrived<'a> {
     /// When the server received it.
     pub ingest_time: IngestTime,

@@ -2,10 +2,11 @@
 //!
 //! Only shapes and ranges of single values are checked here; what belongs together is checked by [`crate::Plan::compile`].
 
+use crate::model::ModelSpec;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A length of time in milliseconds, written `"250ms"`, `"30s"`, `"10m"`, `"1h 30m"`, `"14d"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub i64);
 
 impl Duration {
@@ -248,4 +249,6 @@ pub struct Spec {
     pub dedup: DedupSpec,
     /// The vector, in order.
     pub features: Vec<FeatureSpec>,
+    /// What is decided and learnt.
+    pub models: Vec<ModelSpec>,
 }
