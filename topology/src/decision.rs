@@ -65,14 +65,8 @@ pub enum Served {
 
 impl Served {
     /// All of them.
-    pub const ALL: [Served; 6] = [
-        Served::Policy,
-        Served::Apprentice,
-        Served::LoggingOnly,
-        Served::HeldOut,
-        Served::OptedOut,
-        Served::Elsewhere,
-    ];
+    pub const ALL: [Served; 6] =
+        [Served::Policy, Served::Apprentice, Served::LoggingOnly, Served::HeldOut, Served::OptedOut, Served::Elsewhere];
 
     /// Whether the model learns from it.
     pub fn is_learnt(self) -> bool {

@@ -6,6 +6,7 @@
 
 use crate::dedup::Dedup;
 use crate::lane::{Arrival, Lane, NO_SKEW};
+use crate::model::{Books, Catalogue, Learnt, Registry};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input::extract;
@@ -81,6 +82,9 @@ pub struct Topology {
     key: String,
     warming: Vec<u32>,
     late_for_profile: u64,
+    pub(crate) books: Books,
+    pub(crate) registry: Registry,
+    pub(crate) catalogue: Catalogue,
 }
 
 impl Topology {
@@ -105,6 +109,9 @@ impl Topology {
             key: String::new(),
             warming: vec![],
             late_for_profile: 0,
+            books: Books::new(&plan.models),
+            registry: Registry::new(plan.models.len()),
+            catalogue: Catalogue::default(),
             plan,
         }
     }
@@ -140,6 +147,21 @@ impl Topology {
         self.sessions.bytes()
     }
 
+    /// What was learnt, for a state that contains the records before `offset`: a cheap copy.
+    pub fn learnt(&self, offset: Offset) -> Learnt {
+        Learnt {
+            offset: offset.0,
+            books: self.books.clone(),
+            registry: self.registry.clone(),
+            catalogue: self.catalogue.clone(),
+        }
+    }
+
+    /// Grows whenever what was learnt, the reward specs or the catalogue change.
+    pub fn learnt_revision(&self) -> u64 {
+        self.books.revision
+    }
+
     /// Event time before which no event is expected, epoch ms; `None` before the first event.
     pub fn watermark(&self) -> Option<i64> {
         (self.progress.event_time_max != i64::MIN).then(|| self.progress.watermark(&self.plan.spec.time))
@@ -163,11 +185,9 @@ impl Topology {
                 Outcome::Ticked
             }
             // Wired in the next commits.
-            Record::Decision(_)
-            | Record::Activation(_)
-            | Record::Reward(_)
-            | Record::Item(_)
-            | Record::Control(_) => Outcome::Ticked,
+            Record::Decision(_) | Record::Activation(_) | Record::Reward(_) | Record::Item(_) | Record::Control(_) => {
+                Outcome::Ticked
+            }
             Record::Event(event) => self.event(offset, event, arrived.ingest_time, sink),
         }
     }

@@ -1,6 +1,8 @@
 //! Where the outputs of the fold go: implemented by the publisher, the replay writers and the tests.
 
-/// Which of the two kinds of state.
+use std::sync::Arc;
+
+/// Which of the two kinds of context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A session.
@@ -62,6 +64,10 @@ pub trait Sink {
     fn context(&mut self, context: &ContextRef<'_>);
     /// The watermark passed a session's end. Within the allowed lateness an event may still reopen it.
     fn ended(&mut self, end: &SessionEnd<'_>);
+    /// A decision was taken in; `record` is the `postcard` of its [`crate::decision::Decision`].
+    fn decided(&mut self, _id: &str, _record: &Arc<[u8]>) {}
+    /// A decision is over: nothing can be joined to it any more.
+    fn decision_over(&mut self, _id: &str) {}
     /// State is gone: no event can amend it any more.
     fn removed(&mut self, kind: Kind, key: &str);
 }

@@ -13,6 +13,7 @@ use super::provisional::Provisional;
 use super::rung::{Cross, Judge, Rung};
 use super::sums::Sums;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The sums of one model in one partition, or merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,12 +161,22 @@ impl Evidence {
         }
     }
 
-    /// Adds what another partition learnt. Panics where the two learn differently.
-    pub fn merge(&mut self, other: &Evidence) {
+    /// Nothing is known any more of an action: its place may be given to another.
+    pub fn forget(&mut self, action: u32) {
+        for rung in &mut self.rungs {
+            rung.forget(action as usize);
+        }
+    }
+
+    /// Adds what another partition learnt; `places` are our places of its actions, in its order, at least as many as it has.
+    /// Panics where the two learn differently.
+    pub fn merge(&mut self, other: &Evidence, places: &[u32]) {
         assert_eq!(self.learning, other.learning, "evidence of one model is learnt in one way");
-        self.grow_to(other.rungs[0].actions.len());
+        let theirs = other.rungs[0].actions.len().max(other.rungs[0].cross.len());
+        let actions = places[..theirs].iter().max().map_or(0, |place| *place as usize + 1);
+        self.grow_to(actions);
         for (mine, theirs) in self.rungs.iter_mut().zip(&other.rungs) {
-            mine.merge(theirs);
+            mine.merge(theirs, places);
         }
         self.context.merge(&other.context);
         self.joint.merge(&other.joint);
@@ -184,12 +195,12 @@ impl Evidence {
 
     /// The sums of an action in use; none where nothing is known of it.
     pub fn action(&self, action: u32) -> Option<&Sums> {
-        self.rung().actions.get(action as usize)
+        self.rung().actions.get(action as usize).map(|sums| &**sums)
     }
 
     /// The sums over joint features in use.
     pub fn shared(&self) -> Option<&Sums> {
-        self.rung().shared.as_ref()
+        self.rung().shared.as_deref()
     }
 
     /// Grows with each revision of the frame.
@@ -255,10 +266,10 @@ impl Evidence {
         let (context, hybrid) = (self.learning.context, self.learning.estimator == Estimator::Hybrid);
         for rung in &mut self.rungs {
             if rung.actions.len() < actions {
-                rung.actions.resize_with(actions, || Sums::new(context));
+                rung.actions.resize_with(actions, || Arc::new(Sums::new(context)));
             }
             if hybrid && rung.cross.len() < actions {
-                rung.cross.resize_with(actions, Cross::default);
+                rung.cross.resize_with(actions, Arc::<Cross>::default);
             }
         }
     }

@@ -10,6 +10,7 @@ use super::learning::Entry;
 use super::sums::Sums;
 use super::triangle::add_scaled;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Σ w·x·φᵀ of one action: how its own features go with the shared ones. Rows of context, columns of joint features.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,9 +109,10 @@ pub(crate) struct Rung {
     pub half_life: HalfLife,
     pub moments: Moments,
     pub gain: Gain,
-    pub shared: Option<Sums>,
-    pub actions: Vec<Sums>,
-    pub cross: Vec<Cross>,
+    /// Shared with handed-out copies until they change, so that a copy of all evidence is cheap.
+    pub shared: Option<Arc<Sums>>,
+    pub actions: Vec<Arc<Sums>>,
+    pub cross: Vec<Arc<Cross>>,
 }
 
 impl Rung {
@@ -119,7 +121,7 @@ impl Rung {
             half_life,
             moments: Moments::default(),
             gain: Gain::default(),
-            shared,
+            shared: shared.map(Arc::new),
             actions: Vec::new(),
             cross: Vec::new(),
         }
@@ -127,8 +129,8 @@ impl Rung {
 
     /// The sums that a decision goes into, with the features that belong to each.
     fn parts<'a>(&'a mut self, entry: &Entry<'a>) -> impl Iterator<Item = (&'a mut Sums, &'a [f64])> {
-        let own = self.actions.get_mut(entry.action as usize).map(|sums| (sums, entry.context));
-        self.shared.as_mut().map(|sums| (sums, entry.joint)).into_iter().chain(own)
+        let own = self.actions.get_mut(entry.action as usize).map(|sums| (Arc::make_mut(sums), entry.context));
+        self.shared.as_mut().map(|sums| (Arc::make_mut(sums), entry.joint)).into_iter().chain(own)
     }
 
     pub(crate) fn enter(&mut self, entry: &Entry<'_>, deviation: f64, stamp: Stamp) {
@@ -136,7 +138,7 @@ impl Rung {
             sums.enter(x, deviation, stamp);
         }
         if let Some(cross) = self.cross.get_mut(entry.action as usize) {
-            cross.add(entry.context, entry.joint, stamp, 1.0);
+            Arc::make_mut(cross).add(entry.context, entry.joint, stamp, 1.0);
         }
     }
 
@@ -145,7 +147,7 @@ impl Rung {
             sums.withdraw(x, deviation, stamp);
         }
         if let Some(cross) = self.cross.get_mut(entry.action as usize) {
-            cross.add(entry.context, entry.joint, stamp, -1.0);
+            Arc::make_mut(cross).add(entry.context, entry.joint, stamp, -1.0);
         }
     }
 
@@ -184,17 +186,28 @@ impl Rung {
         reward - centre - deviation
     }
 
-    pub(crate) fn merge(&mut self, other: &Rung) {
+    /// Nothing is known any more of an action.
+    pub(crate) fn forget(&mut self, action: usize) {
+        if let Some(sums) = self.actions.get_mut(action) {
+            *sums = Arc::new(Sums::new(sums.dimension()));
+        }
+        if let Some(cross) = self.cross.get_mut(action) {
+            *cross = Arc::default();
+        }
+    }
+
+    /// Adds what another worker learnt; `places` are our places of its actions.
+    pub(crate) fn merge(&mut self, other: &Rung, places: &[u32]) {
         self.moments.merge(&other.moments);
         self.gain.merge(&other.gain);
         if let (Some(shared), Some(other)) = (&mut self.shared, &other.shared) {
-            shared.merge(other);
+            Arc::make_mut(shared).merge(other);
         }
-        for (mine, theirs) in self.actions.iter_mut().zip(&other.actions) {
-            mine.merge(theirs);
+        for (place, theirs) in places.iter().zip(&other.actions) {
+            Arc::make_mut(&mut self.actions[*place as usize]).merge(theirs);
         }
-        for (mine, theirs) in self.cross.iter_mut().zip(&other.cross) {
-            mine.merge(theirs);
+        for (place, theirs) in places.iter().zip(&other.cross) {
+            Arc::make_mut(&mut self.cross[*place as usize]).merge(theirs);
         }
     }
 }

@@ -1,5 +1,31 @@
 //! Models: what they are configured with, what was learnt, the versions that rank.
+//!
+//! [`ModelSpec`] is configuration, [`ModelPlan`] what it compiles to. [`Books`] hold what a partition learnt and counted,
+//! [`Registry`] the reward specs that run, [`Catalogue`] what is known of items.
 
+mod actions;
+mod books;
+mod catalogue;
+mod plan;
+mod registry;
 mod spec;
 
+pub use actions::Actions;
+pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecBook};
+pub use catalogue::{Catalogue, ITEMS_MAX};
+pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};
+pub use registry::{Activated, ControlError, Registry, Rewards, Running, SPECS_MAX, StoredRewards};
 pub use spec::{Attribute, Baseline, ContextName, ContextSpec, ItemFeature, Mode, ModelSpec, RewardSource};
+
+/// What a partition hands over for model versions: cheap copies, shared until they change.
+#[derive(Clone, Debug)]
+pub struct Learnt {
+    /// It contains the records before this offset.
+    pub offset: u64,
+    /// What was learnt.
+    pub books: Books,
+    /// Which specs run.
+    pub registry: Registry,
+    /// What is known of items; empty but in partition 0.
+    pub catalogue: Catalogue,
+}

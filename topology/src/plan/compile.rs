@@ -4,6 +4,7 @@ use super::check::{self, PlanError, error, key};
 use super::input::{Encoding, FIELDS, Input, Source};
 use super::{Plan, Slot};
 use crate::feature::*;
+use crate::model::ModelPlan;
 use crate::names::Names;
 use crate::row::{Placed, RowPlan};
 use crate::spec::{FeatureSpec, FeatureType, Scope, Spec};
@@ -80,6 +81,7 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
     let kinds = Names::new(&c.kinds);
     let [session_inputs, viewer_inputs] = c.inputs;
+    let models = compile_models(spec, &c.slots)?;
     Ok(Plan {
         spec: spec.clone(),
         slots: c.slots,
@@ -90,7 +92,23 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
         kinds,
         session,
         viewer,
+        models,
     })
+}
+
+/// Models in one process at most.
+const MODELS_MAX: usize = 64;
+
+fn compile_models(spec: &Spec, slots: &[Slot]) -> Result<Vec<ModelPlan>, PlanError> {
+    if spec.models.len() > MODELS_MAX {
+        return Err(error("models".into(), format!("{} models", spec.models.len()), format!("{MODELS_MAX}")));
+    }
+    for (i, model) in spec.models.iter().enumerate() {
+        if spec.models[..i].iter().any(|other| other.name == model.name) {
+            return Err(error(format!("models[{i}].name"), format!("\"{}\" twice", model.name), "each name once"));
+        }
+    }
+    spec.models.iter().enumerate().map(|(i, model)| ModelPlan::compile(i, model, slots)).collect()
 }
 
 impl Compiler {

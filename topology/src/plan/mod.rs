@@ -8,8 +8,10 @@ mod compile;
 pub(crate) mod input;
 
 pub use check::PlanError;
+pub(crate) use check::error;
 use input::Input;
 
+use crate::model::ModelPlan;
 use crate::names::Names;
 use crate::row::RowPlan;
 use crate::spec::{Scope, Spec};
@@ -49,6 +51,7 @@ pub struct Plan {
     pub(crate) kinds: Names,
     pub(crate) session: RowPlan,
     pub(crate) viewer: RowPlan,
+    pub(crate) models: Vec<ModelPlan>,
 }
 
 impl Plan {
@@ -60,6 +63,16 @@ impl Plan {
     /// The vector's slots in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The models in order.
+    pub fn models(&self) -> &[ModelPlan] {
+        &self.models
+    }
+
+    /// The place of a model in [`Plan::models`].
+    pub fn model(&self, name: &str) -> Option<usize> {
+        self.models.iter().position(|model| model.spec.name == name)
     }
 
     /// Names the layout: 16 hexadecimal digits.

@@ -8,6 +8,9 @@ const HALF_LIVES: [HalfLife; 3] =
     [HalfLife::None, HalfLife::Decisions(100), HalfLife::Duration(saccade_topology::Duration(50_000))];
 
 /// All numbers of the sums, with weights as at `now`, and the size of what was added.
+/// The partitions number actions alike.
+const PLACES: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+
 fn numbers(sums: &Sums, now: Stamp) -> Vec<f64> {
     let (outer, rewards, settled, scale) = sums.at(now);
     let numbers = outer.iter().chain(rewards).chain(settled).map(|sum| sum * scale);
@@ -130,9 +133,9 @@ fn evidence_of_partitions_merges_to_the_model_of_one() {
         }
     }
     let mut merged = Evidence::new(&learning);
-    partitions.iter().for_each(|partition| merged.merge(partition));
+    partitions.iter().for_each(|partition| merged.merge(partition, &PLACES));
     let mut revised = Evidence::new(&learning);
-    revised.merge(&straight);
+    revised.merge(&straight, &PLACES);
     let (one, many) = (Model::cut(&revised), Model::cut(&merged));
     assert_eq!(one.counts(), many.counts());
     for action in 0..4 {

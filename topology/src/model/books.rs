@@ -1,0 +1,224 @@
+//! The books of a partition: what was learnt and counted of each model, by addition only.
+//!
+//! Books contain the log before one offset. While catching up from a checkpoint, what they contain comes again and is passed over
+//! (see `snapshot`): so everything that enters them names the offset of its record.
+
+use super::actions::Actions;
+use super::plan::ModelPlan;
+use crate::decision::Served;
+use crate::learn::{Delays, Entry, Evidence, Learning};
+use serde::{Deserialize, Serialize};
+
+/// Where a decision ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DecisionEnd {
+    /// Something was observed of it within its window.
+    Joined,
+    /// Nothing was: it got the default reward.
+    Default,
+    /// Its window was over before it came.
+    Late,
+    /// It had to make room.
+    Evicted,
+    /// It was the hold-out's.
+    HeldOut,
+    /// Its viewer does not want to be learnt from.
+    OptedOut,
+    /// It was deferred and never shown.
+    NotActivated,
+    /// Its features do not fit the model.
+    Unfit,
+}
+
+impl DecisionEnd {
+    /// All of them, with their names in metrics.
+    pub const ALL: [(DecisionEnd, &'static str); 8] = [
+        (DecisionEnd::Joined, "joined"),
+        (DecisionEnd::Default, "default"),
+        (DecisionEnd::Late, "late"),
+        (DecisionEnd::Evicted, "evicted"),
+        (DecisionEnd::HeldOut, "held_out"),
+        (DecisionEnd::OptedOut, "opted_out"),
+        (DecisionEnd::NotActivated, "not_activated"),
+        (DecisionEnd::Unfit, "unfit"),
+    ];
+}
+
+/// Where an explicit reward, or an event that names a decision or was matched to one, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RewardEnd {
+    /// It counts for its decision.
+    Joined,
+    /// Its decision's window was over, or not begun.
+    Late,
+    /// Its decision was never heard of.
+    Dangling,
+    /// It waited for its decision and had to make room.
+    Evicted,
+}
+
+impl RewardEnd {
+    /// All of them, with their names in metrics.
+    pub const ALL: [(RewardEnd, &'static str); 4] = [
+        (RewardEnd::Joined, "joined"),
+        (RewardEnd::Late, "late"),
+        (RewardEnd::Dangling, "dangling"),
+        (RewardEnd::Evicted, "evicted"),
+    ];
+}
+
+/// All books of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Books {
+    /// They contain the records before this offset.
+    pub as_of: u64,
+    /// By place in the plan.
+    pub models: Vec<ModelBook>,
+    /// Ends of rewards, by [`RewardEnd`].
+    pub rewards: [u64; RewardEnd::ALL.len()],
+    /// The latest that never found their decision.
+    pub dangled: Vec<Dangled>,
+    /// Grows with each change.
+    #[serde(skip)]
+    pub revision: u64,
+}
+
+/// A reward whose decision was never heard of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dangled {
+    /// The decision it names.
+    pub decision: String,
+    /// Event type, or `reward` for an explicit one.
+    pub kind: String,
+    /// Its event time, epoch ms.
+    pub event_time: i64,
+    /// Offset of its record.
+    pub offset: u64,
+}
+
+/// What was learnt and counted of one model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelBook {
+    /// The model's name.
+    pub name: String,
+    /// [`ModelPlan::hash`] it was learnt by.
+    pub hash: u64,
+    /// Items with sums of their own.
+    pub actions: Actions,
+    /// One per reward spec that runs or ran.
+    pub specs: Vec<SpecBook>,
+    /// Decisions taken in.
+    pub decisions: u64,
+    /// Their ends, by [`DecisionEnd`].
+    pub ends: [u64; DecisionEnd::ALL.len()],
+    /// Under the reward spec in force when they were made, by [`Served`].
+    pub served: [Earned; Served::ALL.len()],
+    /// In `apprentice`: decisions in which the policy would have chosen as the caller did.
+    pub agreed: u64,
+    /// Reward expressions that failed and gave the default reward.
+    pub failed: u64,
+}
+
+/// What decisions brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Earned {
+    /// Decisions made.
+    pub decisions: u64,
+    /// Picks whose reward is known.
+    pub rewards: u64,
+    /// Sum of their rewards.
+    pub sum: f64,
+    /// Sum of their squares.
+    pub squares: f64,
+}
+
+/// What was learnt under one reward spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpecBook {
+    /// The spec's version.
+    pub version: u32,
+    /// None before the first decision.
+    pub evidence: Option<Evidence>,
+    /// How long its rewards take.
+    pub delays: Delays,
+}
+
+impl PartialEq for Actions {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && (0..self.len() as u32).all(|i| self.name(i) == other.name(i))
+    }
+}
+
+/// Dangling rewards kept for people.
+const DANGLED_MAX: usize = 256;
+
+impl Books {
+    pub(crate) fn new(plans: &[ModelPlan]) -> Self {
+        let book =
+            |plan: &ModelPlan| ModelBook { name: plan.spec.name.clone(), hash: plan.hash, ..ModelBook::default() };
+        Books { models: plans.iter().map(book).collect(), ..Books::default() }
+    }
+
+    /// The books, for what the record at `offset` adds; none where they contain it.
+    pub(crate) fn at(&mut self, offset: u64) -> Option<&mut Books> {
+        if offset < self.as_of {
+            return None;
+        }
+        self.revision += 1;
+        Some(self)
+    }
+
+    pub(crate) fn reward(&mut self, offset: u64, end: RewardEnd) {
+        if let Some(books) = self.at(offset) {
+            books.rewards[end as usize] += 1;
+        }
+    }
+
+    pub(crate) fn dangling(&mut self, offset: u64, dangled: Dangled) {
+        if let Some(books) = self.at(offset) {
+            books.rewards[RewardEnd::Dangling as usize] += 1;
+            if books.dangled.len() >= DANGLED_MAX {
+                books.dangled.remove(0);
+            }
+            books.dangled.push(dangled);
+        }
+    }
+}
+
+impl ModelBook {
+    /// What is learnt under a spec; made where it is new.
+    pub(crate) fn spec(&mut self, version: u32) -> &mut SpecBook {
+        let at = self.specs.iter().position(|book| book.version == version).unwrap_or_else(|| {
+            self.specs.push(SpecBook { version, evidence: None, delays: Delays::default() });
+            self.specs.len() - 1
+        });
+        &mut self.specs[at]
+    }
+
+    /// The place of an item that was decided for at `offset`.
+    pub(crate) fn action(&mut self, item: &str, offset: u64, max: usize) -> u32 {
+        let taken = self.actions.take(item, offset, max);
+        if taken.is_reused {
+            self.specs.iter_mut().filter_map(|book| book.evidence.as_mut()).for_each(|e| e.forget(taken.place));
+        }
+        taken.place
+    }
+
+    /// A reward becomes known, or another.
+    pub(crate) fn earn(&mut self, served: Served, from: Option<f64>, to: f64) {
+        let earned = &mut self.served[served as usize];
+        earned.rewards += u64::from(from.is_none());
+        let from = from.unwrap_or(0.0);
+        earned.sum += to - from;
+        earned.squares += to * to - from * from;
+    }
+}
+
+impl SpecBook {
+    /// The evidence for decisions with this many features of context; none where it has another number.
+    pub(crate) fn evidence(&mut self, learning: &Learning, entry: &Entry<'_>) -> Option<&mut Evidence> {
+        let context = if learning.context == 0 { entry.context.len() } else { learning.context };
+        let evidence = self.evidence.get_or_insert_with(|| Evidence::new(&Learning { context, ..learning.clone() }));
+        evidence.accepts(entry, None).then_some(evidence)
+    }
+}

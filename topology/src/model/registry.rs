@@ -1,0 +1,179 @@
+//! Which reward specs run, and which of them is in force: folded from control records.
+
+use crate::decision::{Act, Control};
+use crate::reward::{Reward, RewardSpec};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Specs that run at once per model.
+pub const SPECS_MAX: usize = 8;
+/// Activations remembered per model.
+const HISTORY_MAX: usize = 64;
+
+/// The reward specs of all models, in the plan's order.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    pub(crate) models: Vec<Rewards>,
+}
+
+/// The reward specs of one model.
+#[derive(Clone, Debug, Default)]
+pub struct Rewards {
+    /// Those that run, by version.
+    pub running: Vec<Running>,
+    /// Version of the one in force; 0 before the first.
+    pub active: u32,
+    /// Activations, oldest first.
+    pub history: Vec<Activated>,
+}
+
+/// A spec that runs.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Compiled.
+    pub reward: Arc<Reward>,
+    /// Who proposed it.
+    pub by: String,
+    /// Offset of the record that did.
+    pub since: u64,
+}
+
+/// An activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activated {
+    /// The spec's version.
+    pub version: u32,
+    /// Who.
+    pub by: String,
+    /// Offset of the record.
+    pub offset: u64,
+    /// Arrival of the record, epoch ms.
+    pub at: i64,
+}
+
+/// Why a control record changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Not configured.
+    #[error("there is no model `{0}`")]
+    Model(String),
+    /// The spec itself.
+    #[error("{0}")]
+    Spec(String),
+    /// Another spec of this version runs.
+    #[error("version {0} is taken by another spec; a changed spec needs a version of its own")]
+    Taken(u32),
+    /// Nothing of this version runs.
+    #[error("version {0} does not run; propose it first")]
+    Unknown(u32),
+    /// The one in force cannot be retired.
+    #[error("version {0} is in force; activate another one first")]
+    InForce(u32),
+    /// Too many run.
+    #[error("{SPECS_MAX} specs run already; retire one first")]
+    Full,
+}
+
+/// As checkpoints hold one model's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredRewards {
+    model: String,
+    running: Vec<(RewardSpec, String, u64)>,
+    active: u32,
+    history: Vec<Activated>,
+}
+
+impl Registry {
+    pub(crate) fn new(models: usize) -> Self {
+        Registry { models: vec![Rewards::default(); models] }
+    }
+
+    /// The specs of the model at this place of the plan.
+    pub fn model(&self, model: usize) -> &Rewards {
+        &self.models[model]
+    }
+
+    /// What a control record would change, as an error where it would change nothing.
+    pub fn check(&self, model: usize, control: &Control<'_>) -> Result<Option<Arc<Reward>>, ControlError> {
+        let rewards = &self.models[model];
+        match control.action {
+            Act::Propose => {
+                let spec = RewardSpec::from_json(control.spec).map_err(ControlError::Spec)?;
+                if spec.version != control.version {
+                    let what = format!("`version` is {}; allowed: {}", spec.version, control.version);
+                    return Err(ControlError::Spec(what));
+                }
+                match rewards.spec(spec.version) {
+                    Some(running) if *running.spec() == spec => return Ok(None),
+                    Some(_) => return Err(ControlError::Taken(spec.version)),
+                    None if rewards.running.len() >= SPECS_MAX => return Err(ControlError::Full),
+                    None => {}
+                }
+                let reward = Reward::compile(&spec).map_err(|e| ControlError::Spec(e.to_string()))?;
+                Ok(Some(Arc::new(reward)))
+            }
+            Act::Activate if rewards.spec(control.version).is_none() => Err(ControlError::Unknown(control.version)),
+            Act::Retire if rewards.spec(control.version).is_none() => Err(ControlError::Unknown(control.version)),
+            Act::Retire if rewards.active == control.version => Err(ControlError::InForce(control.version)),
+            Act::Activate | Act::Retire => Ok(None),
+        }
+    }
+
+    /// Does what the record says.
+    pub(crate) fn apply(
+        &mut self,
+        model: usize,
+        control: &Control<'_>,
+        offset: u64,
+        at: i64,
+    ) -> Result<(), ControlError> {
+        let proposed = self.check(model, control)?;
+        let rewards = &mut self.models[model];
+        let by = control.by.to_string();
+        match control.action {
+            Act::Propose => {
+                if let Some(reward) = proposed {
+                    rewards.running.push(Running { reward, by, since: offset });
+                    rewards.running.sort_by_key(|running| running.reward.spec().version);
+                }
+            }
+            Act::Activate => {
+                rewards.active = control.version;
+                rewards.history.push(Activated { version: control.version, by, offset, at });
+                if rewards.history.len() > HISTORY_MAX {
+                    rewards.history.remove(0);
+                }
+            }
+            Act::Retire => rewards.running.retain(|running| running.reward.spec().version != control.version),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stored(&self, names: impl Iterator<Item = String>) -> Vec<StoredRewards> {
+        let stored = |(rewards, model): (&Rewards, String)| StoredRewards {
+            model,
+            running: rewards.running.iter().map(|r| (r.reward.spec().clone(), r.by.clone(), r.since)).collect(),
+            active: rewards.active,
+            history: rewards.history.clone(),
+        };
+        self.models.iter().zip(names).map(stored).collect()
+    }
+
+    /// Puts back what was stored of a model; specs that no longer compile do not run.
+    pub(crate) fn restore(&mut self, stored: &StoredRewards, place: impl Fn(&str) -> Option<usize>) {
+        let Some(model) = place(&stored.model) else { return };
+        let running = stored.running.iter().filter_map(|(spec, by, since)| {
+            let reward = Arc::new(Reward::compile(spec).ok()?);
+            Some(Running { reward, by: by.clone(), since: *since })
+        });
+        self.models[model] =
+            Rewards { running: running.collect(), active: stored.active, history: stored.history.clone() };
+    }
+}
+
+impl Rewards {
+    /// The spec of this version, where it runs.
+    pub fn spec(&self, version: u32) -> Option<&Arc<Reward>> {
+        self.running.iter().map(|running| &running.reward).find(|reward| reward.spec().version == version)
+    }
+}
