@@ -168,6 +168,18 @@ impl Evidence {
         }
     }
 
+    /// Whether this copy was taken when `other` was, or nothing was learnt in between. Exact as long as both are kept: sums that
+    /// are shared are copied before they change.
+    pub(crate) fn is_same(&self, other: &Evidence) -> bool {
+        let counts = |e: &Evidence| (e.entered, e.settled, e.revision, e.latest, e.rungs.len());
+        counts(self) == counts(other) && self.rungs.iter().zip(&other.rungs).all(|(a, b)| a.shares_all(b))
+    }
+
+    /// The half-life in use.
+    pub fn half_life(&self) -> HalfLife {
+        self.rung().half_life
+    }
+
     /// Adds what another partition learnt; `places` are our places of its actions, in its order, at least as many as it has.
     /// Panics where the two learn differently.
     pub fn merge(&mut self, other: &Evidence, places: &[u32]) {

@@ -55,4 +55,14 @@ impl Elimination {
             *phi -= dot(column, x);
         }
     }
+
+    /// Takes from `out`, per feature of the context, what [`Elimination::apply`] takes from φ·weights.
+    pub(crate) fn take_share(&self, weights: &[f64], x: &[f64], out: &mut [f64]) {
+        let padded = padded(x.len()).max(1);
+        for (weight, column) in weights.iter().zip(self.pull.chunks_exact(padded)) {
+            for ((share, pull), x) in out.iter_mut().zip(column).zip(x) {
+                *share -= weight * pull * x;
+            }
+        }
+    }
 }

@@ -68,6 +68,7 @@ impl Model {
         let (frame, ridge) = (&*self.frame, &self.frame.context_ridge);
         let joint = frame.joint_ridge.len();
         let hybrid = self.estimator == Estimator::Hybrid;
+        let mut changed = reframed;
         for (i, sums) in rung.actions.iter().enumerate() {
             match self.actions.get_mut(i) {
                 Some(estimate) if !reframed && !estimate.is_behind(sums) => continue,
@@ -76,6 +77,7 @@ impl Model {
                 Some(estimate) => Arc::make_mut(estimate).renew(sums, frame, ridge, reframed, scratch),
                 None => self.actions.push(Arc::new(Estimate::cut(sums, frame, ridge, scratch))),
             }
+            changed = true;
             if hybrid {
                 let elimination = Arc::new(Elimination::of(&self.actions[i], &rung.cross[i], joint, frame.now));
                 match self.eliminations.get_mut(i) {
@@ -85,6 +87,7 @@ impl Model {
             }
         }
         match (&mut self.shared, &rung.shared) {
+            (Some(estimate), Some(sums)) if hybrid && !changed && !estimate.is_behind(sums) => {}
             (shared, Some(sums)) if hybrid => {
                 *shared = Some(Arc::new(reduced(sums, frame, &self.eliminations, scratch)));
             }
@@ -116,6 +119,31 @@ impl Model {
     /// The posterior of the weights on joint features.
     pub fn shared(&self) -> Option<&Estimate> {
         self.shared.as_deref()
+    }
+
+    /// Whether decisions with this many features of context and joint features can be scored.
+    pub fn fits(&self, context: usize, joint: usize) -> bool {
+        self.frame.joint_ridge.len() == joint && self.frame.context_ridge.len() == context
+    }
+
+    /// Features of the context.
+    pub fn context(&self) -> usize {
+        self.frame.context_ridge.len()
+    }
+
+    /// What each feature of the context, and each joint feature, adds to the deviation of one candidate: the sum of both is the
+    /// deviation, to rounding.
+    pub fn contributions(&self, context: &[f64], joint: &[f64], action: u32) -> (Vec<f64>, Vec<f64>) {
+        let product = |weights: &[f64], x: &[f64]| weights.iter().zip(x).map(|(w, x)| w * x).collect::<Vec<f64>>();
+        let mut own = match self.estimator {
+            Estimator::Shared => vec![0.0; context.len()],
+            _ => product(self.action(action).weights(), context),
+        };
+        let Some(shared) = &self.shared else { return (own, vec![0.0; joint.len()]) };
+        if let Some(elimination) = self.eliminations.get(action as usize) {
+            elimination.take_share(shared.weights(), context, &mut own);
+        }
+        (own, product(shared.weights(), joint))
     }
 
     /// What each candidate is expected to bring, and how uncertain that is.

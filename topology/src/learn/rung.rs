@@ -189,11 +189,21 @@ impl Rung {
     /// Nothing is known any more of an action.
     pub(crate) fn forget(&mut self, action: usize) {
         if let Some(sums) = self.actions.get_mut(action) {
-            *sums = Arc::new(Sums::new(sums.dimension()));
+            *sums = Arc::new(sums.emptied());
         }
         if let Some(cross) = self.cross.get_mut(action) {
             *cross = Arc::default();
         }
+    }
+
+    /// Whether all sums are the other's, not copies.
+    pub(crate) fn shares_all(&self, other: &Rung) -> bool {
+        fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        }
+        same(&self.actions, &other.actions)
+            && same(&self.cross, &other.cross)
+            && same(self.shared.as_slice(), other.shared.as_slice())
     }
 
     /// Adds what another worker learnt; `places` are our places of its actions.

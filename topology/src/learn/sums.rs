@@ -44,6 +44,11 @@ impl Sums {
         }
     }
 
+    /// Nothing known, for another action at the same place: a model cut before sees that it changed.
+    pub(crate) fn emptied(&self) -> Self {
+        Sums { revisions: self.revisions.map(|revision| revision + 1), ..Sums::new(self.dimension()) }
+    }
+
     /// Features per decision.
     pub fn dimension(&self) -> usize {
         self.reward.len()

@@ -74,6 +74,11 @@ impl Actions {
         Place { place: place as u32, is_reused }
     }
 
+    /// Whether the other has the same items at the same places: none was added to either since one was copied from the other.
+    pub(crate) fn shares_names(&self, other: &Actions) -> bool {
+        Arc::ptr_eq(&self.names, &other.names)
+    }
+
     /// The place of an item of another partition.
     pub(crate) fn adopt(&mut self, item: &str) -> u32 {
         self.place(item).unwrap_or_else(|| self.take(item, 0, usize::MAX).place)

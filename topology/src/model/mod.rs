@@ -6,16 +6,25 @@
 mod actions;
 mod books;
 mod catalogue;
+mod explain;
 mod plan;
+mod rank;
 mod registry;
+mod report;
 mod spec;
+mod version;
 
 pub use actions::Actions;
 pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecBook};
 pub use catalogue::{Catalogue, ITEMS_MAX};
+pub use explain::{Explained, explain};
 pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};
+pub use rank::{Ask, Given, RankError, RankScratch, rank};
 pub use registry::{Activated, ControlError, Registry, Rewards, Running, SPECS_MAX, StoredRewards};
 pub use spec::{Attribute, Baseline, ContextName, ContextSpec, ItemFeature, Mode, ModelSpec, RewardSource};
+
+pub use report::{ActionReport, ModelReport, ServedReport, SpecReport};
+pub use version::{Cutter, ModelVersion, SpecVersion};
 
 /// What a partition hands over for model versions: cheap copies, shared until they change.
 #[derive(Clone, Debug)]

@@ -108,6 +108,11 @@ impl ItemFeature {
         self.values.as_ref().map_or(1, Vec::len)
     }
 
+    /// Joint features it makes with a context of this size.
+    pub(super) fn joint_width(&self, context: usize) -> usize {
+        self.width() * if self.interact { context } else { 1 }
+    }
+
     /// The feature's numbers; the first of `fields` that has it wins.
     fn read(&self, fields: &[Fields<'_>], out: &mut Vec<f64>) {
         let value = fields.iter().find_map(|fields| fields.get(&self.field));
@@ -133,8 +138,7 @@ fn lists(json: &str, wanted: &str) -> bool {
 }
 
 fn joint_width(spec: &ModelSpec, context: usize) -> usize {
-    let product = |f: &ItemFeature| f.width() * if f.interact { context } else { 1 };
-    1 + spec.items.iter().map(product).sum::<usize>()
+    1 + spec.items.iter().map(|feature| feature.joint_width(context)).sum::<usize>()
 }
 
 fn choose(index: usize, spec: &ModelSpec, names: &[String], slots: &[Slot]) -> Result<Vec<usize>, PlanError> {

@@ -1,0 +1,91 @@
+//! Why a candidate got its score: what each group of features adds.
+
+use super::rank::RankError;
+use super::version::ModelVersion;
+use crate::decision::Decision;
+use crate::learn::{Candidates, Scores};
+use std::sync::Arc;
+
+/// One candidate of a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained<'a> {
+    /// The item.
+    pub item: &'a str,
+    /// Expected reward.
+    pub score: f64,
+    /// Standard error of the expectation.
+    pub uncertainty: f64,
+    /// Probability of the first position, as logged.
+    pub probability: f64,
+    /// What each group adds to the score, in the order of the features; their sum is the score, to rounding. `average` is what
+    /// decisions bring on average, `constant` what the item departs from it by itself; the others are features of the plan (all
+    /// their slots), of the request, of the item, or `context` where the request brings it.
+    pub contributions: Vec<(&'a str, f64)>,
+}
+
+/// Explains a decision by the version it was made with.
+pub fn explain<'a>(version: &'a ModelVersion, decision: &'a Decision<'a>) -> Result<Vec<Explained<'a>>, RankError> {
+    let (plan, context) = (version.plan(), &decision.context);
+    let width = plan.learning.joint;
+    let fitting = version.model().filter(|model| model.fits(context.len(), width));
+    let model = fitting.map_or_else(|| version.prior(context.len()), Arc::clone);
+    if !model.fits(context.len(), width) {
+        return Err(RankError::Dimension { found: context.len(), allowed: model.context() });
+    }
+    let place = |item: &str| version.actions().place(item).unwrap_or(u32::MAX);
+    let actions: Vec<u32> = decision.candidates.iter().map(|candidate| place(candidate.item)).collect();
+    let mut joint = vec![];
+    for candidate in decision.candidates.iter().filter(|_| width > 0) {
+        let known = version.catalogue().get(candidate.item).unwrap_or_default();
+        plan.joint_of(context, &[candidate.features, known], &mut joint);
+    }
+    let mut scores = Scores::default();
+    model.score(&Candidates { context, joint: &joint, actions: &actions }, &mut scores);
+    let (context_groups, joint_groups) = (context_groups(version, context.len()), joint_groups(version));
+    let explained = decision.candidates.iter().enumerate().map(|(i, candidate)| {
+        let (own, shared) = model.contributions(context, &joint[i * width..(i + 1) * width], actions[i]);
+        let mut contributions = vec![("average", scores.centre)];
+        for (group, value) in context_groups.iter().zip(own).chain(joint_groups.iter().zip(shared)) {
+            match contributions.iter_mut().find(|(name, _)| name == group) {
+                Some((_, sum)) => *sum += value,
+                None => contributions.push((group, value)),
+            }
+        }
+        Explained {
+            item: candidate.item,
+            score: scores.expected(i),
+            uncertainty: scores.deviations_std[i],
+            probability: decision.distribution.get(i).copied().unwrap_or(0.0),
+            contributions,
+        }
+    });
+    Ok(explained.collect())
+}
+
+/// The group of each feature of the context.
+fn context_groups(version: &ModelVersion, context: usize) -> Vec<&str> {
+    let plan = version.plan();
+    let given = plan.spec.features.iter().map(String::as_str);
+    match &plan.slots {
+        Some(chosen) => {
+            let slots = chosen.iter().map(|slot| version.whole_plan().slots()[*slot].feature.as_str());
+            std::iter::once("constant").chain(slots).chain(given).collect()
+        }
+        None => {
+            let numbers = context.saturating_sub(plan.spec.features.len());
+            std::iter::repeat_n("context", numbers).chain(given).collect()
+        }
+    }
+}
+
+/// The group of each joint feature: the item's field.
+fn joint_groups(version: &ModelVersion) -> Vec<&str> {
+    let plan = version.plan();
+    let context = plan.learning.context;
+    let features = plan
+        .spec
+        .items
+        .iter()
+        .flat_map(|feature| std::iter::repeat_n(feature.field.as_str(), feature.joint_width(context)));
+    std::iter::once("constant").chain(features).collect()
+}

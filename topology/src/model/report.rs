@@ -1,0 +1,271 @@
+//! What a model knows, for people: estimates per action, reward specs side by side, what the policy earns against the hold-out.
+
+use super::books::{DecisionEnd, Earned};
+use super::version::{ModelVersion, SpecVersion};
+use super::{Activated, Mode};
+use crate::decision::Served;
+use crate::learn::{Candidates, Evidence, HalfLife, Key, Model, Policy, Scores, Setting, Sums};
+use serde::Serialize;
+
+/// Posterior draws behind the probability of being best.
+const DRAWS: u32 = 512;
+
+/// One model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelReport {
+    /// Its name.
+    pub model: String,
+    /// Offset per partition before which the log is learnt.
+    pub version: Vec<u64>,
+    /// Who answers.
+    pub mode: Mode,
+    /// How it chooses.
+    pub policy: Policy,
+    /// Version of the reward spec in force; 0 before the first.
+    pub reward_version: u32,
+    /// Decisions taken in.
+    pub decisions: u64,
+    /// Of them, how many wait for their reward.
+    pub open: u64,
+    /// Where the others ended.
+    pub outcomes: Vec<(&'static str, u64)>,
+    /// The reward specs that run, by version: the one in force and those in shadow.
+    pub rewards: Vec<SpecReport>,
+    /// Activations, oldest first.
+    pub history: Vec<Activated>,
+    /// Who answered how often, and what it brought under the spec then in force.
+    pub served: Vec<ServedReport>,
+    /// Share of decisions in which the policy would have put first what the caller did; only in `apprentice`.
+    pub agreement: Option<f64>,
+    /// Reward expressions that failed and gave the default reward.
+    pub expressions_failed: u64,
+    /// Features in the order of the weights.
+    pub context: Option<usize>,
+    /// By expected reward, best first.
+    pub actions: Vec<ActionReport>,
+}
+
+/// A reward spec that runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpecReport {
+    /// Its version.
+    pub version: u32,
+    /// Whether it is in force.
+    pub active: bool,
+    /// What it is meant to reward.
+    pub description: String,
+    /// Decisions learnt from.
+    pub decisions: u64,
+    /// Rewards learnt.
+    pub rewards: u64,
+    /// Average reward, as rewards are weighted now; none before the first.
+    pub average: Option<f64>,
+    /// The half-life in use.
+    pub half_life: Option<HalfLife>,
+    /// What estimates depart from.
+    pub centre: Option<f64>,
+    /// Standard deviation of a reward around its estimate.
+    pub noise: Option<f64>,
+}
+
+/// What decisions of one kind brought.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ServedReport {
+    /// Whose choice.
+    pub served: Served,
+    /// Decisions.
+    pub decisions: u64,
+    /// Picks whose reward is known.
+    pub rewards: u64,
+    /// Their average.
+    pub average: Option<f64>,
+    /// Its standard error.
+    pub standard_error: Option<f64>,
+    /// What it is above the hold-out's average.
+    pub lift: Option<f64>,
+    /// Its standard error.
+    pub lift_standard_error: Option<f64>,
+}
+
+/// An item that decisions were made for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ActionReport {
+    /// The item.
+    pub item: String,
+    /// Decisions learnt from; none for an estimator that keeps no sums per item.
+    pub decisions: Option<u64>,
+    /// Its share of them.
+    pub share: Option<f64>,
+    /// Rewards learnt.
+    pub rewards: Option<u64>,
+    /// Their average, as they are weighted now.
+    pub average: Option<f64>,
+    /// Reward expected at the mean context.
+    pub estimate: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// How often it is the best of posterior draws at the mean context.
+    pub probability_best: f64,
+}
+
+impl ModelVersion {
+    /// What is known.
+    pub fn report(&self) -> ModelReport {
+        let books = || (0..self.learnt.len()).map(|partition| self.book(partition));
+        let end = |i: usize| books().map(|book| book.ends[i]).sum::<u64>();
+        let outcomes: Vec<_> = DecisionEnd::ALL.into_iter().map(|(kind, name)| (name, end(kind as usize))).collect();
+        let ended = outcomes.iter().map(|(_, count)| count).sum();
+        let spec = &self.plan().spec;
+        let apprentice = self.earned(Served::Apprentice).decisions;
+        let agreed: u64 = books().map(|book| book.agreed).sum();
+        ModelReport {
+            model: spec.name.clone(),
+            version: self.covers.clone(),
+            mode: spec.mode,
+            policy: spec.policy,
+            reward_version: self.active,
+            decisions: self.decisions,
+            open: self.decisions.saturating_sub(ended),
+            outcomes,
+            rewards: self.specs.iter().map(|spec| self.spec_report(spec)).collect(),
+            history: self.rewards().history.clone(),
+            served: self.served_reports(),
+            agreement: (apprentice > 0).then(|| agreed as f64 / apprentice as f64),
+            expressions_failed: books().map(|book| book.failed).sum(),
+            context: self.context(),
+            actions: self.action_reports(),
+        }
+    }
+
+    fn spec_report(&self, spec: &SpecVersion) -> SpecReport {
+        let evidence = self.evidence(spec.version);
+        let (decisions, rewards) = evidence.map_or((0, 0), Evidence::counts);
+        let frame = spec.model.as_ref().map(|model| model.frame());
+        SpecReport {
+            version: spec.version,
+            active: spec.version == self.active,
+            description: spec.reward.spec().description.clone(),
+            decisions,
+            rewards,
+            average: evidence.and_then(average_of_all),
+            half_life: evidence.map(Evidence::half_life),
+            centre: frame.map(|frame| frame.centre),
+            noise: frame.map(|frame| frame.noise),
+        }
+    }
+
+    /// What decisions of one kind brought, over all partitions.
+    pub fn earned(&self, served: Served) -> Earned {
+        let mut total = Earned::default();
+        for earned in (0..self.learnt.len()).map(|partition| self.book(partition).served[served as usize]) {
+            total.decisions += earned.decisions;
+            total.rewards += earned.rewards;
+            total.sum += earned.sum;
+            total.squares += earned.squares;
+        }
+        total
+    }
+
+    fn served_reports(&self) -> Vec<ServedReport> {
+        let held_out = mean(&self.earned(Served::HeldOut));
+        let kinds = Served::ALL.into_iter().map(|served| (served, self.earned(served)));
+        kinds
+            .filter(|(_, earned)| earned.decisions > 0)
+            .map(|(served, earned)| {
+                let own = mean(&earned);
+                let both = own.zip(held_out).filter(|_| served != Served::HeldOut);
+                ServedReport {
+                    served,
+                    decisions: earned.decisions,
+                    rewards: earned.rewards,
+                    average: own.map(|(average, _)| average),
+                    standard_error: own.and_then(|(_, variance)| root(variance)),
+                    lift: both.map(|((own, _), (other, _))| own - other),
+                    lift_standard_error: both.and_then(|((_, own), (_, other))| root(own + other)),
+                }
+            })
+            .collect()
+    }
+
+    fn action_reports(&self) -> Vec<ActionReport> {
+        let (actions, width) = (self.actions(), self.plan().learning.joint);
+        let (Some(evidence), Some(model)) = (self.evidence(self.active), self.model()) else { return vec![] };
+        let places: Vec<u32> = (0..actions.len() as u32).collect();
+        let x = mean_context(evidence, model, &places);
+        let mut joint = vec![];
+        for place in places.iter().filter(|_| width > 0) {
+            let known = self.catalogue().get(actions.name(*place)).unwrap_or_default();
+            self.plan().joint_of(&x, &[known], &mut joint);
+        }
+        let mut scores = Scores::default();
+        model.score(&Candidates { context: &x, joint: &joint, actions: &places }, &mut scores);
+        let posterior = Policy::Thompson { scale: Setting::Fixed(1.0), draws: DRAWS, floor: 0.0 };
+        let mut best = vec![];
+        posterior.distribution(&scores, Key::new(self.plan().spec.seed, b"report"), &mut best);
+        let total: u64 = places.iter().filter_map(|place| evidence.action(*place)).map(|sums| sums.counts().0).sum();
+        let mut reports: Vec<ActionReport> = places
+            .iter()
+            .map(|place| {
+                let (at, sums) = (*place as usize, evidence.action(*place));
+                let counts = sums.map(Sums::counts);
+                ActionReport {
+                    item: actions.name(*place).to_string(),
+                    decisions: counts.map(|(entered, _)| entered),
+                    share: counts.map(|(entered, _)| entered as f64 / total.max(1) as f64),
+                    rewards: counts.map(|(_, settled)| settled),
+                    average: sums.and_then(|sums| average([sums.moments(model.frame().now)])),
+                    estimate: scores.expected(at),
+                    standard_error: scores.deviations_std[at],
+                    probability_best: best[at],
+                }
+            })
+            .collect();
+        reports.sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then_with(|| a.item.cmp(&b.item)));
+        reports
+    }
+}
+
+/// The mean of settled decisions' contexts, as they are weighted now; the constant alone where no sums tell it.
+fn mean_context(evidence: &Evidence, model: &Model, places: &[u32]) -> Vec<f64> {
+    let (n, now) = (model.context(), model.frame().now);
+    let (mut sum, mut weight) = (vec![0.0; n], 0.0);
+    for sums in places.iter().filter_map(|place| evidence.action(*place)) {
+        let (_, _, settled, scale) = sums.at(now);
+        sum.iter_mut().zip(settled).for_each(|(sum, x)| *sum += scale * x);
+        weight += sums.moments(now)[0];
+    }
+    if weight > 0.0 {
+        sum.iter_mut().for_each(|x| *x /= weight);
+    } else if let Some(first) = sum.first_mut() {
+        *first = 1.0;
+    }
+    sum
+}
+
+fn average_of_all(evidence: &Evidence) -> Option<f64> {
+    let now = evidence.frame().now;
+    match evidence.shared() {
+        Some(shared) => average([shared.moments(now)]),
+        None => average((0..).map_while(|action| evidence.action(action)).map(|sums| sums.moments(now))),
+    }
+}
+
+/// Σ w·r / Σ w.
+fn average(moments: impl IntoIterator<Item = [f64; 3]>) -> Option<f64> {
+    let sums = moments.into_iter().fold([0.0; 2], |[w, r], [weight, reward, _]| [w + weight, r + reward]);
+    (sums[0] > 0.0).then(|| sums[1] / sums[0])
+}
+
+/// Average reward and the variance of it.
+fn mean(earned: &Earned) -> Option<(f64, f64)> {
+    let n = earned.rewards as f64;
+    (n > 0.0).then(|| {
+        let mean = earned.sum / n;
+        let variance = (earned.squares / n - mean * mean).max(0.0);
+        (mean, if n > 1.0 { variance / (n - 1.0) } else { f64::INFINITY })
+    })
+}
+
+fn root(variance: f64) -> Option<f64> {
+    variance.is_finite().then(|| variance.sqrt())
+}
