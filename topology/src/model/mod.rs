@@ -12,6 +12,8 @@ mod rank;
 mod registry;
 mod report;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use actions::Actions;
