@@ -43,6 +43,8 @@ pub struct Config {
     pub dedup: spec::DedupSpec,
     /// The vector.
     pub features: Vec<spec::FeatureSpec>,
+    /// Model versions.
+    pub learner: Learner,
     /// Models.
     pub models: Vec<ModelSpec>,
 }
@@ -216,6 +218,20 @@ pub struct Publish {
 impl Default for Publish {
     fn default() -> Self {
         Publish { streams_max: 1000, stream_buffer: 1024 }
+    }
+}
+
+/// `[learner]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Learner {
+    /// Model versions are cut this long after the ones before at the earliest.
+    pub cut_interval: Duration,
+}
+
+impl Default for Learner {
+    fn default() -> Self {
+        Learner { cut_interval: Duration(2) }
     }
 }
 

@@ -14,7 +14,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// Checks all of `config`; `path` is only named in the error.
 pub(super) fn check(config: &Config, path: &Path) -> Result<(), ConfigError> {
-    let Config { server, ingest, cmcd, log, checkpoint, publish, .. } = config;
+    let Config { server, ingest, cmcd, log, checkpoint, publish, learner, .. } = config;
     let counts: [(&'static str, u64, RangeInclusive<u64>); 12] = [
         ("server.connections_max", server.connections_max.into(), 1..=1_000_000),
         ("ingest.body_bytes_max", ingest.body_bytes_max as u64, 1 << 10..=256 << 20),
@@ -44,6 +44,7 @@ pub(super) fn check(config: &Config, path: &Path) -> Result<(), ConfigError> {
         ("server.body_timeout", server.body_timeout, Duration(100)..=Duration::from_secs(HOUR)),
         ("log.retention_age", log.retention_age, Duration::from_secs(MINUTE)..=Duration::from_secs(3650 * DAY)),
         ("checkpoint.interval", checkpoint.interval, Duration(100)..=Duration::from_secs(DAY)),
+        ("learner.cut_interval", learner.cut_interval, Duration(1)..=Duration::from_secs(HOUR)),
     ];
     for (key, value, range) in durations {
         if !range.contains(&value) {

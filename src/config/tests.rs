@@ -159,7 +159,7 @@ fn a_wrong_type_or_word_is_refused_with_what_was_expected() {
 /// Key; least and most that are allowed; values below and above them, where the type has any; the range as it is told.
 type Bound = (&'static str, [&'static str; 2], &'static [&'static str], &'static str);
 
-const BOUNDS: [Bound; 29] = [
+const BOUNDS: [Bound; 30] = [
     ("server.connections_max", ["1", "1000000"], &["0", "1000001"], "1 to 1000000"),
     ("server.header_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
     ("server.body_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
@@ -179,6 +179,7 @@ const BOUNDS: [Bound; 29] = [
         "16777216 to 1125899906842624",
     ),
     ("checkpoint.interval", ["\"100ms\"", "\"1d\""], &["\"99ms\"", "\"25h\""], "\"100ms\" to \"1d\""),
+    ("learner.cut_interval", ["\"1ms\"", "\"1h\""], &["\"0s\"", "\"61m\""], "\"1ms\" to \"1h\""),
     ("publish.streams_max", ["1", "1000000"], &["0", "1000001"], "1 to 1000000"),
     ("publish.stream_buffer", ["1", "65536"], &["0", "65537"], "1 to 65536"),
     ("time.out_of_orderness", ["\"0s\"", "\"1h\""], &["\"61m\""], "\"0s\" to \"1h\""),

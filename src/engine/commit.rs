@@ -66,6 +66,7 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
             disk_free.set(free as f64);
             log_bytes.set(shared.log.bytes() as f64);
             shared.contexts.tidy();
+            shared.decisions.tidy();
         }
     }
 }

@@ -1,6 +1,13 @@
 //! Names, units and meanings of the loop's metrics.
 
 use metrics::{Counter, Gauge, Histogram, Unit};
+use saccade_topology::decision::Served;
+use saccade_topology::model::ModelVersion;
+
+const DECISIONS: &str = "saccade_decisions_total";
+const OUTCOMES: &str = "saccade_join_outcomes_total";
+const OPEN: &str = "saccade_decisions_open";
+const CUT: &str = "saccade_model_cut_seconds";
 
 pub(super) fn describe() {
     use Unit::{Bytes, Count, Seconds};
@@ -12,6 +19,8 @@ pub(super) fn describe() {
         ),
         ("saccade_sessions_closed_total", "sessions that ended, by reason: gap, max_length, evicted"),
         ("saccade_contexts_published_total", "contexts refreshed, by kind"),
+        (DECISIONS, "decisions taken in, by model and by whose choice they were"),
+        (OUTCOMES, "where decisions and rewards ended, by kind and outcome"),
     ];
     for (name, what) in counters {
         metrics::describe_counter!(name, Count, what);
@@ -27,6 +36,7 @@ pub(super) fn describe() {
         ("saccade_checkpoint_offset", Count, "records before it need no replay after a restart"),
         ("saccade_checkpoint_bytes", Bytes, "rows written by the last checkpoint"),
         ("saccade_checkpoint_rows", Count, "rows written by the last checkpoint"),
+        (OPEN, Count, "decisions whose window is open, by model"),
         ("saccade_disk_free_bytes", Bytes, "free on the disk of the data directory"),
         (
             "saccade_context_freshness_quantile_seconds",
@@ -42,10 +52,38 @@ pub(super) fn describe() {
         ("saccade_log_append_seconds", "hand a batch to the operating system"),
         ("saccade_log_fsync_seconds", "make the log durable"),
         ("saccade_checkpoint_seconds", "begin to end of a checkpoint"),
+        (CUT, "cut a version of each model from what was learnt"),
         ("saccade_checkpoint_pause_seconds", "longest stop of a partition for one checkpoint"),
     ];
     for (name, what) in histograms {
         metrics::describe_histogram!(name, Seconds, what);
+    }
+}
+
+pub(super) fn cut_seconds() -> Histogram {
+    metrics::histogram!(CUT)
+}
+
+/// What the books of a model count. They hold the numbers, also across restarts: counters are set to them.
+pub(super) fn export_model(version: &ModelVersion) {
+    let model = version.plan().spec.name.clone();
+    let (mut decisions, mut ended) = (0, 0);
+    for served in Served::ALL {
+        let count = version.earned(served).decisions;
+        decisions += count;
+        metrics::counter!(DECISIONS, "model" => model.clone(), "served" => served.name()).absolute(count);
+    }
+    for (end, count) in version.ends() {
+        ended += count;
+        metrics::counter!(OUTCOMES, "model" => model.clone(), "kind" => "decision", "outcome" => end).absolute(count);
+    }
+    metrics::gauge!(OPEN, "model" => model).set(decisions.max(version.decisions).saturating_sub(ended) as f64);
+}
+
+/// Ends of rewards, which are not counted by model: a dangling one has none.
+pub(super) fn export_rewards(version: &ModelVersion) {
+    for (end, count) in version.reward_ends() {
+        metrics::counter!(OUTCOMES, "model" => "", "kind" => "reward", "outcome" => end).absolute(count);
     }
 }
 

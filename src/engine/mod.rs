@@ -7,9 +7,11 @@
 mod checkpoint;
 mod commit;
 mod contexts;
+mod decisions;
 #[cfg(test)]
 mod frozen;
 mod latency;
+mod learner;
 mod mailbox;
 mod metrics;
 mod partition;
@@ -17,6 +19,7 @@ mod restore;
 mod store;
 
 pub use contexts::{Context, ContextKind, Contexts};
+pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};
 pub use store::{Store, StoreError, StoredRow};
@@ -25,25 +28,30 @@ use crate::config::{Config, Durability};
 use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
 use crate::wire::Layout;
 use commit::Reply;
-use partition::{Inbox, Message};
+use learner::Versions;
+use partition::{Inbox, Message, Onward};
+use saccade_topology::decision::{Control, Decision, Item};
+use saccade_topology::model::ModelVersion;
 use saccade_topology::{Arrived, Event, IngestTime, Plan, PlanError, Record, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Events of one request, encoded for their partitions.
+/// Records of one request, encoded for their partitions.
 pub struct Batch {
     /// When the request arrived.
     pub ingest_time: IngestTime,
     arrived: Instant,
+    sync: bool,
     parts: Vec<RecordBatch>,
 }
 
 impl Batch {
     /// An empty batch for the engine's partitions; its events arrived now.
     pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
-        Batch { ingest_time, arrived: Instant::now(), parts: vec![RecordBatch::default(); engine.inboxes.len()] }
+        let parts = vec![RecordBatch::default(); engine.inboxes.len()];
+        Batch { ingest_time, arrived: Instant::now(), sync: false, parts }
     }
 
     /// Counts the time to publication from `arrived` instead of from when the batch was made.
@@ -52,18 +60,47 @@ impl Batch {
         self
     }
 
+    /// What is learnt from it is cut into a model version at once; see [`Engine::learnt`].
+    pub fn at_once(mut self) -> Batch {
+        self.sync = true;
+        self
+    }
+
     /// Adds one event that [`Engine::admit`] passed.
     pub fn push(&mut self, event: &Event<'_>) {
         let partition = partition_of(event, self.parts.len());
-        self.parts[partition].push(&Arrived { ingest_time: self.ingest_time, record: Record::Event(*event) });
+        self.push_to(partition, Record::Event(*event));
     }
 
-    /// Events so far.
+    /// Adds a decision: to the partition of its viewer, else of its session, else of its id.
+    pub fn push_decision(&mut self, decision: Decision<'_>) {
+        let partition = home_of(decision.viewer.or(decision.session).unwrap_or(decision.id), self.parts.len());
+        self.push_to(partition, Record::Decision(Box::new(decision)));
+    }
+
+    /// Adds a thing of the catalogue.
+    pub fn push_item(&mut self, item: Item<'_>) {
+        self.push_to(0, Record::Item(item));
+    }
+
+    /// Adds a change of what is rewarded, to all partitions.
+    pub fn push_control(&mut self, control: Control<'_>) {
+        for partition in 0..self.parts.len() {
+            self.push_to(partition, Record::Control(control));
+        }
+    }
+
+    /// Adds a record to a partition: what is told of a decision goes to [`Engine::partition_of_decision`].
+    pub fn push_to(&mut self, partition: usize, record: Record<'_>) {
+        self.parts[partition].push(&Arrived { ingest_time: self.ingest_time, record });
+    }
+
+    /// Records so far.
     pub fn len(&self) -> usize {
         self.parts.iter().map(|p| p.count() as usize).sum()
     }
 
-    /// No events so far.
+    /// No records so far.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -71,7 +108,12 @@ impl Batch {
 
 /// The partition of an event among `count`: by hash of the viewer, or of the session where there is no viewer.
 pub fn partition_of(event: &Event<'_>, count: usize) -> usize {
-    (xxhash_rust::xxh3::xxh3_64(event.routing_key().as_bytes()) % count as u64) as usize
+    home_of(event.routing_key(), count)
+}
+
+/// The partition of a key among `count`.
+fn home_of(key: &str, count: usize) -> usize {
+    (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % count as u64) as usize
 }
 
 /// The server's clock.
@@ -80,7 +122,7 @@ pub fn now() -> IngestTime {
     IngestTime(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// How many events of a batch ended in which bucket.
+/// How many records of a batch ended in which bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// In the log and folded.
@@ -91,6 +133,27 @@ pub struct Receipt {
     pub late: u64,
     /// Refused by the fold after all: too far ahead of their arrival.
     pub rejected: u64,
+    /// Where the last record of the batch that is in the log stands.
+    pub last: Option<Place>,
+}
+
+/// Place of a record in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Partition.
+    pub partition: u16,
+    /// Offset.
+    pub offset: u64,
+}
+
+impl Receipt {
+    fn add(&mut self, other: Receipt) {
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.rejected += other.rejected;
+        self.last = other.last.or(self.last);
+    }
 }
 
 /// Why a batch was not taken; nothing of it was, or the process is ending.
@@ -140,6 +203,9 @@ pub(crate) struct Shared {
     pub plan: Arc<Plan>,
     pub log: Arc<dyn Log>,
     pub contexts: Contexts,
+    pub decisions: Decisions,
+    /// None without models.
+    pub versions: Option<Arc<Versions>>,
     pub latency: Latency,
     pub stopping: AtomicBool,
     pub disk_free: AtomicU64,
@@ -171,8 +237,21 @@ impl Engine {
         log: Arc<dyn Log>,
         store: Arc<Store>,
     ) -> Result<Engine, EngineError> {
+        metrics::describe();
+        let mut restored = vec![];
+        for partition in 0..log.partitions() {
+            restored.push(restore(&plan, &*log, &store, partition)?);
+        }
+        let interval = Duration::from_millis(config.learner.cut_interval.0.unsigned_abs());
+        let folds = restored.iter().map(|restored| (&restored.fold, restored.next)).collect();
+        let (versions, mut hand_overs, learner_thread) = match learner::spawn(&plan, folds, interval) {
+            Some((versions, hand_overs, thread)) => (Some(versions), hand_overs, Some(thread)),
+            None => (None, vec![], None),
+        };
         let shared = Arc::new(Shared {
             config: config.clone(),
+            decisions: Decisions::default(),
+            versions,
             contexts: Contexts::new(config.publish.stream_buffer),
             latency: Latency::default(),
             stopping: AtomicBool::new(false),
@@ -180,23 +259,19 @@ impl Engine {
             plan: Arc::clone(&plan),
             log: Arc::clone(&log),
         });
-        metrics::describe();
-        let mut restored = vec![];
-        for partition in 0..log.partitions() {
-            restored.push(restore(&plan, &*log, &store, partition)?);
-        }
         let (committer, commit_thread) = commit::spawn(Arc::clone(&shared), data.to_path_buf());
         let (writer, writer_thread) = checkpoint::spawn(Arc::clone(&shared), store, &restored);
         let mut threads = vec![];
         let mut inboxes = vec![];
         for (partition, restored) in (0..).zip(restored) {
-            let (inbox, thread) =
-                partition::spawn(Arc::clone(&shared), partition, restored, committer.clone(), writer.clone());
-
+            let learner = (!hand_overs.is_empty()).then(|| hand_overs.remove(0));
+            let onward = Onward { committer: committer.clone(), writer: writer.clone(), learner };
+            let (inbox, thread) = partition::spawn(Arc::clone(&shared), partition, restored, onward);
             inboxes.push(inbox);
             threads.push(thread);
         }
         threads.extend([commit_thread, writer_thread]);
+        threads.extend(learner_thread);
         let layout = Layout::of(&plan);
         Ok(Engine { shared, inboxes, threads: std::sync::Mutex::new(threads), layout, data: data.to_path_buf() })
     }
@@ -219,17 +294,13 @@ impl Engine {
         let mut waiting = vec![];
         for (i, records) in parts {
             let (reply, answer) = tokio::sync::oneshot::channel::<Receipt>();
-            let message = Message { records, arrived: batch.arrived, reply: Reply(reply) };
+            let message = Message { records, arrived: batch.arrived, sync: batch.sync, reply: Reply(reply) };
             self.inboxes[i].send(message).map_err(|_| SubmitError::Stopping)?;
             waiting.push(answer);
         }
         let mut total = Receipt::default();
         for answer in waiting {
-            let receipt = answer.await.map_err(|_| SubmitError::Stopping)?;
-            total.accepted += receipt.accepted;
-            total.duplicates += receipt.duplicates;
-            total.late += receipt.late;
-            total.rejected += receipt.rejected;
+            total.add(answer.await.map_err(|_| SubmitError::Stopping)?);
         }
         Ok(total)
     }
@@ -242,6 +313,35 @@ impl Engine {
     /// Published contexts.
     pub fn contexts(&self) -> &Contexts {
         &self.shared.contexts
+    }
+
+    /// Decisions that are not over.
+    pub fn decisions(&self) -> &Decisions {
+        &self.shared.decisions
+    }
+
+    /// The latest version of a model; none where there is no such model.
+    pub fn version(&self, model: &str) -> Option<Arc<ModelVersion>> {
+        Some(self.shared.versions.as_ref()?.get(self.shared.plan.model(model)?))
+    }
+
+    /// The latest version of each model, in the plan's order.
+    pub fn versions(&self) -> Vec<Arc<ModelVersion>> {
+        self.shared.versions.iter().flat_map(|versions| versions.iter()).collect()
+    }
+
+    /// The partition that what is told of a decision belongs to.
+    pub fn partition_of_decision(&self, id: &str) -> usize {
+        let open = self.shared.decisions.get(id).map(|decision| usize::from(decision.partition));
+        open.unwrap_or_else(|| home_of(id, self.inboxes.len()))
+    }
+
+    /// Returns once the model versions cover a record that was sent [`Batch::at_once`].
+    pub async fn learnt(&self, place: Place) {
+        let Some(versions) = &self.shared.versions else { return };
+        let covers = |covers: &Vec<u64>| covers.get(usize::from(place.partition)).is_none_or(|c| *c > place.offset);
+        // An error is a learner that is gone: the process is stopping.
+        let _ = versions.covers().wait_for(covers).await;
     }
 
     /// Arrival → published, so far.
@@ -267,6 +367,12 @@ impl Engine {
     /// All metrics as Prometheus text.
     pub fn metrics(&self) -> String {
         self.shared.latency.export();
+        for version in self.versions() {
+            metrics::export_model(&version);
+        }
+        if let Some(version) = self.versions().first() {
+            metrics::export_rewards(version);
+        }
         crate::telemetry::render()
     }
 

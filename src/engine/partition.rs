@@ -2,10 +2,12 @@
 
 use super::checkpoint::{Slice, Walk};
 use super::commit::{Appended, Reply};
+use super::decisions::StagedDecisions;
+use super::learner::HandOver;
 use super::mailbox::{Receiver, Sender, mailbox};
 use super::metrics::PartitionMetrics;
 use super::restore::Restored;
-use super::{Context, Fold, Receipt, Shared, now, poison};
+use super::{Context, Fold, Place, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
 use saccade_topology::{Arrived, ContextRef, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
 use std::sync::Arc;
@@ -24,6 +26,8 @@ const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
 pub(super) struct Message {
     pub records: RecordBatch,
     pub arrived: Instant,
+    /// What is learnt from it is to be in a model version at once.
+    pub sync: bool,
     pub reply: Reply,
 }
 
@@ -56,6 +60,7 @@ struct Partition {
     next: Offset,
     reserved: u64,
     walk: Walk,
+    learner: Option<HandOver>,
     committer: Sender<Vec<Appended>>,
     metrics: PartitionMetrics,
     log_batch: RecordBatch,
@@ -64,13 +69,16 @@ struct Partition {
     last_gauges: Instant,
 }
 
-pub(super) fn spawn(
-    shared: Arc<Shared>,
-    number: u16,
-    restored: Restored,
-    committer: Sender<Vec<Appended>>,
-    writer: crossbeam_channel::Sender<Slice>,
-) -> (Inbox, JoinHandle<()>) {
+/// The threads that a partition hands its work on to.
+pub(super) struct Onward {
+    pub committer: Sender<Vec<Appended>>,
+    pub writer: crossbeam_channel::Sender<Slice>,
+    /// None without models.
+    pub learner: Option<HandOver>,
+}
+
+pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward: Onward) -> (Inbox, JoinHandle<()>) {
+    let Onward { committer, writer, learner } = onward;
     let (sender, receiver) = mailbox();
     let (published, waiting) = std::sync::mpsc::sync_channel(1);
     let depth = Arc::new(AtomicUsize::new(0));
@@ -89,6 +97,7 @@ pub(super) fn spawn(
             fold: restored.fold,
             next: restored.next,
             reserved: 0,
+            learner,
             committer,
             log_batch: RecordBatch::default(),
             stage: Stage::default(),
@@ -120,16 +129,33 @@ fn turn_of(waiting: &[Message]) -> usize {
 impl Partition {
     fn publish_restored(&mut self) {
         self.fold.emit_all(&mut self.stage);
-        self.stage.publish(&self.shared, &self.metrics);
+        self.publish();
         self.reserve();
+    }
+
+    fn publish(&mut self) {
+        self.stage.decisions.publish(self.number, &self.shared.decisions);
+        self.stage.publish(&self.shared, &self.metrics);
+    }
+
+    /// How long to wait for batches.
+    fn wait(&self) -> Duration {
+        // While a checkpoint is being walked, the loop only looks in between slices.
+        let wait = if self.walk.is_running() { Duration::from_micros(200) } else { Duration::from_millis(20) };
+        let learner = self.learner.as_ref().and_then(|learner| learner.wait(&self.fold));
+        learner.map_or(wait, |learner| wait.min(learner))
+    }
+
+    fn hand_over(&mut self, now: bool) {
+        if let Some(learner) = &mut self.learner {
+            learner.step(&self.fold, self.next, now);
+        }
     }
 
     fn run(&mut self, receiver: &Receiver<Message>, depth: &AtomicUsize) {
         let mut waiting = vec![];
         loop {
-            // While a checkpoint is being walked, the loop only looks in between slices.
-            let wait = if self.walk.is_running() { Duration::from_micros(200) } else { Duration::from_millis(20) };
-            if !receiver.take(&mut waiting, wait) {
+            if !receiver.take(&mut waiting, self.wait()) {
                 return self.finish();
             }
             if waiting.is_empty() {
@@ -149,13 +175,16 @@ impl Partition {
         self.log_batch.clear();
         let mut appended = Vec::with_capacity(turn.len());
         let mut arrivals = Vec::with_capacity(turn.len());
+        let mut sync = false;
         for message in turn {
-            let receipt = self.fold(&message.records);
-            arrivals.push((message.arrived, receipt.accepted));
+            let (receipt, events) = self.fold(&message.records);
+            arrivals.push((message.arrived, events));
+            sync |= message.sync;
             appended.push(Appended { receipt, reply: message.reply });
         }
         self.append(first);
-        self.stage.publish(&self.shared, &self.metrics);
+        self.publish();
+        self.hand_over(sync);
         for (arrived, events) in arrivals {
             let latency = arrived.elapsed();
             self.shared.latency.record(latency, events);
@@ -167,8 +196,10 @@ impl Partition {
         self.gauges(depth);
     }
 
-    fn fold(&mut self, records: &RecordBatch) -> Receipt {
+    /// What became of the records, and how many of the accepted ones are events.
+    fn fold(&mut self, records: &RecordBatch) -> (Receipt, u64) {
         let mut receipt = Receipt::default();
+        let mut others = Receipt::default();
         let encoded =
             RecordBatch::records(records.bytes()).map(|bytes| bytes.expect("the batch was encoded in this process"));
         let encoded: Vec<&[u8]> = encoded.collect();
@@ -178,6 +209,8 @@ impl Partition {
             self.fold.warm(group);
         }
         for (bytes, arrived) in encoded.iter().zip(&decoded) {
+            let is_event = matches!(arrived.record, Record::Event(_));
+            let receipt = if is_event { &mut receipt } else { &mut others };
             match self.fold.apply(self.next, arrived, &mut self.stage) {
                 Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
                 Outcome::Late(_) => receipt.late += 1,
@@ -190,6 +223,7 @@ impl Partition {
                     continue;
                 }
             }
+            receipt.last = Some(Place { partition: self.number, offset: self.next.0 });
             self.log_batch.push_encoded(bytes);
             self.next.0 += 1;
         }
@@ -197,7 +231,9 @@ impl Partition {
         self.metrics.duplicate.increment(receipt.duplicates);
         self.metrics.late.increment(receipt.late);
         self.metrics.rejected.increment(receipt.rejected);
-        receipt
+        let events = receipt.accepted;
+        receipt.add(others);
+        (receipt, events)
     }
 
     fn append(&mut self, first: Offset) {
@@ -227,6 +263,7 @@ impl Partition {
         if self.last_record.elapsed() >= idle_timeout && self.fold.live().0 > 0 {
             self.tick();
         }
+        self.hand_over(false);
         self.walk.step(&mut self.fold, self.next);
         let none = AtomicUsize::new(0);
         self.gauges(&none);
@@ -240,7 +277,7 @@ impl Partition {
         self.fold.apply(first, &arrived, &mut self.stage);
         self.next.0 += 1;
         self.append(first);
-        self.stage.publish(&self.shared, &self.metrics);
+        self.publish();
         self.last_record = Instant::now();
     }
 
@@ -276,6 +313,7 @@ impl Partition {
 /// Outputs of a turn, held back until its records are in the log. Its memory is used again and again.
 #[derive(Default)]
 struct Stage {
+    decisions: StagedDecisions,
     contexts: Vec<Staged>,
     text: String,
     numbers: Vec<f32>,
@@ -315,6 +353,14 @@ impl Sink for Stage {
             EndReason::MaxLength => 1,
             EndReason::Evicted => 2,
         }] += 1;
+    }
+
+    fn decided(&mut self, id: &str, record: &Arc<[u8]>) {
+        self.decisions.made(id, record);
+    }
+
+    fn decision_over(&mut self, id: &str) {
+        self.decisions.over(id);
     }
 
     fn removed(&mut self, kind: Kind, key: &str) {

@@ -68,6 +68,18 @@ impl Served {
     pub const ALL: [Served; 6] =
         [Served::Policy, Served::Apprentice, Served::LoggingOnly, Served::HeldOut, Served::OptedOut, Served::Elsewhere];
 
+    /// Its name, as in JSON and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Served::Policy => "policy",
+            Served::Apprentice => "apprentice",
+            Served::LoggingOnly => "logging_only",
+            Served::HeldOut => "held_out",
+            Served::OptedOut => "opted_out",
+            Served::Elsewhere => "elsewhere",
+        }
+    }
+
     /// Whether the model learns from it.
     pub fn is_learnt(self) -> bool {
         matches!(self, Served::Policy | Served::Apprentice | Served::Elsewhere)

@@ -1,6 +1,6 @@
 //! What a model knows, for people: estimates per action, reward specs side by side, what the policy earns against the hold-out.
 
-use super::books::{DecisionEnd, Earned};
+use super::books::{DecisionEnd, Earned, RewardEnd};
 use super::version::{ModelVersion, SpecVersion};
 use super::{Activated, Mode};
 use crate::decision::Served;
@@ -112,8 +112,7 @@ impl ModelVersion {
     /// What is known.
     pub fn report(&self) -> ModelReport {
         let books = || (0..self.learnt.len()).map(|partition| self.book(partition));
-        let end = |i: usize| books().map(|book| book.ends[i]).sum::<u64>();
-        let outcomes: Vec<_> = DecisionEnd::ALL.into_iter().map(|(kind, name)| (name, end(kind as usize))).collect();
+        let outcomes: Vec<_> = self.ends().collect();
         let ended = outcomes.iter().map(|(_, count)| count).sum();
         let spec = &self.plan().spec;
         let apprentice = self.earned(Served::Apprentice).decisions;
@@ -152,6 +151,18 @@ impl ModelVersion {
             centre: frame.map(|frame| frame.centre),
             noise: frame.map(|frame| frame.noise),
         }
+    }
+
+    /// Where decisions ended, over all partitions.
+    pub fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |end| (0..self.learnt.len()).map(|partition| self.book(partition).ends[end as usize]).sum();
+        DecisionEnd::ALL.into_iter().map(move |(end, name)| (name, count(end)))
+    }
+
+    /// Where rewards of all models ended, over all partitions.
+    pub fn reward_ends(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |end| self.learnt.iter().map(|learnt| learnt.books.rewards[end as usize]).sum();
+        RewardEnd::ALL.into_iter().map(move |(end, name)| (name, count(end)))
     }
 
     /// What decisions of one kind brought, over all partitions.
