@@ -11,9 +11,12 @@ mod body;
 mod check;
 mod context;
 mod feedback;
+mod fields;
 mod json;
 mod keys;
+mod members;
 mod plain;
+mod raw;
 mod row;
 mod scan;
 #[cfg(test)]
@@ -35,7 +38,8 @@ use saccade_topology::Event;
 pub struct RowError {
     /// Place in the batch, from 0.
     pub index: usize,
-    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`.
+    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`,
+    /// `unknown_key`.
     pub code: &'static str,
     /// Names the field, the value found and the rule.
     pub message: String,

@@ -361,7 +361,7 @@ impl<'s, 'a> Row<'s, 'a> {
 }
 
 #[cold]
-fn invalid_json(text: &str, error: &sonic_rs::Error) -> RowError {
+pub(super) fn invalid_json(text: &str, error: &sonic_rs::Error) -> RowError {
     let message = error.to_string();
     let message = message.lines().next().unwrap_or_default();
     let hint = scan::foreign_value(text)

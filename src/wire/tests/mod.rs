@@ -2,6 +2,7 @@
 
 mod bodies;
 mod limits;
+mod records;
 mod round_trip;
 
 use super::*;
