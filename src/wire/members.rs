@@ -45,6 +45,12 @@ impl<'a> Members<'a> {
         self.take(name).ok_or_else(|| RowError::new("missing_field", format!("`{name}` of {what} is missing; {rule}")))
     }
 
+    /// An id or a name of 1 to `max` bytes, under the rules of events; an integer stands for its digits.
+    pub(super) fn id(&mut self, name: &'static str, max: usize) -> Result<Option<&'a str>, RowError> {
+        let key = Key::own(name);
+        self.take(name).map(|value| check::id(&key, value.scalar(), max, value.arena())).transpose()
+    }
+
     /// A text as it stands.
     pub(super) fn text(&mut self, name: &'static str) -> Result<&'a str, RowError> {
         text(name, self.need(name, "it is a string")?)

@@ -1,4 +1,4 @@
-//! JSON on the wire: the one place that reads events from it and writes records to it.
+//! JSON on the wire: the one place that reads events and requests from it and writes records and answers to it.
 //!
 //! A row is read in one pass by `sonic-rs` into an [`Event`] whose strings are slices of the input; only strings with
 //! escapes, numeric ids and free fields are copied, into the caller's arena. Reading never fails a batch for one row.
@@ -7,6 +7,7 @@
 //! In `sonic_rs`, `LazyValue`, `IgnoredAny` and the errors of `deserialize_map` and its like recurse without a limit: 1 MB
 //! of `[` would end the process. So values are only asked for by `deserialize_any` under the limit of `json`.
 
+mod answer;
 mod body;
 mod check;
 mod context;
@@ -17,14 +18,17 @@ mod keys;
 mod members;
 mod plain;
 mod raw;
+mod requests;
 mod row;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use answer::write_rank;
 pub use body::BodyError;
 pub use context::{Layout, rfc3339, write_context};
+pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};
 pub use row::Scratch;
 pub use write::{read_record, write_event, write_record};
 
