@@ -23,6 +23,7 @@ mod row;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod told;
 mod write;
 
 pub use answer::write_rank;
@@ -30,6 +31,7 @@ pub use body::BodyError;
 pub use context::{Layout, rfc3339, write_context};
 pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};
 pub use row::Scratch;
+pub use told::{DECISION, ElsewhereDecision, ITEM, Shown, item_of};
 pub use write::{read_record, write_event, write_record};
 
 use crate::config::Ingest;

@@ -6,6 +6,7 @@ mod limits;
 mod records;
 mod requests;
 mod round_trip;
+mod told;
 
 use super::*;
 
