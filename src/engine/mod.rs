@@ -74,7 +74,7 @@ impl Batch {
 
     /// Adds a decision: to the partition of its viewer, else of its session, else of its id.
     pub fn push_decision(&mut self, decision: Decision<'_>) {
-        let partition = home_of(decision.viewer.or(decision.session).unwrap_or(decision.id), self.parts.len());
+        let partition = partition_of_decision(&decision, self.parts.len());
         self.push_to(partition, Record::Decision(Box::new(decision)));
     }
 
@@ -108,11 +108,16 @@ impl Batch {
 
 /// The partition of an event among `count`: by hash of the viewer, or of the session where there is no viewer.
 pub fn partition_of(event: &Event<'_>, count: usize) -> usize {
-    home_of(event.routing_key(), count)
+    partition_of_key(event.routing_key(), count)
+}
+
+/// The partition of a decision among `count`: where the events of its viewer or session are, else by hash of its id.
+pub fn partition_of_decision(decision: &Decision<'_>, count: usize) -> usize {
+    partition_of_key(decision.viewer.or(decision.session).unwrap_or(decision.id), count)
 }
 
 /// The partition of a key among `count`.
-fn home_of(key: &str, count: usize) -> usize {
+pub fn partition_of_key(key: &str, count: usize) -> usize {
     (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % count as u64) as usize
 }
 
@@ -333,7 +338,7 @@ impl Engine {
     /// The partition that what is told of a decision belongs to.
     pub fn partition_of_decision(&self, id: &str) -> usize {
         let open = self.shared.decisions.get(id).map(|decision| usize::from(decision.partition));
-        open.unwrap_or_else(|| home_of(id, self.inboxes.len()))
+        open.unwrap_or_else(|| partition_of_key(id, self.inboxes.len()))
     }
 
     /// Returns once the model versions cover a record that was sent [`Batch::at_once`].
