@@ -47,6 +47,8 @@ const GROUP_LINES: usize = 64;
 #[derive(Default)]
 pub(crate) struct Group<'a> {
     pub offsets: Vec<Offset>,
+    /// Where a record of an export was; none of raw events.
+    pub partitions: Vec<Option<u16>>,
     pub records: Vec<Arrived<'a>>,
 }
 
@@ -115,7 +117,11 @@ impl Lines<'_> {
         arena: &'a Bump,
         take: &mut dyn FnMut(&Group<'_>),
     ) {
-        let mut group = Group { offsets: Vec::with_capacity(GROUP_LINES), records: Vec::with_capacity(GROUP_LINES) };
+        let mut group = Group {
+            offsets: Vec::with_capacity(GROUP_LINES),
+            partitions: Vec::with_capacity(GROUP_LINES),
+            records: Vec::with_capacity(GROUP_LINES),
+        };
         for line in lines {
             self.line(line, arena, &mut group);
         }
@@ -142,17 +148,26 @@ impl Lines<'_> {
         self.clock = self.clock.max(event.event_time.0);
         group.records.push(Arrived { ingest_time: IngestTime(self.clock), record: Record::Event(event) });
         group.offsets.push(Offset(self.next));
+        group.partitions.push(None);
         self.next += 1;
     }
 
     /// A line that is no event may be a record of an export, or hold several events.
     fn other<'a>(&mut self, text: &'a str, error: RowError, arena: &'a Bump, group: &mut Group<'a>) {
-        if text.contains("\"ingest_time\"")
-            && let Ok((_, offset, arrived)) = read_record(self.reader, text, arena)
-        {
-            self.next = offset.0 + 1;
-            group.records.push(arrived);
-            return group.offsets.push(offset);
+        if text.contains("\"ingest_time\"") {
+            match read_record(self.reader, text, arena) {
+                Ok((partition, offset, arrived)) => {
+                    self.next = offset.0 + 1;
+                    group.records.push(arrived);
+                    group.partitions.push(Some(partition));
+                    return group.offsets.push(offset);
+                }
+                // As `export` writes it, and nobody else.
+                Err(error) if text.starts_with("{\"offset\":") => {
+                    return self.rejected.note(self.path, self.number, &error);
+                }
+                Err(_) => {}
+            }
         }
         let mut rows = vec![];
         let whole = self.reader.read_body(text.as_bytes(), arena, &mut |row| rows.push(row));

@@ -3,6 +3,7 @@
 mod demo;
 mod export;
 mod files;
+mod import;
 mod inspect;
 mod replay;
 mod serve;
@@ -46,8 +47,8 @@ enum Command {
     Inspect(inspect::InspectCommand),
     /// Write the log as NDJSON, for ordinary tools and for import elsewhere
     Export(export::ExportArgs),
-    /// Append exported or raw events to the log of a data directory
-    Import(export::ImportArgs),
+    /// Append an export or raw events to the log of a data directory
+    Import(import::ImportArgs),
 }
 
 /// What every command takes.
@@ -118,7 +119,7 @@ pub fn run() -> ExitCode {
         Command::Validate(args) => (args.common.format, validate::run(&args)),
         Command::Inspect(command) => (command.format(), inspect::run(&command)),
         Command::Export(args) => (args.common.format, export::run(&args)),
-        Command::Import(args) => (args.common.format, export::import(&args)),
+        Command::Import(args) => (args.common.format, import::run(&args)),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,

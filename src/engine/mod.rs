@@ -26,6 +26,7 @@ use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
 use crate::wire::Layout;
 use commit::Reply;
 use partition::{Inbox, Message};
+use saccade_topology::decision::Decision;
 use saccade_topology::{Arrived, Event, IngestTime, Plan, PlanError, Record, Topology};
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +72,17 @@ impl Batch {
 
 /// The partition of an event among `count`: by hash of the viewer, or of the session where there is no viewer.
 pub fn partition_of(event: &Event<'_>, count: usize) -> usize {
-    (xxhash_rust::xxh3::xxh3_64(event.routing_key().as_bytes()) % count as u64) as usize
+    partition_of_key(event.routing_key(), count)
+}
+
+/// The partition of a decision among `count`: where the events of its viewer or session are, else by hash of its id.
+pub fn partition_of_decision(decision: &Decision<'_>, count: usize) -> usize {
+    partition_of_key(decision.viewer.or(decision.session).unwrap_or(decision.id), count)
+}
+
+/// The partition of a key among `count`.
+pub fn partition_of_key(key: &str, count: usize) -> usize {
+    (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % count as u64) as usize
 }
 
 /// The server's clock.

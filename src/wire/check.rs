@@ -54,6 +54,9 @@ const TIME_END_MS: i64 = 7_258_118_400_000;
 /// Times below are taken for seconds: as milliseconds this is March 1973.
 const LOOKS_LIKE_SECONDS_BELOW: i64 = 100_000_000_000;
 
+/// Levels of arrays and objects in one value.
+pub(super) const DEPTH_MAX: usize = 64;
+
 /// Largest text per field, bytes.
 pub(super) const ID_BYTES_MAX: usize = 128;
 pub(super) const KIND_BYTES_MAX: usize = 64;

@@ -3,43 +3,45 @@
 //! Skipping is a strict parse of at most [`DEPTH_MAX`] levels: the parser's own limit of 255 is too much for the stack of
 //! a thread in a debug build.
 
-use super::check::Scalar;
+use super::check::{DEPTH_MAX, Scalar};
 use super::row::{Level, Row};
 use bumpalo::Bump;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Levels of arrays and objects in one value.
-pub(super) const DEPTH_MAX: usize = 64;
-
 /// Reads one JSON value.
 pub(super) struct Json<'r, 's, 'a> {
     arena: &'a Bump,
     into: Option<(&'r mut Row<'s, 'a>, Level)>,
-    /// Arrays and objects around this value.
-    depth: usize,
+    /// Arrays and objects that may still be nested in each other here.
+    levels: usize,
 }
 
 impl<'r, 's, 'a> Json<'r, 's, 'a> {
     /// A value of no inner interest: the contents of an object or array are checked and dropped.
     #[inline]
     pub(super) fn scalar(arena: &'a Bump) -> Self {
-        Json { arena, into: None, depth: 0 }
+        Json::within(arena, DEPTH_MAX)
+    }
+
+    /// The same, of at most `levels` levels.
+    #[inline]
+    pub(super) fn within(arena: &'a Bump, levels: usize) -> Self {
+        Json { arena, into: None, levels }
     }
 
     /// An object whose keys go into `row`; any other value comes back to the caller.
     #[inline]
     pub(super) fn object(arena: &'a Bump, row: &'r mut Row<'s, 'a>, level: Level) -> Self {
-        Json { arena, into: Some((row, level)), depth: 0 }
+        Json { arena, into: Some((row, level)), levels: DEPTH_MAX }
     }
 }
 
-/// Depth of what is inside of an array or object at `depth`.
-fn inner<E: de::Error>(depth: usize) -> Result<usize, E> {
-    if depth == DEPTH_MAX {
-        return Err(E::custom(format_args!("arrays and objects are nested more than {DEPTH_MAX} deep")));
-    }
-    Ok(depth + 1)
+/// Levels left inside of an array or object where `levels` are left outside.
+fn inner<E: de::Error>(levels: usize) -> Result<usize, E> {
+    levels
+        .checked_sub(1)
+        .ok_or_else(|| E::custom(format_args!("arrays and objects are nested more than {DEPTH_MAX} deep")))
 }
 
 impl<'a> DeserializeSeed<'a> for Json<'_, '_, 'a> {
@@ -67,9 +69,9 @@ impl<'a> Visitor<'a> for Json<'_, '_, 'a> {
                 }
             }
             None => {
-                let depth = inner(self.depth)?;
+                let levels = inner(self.levels)?;
                 while map.next_key_seed(Name(self.arena))?.is_some() {
-                    map.next_value_seed(Json { arena: self.arena, into: None, depth })?;
+                    map.next_value_seed(Json { arena: self.arena, into: None, levels })?;
                 }
             }
         }
@@ -77,8 +79,8 @@ impl<'a> Visitor<'a> for Json<'_, '_, 'a> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Scalar<'a>, A::Error> {
-        let depth = inner(self.depth)?;
-        while seq.next_element_seed(Json { arena: self.arena, into: None, depth })?.is_some() {}
+        let levels = inner(self.levels)?;
+        while seq.next_element_seed(Json { arena: self.arena, into: None, levels })?.is_some() {}
         Ok(Scalar::Array)
     }
 

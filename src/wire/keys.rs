@@ -87,6 +87,13 @@ pub(super) struct Key {
     pub(super) scale: Option<f64>,
 }
 
+impl Key {
+    /// A key of a request or record, which no configuration maps, for checks and their messages.
+    pub(super) fn own(canonical: &'static str) -> Key {
+        Key { name: String::new(), canonical, field: Field::Fields, mapped: false, scale: None }
+    }
+}
+
 /// Finds a [`Key`] by its name.
 #[derive(Clone, Debug)]
 pub(super) struct KeyTable {

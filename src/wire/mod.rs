@@ -1,4 +1,4 @@
-//! JSON on the wire: the one place that reads events from it and writes records to it.
+//! JSON on the wire: the one place that reads events and requests from it and writes records and answers to it.
 //!
 //! A row is read in one pass by `sonic-rs` into an [`Event`] whose strings are slices of the input; only strings with
 //! escapes, numeric ids and free fields are copied, into the caller's arena. Reading never fails a batch for one row.
@@ -7,22 +7,31 @@
 //! In `sonic_rs`, `LazyValue`, `IgnoredAny` and the errors of `deserialize_map` and its like recurse without a limit: 1 MB
 //! of `[` would end the process. So values are only asked for by `deserialize_any` under the limit of `json`.
 
+mod answer;
 mod body;
 mod check;
 mod context;
 mod feedback;
+mod fields;
 mod json;
 mod keys;
+mod members;
 mod plain;
+mod raw;
+mod requests;
 mod row;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod told;
 mod write;
 
+pub use answer::write_rank;
 pub use body::BodyError;
 pub use context::{Layout, rfc3339, write_context};
+pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};
 pub use row::Scratch;
+pub use told::{DECISION, ElsewhereDecision, ITEM, Shown, item_of};
 pub use write::{read_record, write_event, write_record};
 
 use crate::config::Ingest;
@@ -35,7 +44,8 @@ use saccade_topology::Event;
 pub struct RowError {
     /// Place in the batch, from 0.
     pub index: usize,
-    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`.
+    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`,
+    /// `unknown_key`.
     pub code: &'static str,
     /// Names the field, the value found and the rule.
     pub message: String,

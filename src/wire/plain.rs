@@ -103,8 +103,9 @@ fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The value at `at` and where it ends, if it is of the usual kind.
 #[inline]
-fn value(text: &str, at: usize) -> Option<(Scalar<'_>, usize)> {
+pub(super) fn value(text: &str, at: usize) -> Option<(Scalar<'_>, usize)> {
     let bytes = text.as_bytes();
     let literal = |word: &str, value| bytes[at..].starts_with(word.as_bytes()).then_some((value, at + word.len()));
     match bytes.get(at)? {

@@ -10,6 +10,7 @@ use super::json::Json;
 use super::keys::{Field, Key, KeyTable};
 use super::plain::{self, Shape};
 use super::scan;
+use super::told::ITEM;
 use bumpalo::Bump;
 use saccade_topology::{Event, EventTime, Fields, Value};
 use serde::de::{DeserializeSeed, MapAccess};
@@ -331,7 +332,8 @@ impl<'s, 'a> Row<'s, 'a> {
         if !self.problems.is_empty() {
             return Err(self.problems.remove(0).1);
         }
-        let has_owner = self.event.session.is_some() || self.event.viewer.is_some();
+        let Event { kind, session, viewer, item, .. } = self.event;
+        let has_owner = session.is_some() || viewer.is_some() || (kind == ITEM && item.is_some());
         let (Some(event_time), true, true) = (self.event_time, has_owner, !self.event.kind.is_empty()) else {
             return Err(self.missing());
         };
@@ -352,6 +354,8 @@ impl<'s, 'a> Row<'s, 'a> {
             (Field::Kind, "send what happened, such as \"play\"")
         } else if self.event_time.is_none() {
             (Field::EventTime, "send RFC 3339 or epoch milliseconds")
+        } else if self.event.kind == ITEM {
+            (Field::Item, "send which thing of the catalogue it is")
         } else {
             (Field::Session, "send `session`, `viewer` or both")
         };
@@ -361,7 +365,7 @@ impl<'s, 'a> Row<'s, 'a> {
 }
 
 #[cold]
-fn invalid_json(text: &str, error: &sonic_rs::Error) -> RowError {
+pub(super) fn invalid_json(text: &str, error: &sonic_rs::Error) -> RowError {
     let message = error.to_string();
     let message = message.lines().next().unwrap_or_default();
     let hint = scan::foreign_value(text)

@@ -131,6 +131,22 @@ pub(super) fn split_array<'a>(text: &'a str, at: usize, max: usize, rows: &mut V
     Ok(at)
 }
 
+/// Places of the elements of the array at the start of `text`, as far as it is well formed.
+pub(super) fn elements(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        // Behind the opening bracket first, behind a comma later.
+        if !matches!(bytes.get(at)?, b'[' | b',') {
+            return None;
+        }
+        let start = skip_space(bytes, at + 1);
+        let end = value_end(bytes, start)?;
+        at = skip_space(bytes, end);
+        Some(start..end)
+    })
+}
+
 /// Keys (as they stand, escapes and all) and places of the values of the object at the start of `text`, as far as it
 /// is well formed.
 pub(super) fn entries(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {

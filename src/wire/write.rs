@@ -7,13 +7,14 @@ use super::check::STATES;
 use super::json::Json;
 use super::{EventReader, RowError, Scratch, feedback, row, scan};
 use bumpalo::Bump;
-use saccade_topology::{Arrived, Event, IngestTime, Offset, Record, Value};
+use saccade_topology::{Arrived, Event, Fields, IngestTime, Offset, Record, Value};
 use serde::de::DeserializeSeed;
 use std::io::Write;
 
-const INTO_MEMORY: &str = "writing to memory cannot fail";
+pub(super) const INTO_MEMORY: &str = "writing to memory cannot fail";
 
-/// Appends `{"offset","partition","ingest_time","event":{…}}`, or with `"tick":true`, and a line break.
+/// Appends `{"offset","partition","ingest_time","event":{…}}` and a line break; instead of `event` it may be `"tick":true`,
+/// `decision`, `activation`, `reward`, `item` or `control`.
 pub fn write_record(out: &mut Vec<u8>, partition: u16, offset: Offset, arrived: &Arrived<'_>) {
     let (offset, time) = (offset.0, arrived.ingest_time.0);
     write!(out, "{{\"offset\":{offset},\"partition\":{partition},\"ingest_time\":{time},").expect(INTO_MEMORY);
@@ -58,14 +59,16 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
     let state = event.state.and_then(|state| STATES.iter().find(|(_, s)| *s == state));
     text(out, "state", state.map(|(name, _)| *name));
     if !event.fields.is_empty() {
-        write_fields(out, event);
+        out.extend_from_slice(b",\"fields\":");
+        write_fields(out, event.fields);
     }
     out.push(b'}');
 }
 
-fn write_fields(out: &mut Vec<u8>, event: &Event<'_>) {
-    out.extend_from_slice(b",\"fields\":{");
-    for (place, (name, value)) in event.fields.iter().enumerate() {
+/// Appends an object.
+pub(super) fn write_fields(out: &mut Vec<u8>, fields: Fields<'_>) {
+    out.push(b'{');
+    for (place, (name, value)) in fields.iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
@@ -91,21 +94,23 @@ fn is_json(text: &str) -> bool {
     Json::scalar(&arena).deserialize(&mut json).is_ok() && json.end().is_ok()
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+/// Appends a comma, name and value.
+pub(super) fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     if let Some(value) = value {
         write!(out, ",\"{name}\":").expect(INTO_MEMORY);
         write_text(out, value);
     }
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: Option<f64>) {
+/// Appends a comma, name and value, the shortest text that is read again to the same number.
+pub(super) fn number(out: &mut Vec<u8>, name: &str, value: Option<f64>) {
     if let Some(value) = value.filter(|x| x.is_finite()) {
         write!(out, ",\"{name}\":").expect(INTO_MEMORY);
         serde_json::to_writer(out, &value).expect(INTO_MEMORY);
     }
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect(INTO_MEMORY);
 }
 
@@ -132,12 +137,16 @@ pub fn read_record<'a>(
                 let event = row::read(&reader.canonical, value, None, arena, &mut Scratch::default())?;
                 record = Some(Record::Event(event));
             }
-            _ => return Err(RowError::new("bad_value", format!("a record has no key `{name}` with {value:.64}"))),
+            _ => {
+                let problem = || RowError::new("bad_value", format!("a record has no key `{name}` with {value:.64}"));
+                record = Some(feedback::read(name, value, arena)?.ok_or_else(problem)?);
+            }
         }
     }
     let (Some(offset), Some(partition), Some(ingest_time), Some(record)) = (offset, partition, ingest_time, record)
     else {
-        let rule = "a record has `offset`, `partition`, `ingest_time` and `event` or `tick`";
+        let rule = "a record has `offset`, `partition`, `ingest_time` and one of `event`, `tick`, `decision`, `activation`, \
+                    `reward`, `item`, `control`";
         return Err(RowError::new("missing_field", rule.into()));
     };
     Ok((partition, offset, Arrived { ingest_time, record }))

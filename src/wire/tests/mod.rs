@@ -1,8 +1,12 @@
 //! Tests of the wire format: single values at their limits, shapes of bodies, and what is written is read again.
 
+mod answers;
 mod bodies;
 mod limits;
+mod records;
+mod requests;
 mod round_trip;
+mod told;
 
 use super::*;
 

@@ -46,7 +46,7 @@ impl Sample {
     }
 }
 
-fn free_fields() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn free_fields() -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![
         prop::num::f64::NORMAL.prop_map(|x| (0, x, String::new())),
         Just((0, 0.0, String::new())),

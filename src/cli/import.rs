@@ -1,0 +1,199 @@
+//! `saccade import`: exports and raw events into the log of a data directory.
+//!
+//! An export goes back as it was, each record into the partition it came from, where log and export have as many partitions. Where they
+//! have not, records are spread anew: events and decisions by viewer or session; activations and rewards to their decision, if this
+//! import has it, else by the decision's id; items to partition 0; reward specs of partition 0 to all partitions. The ticks and reward
+//! specs of other partitions are then left out, and said to be. Offsets are given anew: model versions, which name offsets, are kept as
+//! they stood and are only those of the log where it began at offset 0 and had no gaps.
+
+use super::files::{self, Group};
+use super::replay::progress;
+use super::{Common, Failure};
+use crate::engine::{partition_of, partition_of_decision, partition_of_key};
+use crate::log::{EmbeddedLog, Log, RecordBatch};
+use crate::wire::EventReader;
+use clap::Args;
+use saccade_topology::{Arrived, Offset, Record};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_128;
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub common: Common,
+    /// Files of events, one a line, or exports; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Records appended as one.
+const BATCH_RECORDS: u64 = 1000;
+
+/// Appends to the log and leaves the folding to the next `serve`: duplicates are then counted once.
+pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
+    let config = args.common.config()?;
+    let reader = EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
+    let log =
+        EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
+    let mut writer = Writer::new(&log, &args.files)?;
+    let bar = progress(args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
+    for path in &args.files {
+        let input: Box<dyn Read> = match path.as_os_str() == "-" {
+            true => Box::new(std::io::stdin()),
+            false => {
+                Box::new(File::open(path).map_err(|e| Failure::Failed(format!("opening {}: {e}", path.display())))?)
+            }
+        };
+        let rejected = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |group| writer.take(group))?;
+        rejected.report();
+    }
+    bar.finish_and_clear();
+    let (imported, left_out) = writer.finish()?;
+    if left_out > 0 {
+        eprintln!(
+            "{left_out} ticks and reward specs left out: the log has another number of partitions than the export"
+        );
+    }
+    eprintln!("{imported} records appended to the log in {}", args.common.data.display());
+    Ok(())
+}
+
+/// Batches on their way to the log.
+struct Writer<'l> {
+    log: &'l EmbeddedLog,
+    ends: Vec<Offset>,
+    batches: Vec<RecordBatch>,
+    spread: Spread,
+    imported: u64,
+    left_out: u64,
+    failed: Option<Failure>,
+}
+
+impl<'l> Writer<'l> {
+    fn new(log: &'l EmbeddedLog, files: &[PathBuf]) -> Result<Self, Failure> {
+        let count = log.partitions();
+        let ends: Result<_, _> = (0..count).map(|p| log.bounds(p).map(|bounds| bounds.next)).collect();
+        let exported = files.iter().filter_map(|path| exported_partitions(path)).max();
+        let spread =
+            Spread { count: usize::from(count), as_it_was: exported == Some(count), decisions: HashMap::new() };
+        Ok(Writer {
+            log,
+            ends: ends.map_err(Failure::failed)?,
+            batches: vec![RecordBatch::default(); usize::from(count)],
+            spread,
+            imported: 0,
+            left_out: 0,
+            failed: None,
+        })
+    }
+
+    fn take(&mut self, group: &Group<'_>) {
+        for (from, arrived) in group.partitions.iter().zip(&group.records) {
+            let places = self.spread.places(*from, &arrived.record);
+            match places.is_empty() {
+                true => self.left_out += 1,
+                false => self.imported += 1,
+            }
+            places.for_each(|place| self.push(place, arrived));
+        }
+    }
+
+    fn push(&mut self, place: usize, arrived: &Arrived<'_>) {
+        self.batches[place].push(arrived);
+        if self.batches[place].count() == BATCH_RECORDS
+            && let Err(error) = self.flush(place)
+        {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn flush(&mut self, place: usize) -> Result<(), Failure> {
+        let batch = &mut self.batches[place];
+        if batch.count() > 0 {
+            self.log.append(place as u16, self.ends[place], batch).map_err(Failure::failed)?;
+            self.ends[place].0 += batch.count();
+            batch.clear();
+        }
+        Ok(())
+    }
+
+    /// Gives how many records were taken and left out.
+    fn finish(mut self) -> Result<(u64, u64), Failure> {
+        for place in 0..self.batches.len() {
+            self.flush(place)?;
+            self.log.reserve(place as u16, self.ends[place]).map_err(Failure::failed)?;
+        }
+        self.log.sync().map_err(Failure::failed)?;
+        self.failed.map_or(Ok((self.imported, self.left_out)), Err)
+    }
+}
+
+/// Which partitions a record goes to.
+struct Spread {
+    count: usize,
+    /// The export has as many partitions as the log.
+    as_it_was: bool,
+    /// Where decisions of this import went, by the hash of their ids.
+    decisions: HashMap<u128, usize>,
+}
+
+impl Spread {
+    fn places(&mut self, from: Option<u16>, record: &Record<'_>) -> Range<usize> {
+        let one = |place: usize| place..place + 1;
+        if let Some(from) = from.map(usize::from).filter(|from| self.as_it_was && *from < self.count) {
+            return one(from);
+        }
+        match record {
+            Record::Event(event) => one(partition_of(event, self.count)),
+            Record::Decision(decision) => {
+                let place = partition_of_decision(decision, self.count);
+                // With one partition there is nothing to look up.
+                if self.count > 1 {
+                    self.decisions.insert(xxh3_128(decision.id.as_bytes()), place);
+                }
+                one(place)
+            }
+            Record::Activation(activation) => one(self.decided(activation.decision)),
+            Record::Reward(reward) => one(self.decided(reward.decision)),
+            Record::Item(_) => one(0),
+            Record::Control(_) if from == Some(0) => 0..self.count,
+            Record::Control(_) | Record::Tick => 0..0,
+        }
+    }
+
+    fn decided(&self, decision: &str) -> usize {
+        let known = self.decisions.get(&xxh3_128(decision.as_bytes()));
+        known.copied().unwrap_or_else(|| partition_of_key(decision, self.count))
+    }
+}
+
+/// Bytes at the end of a file in which its last line begins.
+const TAIL_BYTES: u64 = 1 << 22;
+
+/// How many partitions the log had that was exported to `path`: `export` writes one after the other, so the last line is of the last.
+/// `None` where the file is no export, or cannot be read twice.
+fn exported_partitions(path: &Path) -> Option<u16> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let (mut file, mut tail) = (File::open(path).ok()?, vec![]);
+    let begin = file.metadata().ok()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(begin)).ok()?;
+    file.read_to_end(&mut tail).ok()?;
+    let tail = tail.trim_ascii_end();
+    let line = match memchr::memrchr(b'\n', tail) {
+        Some(end) => &tail[end + 1..],
+        None if begin == 0 => tail,
+        None => return None,
+    };
+    let head = String::from_utf8_lossy(&line[..line.len().min(64)]);
+    let (_, rest) = head.strip_prefix("{\"offset\":")?.split_once(",\"partition\":")?;
+    rest.split(',').next()?.parse::<u16>().ok()?.checked_add(1)
+}
+
+#[cfg(test)]
+mod tests;

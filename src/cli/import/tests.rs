@@ -1,0 +1,172 @@
+use super::*;
+use crate::cli::export::{self, ExportArgs};
+use crate::cli::{Common, Format};
+use crate::log::decode;
+use saccade_topology::decision::{Act, Activation, Candidate, Control, Decision, ExplicitReward, Item, Pick, Served};
+use saccade_topology::{Event, EventTime, Fields, IngestTime, Value};
+use std::ops::ControlFlow;
+use tempfile::{TempDir, tempdir};
+
+const T0: i64 = 1_790_000_000_000;
+
+fn decision<'a>(id: &'a str, viewer: Option<&'a str>, fields: &'a [u8]) -> Record<'a> {
+    let fields = Fields::from_bytes(fields);
+    let candidates = ["i1", "i2"].map(|item| Candidate { item, features: fields });
+    let pick = Pick { candidate: 1, propensity: 0.1, score: -0.0, joint: vec![1.0 / 3.0], fields, beliefs: vec![] };
+    Record::Decision(Box::new(Decision {
+        id,
+        model: "home",
+        event_time: EventTime(T0),
+        session: None,
+        viewer,
+        served: Served::Policy,
+        deferred: true,
+        ordinal: 3,
+        context_version: None,
+        model_version: vec![5, 6],
+        reward_version: 1,
+        context: vec![1.0, 0.1],
+        candidates: candidates.to_vec(),
+        distribution: vec![0.9, 0.1],
+        picks: vec![pick],
+        preferred: Some(0),
+    }))
+}
+
+/// What happens to some viewers, in the partitions where the engine puts it.
+fn history(count: usize, fields: &[u8]) -> Vec<Vec<Record<'_>>> {
+    const VIEWERS: [&str; 6] = ["v1", "v2", "v3", "v4", "v5", "v6"];
+    const IDS: [&str; 6] = ["d1", "d2", "d3", "d4", "d5", "d6"];
+    let control = Record::Control(Control { model: "home", action: Act::Propose, version: 1, spec: "{}", by: "Ada" });
+    let mut partitions = vec![vec![control]; count];
+    partitions[0].push(Record::Item(Item { id: "i1", fields: Some(Fields::from_bytes(fields)) }));
+    partitions[0].push(Record::Item(Item { id: "i2", fields: None }));
+    for (viewer, id) in VIEWERS.into_iter().zip(IDS) {
+        let place = partition_of_key(viewer, count);
+        let event = Event { viewer: Some(viewer), ..Event::new(id, "play", EventTime(T0)) };
+        let (item, event_time) = (Some("i2"), Some(EventTime(T0 + 5)));
+        partitions[place].extend([
+            Record::Event(event),
+            decision(id, Some(viewer), fields),
+            Record::Activation(Activation { decision: id, event_time: None }),
+            Record::Reward(ExplicitReward {
+                decision: id,
+                id: Some("r"),
+                item,
+                position: None,
+                value: 0.5,
+                event_time,
+            }),
+        ]);
+    }
+    partitions[partition_of_key("alone", count)].push(decision("alone", None, fields));
+    partitions.iter_mut().for_each(|records| records.push(Record::Tick));
+    partitions
+}
+
+fn fields() -> Vec<u8> {
+    let mut bytes = vec![];
+    Fields::push(&mut bytes, "year", Value::Number(1999.0));
+    Fields::push(&mut bytes, "genres", Value::Json("[\"drama\",\"härifrån\"]"));
+    bytes
+}
+
+fn common(dir: &TempDir, partitions: usize) -> Common {
+    let config = dir.path().join("saccade.toml");
+    std::fs::write(&config, format!("[log]\npartitions = {partitions}\n")).expect("the directory can be written");
+    Common { config: Some(config), data: dir.path().join("data"), format: Format::Text }
+}
+
+fn open(common: &Common) -> EmbeddedLog {
+    let config = common.config().ok().expect("the configuration is good");
+    EmbeddedLog::open(&common.data, &config.log, Some(config.log.partitions)).expect("the log opens")
+}
+
+fn written(dir: &TempDir, partitions: &[Vec<Record<'_>>]) -> Common {
+    let common = common(dir, partitions.len());
+    let log = open(&common);
+    for (place, records) in partitions.iter().enumerate() {
+        let mut batch = RecordBatch::default();
+        records.iter().enumerate().for_each(|(i, record)| {
+            batch.push(&Arrived { ingest_time: IngestTime(T0 + i as i64), record: record.clone() });
+        });
+        log.append(place as u16, Offset(0), &batch).expect("appended");
+    }
+    log.sync().expect("synced");
+    common
+}
+
+fn stored(common: &Common) -> Vec<Vec<Vec<u8>>> {
+    let log = open(common);
+    let read = |partition| {
+        let mut records = vec![];
+        log.read(partition, Offset(0), &mut |_, bytes| {
+            records.push(bytes.to_vec());
+            ControlFlow::Continue(())
+        })
+        .expect("the log is read");
+        records
+    };
+    (0..log.partitions()).map(read).collect()
+}
+
+/// Exports the log of `from` and imports it into a new log of `partitions`.
+fn copied(from: Common, partitions: usize) -> Vec<Vec<Vec<u8>>> {
+    let dir = tempdir().expect("a directory");
+    let out = dir.path().join("export.ndjson");
+    let args = ExportArgs { common: from, partition: None, from: 0, until: u64::MAX, out: out.clone() };
+    assert!(export::run(&args).is_ok());
+    let common = common(&dir, partitions);
+    assert!(run(&ImportArgs { common: common.clone(), files: vec![out] }).is_ok());
+    stored(&common)
+}
+
+#[test]
+fn an_export_imported_into_as_many_partitions_gives_an_equal_log() {
+    for count in [1, 3] {
+        let (dir, fields) = (tempdir().expect("a directory"), fields());
+        let from = written(&dir, &history(count, &fields));
+        let original = stored(&from);
+        assert_eq!(original.iter().map(Vec::len).sum::<usize>(), 6 * 4 + 3 + 2 * count);
+        assert_eq!(copied(from, count), original, "{count} partitions");
+    }
+}
+
+/// Each partition's records but ticks, sorted: order between what came from different partitions is not kept.
+fn sorted<'a>(partitions: impl IntoIterator<Item = &'a Vec<Vec<u8>>>) -> Vec<Vec<String>> {
+    let text = |bytes: &Vec<u8>| format!("{:?}", decode(bytes).expect("a record").record);
+    let one = |records: &'a Vec<Vec<u8>>| {
+        let mut records: Vec<String> = records.iter().map(text).filter(|record| record != "Tick").collect();
+        records.sort();
+        records
+    };
+    partitions.into_iter().map(one).collect()
+}
+
+#[test]
+fn an_export_imported_into_other_partitions_puts_each_record_where_the_engine_would() {
+    for (count, other) in [(1, 3), (3, 1), (3, 2)] {
+        let (dir, there, fields) = (tempdir().expect("one"), tempdir().expect("another"), fields());
+        let found = copied(written(&dir, &history(count, &fields)), other);
+        let expected = stored(&written(&there, &history(other, &fields)));
+        assert_eq!(sorted(&found), sorted(&expected), "{count} to {other}");
+    }
+}
+
+#[test]
+fn the_partitions_of_an_export_are_told_by_its_last_line() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("file");
+    for (text, expected) in [
+        ("", None),
+        ("{\"id\":\"e\"}\n", None),
+        ("{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"tick\":true}", Some(1)),
+        ("{\"id\":\"e\"}\n{\"offset\":1,\"partition\":7,\"ingest_time\":1,\"tick\":true}\n\n", Some(8)),
+        ("{\"offset\":1,\"partition\":65535,\"ingest_time\":1,\"tick\":true}\n", None),
+        ("{\"offset\":1,\"partition\":x,\n", None),
+    ] {
+        std::fs::write(&path, text).expect("the directory can be written");
+        assert_eq!(exported_partitions(&path), expected, "{text}");
+    }
+    assert_eq!((exported_partitions(dir.path()), exported_partitions(Path::new("-"))), (None, None));
+}
