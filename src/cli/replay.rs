@@ -193,7 +193,7 @@ impl Partition {
             Outcome::Duplicate => self.tally.duplicates += 1,
             Outcome::Late(_) => self.tally.late += 1,
             Outcome::Rejected(_) => self.tally.future += 1,
-            Outcome::Ticked => {}
+            Outcome::Ticked | Outcome::Refused => {}
         }
     }
 

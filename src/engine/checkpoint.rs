@@ -6,7 +6,8 @@
 use super::store::{Store, row_key};
 use super::{Fold, Restored, Shared, poison};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use saccade_topology::{Changes, Globals, Offset};
+use saccade_topology::model::Books;
+use saccade_topology::{Changes, Globals, Offset, RowKind, StoredFeedback};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -31,7 +32,14 @@ pub(super) enum Slice {
     /// Rows and tombstones by store key, and the departures that must not come after them.
     Rows { partition: u16, rows: Vec<(Vec<u8>, Vec<u8>)>, departures: Vec<(u64, u64)> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
-    Complete { partition: u16, globals: Globals, begun: Instant, pause: Duration, done: Option<Sender<()>> },
+    Complete { partition: u16, rest: Box<Rest>, begun: Instant, pause: Duration, done: Option<Sender<()>> },
+}
+
+/// What is not in rows: globals and feedback as when the checkpoint began, the books as late as any of its rows.
+pub(super) struct Rest {
+    globals: Globals,
+    feedback: StoredFeedback,
+    books: Books,
 }
 
 /// The partition's side of a checkpoint.
@@ -41,11 +49,14 @@ pub(super) struct Walk {
     interval: Duration,
     last: Instant,
     ids: (u64, u64),
+    /// What was learnt when the last one began.
+    revision: u64,
     running: Option<Running>,
 }
 
 struct Running {
     globals: Globals,
+    feedback: StoredFeedback,
     changes: Changes,
     begun: Instant,
     pause: Duration,
@@ -53,7 +64,7 @@ struct Running {
 
 impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Sender<Slice>, interval: Duration) -> Self {
-        Walk { partition, writer, interval, last: Instant::now(), ids: restored.ids, running: None }
+        Walk { partition, writer, interval, last: Instant::now(), ids: restored.ids, revision: 0, running: None }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -67,7 +78,7 @@ impl Walk {
         } else if self.running.is_some() && self.writer.len() < SLICES_WAITING {
             self.slice(fold, next);
             if self.is_exhausted() {
-                self.complete(None);
+                self.complete(fold, next, None);
             }
         }
     }
@@ -77,11 +88,13 @@ impl Walk {
         self.last = begun;
         let globals = fold.globals(next);
         let changes = fold.take_changes();
-        if globals.ids == self.ids && changes.places.is_empty() && changes.removed.is_empty() {
+        if globals.ids == self.ids && changes.is_empty() && self.revision == fold.learnt_revision() {
             return;
         }
+        self.revision = fold.learnt_revision();
+        let feedback = fold.stored_feedback();
         let _ = self.writer.send(Slice::Begin { partition: self.partition });
-        self.running = Some(Running { globals, changes, begun, pause: begun.elapsed() });
+        self.running = Some(Running { globals, feedback, changes, begun, pause: begun.elapsed() });
     }
 
     /// Copies some of the ids that came before the checkpoint began; true once there is none left.
@@ -123,6 +136,13 @@ impl Walk {
                 if let Some(key) = fold.export(kind, place, next, &mut bytes) {
                     rows.push((row_key(kind, self.partition, key), bytes));
                 }
+            } else if let Some(item) = running.changes.items.pop() {
+                let key = row_key(RowKind::Item, self.partition, &item);
+                let mut bytes = vec![];
+                if !fold.export_item(&item, next, &mut bytes) {
+                    bytes = next.0.to_le_bytes().to_vec();
+                }
+                rows.push((key, bytes));
             } else {
                 break;
             }
@@ -132,26 +152,26 @@ impl Walk {
     }
 
     fn is_exhausted(&self) -> bool {
-        let done =
-            |r: &Running| r.changes.places.is_empty() && r.changes.removed.is_empty() && r.globals.ids == self.ids;
+        let done = |r: &Running| r.changes.is_empty() && r.globals.ids == self.ids;
         self.running.as_ref().is_none_or(done)
     }
 
-    fn complete(&mut self, done: Option<Sender<()>>) {
-        if let Some(Running { globals, begun, pause, .. }) = self.running.take() {
-            let _ = self.writer.send(Slice::Complete { partition: self.partition, globals, begun, pause, done });
+    fn complete(&mut self, fold: &Fold, next: Offset, done: Option<Sender<()>>) {
+        if let Some(Running { globals, feedback, begun, pause, .. }) = self.running.take() {
+            let rest = Box::new(Rest { globals, feedback, books: fold.books(next) });
+            let _ = self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
         }
     }
 
     /// Writes a whole checkpoint and waits for it: the process is about to end.
     pub(super) fn finish(&mut self, fold: &mut Fold, next: Offset) {
         self.drain(fold, next);
-        self.complete(None);
+        self.complete(fold, next, None);
         self.begin(fold, next);
         if self.running.is_some() {
             self.drain(fold, next);
             let (done, waiting) = bounded(1);
-            self.complete(Some(done));
+            self.complete(fold, next, Some(done));
             let _ = waiting.recv();
         }
     }
@@ -226,7 +246,8 @@ fn write(
                     store_rows(shared, store, partition, written)?;
                 }
             }
-            Slice::Complete { partition, globals, begun, pause, done } => {
+            Slice::Complete { partition, rest, begun, pause, done } => {
+                let Rest { globals, feedback, books } = *rest;
                 let written = &mut partitions[usize::from(partition)];
                 store_rows(shared, store, partition, written)?;
                 written.old_tombstones.drain().for_each(|key| changes.remove_row(&key));
@@ -234,7 +255,7 @@ fn write(
                 if let Some(old) = globals.ids.0.checked_sub(2) {
                     changes.remove_ids(partition, old)?;
                 }
-                changes.globals(partition, &globals);
+                changes.complete(partition, &globals, &feedback, &books);
                 changes.commit(true)?;
                 report(partition, written, &globals, begun.elapsed(), pause);
                 if let Some(done) = done {

@@ -86,7 +86,7 @@ fn write(fold: &mut Topology, next: Offset, store: &Store) {
         to.ids(0, generation, at, ids);
     }
     to.departures(0, 0, &fold.take_departures());
-    to.globals(0, &fold.globals(next));
+    to.complete(0, &fold.globals(next), &fold.stored_feedback(), &fold.books(next));
     to.commit(false).expect("the store takes changes");
 }
 
@@ -112,7 +112,7 @@ fn load(text: &str, store: &Store) -> u128 {
 }
 
 #[test]
-fn a_checkpoint_of_every_format_is_restored_to_the_state_it_was_of() {
+fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is_set_aside() {
     for format in 1..=FORMAT {
         let path = data(&format!("checkpoint/format-{format}.txt"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -121,6 +121,10 @@ fn a_checkpoint_of_every_format_is_restored_to_the_state_it_was_of() {
         let digest = load(&text, &store);
         let Restored { mut fold, ids, tombstones, .. } =
             restore(&plan(), &MemoryLog::new(1), &store, 0).expect("the fixture is a checkpoint");
+        if format < FORMAT {
+            assert_eq!(fold.digest(), Topology::new(plan()).digest(), "format {format}");
+            continue;
+        }
         assert_eq!(fold.digest(), digest, "format {format}");
         let (mut straight, next) = folded();
         assert_eq!(ids, straight.globals(next).ids, "format {format}");

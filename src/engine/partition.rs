@@ -218,7 +218,7 @@ impl Partition {
                     receipt.duplicates += 1;
                     continue;
                 }
-                Outcome::Rejected(_) => {
+                Outcome::Rejected(_) | Outcome::Refused => {
                     receipt.rejected += 1;
                     continue;
                 }
@@ -260,7 +260,9 @@ impl Partition {
     /// Nothing arrived: time passes for sessions too, and checkpoints go on.
     fn idle(&mut self) {
         let idle_timeout = Duration::from_millis(self.shared.config.time.idle_timeout.0 as u64);
-        if self.last_record.elapsed() >= idle_timeout && self.fold.live().0 > 0 {
+        if self.last_record.elapsed() >= idle_timeout
+            && (self.fold.live().0 > 0 || self.fold.open_decisions() != (0, 0))
+        {
             self.tick();
         }
         self.hand_over(false);

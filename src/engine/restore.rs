@@ -69,6 +69,12 @@ fn load(
             return Ok(None);
         }
     };
+    let (feedback, books) = store.learnt(partition)?;
+    restore.feedback(&feedback);
+    if let Err(why) = restore.books(books) {
+        tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+        return Ok(None);
+    }
     restore.departures(&store.departures(partition)?);
     let (mut tombstones, mut damaged) = (vec![], None::<RestoreError>);
     store.rows(partition, &mut |row| match row {

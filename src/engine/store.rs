@@ -1,11 +1,13 @@
 //! The checkpoint store: rows of state by key, and what is not per key, in a fjall database of its own.
 //!
 //! Keyspaces: `rows` (kind, partition, key → row, or the eight bytes of a tombstone), `ids` (partition, generation, place →
-//! fingerprints), `departures` (partition, number → pairs), `globals` (partition → JSON). A checkpoint is complete when its
+//! fingerprints), `departures` (partition, number → pairs), `feedback` and `books` (partition → `postcard`), `globals` (partition →
+//! JSON). A checkpoint is complete when its
 //! globals are in; before that, the globals before it hold, and rows written meanwhile say so themselves (`as_of`).
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use saccade_topology::{Globals, Kind};
+use saccade_topology::model::Books;
+use saccade_topology::{Globals, RowKind, StoredFeedback};
 use std::path::{Path, PathBuf};
 
 /// A checkpoint store that failed.
@@ -42,15 +44,17 @@ pub struct Store {
     rows: Keyspace,
     ids: Keyspace,
     departures: Keyspace,
+    feedback: Keyspace,
+    books: Keyspace,
     globals: Keyspace,
 }
 
 /// One stored row.
 pub enum StoredRow {
     /// A live key's state.
-    Row(Kind, String, Vec<u8>),
+    Row(RowKind, String, Vec<u8>),
     /// A removed key and the offset its removal is contained in.
-    Tombstone(Kind, String, u64),
+    Tombstone(RowKind, String, u64),
 }
 
 /// Keyspace, key, value.
@@ -63,12 +67,12 @@ pub struct Changes<'a> {
     batch: OwnedWriteBatch,
 }
 
-fn row_prefix(kind: Kind, partition: u16) -> [u8; 3] {
+fn row_prefix(kind: RowKind, partition: u16) -> [u8; 3] {
     let [a, b] = partition.to_be_bytes();
     [kind as u8, a, b]
 }
 
-pub(super) fn row_key(kind: Kind, partition: u16, key: &str) -> Vec<u8> {
+pub(super) fn row_key(kind: RowKind, partition: u16, key: &str) -> Vec<u8> {
     [&row_prefix(kind, partition)[..], key.as_bytes()].concat()
 }
 
@@ -94,7 +98,8 @@ impl Store {
         let db = Database::builder(&path).worker_threads(1).open().map_err(error)?;
         let open = |name| db.keyspace(name, KeyspaceCreateOptions::default).map_err(error);
         let (rows, ids, departures, globals) = (open("rows")?, open("ids")?, open("departures")?, open("globals")?);
-        Ok(Store { path: path.clone(), rows, ids, departures, globals, db })
+        let (feedback, books) = (open("feedback")?, open("books")?);
+        Ok(Store { path: path.clone(), rows, ids, departures, feedback, books, globals, db })
     }
 
     fn error(&self, doing: &'static str) -> impl Fn(fjall::Error) -> StoreError + '_ {
@@ -109,9 +114,20 @@ impl Store {
         serde_json::from_slice(&value).map(Some).map_err(damaged)
     }
 
+    /// What is not per decision, and what was learnt, of the last complete checkpoint.
+    pub fn learnt(&self, partition: u16) -> Result<(StoredFeedback, Books), StoreError> {
+        let key = partition.to_be_bytes();
+        let damaged = |e: postcard::Error| StoreError::Damaged { path: self.path.clone(), what: e.to_string() };
+        let feedback = self.feedback.get(key).map_err(self.error("reading"))?;
+        let books = self.books.get(key).map_err(self.error("reading"))?;
+        let feedback = feedback.map_or(Ok(StoredFeedback::default()), |bytes| postcard::from_bytes(&bytes));
+        let books = books.map_or(Ok(Books::default()), |bytes| postcard::from_bytes(&bytes));
+        Ok((feedback.map_err(damaged)?, books.map_err(damaged)?))
+    }
+
     /// Visits all rows of a partition.
     pub fn rows(&self, partition: u16, visit: &mut dyn FnMut(StoredRow)) -> Result<(), StoreError> {
-        for kind in [Kind::Session, Kind::Viewer] {
+        for kind in RowKind::ALL {
             for guard in self.rows.prefix(row_prefix(kind, partition)) {
                 let (key, value) = guard.into_inner().map_err(self.error("reading"))?;
                 let name = String::from_utf8_lossy(&key[3..]).into_owned();
@@ -158,11 +174,11 @@ impl Store {
     /// Forgets everything of a partition: its state will be rebuilt from the log.
     pub fn clear(&self, partition: u16) -> Result<(), StoreError> {
         let mut changes = self.change();
-        let prefixes = [row_prefix(Kind::Session, partition), row_prefix(Kind::Viewer, partition)];
+        let prefixes = RowKind::ALL.map(|kind| row_prefix(kind, partition));
         for guard in prefixes.iter().flat_map(|p| self.rows.prefix(p)) {
             changes.batch.remove(&self.rows, guard.key().map_err(self.error("reading"))?);
         }
-        for keyspace in [&self.ids, &self.departures, &self.globals] {
+        for keyspace in [&self.ids, &self.departures, &self.feedback, &self.books, &self.globals] {
             for guard in keyspace.prefix(partition.to_be_bytes()) {
                 changes.batch.remove(keyspace, guard.key().map_err(self.error("reading"))?);
             }
@@ -171,8 +187,15 @@ impl Store {
     }
 
     #[cfg(test)]
-    fn keyspaces(&self) -> [(&'static str, &Keyspace); 4] {
-        [("rows", &self.rows), ("ids", &self.ids), ("departures", &self.departures), ("globals", &self.globals)]
+    fn keyspaces(&self) -> [(&'static str, &Keyspace); 6] {
+        [
+            ("rows", &self.rows),
+            ("ids", &self.ids),
+            ("departures", &self.departures),
+            ("feedback", &self.feedback),
+            ("books", &self.books),
+            ("globals", &self.globals),
+        ]
     }
 
     /// Everything that is stored.
@@ -244,9 +267,12 @@ impl Changes<'_> {
     }
 
     /// Completes a checkpoint.
-    pub fn globals(&mut self, partition: u16, globals: &Globals) {
-        let value = serde_json::to_vec(globals).expect("globals are plain data");
-        self.batch.insert(&self.store.globals, partition.to_be_bytes(), value);
+    pub fn complete(&mut self, partition: u16, globals: &Globals, feedback: &StoredFeedback, books: &Books) {
+        let key = partition.to_be_bytes();
+        let memory = "memory takes any state";
+        self.batch.insert(&self.store.feedback, key, postcard::to_extend(feedback, vec![]).expect(memory));
+        self.batch.insert(&self.store.books, key, postcard::to_extend(books, vec![]).expect(memory));
+        self.batch.insert(&self.store.globals, key, serde_json::to_vec(globals).expect("globals are plain data"));
     }
 
     /// Puts the changes in as one; on the disk before it returns where `durable`.

@@ -157,7 +157,7 @@ impl<'a> Scan<'a> {
             Outcome::Late(Late::BehindHorizon) => (&mut self.counts.late, Bucket::Late),
             Outcome::Late(Late::SettledEarly) => (&mut self.counts.late, Bucket::SettledEarly),
             Outcome::Duplicate => (&mut self.counts.duplicates, Bucket::Duplicate),
-            Outcome::Rejected(_) => (&mut self.counts.rejected, Bucket::Rejected),
+            Outcome::Rejected(_) | Outcome::Refused => (&mut self.counts.rejected, Bucket::Rejected),
         };
         *count += 1;
         bucket

@@ -53,7 +53,12 @@ impl Dedup {
 
     /// Never 0, which marks an empty place.
     pub(crate) fn fingerprint(id: &str) -> u64 {
-        xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), 0x5acc_ade0).max(1)
+        Dedup::fingerprint_of(0x5acc_ade0, id)
+    }
+
+    /// Of an id of another kind than an event's, each with a seed of its own.
+    pub(crate) fn fingerprint_of(seed: u64, id: &str) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), seed).max(1)
     }
 
     pub(crate) fn contains(&self, fingerprint: u64) -> bool {

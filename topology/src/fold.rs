@@ -4,9 +4,11 @@
 //! and fold into the session's lane → fold into the viewer's lane → publish → advance the watermark → close. It reads no
 //! clock and cannot fail. The same records give the same state and outputs, bit for bit.
 
+use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
 use crate::dedup::Dedup;
+use crate::feedback::{Feedback, Moment, fingerprints};
 use crate::lane::{Arrival, Lane, NO_SKEW};
-use crate::model::{Books, Catalogue, Learnt, Registry};
+use crate::model::{ControlError, Learnt};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input::extract;
@@ -44,6 +46,8 @@ pub enum Outcome {
     Late(Late),
     /// Too far ahead of its arrival; nothing changed.
     Rejected(Future),
+    /// About a model, spec or deferred decision that there is not, or there is no room; nothing changed.
+    Refused,
     /// A tick.
     Ticked,
 }
@@ -82,9 +86,7 @@ pub struct Topology {
     key: String,
     warming: Vec<u32>,
     late_for_profile: u64,
-    pub(crate) books: Books,
-    pub(crate) registry: Registry,
-    pub(crate) catalogue: Catalogue,
+    pub(crate) feedback: Feedback,
 }
 
 impl Topology {
@@ -109,9 +111,7 @@ impl Topology {
             key: String::new(),
             warming: vec![],
             late_for_profile: 0,
-            books: Books::new(&plan.models),
-            registry: Registry::new(plan.models.len()),
-            catalogue: Catalogue::default(),
+            feedback: Feedback::new(&plan.models),
             plan,
         }
     }
@@ -151,15 +151,26 @@ impl Topology {
     pub fn learnt(&self, offset: Offset) -> Learnt {
         Learnt {
             offset: offset.0,
-            books: self.books.clone(),
-            registry: self.registry.clone(),
-            catalogue: self.catalogue.clone(),
+            books: self.feedback.books.clone(),
+            registry: self.feedback.registry.clone(),
+            catalogue: self.feedback.catalogue.clone(),
         }
     }
 
     /// Grows whenever what was learnt, the reward specs or the catalogue change.
     pub fn learnt_revision(&self) -> u64 {
-        self.books.revision
+        self.feedback.books.revision
+    }
+
+    /// Decisions that something can still be joined to, and rewards that wait for their decision.
+    pub fn open_decisions(&self) -> (usize, usize) {
+        (self.feedback.table.len(), self.feedback.waiting())
+    }
+
+    /// What a control record would change, as an error where it would change nothing.
+    pub fn check_control(&self, control: &Control<'_>) -> Result<(), ControlError> {
+        let model = self.plan.model(control.model).ok_or_else(|| ControlError::Model(control.model.to_string()))?;
+        self.feedback.registry.check(model, control).map(drop)
     }
 
     /// Event time before which no event is expected, epoch ms; `None` before the first event.
@@ -234,6 +245,7 @@ impl Topology {
         }
         if time < horizon {
             self.dedup.insert(fingerprint);
+            self.feedback.late_event(moment(&self.plan, &self.progress, offset), event);
             self.counters.late += 1;
             return Outcome::Late(Late::BehindHorizon);
         }
@@ -251,6 +263,9 @@ impl Topology {
             self.counters.accepted += 1;
             let viewer = self.fold_viewer(offset, event, time, horizon, sink);
             self.publish(session, viewer, offset, sink);
+            if !self.plan.models.is_empty() {
+                self.feedback_event(offset, event, time);
+            }
             self.progress.event(time, ingest_time);
             self.close(offset, sink);
         } else {
@@ -262,6 +277,69 @@ impl Topology {
             self.viewers.sweep(&self.plan.viewer, SWEEP, horizon, &mut self.scratch);
         }
         outcome
+    }
+
+    fn feedback_event(&mut self, offset: Offset, event: &Event<'_>, time: i64) {
+        let is_known = event.decision.is_some_and(|id| self.dedup.contains(fingerprints(id, None)));
+        self.feedback.event(moment(&self.plan, &self.progress, offset), event, time, is_known);
+    }
+
+    fn decision(&mut self, offset: Offset, d: &Decision<'_>, ingest_time: IngestTime, sink: &mut dyn Sink) -> Outcome {
+        let Some(model) = self.plan.model(d.model) else { return Outcome::Refused };
+        if let Err(future) = time::check_future(&self.plan.spec.time, d.event_time.0, ingest_time) {
+            return Outcome::Rejected(future);
+        }
+        let fingerprint = fingerprints(d.id, None);
+        if self.dedup.contains(fingerprint) || (self.feedback.is_open(d.id) && !self.feedback.contains(d.id, offset.0))
+        {
+            return Outcome::Duplicate;
+        }
+        self.dedup.insert(fingerprint);
+        let m = moment(&self.plan, &self.progress, offset);
+        let is_contained = self.feedback.contains(d.id, offset.0);
+        let is_taken = match is_contained {
+            true => self.feedback.claimed(d.id),
+            false => self.feedback.decision(m, model, d, sink),
+        };
+        self.progress.event(d.event_time.0, ingest_time);
+        self.close(offset, sink);
+        if is_taken { Outcome::Accepted } else { Outcome::Late(Late::BehindHorizon) }
+    }
+
+    fn activation(&mut self, offset: Offset, activation: &Activation<'_>) -> Outcome {
+        let m = moment(&self.plan, &self.progress, offset);
+        if self.feedback.activation(m, activation) { Outcome::Accepted } else { Outcome::Refused }
+    }
+
+    fn reward(&mut self, offset: Offset, reward: &ExplicitReward<'_>, ingest_time: IngestTime) -> Outcome {
+        if let Some(time) = reward.event_time
+            && let Err(future) = time::check_future(&self.plan.spec.time, time.0, ingest_time)
+        {
+            return Outcome::Rejected(future);
+        }
+        if let Some(id) = reward.id {
+            let fingerprint = fingerprints(reward.decision, Some(id));
+            if self.dedup.contains(fingerprint) {
+                return Outcome::Duplicate;
+            }
+            self.dedup.insert(fingerprint);
+        }
+        let is_known = self.dedup.contains(fingerprints(reward.decision, None));
+        self.feedback.reward(moment(&self.plan, &self.progress, offset), reward, is_known);
+        Outcome::Accepted
+    }
+
+    fn item(&mut self, offset: Offset, item: &Item<'_>) -> Outcome {
+        if self.feedback.item(offset.0, item) { Outcome::Accepted } else { Outcome::Refused }
+    }
+
+    fn control(&mut self, offset: Offset, control: &Control<'_>, ingest_time: IngestTime) -> Outcome {
+        let Some(model) = self.plan.model(control.model) else { return Outcome::Refused };
+        let m = moment(&self.plan, &self.progress, offset);
+        match self.feedback.control(m, model, control, ingest_time.0) {
+            Ok(()) => Outcome::Accepted,
+            Err(_) => Outcome::Refused,
+        }
     }
 
     /// The session's id, or one made from the viewer's where the event names no session.
@@ -503,6 +581,9 @@ impl Topology {
                 self.remove_viewer(i, offset, sink);
             }
         }
+        if !self.plan.models.is_empty() {
+            self.feedback.advance(moment(&self.plan, &self.progress, offset), sink);
+        }
     }
 
     /// Publishes a viewer whose session has left.
@@ -581,5 +662,18 @@ impl Topology {
             self.remove_session(i, offset, sink);
             return;
         }
+    }
+}
+
+/// The place of a record in time.
+pub(crate) fn moment<'a>(plan: &'a Plan, progress: &Progress, offset: Offset) -> Moment<'a> {
+    let time = &plan.spec.time;
+    Moment {
+        models: &plan.models,
+        offset: offset.0,
+        now: progress.event_time_max,
+        watermark: progress.watermark(time),
+        horizon: progress.horizon(time),
+        lateness: time.allowed_lateness.0,
     }
 }

@@ -11,6 +11,7 @@
 pub mod decision;
 mod dedup;
 mod feature;
+mod feedback;
 mod fold;
 mod lane;
 pub mod learn;
@@ -30,11 +31,12 @@ pub mod spec;
 pub mod time;
 mod zones;
 
+pub use feedback::StoredFeedback;
 pub use fold::{Counters, Late, Outcome, Topology};
 pub use lane::Tombstone;
 pub use plan::{Plan, PlanError, Slot};
 pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayState, Record, Value};
 pub use sink::{ContextRef, EndReason, Ignore, Kind, SessionEnd, Sink};
-pub use snapshot::{Changes, FORMAT as CHECKPOINT_FORMAT, Globals, Restore, RestoreError};
+pub use snapshot::{Changes, FORMAT as CHECKPOINT_FORMAT, Globals, Restore, RestoreError, RowKind};
 pub use spec::{DedupSpec, Duration, FeatureSpec, FeatureType, Scope, SessionSpec, Spec, TimeSpec, ViewerSpec};
 pub use time::{Future, admit};

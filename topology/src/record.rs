@@ -183,6 +183,11 @@ impl<'a> Fields<'a> {
         Fields(bytes)
     }
 
+    /// The bytes, as [`Fields::from_bytes`] takes them.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Appends one field to `buffer`. Names and texts longer than 65,535 bytes are cut there.
     pub fn push(buffer: &mut Vec<u8>, name: &str, value: Value<'_>) {
         push_text(buffer, name);

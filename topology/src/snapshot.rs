@@ -7,8 +7,10 @@
 //! bytes, so that whatever is put back was a state once: no operator has to expect words that none has written.
 
 use crate::dedup::Dedup;
-use crate::fold::{Counters, Topology};
+use crate::feedback::StoredFeedback;
+use crate::fold::{Counters, Topology, moment};
 use crate::lane::Tombstone;
+use crate::model::Books;
 use crate::plan::Plan;
 use crate::plan::input;
 use crate::record::Offset;
@@ -22,7 +24,34 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 /// What is of another version is set aside, and the state is rebuilt from the log. `tests/data/checkpoint/format-N.txt` holds a
 /// checkpoint of each version; it is never changed nor deleted. For a new one: raise this, run the tests, commit the file that
 /// they name, and expect of those before that they are set aside.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// What a row is the state of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKind {
+    /// A session.
+    Session,
+    /// A viewer.
+    Viewer,
+    /// An open decision.
+    Decision,
+    /// An item of the catalogue.
+    Item,
+}
+
+impl RowKind {
+    /// All of them, in order of their numbers.
+    pub const ALL: [RowKind; 4] = [RowKind::Session, RowKind::Viewer, RowKind::Decision, RowKind::Item];
+}
+
+impl From<Kind> for RowKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Session => RowKind::Session,
+            Kind::Viewer => RowKind::Viewer,
+        }
+    }
+}
 
 /// What is not per key.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -47,9 +76,18 @@ pub struct Globals {
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Places to give to [`Topology::export`].
-    pub places: Vec<(Kind, u32)>,
+    pub places: Vec<(RowKind, u32)>,
+    /// Items to give to [`Topology::export_item`].
+    pub items: Vec<Box<str>>,
     /// Keys that are gone.
-    pub removed: Vec<(Kind, Tombstone)>,
+    pub removed: Vec<(RowKind, Tombstone)>,
+}
+
+impl Changes {
+    /// True where nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty() && self.items.is_empty() && self.removed.is_empty()
+    }
 }
 
 /// Bytes that are not a state of this plan.
@@ -64,11 +102,16 @@ pub enum RestoreError {
     /// Written under another specification.
     #[error("the checkpoint was written under another configuration of time, sessions, viewers or features")]
     Spec,
+    /// What was learnt of a model was learnt by another definition of it.
+    #[error(
+        "model `{0}` was learnt with another context, items, estimator, half-life, prior or provisional; under another name both can be kept"
+    )]
+    Model(String),
     /// A row is torn or foreign.
     #[error("the row of {kind:?} {key:?} is damaged")]
     Row {
-        /// Session or viewer.
-        kind: Kind,
+        /// What it is the state of.
+        kind: RowKind,
         /// Its id.
         key: String,
     },
@@ -104,18 +147,46 @@ impl Topology {
 
     /// Takes the list of keys changed since the last call.
     pub fn take_changes(&mut self) -> Changes {
-        let places = [(Kind::Session, self.sessions.take_dirty()), (Kind::Viewer, self.viewers.take_dirty())];
+        let places = [
+            (RowKind::Session, self.sessions.take_dirty()),
+            (RowKind::Viewer, self.viewers.take_dirty()),
+            (RowKind::Decision, self.feedback.table.take_dirty()),
+        ];
         let removed = [
-            (Kind::Session, std::mem::take(&mut self.sessions.removed)),
-            (Kind::Viewer, std::mem::take(&mut self.viewers.removed)),
+            (RowKind::Session, std::mem::take(&mut self.sessions.removed)),
+            (RowKind::Viewer, std::mem::take(&mut self.viewers.removed)),
+            (RowKind::Decision, std::mem::take(&mut self.feedback.table.removed)),
         ];
         Changes {
             places: places.into_iter().flat_map(|(kind, list)| list.into_iter().map(move |i| (kind, i))).collect(),
+            items: self.feedback.take_items(),
             removed: removed
                 .into_iter()
                 .flat_map(|(kind, list)| list.into_iter().map(move |tombstone| (kind, tombstone)))
                 .collect(),
         }
+    }
+
+    /// What is neither per key nor in the books, for the offset of the globals.
+    pub fn stored_feedback(&self) -> StoredFeedback {
+        self.feedback.stored(self.plan.models.iter().map(|model| model.spec.name.clone()))
+    }
+
+    /// What was learnt and counted, for a state that contains the records before `offset`: a cheap copy. It has to be as late as
+    /// any row of the checkpoint.
+    pub fn books(&self, offset: Offset) -> Books {
+        Books { as_of: offset.0, ..self.feedback.books.clone() }
+    }
+
+    /// Appends the row of an item; false where it is gone.
+    pub fn export_item(&self, item: &str, as_of: Offset, bytes: &mut Vec<u8>) -> bool {
+        let Some(fields) = self.feedback.catalogue.get(item) else { return false };
+        let begin = bytes.len();
+        bytes.extend_from_slice(&as_of.0.to_le_bytes());
+        bytes.extend_from_slice(fields.as_bytes());
+        let sum = checksum(RowKind::Item, item, &bytes[begin..]);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        true
     }
 
     /// Takes the departures since the last call. They go into the checkpoint with, or before, any row exported after them.
@@ -125,19 +196,25 @@ impl Topology {
 
     /// Appends the row at `place` to `bytes` and gives its key; `None` where the key is gone. `as_of`: the state contains the
     /// records before it.
-    pub fn export(&mut self, kind: Kind, place: u32, as_of: Offset, bytes: &mut Vec<u8>) -> Option<&str> {
+    pub fn export(&mut self, kind: RowKind, place: u32, as_of: Offset, bytes: &mut Vec<u8>) -> Option<&str> {
         let horizon = self.progress.horizon(&self.plan.spec.time);
-        let (lane, plan) = match kind {
-            Kind::Session => (&mut self.sessions, &self.plan.session),
-            Kind::Viewer => (&mut self.viewers, &self.plan.viewer),
-        };
-        if !lane.is_live(place) {
-            return None;
-        }
         let begin = bytes.len();
         bytes.extend_from_slice(&as_of.0.to_le_bytes());
-        lane.export(plan, place, horizon, &mut self.scratch, bytes);
-        let key = &lane.heads[place as usize].key;
+        let lane = match kind {
+            RowKind::Session => Some((&mut self.sessions, &self.plan.session)),
+            RowKind::Viewer => Some((&mut self.viewers, &self.plan.viewer)),
+            RowKind::Decision | RowKind::Item => None,
+        };
+        let key = match lane {
+            Some((lane, plan)) => {
+                if !lane.is_live(place) {
+                    return None;
+                }
+                lane.export(plan, place, horizon, &mut self.scratch, bytes);
+                &*lane.heads[place as usize].key
+            }
+            None => self.feedback.export(place, bytes)?,
+        };
         let sum = checksum(kind, key, &bytes[begin..]);
         bytes.extend_from_slice(&sum.to_le_bytes());
         Some(key)
@@ -165,7 +242,7 @@ impl Topology {
         }
     }
 
-    /// Gives the contexts of all live keys to the sink.
+    /// Gives the contexts of all live keys, and all open decisions, to the sink.
     pub fn emit_all(&mut self, sink: &mut dyn Sink) {
         for i in self.sessions.places().collect::<Vec<_>>() {
             self.emit_session(i, sink);
@@ -173,18 +250,25 @@ impl Topology {
         for i in self.viewers.places().collect::<Vec<_>>() {
             self.emit_viewer(i, sink);
         }
+        self.feedback.emit_all(sink);
     }
 
     /// All rows in order of kind and key, as [`Topology::export`] writes them.
-    pub fn rows(&mut self) -> Vec<(Kind, String, Vec<u8>)> {
+    pub fn rows(&mut self) -> Vec<(RowKind, String, Vec<u8>)> {
+        let mut places: Vec<(RowKind, u32)> = vec![];
+        places.extend(self.sessions.places().map(|place| (RowKind::Session, place)));
+        places.extend(self.viewers.places().map(|place| (RowKind::Viewer, place)));
+        places.extend(self.feedback.table.places().into_iter().map(|place| (RowKind::Decision, place)));
         let mut rows = vec![];
-        for kind in [Kind::Session, Kind::Viewer] {
-            let lane = if kind == Kind::Session { &self.sessions } else { &self.viewers };
-            for place in lane.places().collect::<Vec<_>>() {
-                let mut bytes = vec![];
-                let key = self.export(kind, place, Offset(0), &mut bytes).expect("a listed place is live").to_string();
-                rows.push((kind, key, bytes));
-            }
+        for (kind, place) in places {
+            let mut bytes = vec![];
+            let key = self.export(kind, place, Offset(0), &mut bytes).expect("a listed place is live").to_string();
+            rows.push((kind, key, bytes));
+        }
+        for item in self.feedback.catalogue.iter().map(|(item, _)| item.to_string()).collect::<Vec<_>>() {
+            let mut bytes = vec![];
+            self.export_item(&item, Offset(0), &mut bytes);
+            rows.push((RowKind::Item, item, bytes));
         }
         rows.sort();
         rows
@@ -198,13 +282,19 @@ impl Topology {
             hash.update(format!("{kind:?} {key}").as_bytes());
             hash.update(&bytes);
         }
+        let rest = (self.stored_feedback(), self.books(Offset(0)));
+        hash.update(&postcard::to_extend(&rest, vec![]).expect("memory takes any state"));
         hash.digest128()
     }
 }
 
 /// Of a row; the same bytes under another key have another one.
-fn checksum(kind: Kind, key: &str, bytes: &[u8]) -> u64 {
-    xxh3_64_with_seed(bytes, key_hash(kind, key))
+fn checksum(kind: RowKind, key: &str, bytes: &[u8]) -> u64 {
+    let hash = match kind {
+        RowKind::Viewer => key_hash(Kind::Viewer, key),
+        _ => key_hash(Kind::Session, key).wrapping_add(kind as u64),
+    };
+    xxh3_64_with_seed(bytes, hash)
 }
 
 /// The hash a key is found by. A viewer's is the plan's input word, so that sessions can name their viewer by it.
@@ -237,9 +327,37 @@ impl Restore {
         Ok(Restore { topology, offset: globals.offset })
     }
 
+    /// Puts back what is not per key of decisions and rewards, at the offset of the globals.
+    pub fn feedback(&mut self, stored: &StoredFeedback) {
+        let plan = Arc::clone(&self.topology.plan);
+        self.topology.feedback.restore(stored, |name| plan.model(name));
+    }
+
+    /// Puts back what was learnt and counted. Books of models that are not configured any more are dropped.
+    pub fn books(&mut self, mut books: Books) -> Result<(), RestoreError> {
+        let feedback = &mut self.topology.feedback;
+        let mut stored = std::mem::take(&mut books.models);
+        books.models = Books::new(&self.topology.plan.models).models;
+        for book in &mut books.models {
+            let Some(place) = stored.iter().position(|stored| stored.name == book.name) else { continue };
+            if stored[place].hash != book.hash {
+                return Err(RestoreError::Model(book.name.clone()));
+            }
+            *book = stored.swap_remove(place);
+        }
+        feedback.books = books;
+        Ok(())
+    }
+
     /// Notes a removed key.
-    pub fn tombstone(&mut self, kind: Kind, key: &str, as_of: Offset) {
-        self.topology.tombstones.insert((kind, key_hash(kind, key)), as_of.0);
+    pub fn tombstone(&mut self, kind: RowKind, key: &str, as_of: Offset) {
+        let buried = |kind| (kind, key_hash(kind, key));
+        match kind {
+            RowKind::Session => drop(self.topology.tombstones.insert(buried(Kind::Session), as_of.0)),
+            RowKind::Viewer => drop(self.topology.tombstones.insert(buried(Kind::Viewer), as_of.0)),
+            RowKind::Decision => self.topology.feedback.bury(key, as_of.0),
+            RowKind::Item => self.topology.feedback.import_item(key, None, as_of.0),
+        }
     }
 
     /// Notes departures from [`Topology::take_departures`]; those before the globals' offset are passed over.
@@ -250,7 +368,7 @@ impl Restore {
     }
 
     /// Adds a row from [`Topology::export`].
-    pub fn row(&mut self, kind: Kind, key: &str, bytes: &[u8]) -> Result<(), RestoreError> {
+    pub fn row(&mut self, kind: RowKind, key: &str, bytes: &[u8]) -> Result<(), RestoreError> {
         let damaged = || RestoreError::Row { kind, key: key.to_string() };
         let (bytes, sum) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
         if u64::from_le_bytes(*sum) != checksum(kind, key, bytes) {
@@ -259,14 +377,21 @@ impl Restore {
         let (as_of, row) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
         let as_of = u64::from_le_bytes(*as_of);
         let t = &mut self.topology;
-        let hash = key_hash(kind, key);
-        let (lane, plan) = match kind {
-            Kind::Session => (&mut t.sessions, &t.plan.session),
-            Kind::Viewer => (&mut t.viewers, &t.plan.viewer),
+        let (lane, plan, hash) = match kind {
+            RowKind::Session => (&mut t.sessions, &t.plan.session, key_hash(Kind::Session, key)),
+            RowKind::Viewer => (&mut t.viewers, &t.plan.viewer, key_hash(Kind::Viewer, key)),
+            RowKind::Decision => {
+                let plan = Arc::clone(&t.plan);
+                return t.feedback.import(row, as_of, |name| plan.model(name)).then_some(()).ok_or_else(damaged);
+            }
+            RowKind::Item => {
+                t.feedback.import_item(key, Some(row), as_of);
+                return Ok(());
+            }
         };
         let place = lane.import(plan, hash, key, row, &mut t.scratch).ok_or_else(damaged)?;
         lane.heads[place as usize].as_of = as_of;
-        if kind == Kind::Viewer && t.members.len() <= place as usize {
+        if kind == RowKind::Viewer && t.members.len() <= place as usize {
             t.members.resize_with(place as usize + 1, Vec::new);
         }
         Ok(())
@@ -286,6 +411,7 @@ impl Restore {
             let due = t.plan.viewer.due(t.viewers.current(i));
             t.viewers.schedule(i, due.saturating_add(lateness));
         }
+        t.feedback.schedule_all(moment(&t.plan, &t.progress, Offset(self.offset)));
         self.topology
     }
 }
@@ -295,5 +421,6 @@ impl Topology {
     pub fn caught_up(&mut self) {
         self.tombstones.clear();
         self.departed.clear();
+        self.feedback.caught_up();
     }
 }

@@ -242,7 +242,7 @@ proptest! {
         let mut straight = Topology::new(Arc::clone(&plan));
         // The checkpoint begins at a third; each row is written at its own later record, as a trickling writer would.
         let begin = history.len() / 3;
-        let mut rows: BTreeMap<(Kind, String), Vec<u8>> = BTreeMap::new();
+        let mut rows: BTreeMap<(RowKind, String), Vec<u8>> = BTreeMap::new();
         let mut globals = None;
         let (mut ids, mut pending) = ((vec![], vec![]), vec![]);
         let (mut departures, mut tombstones) = (vec![], BTreeMap::new());
@@ -285,7 +285,7 @@ proptest! {
         restored.caught_up();
         prop_assert_eq!(straight.globals(Offset(0)), restored.globals(Offset(0)));
         // The first words of each row are easier to read in a failure than all of them.
-        let heads = |rows: Vec<(Kind, String, Vec<u8>)>| -> Vec<(Kind, String, Vec<u64>)> {
+        let heads = |rows: Vec<(RowKind, String, Vec<u8>)>| -> Vec<(RowKind, String, Vec<u64>)> {
             let words = |b: Vec<u8>| b.as_chunks::<8>().0.iter().take(10).map(|c| u64::from_le_bytes(*c)).collect();
             rows.into_iter().map(|(k, key, bytes)| (k, key, words(bytes))).collect()
         };
@@ -309,7 +309,7 @@ fn generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
     (previous, current)
 }
 
-fn write_row(t: &mut Topology, kind: Kind, place: u32, as_of: u64, rows: &mut BTreeMap<(Kind, String), Vec<u8>>) {
+fn write_row(t: &mut Topology, kind: RowKind, place: u32, as_of: u64, rows: &mut BTreeMap<(RowKind, String), Vec<u8>>) {
     let mut bytes = vec![];
     if let Some(key) = t.export(kind, place, Offset(as_of), &mut bytes) {
         rows.insert((kind, key.to_string()), bytes);

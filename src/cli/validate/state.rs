@@ -4,7 +4,7 @@ use super::Verdict;
 use super::log::{Folded, Scanned};
 use crate::engine::{Restored, Store, StoredRow, restore};
 use crate::log::{Bounds, EmbeddedLog, Log};
-use saccade_topology::{Globals, Kind, Plan, Restore, Topology};
+use saccade_topology::{Globals, RowKind, Plan, Restore, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -24,8 +24,8 @@ pub(super) struct Stored<'a> {
 /// A whole state, small enough to keep two.
 pub(super) struct Picture {
     digest: u128,
-    /// Kind, key and hash of each row, in order.
-    rows: Vec<(Kind, String, u64)>,
+    /// RowKind, key and hash of each row, in order.
+    rows: Vec<(RowKind, String, u64)>,
 }
 
 impl Picture {
@@ -36,7 +36,7 @@ impl Picture {
 
     /// Keys whose rows are not the same in both.
     fn differences(&self, other: &Picture) -> Vec<String> {
-        let missing = |from: &Picture, row: &(Kind, String, u64)| from.rows.binary_search(row).is_err();
+        let missing = |from: &Picture, row: &(RowKind, String, u64)| from.rows.binary_search(row).is_err();
         let here = self.rows.iter().filter(|row| missing(other, row));
         let there = other.rows.iter().filter(|row| missing(self, row));
         let mut keys: Vec<_> = here.chain(there).map(|(kind, key, _)| (*kind, key.as_str())).collect();
@@ -111,6 +111,9 @@ impl<'a> Stored<'a> {
         }
         let restoring = Restore::new(Arc::clone(self.plan), globals, &previous, &current);
         let mut restoring = restoring.map_err(|e| e.to_string())?;
+        let (feedback, books) = store.learnt(partition).map_err(text)?;
+        restoring.feedback(&feedback);
+        restoring.books(books).map_err(|e| e.to_string())?;
         let (mut rows, mut tombstones, mut damaged) = (0, 0, None);
         store
             .rows(partition, &mut |row| match row {

@@ -4,7 +4,7 @@ use crate::config::{Config, Durability};
 use crate::engine::{Batch, Engine, Store, now};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::ValueEnum;
-use saccade_topology::{Arrived, Event, EventTime, IngestTime, Kind, Offset, Plan, Record, Topology};
+use saccade_topology::{Arrived, Event, EventTime, IngestTime, RowKind, Offset, Plan, Record, Topology};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -237,7 +237,7 @@ fn a_checkpoint_of_another_configuration_fails_and_is_left_as_it_is() {
 fn a_torn_row_fails_the_checkpoint_and_names_its_key() {
     let place = Place::new();
     place.serve(&["a"]);
-    edit(&place.data(), |kind, _| (kind == Kind::Session).then(|| vec![1; 11]));
+    edit(&place.data(), |kind, _| (kind == RowKind::Session).then(|| vec![1; 11]));
     let verdict = place.check(Check::Checkpoint);
     assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("Session \"s\" is damaged"), "{verdict:?}");
 }
@@ -253,8 +253,8 @@ fn a_row_that_is_whole_but_wrong_fails_the_state_and_names_its_key() {
     let arrived = Arrived { ingest_time: now(), record: Record::Event(event("c", now().0)) };
     other.apply(Offset(0), &arrived, &mut saccade_topology::Ignore);
     let rows = other.rows();
-    let (_, _, session) = rows.iter().find(|(kind, ..)| *kind == Kind::Session).expect("there is a session");
-    edit(&place.data(), |kind, _| (kind == Kind::Session).then(|| session.clone()));
+    let (_, _, session) = rows.iter().find(|(kind, ..)| *kind == RowKind::Session).expect("there is a session");
+    edit(&place.data(), |kind, _| (kind == RowKind::Session).then(|| session.clone()));
     let verdict = place.check(Check::State);
     assert_eq!(
         (verdict.outcome, &verdict.examples),
@@ -264,7 +264,7 @@ fn a_row_that_is_whole_but_wrong_fails_the_state_and_names_its_key() {
 }
 
 /// Writes other bytes where `change` gives some.
-fn edit(data: &Path, change: impl Fn(Kind, &[u8]) -> Option<Vec<u8>>) {
+fn edit(data: &Path, change: impl Fn(RowKind, &[u8]) -> Option<Vec<u8>>) {
     let store = Store::open(data).expect("the store opens");
     let mut rows = vec![];
     store

@@ -8,6 +8,7 @@ use super::plan::ModelPlan;
 use crate::decision::Served;
 use crate::learn::{Delays, Entry, Evidence, Learning};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a decision ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,6 +142,8 @@ pub struct SpecBook {
     pub evidence: Option<Evidence>,
     /// How long its rewards take.
     pub delays: Delays,
+    /// Picks without a reward so far, by (offset of the decision, position): share that counts with the default reward already.
+    pub(crate) leant: BTreeMap<(u64, u32), f64>,
 }
 
 impl PartialEq for Actions {
@@ -189,7 +192,7 @@ impl ModelBook {
     /// What is learnt under a spec; made where it is new.
     pub(crate) fn spec(&mut self, version: u32) -> &mut SpecBook {
         let at = self.specs.iter().position(|book| book.version == version).unwrap_or_else(|| {
-            self.specs.push(SpecBook { version, evidence: None, delays: Delays::default() });
+            self.specs.push(SpecBook { version, evidence: None, delays: Delays::default(), leant: BTreeMap::new() });
             self.specs.len() - 1
         });
         &mut self.specs[at]

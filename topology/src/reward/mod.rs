@@ -78,6 +78,11 @@ impl Observed {
     /// Takes an explicit reward in; `ordinal` (the offset) orders those of equal time.
     pub fn tell(&mut self, _time: i64, _ordinal: u64, _value: f64) {}
 
+    /// Takes an event out again. False where it was not in, or is folded already.
+    pub fn retract(&mut self, _time: i64, _id: &str) -> bool {
+        false
+    }
+
     /// Nothing before `horizon` will come any more: what is before it may be kept folded. Invisible from outside.
     pub fn settle(&mut self, _reward: &Reward, _since: i64, _horizon: i64) {}
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use saccade_topology::*;
 use std::sync::Arc;
 
-type Row = (Kind, String, Vec<u8>);
+type Row = (RowKind, String, Vec<u8>);
 
 /// Features whose words are places and bits, not only sums.
 fn written() -> (Topology, Vec<Row>) {
@@ -52,7 +52,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_no_row_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let (topology, _) = written();
-        prop_assert!(restore(&topology).row(Kind::Session, "s", &bytes).is_err());
-        prop_assert!(restore(&topology).row(Kind::Viewer, "v", &bytes).is_err());
+        prop_assert!(restore(&topology).row(RowKind::Session, "s", &bytes).is_err());
+        prop_assert!(restore(&topology).row(RowKind::Viewer, "v", &bytes).is_err());
     }
 }

@@ -1,0 +1,118 @@
+//! What time does: windows close, decisions are over, rewards that waited in vain are set aside.
+
+use super::held::Held;
+use super::learn::Slot;
+use super::open::Open;
+use super::{Feedback, Moment};
+use crate::decision::{ExplicitReward, Served};
+use crate::learn::Provisional;
+use crate::model::{Dangled, DecisionEnd};
+use crate::record::Event;
+use crate::sink::Sink;
+
+impl Feedback {
+    /// Does what the watermark has passed, in order of time.
+    pub(crate) fn advance(&mut self, m: Moment<'_>, sink: &mut dyn Sink) {
+        while let Some(place) = self.table.next_due(m.watermark) {
+            let open = self.table.get(place);
+            if m.watermark > open.last(self.registry.model(open.model)).saturating_add(m.lateness) {
+                self.finish(m, place, sink);
+            } else {
+                self.look(m, place);
+                self.reschedule(m, place);
+            }
+        }
+        for held in self.waiting.take_before(m.horizon) {
+            if let Some(dangled) = dangled(&held) {
+                self.books.dangling(m.offset, dangled);
+            }
+            self.waiting.recycle(held);
+        }
+    }
+
+    pub(super) fn reschedule(&mut self, m: Moment<'_>, place: u32) {
+        let open = self.table.get(place);
+        let due = open.next_due(&m.models[open.model], self.registry.model(open.model), m.lateness);
+        self.table.schedule(place, due);
+    }
+
+    /// Closes the windows that are over, and leans on what is likely to be over.
+    fn look(&mut self, m: Moment<'_>, place: u32) {
+        let open = self.table.get(place);
+        let Some(since) = open.state.since else { return };
+        let leans = m.models[open.model].learning.provisional == Provisional::Weighted
+            && m.watermark > since.saturating_add(open.lean_age());
+        let (picks, specs) = (open.state.picks.len(), open.state.picks.first().map_or(0, |pick| pick.specs.len()));
+        for (pick, spec) in (0..picks).flat_map(|pick| (0..specs).map(move |spec| (pick, spec))) {
+            let slot = Slot { place, pick, spec };
+            let open = self.table.get(place);
+            let state = &open.state.picks[pick].specs[spec];
+            if state.is_closed {
+                continue;
+            }
+            let end = Open::end(since, self.registry.model(open.model), state.version);
+            let (is_over, is_unknown) = (m.watermark > end, state.known.is_none());
+            let reward = self.reward_of(slot);
+            if is_over {
+                self.table.change(place).state.picks[pick].specs[spec].is_closed = true;
+                if let Some(reward) = reward {
+                    self.revalue(m, slot, &reward);
+                }
+            } else if let Some(reward) = reward.filter(|_| leans && is_unknown) {
+                self.lean(m, slot, reward.spec().default_reward);
+            }
+        }
+        if leans {
+            self.table.change(place).state.leans += 1;
+        }
+    }
+
+    /// Nothing can be joined any more.
+    fn finish(&mut self, m: Moment<'_>, place: u32, sink: &mut dyn Sink) {
+        self.look(m, place);
+        let open = self.table.remove(place, m.offset + 1);
+        sink.decision_over(&open.id);
+        let specs = || open.state.picks.iter().flat_map(|pick| &pick.specs);
+        let end = match open.served {
+            _ if open.state.since.is_none() => DecisionEnd::NotActivated,
+            Served::HeldOut => DecisionEnd::HeldOut,
+            Served::OptedOut => DecisionEnd::OptedOut,
+            served if served.is_learnt() && !self.fits(m, &open) => DecisionEnd::Unfit,
+            _ if specs().any(|spec| spec.delay.is_some()) => DecisionEnd::Joined,
+            _ => DecisionEnd::Default,
+        };
+        let Some(books) = self.books.at(m.offset) else { return };
+        let book = &mut books.models[open.model];
+        book.ends[end as usize] += 1;
+        if open.served.is_learnt() && open.state.since.is_some() {
+            for spec in specs().filter(|spec| spec.is_closed) {
+                if let Some(book) = book.specs.iter_mut().find(|book| book.version == spec.version) {
+                    book.delays.closed(spec.delay);
+                }
+            }
+        }
+    }
+
+    /// Makes room.
+    pub(super) fn evict(&mut self, m: Moment<'_>, place: u32, sink: &mut dyn Sink) {
+        let open = self.table.remove(place, m.offset + 1);
+        sink.decision_over(&open.id);
+        self.withdraw(m, &open);
+        if let Some(books) = self.books.at(m.offset) {
+            books.models[open.model].ends[DecisionEnd::Evicted as usize] += 1;
+        }
+    }
+}
+
+/// A reward that found no decision, for people.
+fn dangled(held: &Held) -> Option<Dangled> {
+    let (decision, kind) = match held.is_explicit {
+        true => (postcard::from_bytes::<ExplicitReward<'_>>(&held.bytes).ok()?.decision, "reward"),
+        false => {
+            let event = postcard::from_bytes::<Event<'_>>(&held.bytes).ok()?;
+            (event.decision?, event.kind)
+        }
+    };
+    let (event_time, offset) = (held.time, held.offset);
+    Some(Dangled { decision: decision.to_string(), kind: kind.to_string(), event_time, offset })
+}

@@ -1,0 +1,95 @@
+//! Records held for a while: rewards whose decision is not known yet, and recent events that a decision dated before them claims.
+//!
+//! Both only serve arrivals out of order: a decision is in the log before anyone can answer to it, unless it was made elsewhere.
+
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Rewards that wait for their decision, at most.
+pub(crate) const WAITING_MAX: usize = 4096;
+/// Recent events, at most.
+pub(crate) const RECENT_MAX: usize = 4096;
+
+/// A record as it came, with what it was taken for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// Corrected event time.
+    pub time: i64,
+    pub offset: u64,
+    pub owners: [u64; 2],
+    /// Hash of the decision's id, or of the item's.
+    pub about: u64,
+    /// `postcard` of the event, or of the explicit reward.
+    pub bytes: Vec<u8>,
+    pub is_explicit: bool,
+}
+
+/// A queue in order of arrival that uses its memory again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Queue {
+    held: VecDeque<Held>,
+    /// No time among them is less.
+    oldest: i64,
+    #[serde(skip)]
+    spare: Vec<Vec<u8>>,
+}
+
+impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// An empty buffer for the bytes of the next.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn push(&mut self, held: Held) {
+        self.oldest = if self.held.is_empty() { held.time } else { self.oldest.min(held.time) };
+        self.held.push_back(held);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Held> {
+        self.held.pop_front()
+    }
+
+    pub(crate) fn front(&self) -> Option<&Held> {
+        self.held.front()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter()
+    }
+
+    /// Gives the memory of one back.
+    pub(crate) fn recycle(&mut self, held: Held) {
+        let mut bytes = held.bytes;
+        bytes.clear();
+        if self.spare.len() < 64 {
+            self.spare.push(bytes);
+        }
+    }
+
+    /// Takes out those about the same.
+    pub(crate) fn take(&mut self, about: u64) -> VecDeque<Held> {
+        let all = std::mem::take(&mut self.held);
+        let (taken, left) = all.into_iter().partition(|held| held.about == about);
+        self.held = left;
+        taken
+    }
+
+    pub(crate) fn has(&self, about: u64) -> bool {
+        self.held.iter().any(|held| held.about == about)
+    }
+
+    /// Takes out those from before the horizon, wherever they are.
+    pub(crate) fn take_before(&mut self, horizon: i64) -> VecDeque<Held> {
+        if self.held.is_empty() || self.oldest >= horizon {
+            return VecDeque::new();
+        }
+        let (taken, left) = std::mem::take(&mut self.held).into_iter().partition(|held| held.time < horizon);
+        self.held = left;
+        self.oldest = self.held.iter().map(|held| held.time).min().unwrap_or(i64::MAX);
+        taken
+    }
+}

@@ -1,0 +1,260 @@
+//! Which decision a record is about.
+
+use super::held::{Held, Queue, RECENT_MAX, WAITING_MAX};
+use super::open::{Open, owners};
+use super::{Feedback, Moment};
+use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
+use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd};
+use crate::record::Event;
+use crate::sink::Sink;
+use xxhash_rust::xxh3::xxh3_64;
+
+fn about(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
+impl Feedback {
+    /// A decision that is not known. False where all its windows were over before it came.
+    pub(crate) fn decision(&mut self, m: Moment<'_>, model: usize, d: &Decision<'_>, sink: &mut dyn Sink) -> bool {
+        let open = Open::new(d, model, self.registry.model(model), m.offset);
+        let is_late = open.last(self.registry.model(model)) < m.horizon;
+        if let Some(books) = self.books.at(m.offset) {
+            let book = &mut books.models[model];
+            book.decisions += 1;
+            book.served[d.served as usize].decisions += 1;
+            book.agreed += u64::from(d.preferred.is_some() && d.preferred == d.picks.first().map(|p| p.candidate));
+            book.ends[DecisionEnd::Late as usize] += u64::from(is_late);
+        }
+        if is_late {
+            return false;
+        }
+        if self.table.of_model(model) >= m.models[model].spec.decisions_max as usize
+            && let Some(oldest) = self.table.oldest(model)
+        {
+            self.evict(m, oldest, sink);
+        }
+        sink.decided(d.id, &open.record);
+        let place = self.table.insert(open);
+        self.enter(m, place, d);
+        self.claim_waiting(m, d.id);
+        self.claim_recent(m, place);
+        self.reschedule(m, place);
+        true
+    }
+
+    /// A deferred decision is shown. False where none of this id is deferred.
+    pub(crate) fn activation(&mut self, m: Moment<'_>, a: &Activation<'_>) -> bool {
+        let now = m.now;
+        let Some(place) = self.table.find(a.decision) else { return false };
+        let open = self.table.get(place);
+        if m.offset < open.as_of || open.state.since.is_some() {
+            return m.offset < open.as_of;
+        }
+        let since = a.event_time.map_or(now, |t| t.0).max(open.time);
+        self.table.change(place).state.since = Some(since);
+        let record = std::sync::Arc::clone(&self.table.get(place).record);
+        self.enter(m, place, &super::decode(&record));
+        self.claim_waiting(m, a.decision);
+        self.claim_recent(m, place);
+        self.reschedule(m, place);
+        true
+    }
+
+    /// An explicit reward.
+    pub(crate) fn reward(&mut self, m: Moment<'_>, r: &ExplicitReward<'_>, is_known: bool) {
+        let time = r.event_time.map(|t| t.0);
+        let end = match self.table.find(r.decision).filter(|place| self.table.get(*place).state.since.is_some()) {
+            Some(place) => Some(self.tell(m, place, r, time, m.offset)),
+            None if is_known && self.table.find(r.decision).is_none() => Some(RewardEnd::Late),
+            None => {
+                let bytes = postcard::to_extend(r, self.waiting.buffer()).expect("memory takes any record");
+                let time = time.unwrap_or_else(|| m.now);
+                self.wait(m, Held { time, bytes, about: about(r.decision), is_explicit: true, ..m.held() });
+                None
+            }
+        };
+        if let Some(end) = end {
+            self.books.reward(m.offset, end);
+        }
+    }
+
+    /// An event that was taken in, at its corrected time. `is_known`: the decision it names was made once.
+    pub(crate) fn event(&mut self, m: Moment<'_>, event: &Event<'_>, time: i64, is_known: bool) {
+        if !self.cares(event.kind) {
+            return;
+        }
+        if let Some(id) = event.decision {
+            let end = match self.table.find(id).filter(|place| self.table.get(*place).state.since.is_some()) {
+                Some(place) => self.attach(m, place, event, time),
+                None if is_known && self.table.find(id).is_none() => Some(RewardEnd::Late),
+                None => {
+                    let bytes = postcard::to_extend(event, self.waiting.buffer()).expect("memory takes any record");
+                    self.wait(m, Held { time, bytes, about: about(id), ..m.held() });
+                    None
+                }
+            };
+            if let Some(end) = end {
+                self.books.reward(m.offset, end);
+            }
+        } else if let Some(item) = event.item {
+            let owners = owners(event.viewer, event.session);
+            if self.table.has_owner(owners) {
+                let mut is_joined = false;
+                for model in 0..m.models.len() {
+                    if let Some(place) = self.choose(m, model, owners, item, time, None) {
+                        is_joined |= self.attach(m, place, event, time) == Some(RewardEnd::Joined);
+                    }
+                }
+                if is_joined {
+                    self.books.reward(m.offset, RewardEnd::Joined);
+                }
+            }
+            let bytes = postcard::to_extend(event, self.recent.buffer()).expect("memory takes any record");
+            self.recent.push(Held { time, owners, bytes, about: about(item), ..m.held() });
+            while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(|held| held.time < m.horizon) {
+                let Some(old) = self.recent.pop() else { break };
+                self.recent.recycle(old);
+            }
+        }
+    }
+
+    /// An event that came too late to be taken in, and names a decision.
+    pub(crate) fn late_event(&mut self, m: Moment<'_>, event: &Event<'_>) {
+        if event.decision.is_some() && self.cares(event.kind) {
+            self.books.reward(m.offset, RewardEnd::Late);
+        }
+    }
+
+    /// A thing of the catalogue. False where there is no room for it.
+    pub(crate) fn item(&mut self, offset: u64, item: &Item<'_>) -> bool {
+        if self.items_as_of.get(item.id).is_some_and(|as_of| offset < *as_of) {
+            return true;
+        }
+        self.books.revision += 1;
+        self.items_dirty.insert(item.id.into());
+        match item.fields {
+            Some(fields) => self.catalogue.set(item.id, fields.as_bytes()),
+            None => {
+                self.catalogue.remove(item.id);
+                true
+            }
+        }
+    }
+
+    /// A change of what is rewarded.
+    pub(crate) fn control(
+        &mut self,
+        m: Moment<'_>,
+        model: usize,
+        c: &Control<'_>,
+        at: i64,
+    ) -> Result<(), ControlError> {
+        self.registry.apply(model, c, m.offset, at)?;
+        self.books.revision += 1;
+        if c.action == crate::decision::Act::Retire
+            && let Some(books) = self.books.at(m.offset)
+        {
+            books.models[model].specs.retain(|book| book.version != c.version);
+        }
+        self.collect_kinds();
+        Ok(())
+    }
+
+    /// The decision of a model that an event belongs to; `without` is not asked.
+    fn choose(
+        &self,
+        m: Moment<'_>,
+        model: usize,
+        owners: [u64; 2],
+        item: &str,
+        time: i64,
+        without: Option<u32>,
+    ) -> Option<u32> {
+        let rewards = self.registry.model(model);
+        let of_owners = self.table.of_owners(owners).into_iter();
+        let fitting = of_owners.filter(|place| {
+            let open = self.table.get(*place);
+            Some(*place) != without && open.model == model && open.covers(time, item, rewards)
+        });
+        let order = |place: &u32| (self.table.get(*place).state.since, self.table.get(*place).state.offset);
+        match m.models[model].spec.attribute {
+            Attribute::Earliest => fitting.min_by_key(order),
+            Attribute::Last => fitting.max_by_key(order),
+        }
+    }
+
+    fn wait(&mut self, m: Moment<'_>, held: Held) {
+        self.waiting.push(held);
+        if self.waiting.len() > WAITING_MAX
+            && let Some(old) = self.waiting.pop()
+        {
+            self.books.reward(m.offset, RewardEnd::Evicted);
+            self.waiting.recycle(old);
+        }
+    }
+
+    /// Forgets what waited for a decision.
+    pub(super) fn claim(&mut self, id: &str) {
+        if self.waiting.has(about(id)) {
+            self.waiting.take(about(id));
+        }
+    }
+
+    /// What named the decision before it was known.
+    fn claim_waiting(&mut self, m: Moment<'_>, id: &str) {
+        let Some(place) = self.table.find(id).filter(|place| self.table.get(*place).state.since.is_some()) else {
+            return;
+        };
+        if !self.waiting.has(about(id)) {
+            return;
+        }
+        for held in self.waiting.take(about(id)) {
+            let end = match held.is_explicit {
+                true => postcard::from_bytes(&held.bytes)
+                    .ok()
+                    .map(|reward| self.tell(m, place, &reward, Some(held.time), held.offset)),
+                false => postcard::from_bytes::<Event<'_>>(&held.bytes)
+                    .ok()
+                    .and_then(|event| self.attach(m, place, &event, held.time)),
+            };
+            if let Some(end) = end {
+                self.books.reward(m.offset, end);
+            }
+            self.waiting.recycle(held);
+        }
+    }
+
+    /// Events after the decision that came before it: they belong to it where it is chosen for them now.
+    fn claim_recent(&mut self, m: Moment<'_>, place: u32) {
+        let open = self.table.get(place);
+        let Some(since) = open.state.since else { return };
+        let (mine, model) = (open.owners, open.model);
+        let is_mine = |held: &Held| {
+            held.time >= since && mine.iter().zip(held.owners).any(|(mine, theirs)| *mine != 0 && *mine == theirs)
+        };
+        if !self.recent.iter().any(|held| is_mine(held)) {
+            return;
+        }
+        let recent: Queue = std::mem::take(&mut self.recent);
+        for held in recent.iter().filter(|held| is_mine(held)) {
+            let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
+            let Some(item) = event.item else { continue };
+            if self.choose(m, model, held.owners, item, held.time, None) != Some(place) {
+                continue;
+            }
+            let before = self.choose(m, model, held.owners, item, held.time, Some(place));
+            let was_joined = before.is_some_and(|before| self.detach(m, before, &event, held.time));
+            let is_joined = self.attach(m, place, &event, held.time) == Some(RewardEnd::Joined);
+            if is_joined && !was_joined {
+                self.books.reward(m.offset, RewardEnd::Joined);
+            }
+        }
+        self.recent = recent;
+    }
+}
+
+impl Moment<'_> {
+    fn held(&self) -> Held {
+        Held { offset: self.offset, ..Held::default() }
+    }
+}

@@ -1,0 +1,249 @@
+//! What was observed of a pick becomes a reward, and the reward goes into the books: once, and by the difference afterwards.
+
+use super::open::{Open, decode};
+use super::{Feedback, Moment};
+use crate::decision::{Decision, ExplicitReward};
+use crate::learn::{At, Entry, Provisional, VALUE_MAX};
+use crate::model::RewardEnd;
+use crate::record::Event;
+use crate::reward::Reward;
+use std::sync::Arc;
+
+/// A pick under one reward spec.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub place: u32,
+    pub pick: usize,
+    pub spec: usize,
+}
+
+/// A pick as it is learnt from. A decision made elsewhere brings no belief.
+fn entry<'a>(d: &'a Decision<'_>, pick: usize, version: u32, action: u32, since: i64) -> Entry<'a> {
+    let pick = &d.picks[pick];
+    let belief = pick.beliefs.iter().find(|belief| belief.spec == version);
+    Entry {
+        action,
+        context: &d.context,
+        joint: &pick.joint,
+        at: At { event_time: since, ordinal: d.ordinal as i64 },
+        expected: belief.map_or(0.0, |belief| belief.expected),
+        deviation: belief.map_or(0.0, |belief| belief.deviation),
+    }
+}
+
+impl Feedback {
+    /// The decision enters the books, before anything is known of its reward.
+    pub(super) fn enter(&mut self, m: Moment<'_>, place: u32, d: &Decision<'_>) {
+        let open = self.table.get(place);
+        let Some(since) = open.state.since.filter(|_| open.served.is_learnt()) else { return };
+        let Some(books) = self.books.at(m.offset) else { return };
+        let plan = &m.models[open.model];
+        let book = &mut books.models[open.model];
+        for (i, pick) in open.state.picks.iter().enumerate() {
+            let action = book.action(&pick.item, open.state.offset, plan.spec.actions_max as usize);
+            for spec in &pick.specs {
+                let entry = entry(d, i, spec.version, action, since);
+                if let Some(evidence) = book.spec(spec.version).evidence(&plan.learning, &entry) {
+                    evidence.decide(&entry);
+                }
+            }
+        }
+    }
+
+    /// Takes an event in for a decision; none where it is of no interest to it.
+    pub(super) fn attach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> Option<RewardEnd> {
+        let open = self.table.get(place);
+        if m.offset < open.as_of {
+            return None;
+        }
+        let since = open.state.since?;
+        let Some(pick) = open.pick(event.item, event.position) else { return Some(RewardEnd::Dangling) };
+        let (mut matters, mut is_joined) = (false, false);
+        for spec in 0..open.state.picks[pick].specs.len() {
+            let slot = Slot { place, pick, spec };
+            let Some(reward) = self.reward_of(slot).filter(|reward| reward.takes(event.kind)) else { continue };
+            matters = true;
+            let state = &mut self.table.change(place).state.picks[pick].specs[spec];
+            if state.observed.event(&reward, since, time, event) {
+                is_joined = true;
+                state.delay = Some(state.delay.map_or(time - since, |delay| delay.min(time - since)));
+                state.observed.settle(&reward, since, m.horizon);
+                self.revalue(m, slot, &reward);
+            }
+        }
+        let end = if is_joined { RewardEnd::Joined } else { RewardEnd::Late };
+        matters.then_some(end)
+    }
+
+    /// Takes an event out again that belongs to another decision after all. False where it was not counted.
+    pub(super) fn detach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> bool {
+        let open = self.table.get(place);
+        if m.offset < open.as_of {
+            return false;
+        }
+        let (Some(since), Some(pick)) = (open.state.since, open.pick(event.item, event.position)) else { return false };
+        let mut was_counted = false;
+        for spec in 0..open.state.picks[pick].specs.len() {
+            let slot = Slot { place, pick, spec };
+            let Some(reward) = self.reward_of(slot) else { continue };
+            let state = &mut self.table.change(place).state.picks[pick].specs[spec];
+            if state.observed.retract(time, event.id) {
+                was_counted = true;
+                if state.delay == Some(time - since) && state.observed.is_empty() {
+                    state.delay = None;
+                }
+                self.revalue(m, slot, &reward);
+            }
+        }
+        was_counted
+    }
+
+    /// Takes an explicit reward in; without a time it happened now.
+    pub(super) fn tell(
+        &mut self,
+        m: Moment<'_>,
+        place: u32,
+        told: &ExplicitReward<'_>,
+        time: Option<i64>,
+        offset: u64,
+    ) -> RewardEnd {
+        let open = self.table.get(place);
+        let Some(since) = open.state.since else { return RewardEnd::Late };
+        if m.offset < open.as_of {
+            return RewardEnd::Joined;
+        }
+        let pick = match (told.item, told.position) {
+            (None, None) => Some(0).filter(|_| !open.state.picks.is_empty()),
+            (item, position) => open.pick(item, position),
+        };
+        let Some(pick) = pick else { return RewardEnd::Dangling };
+        let time = time.unwrap_or(m.now).max(since);
+        let mut is_joined = false;
+        for spec in 0..open.state.picks[pick].specs.len() {
+            let slot = Slot { place, pick, spec };
+            let Some(reward) = self.reward_of(slot) else { continue };
+            let age = time - since;
+            if age < reward.spec().start_after.0 || age > reward.spec().wait.0 {
+                continue;
+            }
+            is_joined = true;
+            let state = &mut self.table.change(place).state.picks[pick].specs[spec];
+            state.observed.tell(time, offset, told.value);
+            state.delay = Some(state.delay.map_or(age, |delay| delay.min(age)));
+            self.revalue(m, slot, &reward);
+        }
+        if is_joined { RewardEnd::Joined } else { RewardEnd::Late }
+    }
+
+    /// The spec a slot is rewarded by; none where it no longer runs.
+    pub(super) fn reward_of(&self, slot: Slot) -> Option<Arc<Reward>> {
+        let open = self.table.get(slot.place);
+        let version = open.state.picks[slot.pick].specs[slot.spec].version;
+        self.registry.model(open.model).spec(version).cloned()
+    }
+
+    /// The reward of a slot as it is known now goes into the books, where that changes anything.
+    pub(super) fn revalue(&mut self, m: Moment<'_>, slot: Slot, reward: &Reward) {
+        let open = self.table.get(slot.place);
+        let Some(since) = open.state.since else { return };
+        let state = &open.state.picks[slot.pick].specs[slot.spec];
+        let waits = m.models[open.model].learning.provisional == Provisional::Closed && !state.is_closed;
+        let record = Arc::clone(&open.record);
+        let d = decode(&record);
+        let worth = state.observed.value(reward, since, d.picks[slot.pick].fields);
+        let value = match worth {
+            _ if waits && state.known.is_none() => return,
+            Some(worth) => worth.reward,
+            None if state.known.is_some() || state.is_closed => reward.spec().default_reward,
+            None => return,
+        };
+        if state.known == Some(value) {
+            return;
+        }
+        let has_failed = worth.is_some_and(|worth| worth.failed);
+        self.learn(m, slot, &d, (value, has_failed), reward.spec().default_reward);
+        self.table.change(slot.place).state.picks[slot.pick].specs[slot.spec].known = Some(value);
+    }
+
+    fn learn(&mut self, m: Moment<'_>, slot: Slot, d: &Decision<'_>, (value, has_failed): (f64, bool), default: f64) {
+        let open = self.table.get(slot.place);
+        let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
+        let pick = &open.state.picks[slot.pick];
+        let spec = &pick.specs[slot.spec];
+        let book = &mut books.models[open.model];
+        book.failed += u64::from(has_failed);
+        if spec.version == open.reward_version {
+            book.earn(open.served, spec.known, value);
+        }
+        let known = book.actions.place_since(&pick.item, open.state.offset);
+        let Some(action) = known.filter(|_| open.served.is_learnt() && value.abs() <= VALUE_MAX) else { return };
+        let entry = entry(d, slot.pick, spec.version, action, since);
+        let learning = &m.models[open.model].learning;
+        let book = book.spec(spec.version);
+        let leant = book.leant.remove(&(open.state.offset, slot.pick as u32)).unwrap_or(0.0);
+        let Some(evidence) = book.evidence(learning, &entry) else { return };
+        match spec.known {
+            None => evidence.outcome_of(&entry, value, leant, default),
+            Some(from) => evidence.correct(&entry, from, value),
+        }
+    }
+
+    /// Counts a pick without a reward so far as the default reward, by how likely a reward would have come by now.
+    pub(super) fn lean(&mut self, m: Moment<'_>, slot: Slot, default: f64) {
+        let open = self.table.get(slot.place);
+        let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
+        let pick = &open.state.picks[slot.pick];
+        let version = pick.specs[slot.spec].version;
+        let book = &mut books.models[open.model];
+        let Some(action) = book.actions.place_since(&pick.item, open.state.offset).filter(|_| open.served.is_learnt())
+        else {
+            return;
+        };
+        let (d, key) = (decode(&open.record), (open.state.offset, slot.pick as u32));
+        let entry = entry(&d, slot.pick, version, action, since);
+        let book = book.spec(version);
+        let share = book.delays.arrived(m.watermark.saturating_sub(since));
+        let before = book.leant.get(&key).copied().unwrap_or(0.0);
+        if share < before + LEAN_LEAST {
+            return;
+        }
+        if let Some(evidence) = book.evidence(&m.models[open.model].learning, &entry) {
+            evidence.lean(&entry, default, before, share);
+            book.leant.insert(key, share);
+        }
+    }
+
+    /// Takes a decision out of the books again whose reward will never be known. True where it fitted them.
+    pub(super) fn withdraw(&mut self, m: Moment<'_>, open: &Open) {
+        let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
+        if !open.served.is_learnt() {
+            return;
+        }
+        let d = decode(&open.record);
+        let book = &mut books.models[open.model];
+        for (i, pick) in open.state.picks.iter().enumerate() {
+            let Some(action) = book.actions.place_since(&pick.item, open.state.offset) else { continue };
+            for spec in pick.specs.iter().filter(|spec| spec.known.is_none()) {
+                let entry = entry(&d, i, spec.version, action, since);
+                let book = book.spec(spec.version);
+                book.leant.remove(&(open.state.offset, i as u32));
+                if let Some(evidence) = book.evidence(&m.models[open.model].learning, &entry) {
+                    evidence.withdraw(&entry);
+                }
+            }
+        }
+    }
+
+    /// Whether the features of a decision are those of its model.
+    pub(super) fn fits(&self, m: Moment<'_>, open: &Open) -> bool {
+        let d = decode(&open.record);
+        let learning = &m.models[open.model].learning;
+        let book = &self.books.models[open.model];
+        let learnt = book.specs.iter().find(|book| book.version == open.reward_version);
+        let context = learnt.and_then(|book| book.evidence.as_ref()).map_or(d.context.len(), |e| e.learning().context);
+        d.context.len() == context && d.picks.iter().all(|pick| pick.joint.len() == learning.joint)
+    }
+}
+
+/// Less is not worth counting on its own.
+const LEAN_LEAST: f64 = 0.1;

@@ -1,0 +1,178 @@
+//! An open decision: what it was, what was observed of it, and what of that the books know.
+
+use crate::decision::{Decision, Served};
+use crate::model::{ModelPlan, Rewards};
+use crate::reward::Observed;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// A decision while something can still be joined to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub id: Box<str>,
+    /// The decision, as [`decode`] reads it.
+    pub record: Arc<[u8]>,
+    /// Place of its model in the plan.
+    pub model: usize,
+    /// Viewer and session, by hash; 0 where there is none.
+    pub owners: [u64; 2],
+    pub served: Served,
+    /// The reward spec in force when it was made.
+    pub reward_version: u32,
+    /// When it was made.
+    pub time: i64,
+    pub state: State,
+    /// The state contains the records before this offset.
+    pub as_of: u64,
+    /// When it has to be looked at next.
+    pub due: i64,
+    pub is_dirty: bool,
+}
+
+/// The part that changes, as checkpoints hold it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Offset of the decision's record.
+    pub offset: u64,
+    /// When its windows are counted from; none before it is activated.
+    pub since: Option<i64>,
+    pub picks: Vec<OpenPick>,
+    /// How often it was looked at whether its reward is likely to be in.
+    pub leans: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenPick {
+    pub item: Box<str>,
+    pub specs: Vec<OpenSpec>,
+}
+
+/// A pick under one reward spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OpenSpec {
+    pub version: u32,
+    pub observed: Observed,
+    /// The reward that the books know.
+    pub known: Option<f64>,
+    /// From `since` to what was observed first, ms.
+    pub delay: Option<i64>,
+    /// Its window is over.
+    pub is_closed: bool,
+}
+
+/// Seeds of the hashes of owners: a viewer and a session of one name are two.
+const VIEWER: u64 = 0x7669_6577;
+const SESSION: u64 = 0x7365_7373;
+
+/// Hashes of viewer and session; 0 where there is none.
+pub(crate) fn owners(viewer: Option<&str>, session: Option<&str>) -> [u64; 2] {
+    let hash = |name: Option<&str>, seed| name.map_or(0, |name| xxh3_64_with_seed(name.as_bytes(), seed).max(1));
+    [hash(viewer, VIEWER), hash(session, SESSION)]
+}
+
+/// The decision of a record.
+pub(crate) fn decode(record: &[u8]) -> Decision<'_> {
+    postcard::from_bytes(record).expect("the record was encoded by this program, and rows carry a checksum")
+}
+
+/// When nothing has been observed yet, the first look at whether a reward is likely to be in, ms; each further one waits half
+/// as long again.
+const LEAN_FIRST: i64 = 1000;
+
+impl Open {
+    pub(crate) fn new(d: &Decision<'_>, model: usize, rewards: &Rewards, offset: u64) -> Open {
+        let fresh =
+            |version| OpenSpec { version, observed: Observed::default(), known: None, delay: None, is_closed: false };
+        let specs: Vec<OpenSpec> = rewards.running.iter().map(|r| fresh(r.reward.spec().version)).collect();
+        let item = |candidate: u32| d.candidates.get(candidate as usize).map_or("", |c| c.item);
+        let picks = d.picks.iter().map(|pick| OpenPick { item: item(pick.candidate).into(), specs: specs.clone() });
+        let record = postcard::to_extend(d, vec![]).expect("memory takes any record");
+        Open {
+            id: d.id.into(),
+            record: record.into(),
+            model,
+            owners: owners(d.viewer, d.session),
+            served: d.served,
+            reward_version: d.reward_version,
+            time: d.event_time.0,
+            state: State { offset, since: (!d.deferred).then_some(d.event_time.0), picks: picks.collect(), leans: 0 },
+            as_of: 0,
+            due: i64::MAX,
+            is_dirty: false,
+        }
+    }
+
+    /// From a record and a state that were stored; none where the model is not there any more.
+    pub(crate) fn restore(record: &[u8], state: State, model: impl Fn(&str) -> Option<usize>) -> Option<Open> {
+        let d = postcard::from_bytes::<Decision<'_>>(record).ok()?;
+        Some(Open {
+            id: d.id.into(),
+            record: record.into(),
+            model: model(d.model)?,
+            owners: owners(d.viewer, d.session),
+            served: d.served,
+            reward_version: d.reward_version,
+            time: d.event_time.0,
+            state,
+            as_of: 0,
+            due: i64::MAX,
+            is_dirty: false,
+        })
+    }
+
+    /// The last moment of the window of a spec, counted from `since`.
+    pub(crate) fn end(since: i64, rewards: &Rewards, version: u32) -> i64 {
+        rewards.spec(version).map_or(since, |reward| since.saturating_add(reward.spec().wait.0))
+    }
+
+    /// The last moment of all its windows.
+    pub(crate) fn last(&self, rewards: &Rewards) -> i64 {
+        let since = self.state.since.unwrap_or(self.time);
+        let specs = self.state.picks.first().into_iter().flat_map(|pick| &pick.specs);
+        specs.map(|spec| Open::end(since, rewards, spec.version)).max().unwrap_or(since)
+    }
+
+    /// The moment after which it has to be looked at next: a window closes, a reward is likely to be in, or all is over.
+    pub(crate) fn next_due(&self, plan: &ModelPlan, rewards: &Rewards, lateness: i64) -> i64 {
+        let over = self.last(rewards).saturating_add(lateness);
+        let Some(since) = self.state.since else { return over };
+        let specs = || self.state.picks.iter().flat_map(|pick| &pick.specs).filter(|spec| !spec.is_closed);
+        let closing = specs().map(|spec| Open::end(since, rewards, spec.version)).min().unwrap_or(over);
+        let leans =
+            plan.learning.provisional == crate::learn::Provisional::Weighted && specs().any(|s| s.known.is_none());
+        match leans {
+            true => closing.min(since.saturating_add(self.lean_age())),
+            false => closing,
+        }
+    }
+
+    /// Age at which it is looked at next whether its reward is likely to be in, ms.
+    pub(crate) fn lean_age(&self) -> i64 {
+        (0..self.state.leans.min(64)).fold(LEAN_FIRST, |age, _| age.saturating_add(age / 2))
+    }
+
+    /// Which pick an event or reward is about: of the item, else of the position, else the only one.
+    pub(crate) fn pick(&self, item: Option<&str>, position: Option<u32>) -> Option<usize> {
+        let picks = &self.state.picks;
+        let of_item = |item: &str| picks.iter().position(|pick| *pick.item == *item);
+        match (item, position) {
+            (Some(item), _) if of_item(item).is_some() => of_item(item),
+            (Some(_), _) if picks.len() > 1 => None,
+            (_, Some(position)) if picks.len() > 1 => Some(position as usize).filter(|p| *p < picks.len()),
+            _ => (picks.len() == 1).then_some(0),
+        }
+    }
+
+    /// Whether an event of this time and item can belong to it.
+    pub(crate) fn covers(&self, time: i64, item: &str, rewards: &Rewards) -> bool {
+        let Some(since) = self.state.since else { return false };
+        since <= time && time <= self.last(rewards) && self.state.picks.iter().any(|pick| *pick.item == *item)
+    }
+
+    /// Bytes of memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let specs: usize = self.state.picks.iter().map(|pick| pick.specs.len() * size_of::<OpenSpec>()).sum();
+        size_of::<Open>() + self.record.len() + self.state.picks.len() * size_of::<OpenPick>() + specs
+    }
+}

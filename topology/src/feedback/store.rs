@@ -1,0 +1,102 @@
+//! Feedback as a checkpoint holds it: what is not per decision at one offset, open decisions as rows.
+
+use super::held::Queue;
+use super::open::{Open, State};
+use super::{Feedback, Moment};
+use crate::model::StoredRewards;
+use serde::{Deserialize, Serialize};
+
+/// What is not per decision, nor in the books: at the offset of the globals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoredFeedback {
+    rewards: Vec<StoredRewards>,
+    waiting: Queue,
+    recent: Queue,
+}
+
+/// A row.
+#[derive(Serialize, Deserialize)]
+struct StoredOpen<'a> {
+    #[serde(borrow)]
+    record: &'a [u8],
+    state: std::borrow::Cow<'a, State>,
+}
+
+impl Feedback {
+    pub(crate) fn stored(&self, names: impl Iterator<Item = String>) -> StoredFeedback {
+        StoredFeedback {
+            rewards: self.registry.stored(names),
+            waiting: self.waiting.clone(),
+            recent: self.recent.clone(),
+        }
+    }
+
+    pub(crate) fn restore(&mut self, stored: &StoredFeedback, model: impl Fn(&str) -> Option<usize>) {
+        for rewards in &stored.rewards {
+            self.registry.restore(rewards, &model);
+        }
+        self.waiting = stored.waiting.clone();
+        self.recent = stored.recent.clone();
+        self.collect_kinds();
+    }
+
+    /// Appends the row of an open decision and gives its id; none where it is over.
+    pub(crate) fn export(&self, place: u32, bytes: &mut Vec<u8>) -> Option<&str> {
+        let open = self.table.at(place)?;
+        let row = StoredOpen { record: &open.record, state: std::borrow::Cow::Borrowed(&open.state) };
+        *bytes = postcard::to_extend(&row, std::mem::take(bytes)).expect("memory takes any row");
+        Some(&open.id)
+    }
+
+    /// Puts a row back that contains the records before `as_of`. False where it is no row.
+    pub(crate) fn import(&mut self, bytes: &[u8], as_of: u64, model: impl Fn(&str) -> Option<usize>) -> bool {
+        let Ok(row) = postcard::from_bytes::<StoredOpen<'_>>(bytes) else { return false };
+        // Of a model that is no longer configured: nothing is to be joined to it.
+        let Some(open) = Open::restore(row.record, row.state.into_owned(), model) else { return true };
+        let place = self.table.insert(open);
+        self.table.change(place).as_of = as_of;
+        true
+    }
+
+    /// After all rows: when each has to be looked at.
+    pub(crate) fn schedule_all(&mut self, m: Moment<'_>) {
+        for place in self.table.places() {
+            self.reschedule(m, place);
+        }
+        self.table.take_dirty();
+    }
+
+    /// Gives all open decisions to the sink.
+    pub(crate) fn emit_all(&self, sink: &mut dyn crate::sink::Sink) {
+        for place in self.table.places() {
+            let open = self.table.get(place);
+            sink.decided(&open.id, &open.record);
+        }
+    }
+
+    /// Items changed since the last call.
+    pub(crate) fn take_items(&mut self) -> Vec<Box<str>> {
+        let mut items: Vec<_> = std::mem::take(&mut self.items_dirty).into_iter().collect();
+        items.sort_unstable();
+        items
+    }
+
+    /// Puts an item back, or notes its removal, as of an offset.
+    pub(crate) fn import_item(&mut self, item: &str, fields: Option<&[u8]>, as_of: u64) {
+        self.items_as_of.insert(item.into(), as_of);
+        if let Some(fields) = fields {
+            self.catalogue.set(item, fields);
+        }
+    }
+
+    /// Notes a decision that is over.
+    pub(crate) fn bury(&mut self, id: &str, as_of: u64) {
+        self.over_as_of.insert(id.into(), as_of);
+    }
+
+    /// Ends catching up.
+    pub(crate) fn caught_up(&mut self) {
+        self.over_as_of = Default::default();
+        self.items_as_of = Default::default();
+    }
+}

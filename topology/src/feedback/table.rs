@@ -1,0 +1,151 @@
+//! Open decisions, found by id, by whom they were made for, by age, and by when something is due.
+
+use super::open::Open;
+use crate::lane::Tombstone;
+use std::collections::{BTreeMap, HashMap};
+
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    places: Vec<Option<Open>>,
+    free: Vec<u32>,
+    by_id: HashMap<Box<str>, u32>,
+    by_owner: HashMap<u64, Vec<u32>>,
+    /// Per model, by offset.
+    by_age: Vec<BTreeMap<u64, u32>>,
+    /// By (moment, offset).
+    due: BTreeMap<(i64, u64), u32>,
+    dirty: Vec<u32>,
+    pub removed: Vec<Tombstone>,
+    bytes: usize,
+}
+
+impl Table {
+    pub(crate) fn new(models: usize) -> Self {
+        Table { by_age: vec![BTreeMap::new(); models], ..Table::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Open decisions of a model.
+    pub(crate) fn of_model(&self, model: usize) -> usize {
+        self.by_age[model].len()
+    }
+
+    /// The oldest of a model.
+    pub(crate) fn oldest(&self, model: usize) -> Option<u32> {
+        self.by_age[model].first_key_value().map(|(_, place)| *place)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn get(&self, place: u32) -> &Open {
+        self.places[place as usize].as_ref().expect("the place is taken")
+    }
+
+    /// For a change, which the next checkpoint has to hold.
+    pub(crate) fn change(&mut self, place: u32) -> &mut Open {
+        let open = self.places[place as usize].as_mut().expect("the place is taken");
+        if !open.is_dirty {
+            open.is_dirty = true;
+            self.dirty.push(place);
+        }
+        open
+    }
+
+    /// Those made for one of the owners, each once, oldest first.
+    pub(crate) fn of_owners(&self, owners: [u64; 2]) -> Vec<u32> {
+        let of = |owner: u64| self.by_owner.get(&owner).filter(|_| owner != 0).into_iter().flatten().copied();
+        let mut places: Vec<u32> = of(owners[0]).chain(of(owners[1])).collect();
+        places.sort_unstable_by_key(|place| self.get(*place).state.offset);
+        places.dedup();
+        places
+    }
+
+    pub(crate) fn has_owner(&self, owners: [u64; 2]) -> bool {
+        owners.iter().any(|owner| *owner != 0 && self.by_owner.contains_key(owner))
+    }
+
+    pub(crate) fn insert(&mut self, open: Open) -> u32 {
+        let place = self.free.pop().unwrap_or(self.places.len() as u32);
+        if place as usize == self.places.len() {
+            self.places.push(None);
+        }
+        self.bytes += open.bytes();
+        self.by_id.insert(open.id.clone(), place);
+        for owner in open.owners.into_iter().filter(|owner| *owner != 0) {
+            self.by_owner.entry(owner).or_default().push(place);
+        }
+        self.by_age[open.model].insert(open.state.offset, place);
+        self.places[place as usize] = Some(open);
+        self.change(place);
+        place
+    }
+
+    /// `as_of`: records before it contain the removal.
+    pub(crate) fn remove(&mut self, place: u32, as_of: u64) -> Open {
+        self.unschedule(place);
+        let open = self.places[place as usize].take().expect("the place is taken");
+        self.free.push(place);
+        self.bytes -= open.bytes();
+        self.by_id.remove(&open.id);
+        self.by_age[open.model].remove(&open.state.offset);
+        for owner in open.owners.into_iter().filter(|owner| *owner != 0) {
+            if let Some(places) = self.by_owner.get_mut(&owner) {
+                places.retain(|p| *p != place);
+                if places.is_empty() {
+                    self.by_owner.remove(&owner);
+                }
+            }
+        }
+        self.removed.push(Tombstone { key: (&*open.id).into(), as_of });
+        open
+    }
+
+    fn unschedule(&mut self, place: u32) {
+        let open = self.get(place);
+        self.due.remove(&(open.due, open.state.offset));
+    }
+
+    pub(crate) fn schedule(&mut self, place: u32, due: i64) {
+        self.unschedule(place);
+        let open = self.places[place as usize].as_mut().expect("the place is taken");
+        open.due = due;
+        self.due.insert((due, open.state.offset), place);
+    }
+
+    /// The one whose moment the watermark has passed first.
+    pub(crate) fn next_due(&self, watermark: i64) -> Option<u32> {
+        self.due.first_key_value().filter(|((due, _), _)| watermark > *due).map(|(_, place)| *place)
+    }
+
+    pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut live: Vec<u32> = vec![];
+        for place in dirty {
+            if let Some(open) = self.places[place as usize].as_mut().filter(|open| open.is_dirty) {
+                open.is_dirty = false;
+                live.push(place);
+            }
+        }
+        live
+    }
+
+    pub(crate) fn at(&self, place: u32) -> Option<&Open> {
+        self.places.get(place as usize).and_then(Option::as_ref)
+    }
+
+    /// All, oldest first.
+    pub(crate) fn places(&self) -> Vec<u32> {
+        let mut places: Vec<u32> = self.by_id.values().copied().collect();
+        places.sort_unstable_by_key(|place| self.get(*place).state.offset);
+        places
+    }
+}
