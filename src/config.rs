@@ -6,7 +6,8 @@
 mod bounds;
 mod overrides;
 
-use saccade_topology::model::ModelSpec;
+use saccade_topology::model::{ModelSpec, RewardSource};
+use saccade_topology::reward::{Reward, RewardSpec};
 use saccade_topology::{Duration, Plan, PlanError, Spec, spec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +48,9 @@ pub struct Config {
     pub learner: Learner,
     /// Models.
     pub models: Vec<ModelSpec>,
+    /// The files that reward specs were read from, by model.
+    #[serde(skip)]
+    pub reward_files: BTreeMap<String, PathBuf>,
 }
 
 /// `[server]`
@@ -287,7 +291,34 @@ impl Config {
             }
         };
         let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        overrides::apply(Config::parse(&text, path)?, &text, path, variables)
+        let mut config = overrides::apply(Config::parse(&text, path)?, &text, path, variables)?;
+        config.read_rewards(path)?;
+        Ok(config)
+    }
+
+    /// Puts reward specs in the place of the files that hold them, which are named relative to the configuration's.
+    fn read_rewards(&mut self, path: &Path) -> Result<(), ConfigError> {
+        for model in &mut self.models {
+            let RewardSource::File(file) = &model.reward else { continue };
+            let file = path.parent().unwrap_or(Path::new("")).join(file);
+            let spec = read_reward(&file)?;
+            self.reward_files.insert(model.name.clone(), file);
+            model.reward = RewardSource::Inline(Box::new(spec));
+        }
+        self.check_rewards(path)
+    }
+
+    fn check_rewards(&self, path: &Path) -> Result<(), ConfigError> {
+        for (index, model) in self.models.iter().enumerate() {
+            if let RewardSource::Inline(spec) = &model.reward
+                && let Err(error) = Reward::compile(spec)
+            {
+                let path = self.reward_files.get(&model.name).map_or(path, PathBuf::as_path);
+                let message = format!("models[{index}].reward (model \"{}\"): {error}", model.name);
+                return Err(ConfigError::Parse { path: path.into(), message });
+            }
+        }
+        Ok(())
     }
 
     /// Parses and checks `text`; `path` is only named in errors.
@@ -319,6 +350,13 @@ impl Config {
         let compiled = Plan::compile(&self.spec());
         compiled.map(drop).map_err(|source| ConfigError::Plan { path: path.into(), source })
     }
+}
+
+/// Reads a reward spec from its own file.
+pub fn read_reward(file: &Path) -> Result<RewardSpec, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Read { path: file.into(), source })?;
+    toml::from_str(&text)
+        .map_err(|e| ConfigError::Parse { path: file.into(), message: e.to_string().trim_end().to_string() })
 }
 
 #[cfg(test)]

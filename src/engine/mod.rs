@@ -16,6 +16,7 @@ mod mailbox;
 mod metrics;
 mod partition;
 mod restore;
+mod specs;
 mod store;
 
 pub use contexts::{Context, ContextKind, Contexts};
@@ -197,6 +198,14 @@ pub enum EngineError {
         /// First offset kept.
         first: u64,
     },
+    /// The reward spec of the configuration cannot run.
+    #[error("configuration: `reward` of model \"{model}\": {why}")]
+    Reward {
+        /// Name of the model.
+        model: String,
+        /// Why not.
+        why: String,
+    },
     /// The checkpoint store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -247,6 +256,7 @@ impl Engine {
         for partition in 0..log.partitions() {
             restored.push(restore(&plan, &*log, &store, partition)?);
         }
+        specs::ensure(&plan, &*log, &mut restored)?;
         let interval = Duration::from_millis(config.learner.cut_interval.0.unsigned_abs());
         let folds = restored.iter().map(|restored| (&restored.fold, restored.next)).collect();
         let (versions, mut hand_overs, learner_thread) = match learner::spawn(&plan, folds, interval) {

@@ -73,6 +73,17 @@ impl Auth {
             })
     }
 
+    /// The key of a request that asks for a decision or tells of one: a write key, or the read token, which has none.
+    pub(super) fn decider(&self, parts: &Parts) -> Result<Option<WriteKey>, Refusal> {
+        match self.writer(parts) {
+            Ok(key) => Ok(Some(key)),
+            Err(refusal) if self.read_token.is_none() => Err(refusal),
+            Err(_) => self.reader(parts).map(|()| None).map_err(|_| {
+                refuse("a write key of `auth.write_keys` or the token of `auth.read_token`: Authorization: Bearer KEY")
+            }),
+        }
+    }
+
     /// Passes requests that carry the read token. `EventSource` cannot set headers, so that it may be in the query.
     pub(super) fn reader(&self, parts: &Parts) -> Result<(), Refusal> {
         let Some(token) = &self.read_token else { return Ok(()) };

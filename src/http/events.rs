@@ -57,7 +57,7 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Submitted, Refusal> {
 fn read(app: &App, body: &[u8]) -> Result<Rows, Refusal> {
     let arena = bumpalo::Bump::new();
     let mut rows = Rows::new(app, ingest_time());
-    let end = app.reader.read_body(body, &arena, &mut |row| rows.take(app, row));
+    let end = app.reader.read_body(body, &arena, &mut |row| rows.take_any(app, row, &arena));
     match end {
         Ok(()) => Ok(rows),
         Err(error) if rows.seen == 0 => Err(Refusal::new(StatusCode::BAD_REQUEST, UNREADABLE, error.to_string())),

@@ -1,11 +1,14 @@
 //! What the interface counts. Labels come from fixed sets only.
 
-use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const EVENTS: &str = "saccade_ingest_events_total";
 const REQUESTS: &str = "saccade_ingest_requests_total";
 const REJECTED: &str = "saccade_ingest_rejected_total";
 const BYTES: &str = "saccade_ingest_bytes_total";
+const RANK: &str = "saccade_rank_seconds";
 const STREAMS: &str = "saccade_streams";
 const CONNECTIONS: &str = "saccade_connections";
 
@@ -39,6 +42,8 @@ pub(super) struct Metrics {
     events: Results,
     cmcd: Results,
     bytes: Counter,
+    /// Requests for a decision.
+    pub(super) rank: Histogram,
     /// Readers of the context stream.
     pub(super) streams: Gauge,
     /// Open connections.
@@ -72,11 +77,13 @@ impl Metrics {
         );
         describe_counter!(BYTES, Unit::Bytes, "Bytes of requests that bring events, as sent");
         describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
+        describe_histogram!(RANK, Unit::Seconds, "Request for a decision, from its first byte to its answer");
         describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
         Metrics {
             events: Results::new(Source::Events),
             cmcd: Results::new(Source::Cmcd),
             bytes: counter!(BYTES),
+            rank: histogram!(RANK),
             streams: gauge!(STREAMS),
             connections: gauge!(CONNECTIONS),
         }

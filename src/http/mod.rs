@@ -1,4 +1,4 @@
-//! The HTTP interface: events and player reports in, contexts out.
+//! The HTTP interface: events, player reports and outcomes in, contexts and decisions out.
 //!
 //! A thin edge: it reads, checks keys and limits, hands batches to the engine and answers when the engine has. It keeps no
 //! state but open connections, holds no lock across an await, and never tells a CMCD player that something is wrong.
@@ -9,11 +9,15 @@ mod cmcd;
 mod connections;
 mod context;
 mod cors;
+mod decide;
 mod error;
 mod events;
 mod inspect;
 mod metrics;
+mod models;
+mod outcomes;
 mod query;
+mod rank;
 mod rate;
 mod routes;
 mod rows;
@@ -42,6 +46,7 @@ struct App {
     body_memory: body::BodyMemory,
     metrics: metrics::Metrics,
     streams: Arc<Semaphore>,
+    ids: rank::Ids,
     /// One inspection at a time: each reads the whole log.
     inspections: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -58,6 +63,7 @@ impl App {
             body_memory: body::BodyMemory::new(config.ingest.body_bytes_max),
             metrics: metrics::Metrics::new(),
             streams: Arc::new(Semaphore::new(config.publish.streams_max as usize)),
+            ids: rank::Ids::new(),
             inspections: Arc::new(Semaphore::new(1)),
             stopping,
             config,

@@ -1,7 +1,7 @@
 //! Every call there is, in one table: the router, the page at `/` and the test of `openapi.json` are made from it.
 
 use super::error::Refusal;
-use super::{App, cmcd, context, cors, events, inspect, stream};
+use super::{App, cmcd, context, cors, events, inspect, models, outcomes, rank, stream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -57,6 +57,30 @@ fn table() -> Vec<Route> {
             Read,
             get(stream::follow),
         ),
+        route(
+            "/v1/rank/{model}",
+            "POST",
+            "decide: which of these items, in which order",
+            Write,
+            post(rank::post).fallback(method_not_allowed),
+        ),
+        route(
+            "/v1/decisions/{id}/activate",
+            "POST",
+            "a deferred decision was shown",
+            Write,
+            post(outcomes::activate).fallback(method_not_allowed),
+        ),
+        route(
+            "/v1/decisions/{id}/reward",
+            "POST",
+            "tell what came of a decision",
+            Write,
+            post(outcomes::reward).fallback(method_not_allowed),
+        ),
+        route("/v1/decisions/{id}", "GET", "the record of a decision that is open", Read, get(outcomes::get)),
+        route("/v1/models", "GET", "the models there are", Read, get(models::list)),
+        route("/v1/models/{model}", "GET", "what a model knows, per action", Read, get(models::get)),
         route("/v1/inspect/session/{id}", "GET", "how a session's vector came about", Read, get(inspect::session)),
         route("/v1/schema", "GET", "what each slot of the vector means", Read, get(schema)),
         route("/v1/openapi.json", "GET", "this interface, for machines", Read, get(openapi)),
@@ -157,7 +181,7 @@ mod tests {
     async fn each_call_of_the_table_is_served_with_its_methods_and_no_other() {
         let site = Site::new(|_| {});
         for Route { path, methods, .. } in table() {
-            let path = path.replace("{*session}", "x").replace("{id}", "x");
+            let path = path.replace("{*session}", "x").replace("{id}", "x").replace("{model}", "x");
             for method in ["GET", "POST", "DELETE"] {
                 let answer = site.send_head(request(method, &path)).await;
                 let refused = answer == 405;
@@ -184,7 +208,7 @@ mod tests {
     async fn reading_needs_the_token_and_watching_over_the_process_does_not() {
         let site = Site::new(|config| config.auth.read_token = Some("t".into()));
         for Route { path, access, .. } in table().into_iter().filter(|route| route.access != Access::Write) {
-            let path = path.replace("{id}", "x");
+            let path = path.replace("{id}", "x").replace("{model}", "x");
             let without = site.send_head(request("GET", &path)).await;
             let with = site.send_head(request("GET", &format!("{path}?token=t"))).await;
             let bearer = site.send_head(request("GET", &path).header("authorization", "Bearer t")).await;

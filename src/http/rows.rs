@@ -3,10 +3,12 @@
 use super::App;
 use super::auth::WriteKey;
 use super::body::Reserved;
+use super::decide::record_elsewhere;
 use super::error::Refusal;
 use super::metrics::Source;
 use crate::engine::{Batch, Receipt};
-use crate::wire::RowError;
+use crate::wire::{DECISION, ElsewhereDecision, ITEM, RowError, item_of};
+use bumpalo::Bump;
 use saccade_topology::{Event, IngestTime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +43,25 @@ impl Rows {
         match admitted {
             Ok(event) => self.batch.push(&event),
             Err(error) => self.reject(error),
+        }
+    }
+
+    /// As [`Rows::take`], of rows that may be decisions made elsewhere and things of the catalogue too.
+    pub(super) fn take_any<'a>(&mut self, app: &App, row: Result<Event<'a>, RowError>, arena: &'a Bump) {
+        let taken = match &row {
+            Ok(event) if event.kind == ITEM => item_of(event, arena).map(|item| self.batch.push_item(item)),
+            Ok(event) if event.kind == DECISION => {
+                let now = self.batch.ingest_time;
+                let batch = &mut self.batch;
+                ElsewhereDecision::of(event, arena)
+                    .and_then(|told| record_elsewhere(app, &told, now, |decision| batch.push_decision(decision)))
+            }
+            _ => return self.take(app, row),
+        };
+        let index = self.seen;
+        self.seen += 1;
+        if let Err(error) = taken {
+            self.reject(RowError { index, ..error });
         }
     }
 

@@ -1,8 +1,16 @@
 //! The answer to a rank request.
 
 use super::write::{INTO_MEMORY, number, text, write_text};
+use saccade_topology::Record;
 use saccade_topology::decision::Decision;
 use std::io::Write;
+
+/// Appends `{"decision":{…}}`, the record as `export` writes it.
+pub fn write_decision(out: &mut Vec<u8>, decision: Decision<'_>) {
+    out.push(b'{');
+    super::feedback::write(out, &Record::Decision(Box::new(decision)));
+    out.push(b'}');
+}
 
 /// Appends `{"decision","model","items":[{"id","propensity","score"}],"policy","model_version","reward_version","context_version"}`.
 ///

@@ -26,7 +26,7 @@ mod tests;
 mod told;
 mod write;
 
-pub use answer::write_rank;
+pub use answer::{write_decision, write_rank};
 pub use body::BodyError;
 pub use context::{Layout, rfc3339, write_context};
 pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};

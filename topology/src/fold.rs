@@ -8,7 +8,7 @@ use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
 use crate::dedup::Dedup;
 use crate::feedback::{Feedback, Moment, fingerprints};
 use crate::lane::{Arrival, Lane, NO_SKEW};
-use crate::model::{ControlError, Learnt};
+use crate::model::{ControlError, Learnt, Rewards};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input::extract;
@@ -165,6 +165,11 @@ impl Topology {
     /// Decisions that something can still be joined to, and rewards that wait for their decision.
     pub fn open_decisions(&self) -> (usize, usize) {
         (self.feedback.table.len(), self.feedback.waiting())
+    }
+
+    /// The reward specs of the model at this place of the plan.
+    pub fn rewards(&self, model: usize) -> &Rewards {
+        self.feedback.registry.model(model)
     }
 
     /// What a control record would change, as an error where it would change nothing.

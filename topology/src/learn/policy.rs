@@ -101,6 +101,19 @@ fn width(setting: Width, one_feature: f64, scores: &Scores) -> f64 {
 }
 
 impl Policy {
+    /// Its name in configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Policy::Noop => "noop",
+            Policy::Uniform => "uniform",
+            Policy::EpsilonGreedy { .. } => "epsilon_greedy",
+            Policy::Softmax { .. } => "softmax",
+            Policy::LinUcb { .. } => "lin_ucb",
+            Policy::Thompson { .. } => "thompson",
+            Policy::SquareCb { .. } => "square_cb",
+        }
+    }
+
     /// Checks ranges; the message names the parameter, the value and what is allowed.
     pub fn check(&self) -> Result<(), String> {
         let within = |name: &str, value: f64, from: f64, to: f64| match (from..=to).contains(&value) {

@@ -21,7 +21,7 @@ pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecB
 pub use catalogue::{Catalogue, ITEMS_MAX};
 pub use explain::{Explained, explain};
 pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};
-pub use rank::{Ask, Given, RankError, RankScratch, rank};
+pub use rank::{Ask, Given, RankError, RankScratch, elsewhere, rank};
 pub use registry::{Activated, ControlError, Registry, Rewards, Running, SPECS_MAX, StoredRewards};
 pub use spec::{Attribute, Baseline, ContextName, ContextSpec, ItemFeature, Mode, ModelSpec, RewardSource};
 

@@ -3,10 +3,10 @@
 //! Pure: the same version and the same question give the same decision, bit for bit. It serves requests, and says later from the
 //! log how a decision came about ([`Ask::again`]). A decision's draw is keyed by its id alone.
 
+use super::Mode;
 use super::version::ModelVersion;
-use super::{Baseline, Mode};
 use crate::decision::{Belief, Candidate, Decision, Pick, Served};
-use crate::learn::{Candidates, Key, Model, Policy, Scores, SlateScratch, Stream, VALUE_MAX};
+use crate::learn::{Candidates, Key, Model, Placed, Scores, SlateScratch, Stream, VALUE_MAX};
 use crate::record::{EventTime, Fields};
 use std::ops::Range;
 use std::sync::Arc;
@@ -122,23 +122,52 @@ pub fn rank<'a>(
     ask: &Ask<'a>,
     scratch: &'a mut RankScratch,
 ) -> Result<Decision<'a>, RankError> {
-    let plan = version.plan();
+    let context = score(version, ask, scratch)?;
+    let spec = &version.plan().spec;
+    let served = served(version, ask);
+    let policy = spec.answers(served).unwrap_or(spec.policy);
+    let key = Key::new(spec.seed, ask.id.as_bytes());
+    let mut distribution = Vec::with_capacity(ask.candidates.len());
+    let placed = policy.fill(&scratch.scores, ask.k, key, &mut distribution, &mut scratch.slate);
+    let preferred = (served == Served::Apprentice).then(|| {
+        spec.policy.distribution(&scratch.scores, key, &mut scratch.preferred);
+        key.take(&scratch.preferred).map_or(0, |candidate| candidate as u32)
+    });
+    let mut picks = picks(version, placed, scratch);
+    believe(version, &context, &mut picks, scratch);
+    let mut decision = record(version, ask, context, picks, scratch);
+    (decision.served, decision.distribution, decision.preferred) = (served, distribution, preferred);
+    Ok(decision)
+}
+
+/// The record of a decision that was made elsewhere: what was `shown`, by position, with the probability it was chosen with there.
+pub fn elsewhere<'a>(
+    version: &'a ModelVersion,
+    ask: &Ask<'a>,
+    shown: &[(u32, f64)],
+    scratch: &'a mut RankScratch,
+) -> Result<Decision<'a>, RankError> {
+    let context = score(version, ask, scratch)?;
+    let placed =
+        shown.iter().map(|(candidate, propensity)| Placed { candidate: *candidate as usize, propensity: *propensity });
+    let picks = picks(version, placed, scratch);
+    Ok(record(version, ask, context, picks, scratch))
+}
+
+/// Checks what is asked and leaves scores, places and joint features of the candidates in `scratch`. Gives the context's features.
+fn score(version: &ModelVersion, ask: &Ask<'_>, scratch: &mut RankScratch) -> Result<Vec<f64>, RankError> {
     let context = context(version, ask)?;
     check(version, ask, &context)?;
     place(version, ask.candidates, &context, scratch);
     let model = model(version, &context, &mut scratch.prior);
     let asked = Candidates { context: &context, joint: &scratch.joint, actions: &scratch.actions };
     model.score(&asked, &mut scratch.scores);
-    let (served, policy) = served(version, ask);
-    let key = Key::new(plan.spec.seed, ask.id.as_bytes());
-    let mut distribution = Vec::with_capacity(ask.candidates.len());
-    let placed = policy.fill(&scratch.scores, ask.k, key, &mut distribution, &mut scratch.slate);
-    let preferred = (served == Served::Apprentice).then(|| {
-        plan.spec.policy.distribution(&scratch.scores, key, &mut scratch.preferred);
-        key.take(&scratch.preferred).map_or(0, |candidate| candidate as u32)
-    });
-    let width = plan.learning.joint;
-    let pick = |placed: crate::learn::Placed| Pick {
+    Ok(context)
+}
+
+fn picks<'a>(version: &ModelVersion, placed: impl IntoIterator<Item = Placed>, scratch: &RankScratch) -> Vec<Pick<'a>> {
+    let width = version.plan().learning.joint;
+    let pick = |placed: Placed| Pick {
         candidate: placed.candidate as u32,
         propensity: placed.propensity,
         score: scratch.scores.expected(placed.candidate),
@@ -146,16 +175,24 @@ pub fn rank<'a>(
         fields: Fields::default(),
         beliefs: Vec::with_capacity(version.specs.len()),
     };
-    let mut picks: Vec<Pick<'a>> = placed.into_iter().map(pick).collect();
-    believe(version, &context, &mut picks, scratch);
+    placed.into_iter().map(pick).collect()
+}
+
+fn record<'a>(
+    version: &'a ModelVersion,
+    ask: &Ask<'a>,
+    context: Vec<f64>,
+    mut picks: Vec<Pick<'a>>,
+    scratch: &'a mut RankScratch,
+) -> Decision<'a> {
     describe(version, ask.candidates, &mut picks, scratch);
-    Ok(Decision {
+    Decision {
         id: ask.id,
-        model: &plan.spec.name,
+        model: &version.plan().spec.name,
         event_time: ask.event_time,
         session: ask.session,
         viewer: ask.viewer,
-        served,
+        served: Served::Elsewhere,
         deferred: ask.deferred,
         ordinal: version.decisions,
         context_version: match ask.context {
@@ -167,10 +204,10 @@ pub fn rank<'a>(
         reward_version: version.active,
         context,
         candidates: ask.candidates.to_vec(),
-        distribution,
+        distribution: vec![],
         picks,
-        preferred,
-    })
+        preferred: None,
+    }
 }
 
 /// Features of the context, as the model takes them.
@@ -209,22 +246,18 @@ fn check(version: &ModelVersion, ask: &Ask<'_>, context: &[f64]) -> Result<(), R
     }
 }
 
-/// Whose choice it is, and what makes it.
-fn served(version: &ModelVersion, ask: &Ask<'_>) -> (Served, Policy) {
+/// Whose choice it is.
+fn served(version: &ModelVersion, ask: &Ask<'_>) -> Served {
     let spec = &version.plan().spec;
-    let baseline = match spec.baseline {
-        Baseline::Noop => Policy::Noop,
-        Baseline::Shuffle => Policy::Uniform,
-    };
     // Stable for a viewer, whatever the model does meanwhile.
     let subject = ask.viewer.or(ask.session).unwrap_or(ask.id);
     let held_out = || Key::new(spec.seed ^ HOLD_OUT, subject.as_bytes()).uniform(Stream::Choice, 0) < spec.hold_out;
     match spec.mode {
-        _ if ask.opt_out => (Served::OptedOut, Policy::Noop),
-        Mode::LoggingOnly => (Served::LoggingOnly, Policy::Noop),
-        _ if held_out() => (Served::HeldOut, baseline),
-        Mode::Apprentice => (Served::Apprentice, Policy::Noop),
-        Mode::Online => (Served::Policy, spec.policy),
+        _ if ask.opt_out => Served::OptedOut,
+        Mode::LoggingOnly => Served::LoggingOnly,
+        _ if held_out() => Served::HeldOut,
+        Mode::Apprentice => Served::Apprentice,
+        Mode::Online => Served::Policy,
     }
 }
 

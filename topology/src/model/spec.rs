@@ -1,5 +1,6 @@
 //! What configuration says about a model: what it looks at, how it chooses and learns, what it is held to.
 
+use crate::decision::Served;
 use crate::learn::{HalfLife, Ladder, Policy, Prior, Provisional};
 use crate::reward::RewardSpec;
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,18 @@ pub struct ModelSpec {
     pub decisions_max: u32,
     /// The first reward spec: a file beside the configuration, or the spec itself.
     pub reward: RewardSource,
+}
+
+impl ModelSpec {
+    /// What answers decisions of this kind; none for those made elsewhere.
+    pub fn answers(&self, served: Served) -> Option<Policy> {
+        match (served, self.baseline) {
+            (Served::Policy, _) => Some(self.policy),
+            (Served::HeldOut, Baseline::Shuffle) => Some(Policy::Uniform),
+            (Served::HeldOut | Served::Apprentice | Served::LoggingOnly | Served::OptedOut, _) => Some(Policy::Noop),
+            (Served::Elsewhere, _) => None,
+        }
+    }
 }
 
 fn candidates_max() -> u32 {

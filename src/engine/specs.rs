@@ -1,0 +1,70 @@
+//! The reward specs of the configuration: made to run, and the first put in force, before the loop starts.
+//!
+//! They enter the log as control records like any other, so that the log alone tells which spec was in force when.
+
+use super::{EngineError, Fold, Restored, now};
+use crate::log::{Log, RecordBatch};
+use saccade_topology::decision::{Act, Control};
+use saccade_topology::model::RewardSource;
+use saccade_topology::{Arrived, Ignore, Plan, Record};
+
+/// Who does what the configuration says.
+const BY: &str = "configuration";
+
+/// Proposes and activates the configured spec of each model that never had one of that version.
+pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) -> Result<(), EngineError> {
+    let mut appended = false;
+    for (number, partition) in (0..).zip(partitions) {
+        let mut batch = RecordBatch::default();
+        let first = partition.next;
+        for model in plan.models() {
+            let refuse = |why: String| EngineError::Reward { model: model.spec.name.clone(), why };
+            let spec = match &model.spec.reward {
+                RewardSource::Inline(spec) => spec,
+                RewardSource::File(file) => return Err(refuse(format!("the file {file} was not read"))),
+            };
+            let json = serde_json::to_string(spec).expect("a spec is plain data");
+            let (name, version) = (model.spec.name.as_str(), spec.version);
+            let control = |action, spec| Control { model: name, action, version, spec, by: BY };
+            let propose = control(Act::Propose, &json);
+            let is_known = was_active(&partition.fold, name, version);
+            if is_known && !runs(&partition.fold, name, version) {
+                continue;
+            }
+            partition.fold.check_control(&propose).map_err(|why| refuse(why.to_string()))?;
+            if is_known {
+                continue;
+            }
+            for control in [propose, control(Act::Activate, "")] {
+                let arrived = Arrived { ingest_time: now(), record: Record::Control(control) };
+                batch.push(&arrived);
+                partition.fold.apply(partition.next, &arrived, &mut Ignore);
+                partition.next.0 += 1;
+            }
+            tracing::info!(
+                model = name,
+                version,
+                partition = number,
+                "the reward spec of the configuration is in force"
+            );
+        }
+        if batch.count() > 0 {
+            log.append(number, first, &batch)?;
+            appended = true;
+        }
+    }
+    if appended {
+        log.sync()?;
+    }
+    Ok(())
+}
+
+fn runs(fold: &Fold, model: &str, version: u32) -> bool {
+    let rewards = fold.plan().model(model).map(|place| fold.rewards(place));
+    rewards.is_some_and(|rewards| rewards.spec(version).is_some())
+}
+
+fn was_active(fold: &Fold, model: &str, version: u32) -> bool {
+    let rewards = fold.plan().model(model).map(|place| fold.rewards(place));
+    rewards.is_some_and(|rewards| rewards.history.iter().any(|activated| activated.version == version))
+}

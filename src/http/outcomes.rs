@@ -1,0 +1,108 @@
+//! `POST /v1/decisions/{id}/reward`, `…/activate` and `GET /v1/decisions/{id}`: what is told of a decision, and its record.
+
+use super::error::Refusal;
+use super::query::Pairs;
+use super::rank::{path, receive};
+use super::{App, body, ingest_time};
+use crate::engine::{Batch, Receipt};
+use crate::wire::{ActivateRequest, RewardRequest, decision_id, write_decision};
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use saccade_topology::Record;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long `?sync=true` waits for the learner.
+const SYNC_MAX: Duration = Duration::from_secs(10);
+
+type Id = Result<Path<String>, PathRejection>;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Told {
+    Reward,
+    Activation,
+}
+
+pub(super) async fn reward(State(app): State<Arc<App>>, id: Id, request: Request) -> Response {
+    tell(&app, id, request, Told::Reward).await.unwrap_or_else(Refusal::into_response)
+}
+
+pub(super) async fn activate(State(app): State<Arc<App>>, id: Id, request: Request) -> Response {
+    tell(&app, id, request, Told::Activation).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn tell(app: &Arc<App>, id: Id, request: Request, what: Told) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let sync = Pairs::of(&parts.uri).get("sync").is_some_and(|value| value == "true");
+    let asked = app.auth.decider(&parts).and_then(|key| {
+        let id = path(id)?;
+        decision_id(&id)?;
+        Ok((key, id))
+    });
+    let (key, (id, received)) = receive(app, &parts, body, asked).await?;
+    if let Some(key) = key {
+        app.rates.take(key, 1)?;
+    }
+    let named = id.clone();
+    let (batch, _reserved) = body::digest(app, received, move |app, bytes| read(app, &named, bytes, what)).await?;
+    let batch = if sync { batch?.at_once() } else { batch? };
+    // As the fold takes records in their order, a decision that is published now is joined unless it ends before.
+    let is_open = app.engine.decisions().get(&id).is_some();
+    let receipt = app.engine.submit(batch).await?;
+    let outcome = outcome(app, &id, what, is_open, receipt)?;
+    if let Some(place) = receipt.last.filter(|_| sync)
+        && tokio::time::timeout(SYNC_MAX, app.engine.learnt(place)).await.is_err()
+    {
+        let message = "the outcome is in the log, but no model version covers it yet";
+        return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "not_learnt", message));
+    }
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "decision": id, "outcome": outcome }))).into_response())
+}
+
+fn read(app: &App, id: &str, bytes: &[u8], what: Told) -> Result<Batch, Refusal> {
+    let arena = bumpalo::Bump::new();
+    let mut batch = Batch::new(&app.engine, ingest_time());
+    let partition = app.engine.partition_of_decision(id);
+    match what {
+        Told::Reward => batch.push_to(partition, Record::Reward(RewardRequest::read(bytes, &arena)?.of(id))),
+        Told::Activation => batch.push_to(partition, Record::Activation(ActivateRequest::read(bytes, &arena)?.of(id))),
+    }
+    Ok(batch)
+}
+
+fn outcome(app: &App, id: &str, what: Told, is_open: bool, receipt: Receipt) -> Result<&'static str, Refusal> {
+    match (what, receipt) {
+        (_, Receipt { duplicates: 1.., .. }) => Ok("duplicate"),
+        (Told::Activation, Receipt { rejected: 1.., .. }) => {
+            let why = if is_open { "is not deferred, or was activated before" } else { "is unknown or over" };
+            let message =
+                format!("decision `{id}` {why}; only open decisions that were asked for with `deferred` are activated");
+            Err(Refusal::new(StatusCode::CONFLICT, "not_deferred", message))
+        }
+        (Told::Reward, Receipt { rejected: 1.., .. }) => {
+            let most = app.config.time.max_future;
+            let message = format!("`event_time` is further ahead than {most} (time.max_future)");
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "future", message))
+        }
+        (Told::Activation, _) => Ok("activated"),
+        (Told::Reward, _) => Ok(if is_open { "joined" } else { "waiting" }),
+    }
+}
+
+/// The record of a decision that is not over, and its answer.
+pub(super) async fn get(State(app): State<Arc<App>>, id: Id) -> Response {
+    let id = match path(id) {
+        Ok(id) => id,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let Some(open) = app.engine.decisions().get(&id) else {
+        let message = format!("decision `{id}` is unknown or over; `saccade inspect decision` finds those in the log");
+        return Refusal::new(StatusCode::NOT_FOUND, "no_decision", message).into_response();
+    };
+    let mut out = vec![];
+    write_decision(&mut out, open.decision());
+    ([(header::CONTENT_TYPE, "application/json")], out).into_response()
+}
