@@ -6,7 +6,7 @@
 
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
 use crate::dedup::Dedup;
-use crate::feedback::{Feedback, Moment, fingerprints};
+use crate::feedback::{DecisionView, Feedback, Moment, fingerprints};
 use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::model::{ControlError, Learnt};
 use crate::pending::{Arriving, IdWords, NONE};
@@ -165,6 +165,11 @@ impl Topology {
     /// Decisions that something can still be joined to, and rewards that wait for their decision.
     pub fn open_decisions(&self) -> (usize, usize) {
         (self.feedback.table.len(), self.feedback.waiting())
+    }
+
+    /// What is known of an open decision.
+    pub fn decision_view(&self, id: &str) -> Option<DecisionView> {
+        self.feedback.view(id)
     }
 
     /// What a control record would change, as an error where it would change nothing.
