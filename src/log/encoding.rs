@@ -3,8 +3,8 @@
 //! Batch: format byte, then per record a `u32` length (little endian) and the bytes. The format byte changes with any change of
 //! [`Arrived`] but a further variant at the end of an enum.
 //!
-//! Records of every format ever written stay readable: `tests/data/log/format-N.batch` holds some of each and is never changed
-//! nor deleted. For a new one: raise [`FORMAT`], keep a decoder of the one before, run the tests and commit the file they name.
+//! Records of every format ever written stay readable: `tests/data/log/format-N*.batch` hold some of each and are never changed
+//! nor deleted. For a new one: raise [`FORMAT`], keep a decoder of the one before, run the tests and commit the files they name.
 
 use saccade_topology::Arrived;
 

@@ -25,7 +25,8 @@ pub(super) fn read<'a>(name: &'static str, object: Raw<'a>, taken: Taken) -> Res
     if object.scalar() != Scalar::Object {
         return Err(check::problem(&Key::own(name), "wrong_type", object.scalar(), "expected an object"));
     }
-    let mut bytes = Vec::new();
+    // Enough for most: only many short numbers take more bytes than their text.
+    let mut bytes = Vec::with_capacity(object.text().len() + 32);
     for (count, (feature, value)) in object.entries().enumerate() {
         if taken == Taken::Features && count == FEATURES_MAX {
             return Err(RowError::new("too_long", format!("`{name}` has more than {FEATURES_MAX} members")));

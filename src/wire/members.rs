@@ -9,7 +9,7 @@ use super::keys::Key;
 use super::raw::Raw;
 
 /// Names that can be asked for in one object.
-const NAMES_MAX: usize = 24;
+const NAMES_MAX: usize = 32;
 
 /// What is left of an object.
 pub(super) struct Members<'a> {

@@ -6,7 +6,7 @@
 
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
 use crate::dedup::Dedup;
-use crate::feedback::{Feedback, Moment, fingerprints};
+use crate::feedback::{DecisionView, Feedback, Moment, fingerprints};
 use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::model::{ControlError, Learnt, Rewards};
 use crate::pending::{Arriving, IdWords, NONE};
@@ -170,6 +170,11 @@ impl Topology {
     /// The reward specs of the model at this place of the plan.
     pub fn rewards(&self, model: usize) -> &Rewards {
         self.feedback.registry.model(model)
+    }
+
+    /// What is known of an open decision.
+    pub fn decision_view(&self, id: &str) -> Option<DecisionView> {
+        self.feedback.view(id)
     }
 
     /// What a control record would change, as an error where it would change nothing.

@@ -31,7 +31,7 @@ pub mod spec;
 pub mod time;
 mod zones;
 
-pub use feedback::StoredFeedback;
+pub use feedback::{DecisionView, PickView, RewardView, StoredFeedback};
 pub use fold::{Counters, Late, Outcome, Topology};
 pub use lane::Tombstone;
 pub use plan::{Plan, PlanError, Slot};

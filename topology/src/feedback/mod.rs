@@ -17,9 +17,11 @@ mod learn;
 mod open;
 mod store;
 mod table;
+mod view;
 
 pub(crate) use open::decode;
 pub use store::StoredFeedback;
+pub use view::{DecisionView, PickView, RewardView};
 
 use crate::dedup::Dedup;
 use crate::model::{Books, Catalogue, ModelPlan, Registry};

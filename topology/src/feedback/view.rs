@@ -1,0 +1,73 @@
+//! An open decision as people look at it.
+
+use super::Feedback;
+use super::open::Open;
+use crate::decision::Served;
+use serde::Serialize;
+
+/// What is known of an open decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DecisionView {
+    /// Offset of its record.
+    pub offset: u64,
+    /// Whose choice it was.
+    pub served: Served,
+    /// When its windows are counted from, epoch ms; none before it is activated.
+    pub since: Option<i64>,
+    /// By position.
+    pub picks: Vec<PickView>,
+}
+
+/// One position.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PickView {
+    /// The item.
+    pub item: String,
+    /// Under each reward spec that ran when it was made.
+    pub rewards: Vec<RewardView>,
+}
+
+/// A pick under one reward spec.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RewardView {
+    /// Version of the spec.
+    pub version: u32,
+    /// Whether it was in force.
+    pub in_force: bool,
+    /// Signals so far.
+    pub signals: Vec<(String, f64)>,
+    /// The reward as it was learnt; none where none is known yet.
+    pub reward: Option<f64>,
+    /// From the window's beginning to what was observed first, ms.
+    pub delay_ms: Option<i64>,
+    /// Whether the window is over.
+    pub is_closed: bool,
+    /// The window's last moment, epoch ms.
+    pub until: i64,
+}
+
+impl Feedback {
+    pub(crate) fn view(&self, id: &str) -> Option<DecisionView> {
+        let open = self.table.get(self.table.find(id)?);
+        let rewards = self.registry.model(open.model);
+        let since = open.state.since.unwrap_or(open.time);
+        let picks = open.state.picks.iter().map(|pick| {
+            let views = pick.specs.iter().map(|spec| RewardView {
+                version: spec.version,
+                in_force: spec.version == open.reward_version,
+                signals: rewards.spec(spec.version).map_or(vec![], |reward| spec.observed.signals(reward, since)),
+                reward: spec.known,
+                delay_ms: spec.delay,
+                is_closed: spec.is_closed,
+                until: Open::end(since, rewards, spec.version),
+            });
+            PickView { item: pick.item.to_string(), rewards: views.collect() }
+        });
+        Some(DecisionView {
+            offset: open.state.offset,
+            served: open.served,
+            since: open.state.since,
+            picks: picks.collect(),
+        })
+    }
+}

@@ -1,0 +1,285 @@
+//! Single cases: what each bucket is for, and what others are known to get wrong.
+
+use crate::history::*;
+use saccade_topology::decision::*;
+use saccade_topology::model::{DecisionEnd, ModelSpec, RewardEnd};
+use saccade_topology::*;
+
+/// A partition, its next offset, and what its sink was told.
+struct World {
+    topology: Topology,
+    next: u64,
+    told: Told,
+}
+
+#[derive(Default)]
+struct Told {
+    decided: Vec<String>,
+    over: Vec<String>,
+}
+
+impl Sink for Told {
+    fn context(&mut self, _: &ContextRef<'_>) {}
+    fn ended(&mut self, _: &SessionEnd<'_>) {}
+    fn removed(&mut self, _: Kind, _: &str) {}
+    fn decided(&mut self, id: &str, _: &std::sync::Arc<[u8]>) {
+        self.decided.push(id.to_string());
+    }
+    fn decision_over(&mut self, id: &str) {
+        self.over.push(id.to_string());
+    }
+}
+
+const ITEMS: [&str; 3] = ["i0", "i1", "i2"];
+
+impl World {
+    fn new(change: impl FnOnce(&mut ModelSpec)) -> World {
+        let mut topology = Topology::new(plan(model(change)));
+        let next = begin(&mut topology, &mut Ignore);
+        World { topology, next, told: Told::default() }
+    }
+
+    fn apply(&mut self, at: i64, record: Record<'_>) -> Outcome {
+        self.next += 1;
+        let arrived = Arrived { ingest_time: IngestTime(T0 + at), record };
+        self.topology.apply(Offset(self.next - 1), &arrived, &mut self.told)
+    }
+
+    /// A decision of viewer `v` for the first `k` items.
+    fn decide(&mut self, id: &str, at: i64, k: usize, change: impl FnOnce(&mut Decision<'_>)) -> Outcome {
+        let items: Vec<String> = ITEMS[..k].iter().map(|item| item.to_string()).collect();
+        let mut d = decision(id, "v", EventTime(T0 + at), &items);
+        change(&mut d);
+        // Shortened lifetimes: the record borrows from `d`.
+        let arrived = Arrived { ingest_time: IngestTime(T0 + at), record: Record::Decision(Box::new(d)) };
+        self.next += 1;
+        self.topology.apply(Offset(self.next - 1), &arrived, &mut self.told)
+    }
+
+    fn event(&mut self, id: &str, at: i64, kind: &str, item: Option<&str>, decision: Option<&str>) -> Outcome {
+        let event = Event { viewer: Some("v"), item, decision, value: Some(3.0), ..Event::new(id, kind, EventTime(T0 + at)) };
+        self.apply(at, Record::Event(event))
+    }
+
+    fn reward(&mut self, decision: &str, at: i64, value: f64, change: impl FnOnce(&mut ExplicitReward<'_>)) -> Outcome {
+        let mut reward = ExplicitReward {
+            decision,
+            id: None,
+            item: None,
+            position: None,
+            value,
+            event_time: Some(EventTime(T0 + at)),
+        };
+        change(&mut reward);
+        let arrived = Arrived { ingest_time: IngestTime(T0 + at), record: Record::Reward(reward) };
+        self.next += 1;
+        self.topology.apply(Offset(self.next - 1), &arrived, &mut self.told)
+    }
+
+    /// The reward known of a position under a spec.
+    fn known(&self, id: &str, pick: usize, version: u32) -> Option<f64> {
+        let view = self.topology.decision_view(id).expect("the decision is open");
+        view.picks[pick].rewards.iter().find(|r| r.version == version).expect("the spec runs").reward
+    }
+
+    fn ended(&self, end: DecisionEnd) -> u64 {
+        self.topology.books(Offset(0)).models[0].ends[end as usize]
+    }
+
+    fn rewarded(&self, end: RewardEnd) -> u64 {
+        self.topology.books(Offset(0)).rewards[end as usize]
+    }
+
+    /// Decisions and rewards learnt under a spec.
+    fn learnt(&self, version: u32) -> (u64, u64) {
+        let books = self.topology.books(Offset(0));
+        let book = books.models[0].specs.iter().find(|book| book.version == version).expect("a book of the spec");
+        book.evidence.as_ref().expect("something was learnt").counts()
+    }
+}
+
+const HOUR: i64 = 3_600_000;
+
+#[test]
+fn a_click_is_learnt_at_once_and_what_follows_corrects_it() {
+    let mut w = World::new(|_| {});
+    assert_eq!(w.decide("d", 0, 1, |_| {}), Outcome::Accepted);
+    assert_eq!((w.known("d", 0, 1), w.learnt(1)), (None, (1, 0)));
+    w.event("e1", 1000, "click", Some("i0"), None);
+    assert_eq!((w.known("d", 0, 1), w.known("d", 0, 2), w.learnt(1)), (Some(10.0), Some(1.0), (1, 1)));
+    w.event("e2", 2000, "progress", None, Some("d"));
+    assert_eq!((w.known("d", 0, 1), w.known("d", 0, 2), w.learnt(1)), (Some(13.0), Some(1.0), (1, 1)));
+    assert_eq!(w.rewarded(RewardEnd::Joined), 2);
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    assert_eq!((w.ended(DecisionEnd::Joined), w.told.over.as_slice()), (1, &["d".to_string()][..]));
+    let earned = w.topology.books(Offset(0)).models[0].served[Served::Policy as usize];
+    assert_eq!((earned.decisions, earned.rewards, earned.sum), (1, 1, 13.0));
+}
+
+#[test]
+fn rankings_without_any_click_get_the_default_reward_on_an_idle_stream() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 3, |_| {});
+    pass(&mut w.topology, w.next, 2 * 60_000 + 10_000, &mut w.told);
+    assert_eq!((w.known("d", 2, 2), w.known("d", 2, 1)), (Some(0.0), None), "the second spec's window is over first");
+    pass(&mut w.topology, w.next + 1, 2 * HOUR, &mut w.told);
+    assert_eq!((w.ended(DecisionEnd::Default), w.topology.open_decisions()), (1, (0, 0)));
+    assert_eq!((w.learnt(1), w.learnt(2)), ((3, 3), (3, 3)));
+    assert_eq!(w.topology.books(Offset(0)).models[0].served[0].sum, -3.0);
+}
+
+#[test]
+fn each_item_of_a_slate_has_signals_of_its_own() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 3, |_| {});
+    w.event("e", 1000, "click", Some("i1"), Some("d"));
+    w.reward("d", 2000, 7.0, |r| r.position = Some(2));
+    assert_eq!([0, 1, 2].map(|pick| w.known("d", pick, 1)), [None, Some(10.0), Some(7.0)]);
+    w.reward("d", 3000, 5.0, |_| {});
+    assert_eq!(w.known("d", 0, 1), Some(5.0), "without item and position: the first");
+}
+
+#[test]
+fn the_same_decision_and_the_same_reward_count_once() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |_| {});
+    assert_eq!(w.decide("d", 1000, 1, |_| {}), Outcome::Duplicate);
+    assert_eq!(w.reward("d", 2000, 4.0, |r| r.id = Some("r")), Outcome::Accepted);
+    assert_eq!(w.reward("d", 3000, 4.0, |r| r.id = Some("r")), Outcome::Duplicate);
+    assert_eq!(w.known("d", 0, 1), Some(4.0));
+    w.reward("d", 3000, 5.0, |_| {});
+    assert_eq!(w.known("d", 0, 1), Some(9.0), "explicit rewards of the first spec add up");
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    assert_eq!(w.decide("d", 3 * HOUR, 1, |_| {}), Outcome::Duplicate, "its id stays taken when it is over");
+}
+
+#[test]
+fn a_deferred_decision_counts_from_its_activation_or_not_at_all() {
+    let mut w = World::new(|_| {});
+    w.decide("shown", 0, 1, |d| d.deferred = true);
+    w.decide("never", 0, 1, |d| d.deferred = true);
+    w.event("e0", 1000, "click", Some("i0"), Some("shown"));
+    let activation = Activation { decision: "shown", event_time: Some(EventTime(T0 + HOUR / 2)) };
+    assert_eq!(w.apply(HOUR / 2, Record::Activation(activation)), Outcome::Accepted);
+    assert_eq!(w.apply(HOUR / 2, Record::Activation(activation)), Outcome::Refused, "it is shown once");
+    w.event("e1", HOUR + HOUR / 4, "click", Some("i0"), None);
+    assert_eq!(w.known("shown", 0, 1), Some(10.0), "within an hour of the activation");
+    pass(&mut w.topology, w.next, 4 * HOUR, &mut w.told);
+    assert_eq!((w.ended(DecisionEnd::NotActivated), w.ended(DecisionEnd::Joined), w.learnt(1)), (1, 1, (1, 1)));
+}
+
+#[test]
+fn a_reward_that_comes_before_its_decision_waits_for_it_and_one_without_dangles() {
+    let mut w = World::new(|_| {});
+    w.event("e0", 0, "scroll", None, None);
+    w.event("e1", 2000, "click", Some("i0"), Some("d"));
+    w.event("e2", 2000, "click", Some("i0"), Some("nobody"));
+    w.reward("nothing", 2000, 1.0, |_| {});
+    assert_eq!(w.topology.open_decisions(), (0, 3));
+    w.decide("d", 1000, 1, |_| {});
+    assert_eq!((w.known("d", 0, 1), w.topology.open_decisions()), (Some(10.0), (1, 2)));
+    pass(&mut w.topology, w.next, 120_000, &mut w.told);
+    let books = w.topology.books(Offset(0));
+    let dangled: Vec<_> = books.dangled.iter().map(|d| (d.decision.as_str(), d.kind.as_str())).collect();
+    assert_eq!(dangled, [("nobody", "click"), ("nothing", "reward")]);
+    assert_eq!((w.rewarded(RewardEnd::Dangling), w.rewarded(RewardEnd::Joined)), (2, 1));
+}
+
+#[test]
+fn a_reward_after_the_window_is_late_and_changes_nothing() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |_| {});
+    w.event("e", 3 * 60_000, "click", Some("i0"), Some("d"));
+    assert_eq!((w.known("d", 0, 1), w.known("d", 0, 2)), (Some(10.0), Some(0.0)), "in the first spec's window only");
+    w.reward("d", HOUR + 1, 1.0, |_| {});
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    w.reward("d", 3 * HOUR, 1.0, |_| {});
+    assert_eq!((w.rewarded(RewardEnd::Late), w.rewarded(RewardEnd::Joined)), (2, 1));
+}
+
+#[test]
+fn hold_out_and_opted_out_are_counted_and_not_learnt() {
+    let mut w = World::new(|_| {});
+    for (id, served) in [("h", Served::HeldOut), ("o", Served::OptedOut), ("l", Served::LoggingOnly), ("p", Served::Policy)] {
+        w.decide(id, 0, 1, |d| d.served = served);
+        w.event(&format!("e{id}"), 1000, "click", Some("i0"), Some(id));
+    }
+    assert_eq!(w.learnt(1), (1, 1));
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    let ends = [DecisionEnd::HeldOut, DecisionEnd::OptedOut, DecisionEnd::Joined].map(|end| w.ended(end));
+    assert_eq!(ends, [1, 1, 2]);
+    let served = w.topology.books(Offset(0)).models[0].served;
+    assert!(Served::ALL.iter().filter(|s| served[**s as usize].sum == 10.0).count() == 4, "{served:?}");
+}
+
+#[test]
+fn an_evicted_decision_leaves_the_sums_as_if_it_had_never_been() {
+    let mut w = World::new(|model| model.decisions_max = 1);
+    w.decide("a", 0, 1, |_| {});
+    w.decide("b", 1000, 1, |_| {});
+    assert_eq!((w.ended(DecisionEnd::Evicted), w.told.over.as_slice()), (1, &["a".to_string()][..]));
+    w.event("e", 2000, "click", Some("i0"), None);
+    let mut alone = World::new(|_| {});
+    alone.decide("b", 1000, 1, |_| {});
+    alone.event("e", 2000, "click", Some("i0"), None);
+    let sums = |w: &World| {
+        let books = w.topology.books(Offset(0));
+        let sums = books.models[0].specs[0].evidence.as_ref().and_then(|e| e.action(0).cloned()).expect("sums of i0");
+        let now = learn::HalfLife::None.stamp(learn::At::default());
+        let (outer, reward, settled, _) = sums.at(now);
+        [outer, reward, settled].concat()
+    };
+    for (a, b) in sums(&w).iter().zip(sums(&alone)) {
+        assert!((a - b).abs() < 1e-12, "{a} {b}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_counted_and_learns_nothing() {
+    let mut w = World::new(|_| {});
+    assert_eq!(w.decide("x", 0, 1, |d| d.model = "other"), Outcome::Refused);
+    w.decide("a", 0, 1, |_| {});
+    w.decide("b", 0, 1, |d| d.context = vec![1.0; 3]);
+    w.event("e", 1000, "click", None, Some("b"));
+    assert_eq!((w.known("b", 0, 1), w.learnt(1)), (Some(10.0), (1, 0)));
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    assert_eq!((w.ended(DecisionEnd::Unfit), w.ended(DecisionEnd::Default)), (1, 1));
+}
+
+#[test]
+fn the_item_least_recently_chosen_is_forgotten_for_a_new_one() {
+    let mut w = World::new(|model| model.actions_max = 2);
+    w.decide("d", 0, 3, |_| {});
+    let books = w.topology.books(Offset(0));
+    let actions = &books.models[0].actions;
+    assert_eq!((actions.len(), actions.place("i0"), actions.place("i1"), actions.place("i2")), (2, None, Some(1), Some(0)));
+    w.event("e", 1000, "click", Some("i0"), Some("d"));
+    assert_eq!((w.known("d", 0, 1), w.learnt(1).1), (Some(10.0), 0), "known, but nothing is learnt of it");
+    w.event("f", 1000, "click", Some("i2"), Some("d"));
+    assert_eq!(w.learnt(1).1, 1);
+}
+
+#[test]
+fn specs_are_proposed_activated_rolled_back_and_retired() {
+    let mut w = World::new(|_| {});
+    assert_eq!(w.apply(0, control(2, Act::Propose)), Outcome::Accepted, "the same again changes nothing");
+    let other = Record::Control(Control { model: "home", action: Act::Propose, version: 2, spec: &REWARDS[1].replace("2m", "3m"), by: "t" });
+    assert_eq!(w.apply(0, other), Outcome::Refused);
+    assert_eq!(w.apply(0, control(3, Act::Activate)), Outcome::Refused);
+    assert_eq!(w.apply(0, control(1, Act::Retire)), Outcome::Refused, "it is in force");
+    w.decide("d", 0, 1, |_| {});
+    w.event("e", 1000, "click", Some("i0"), None);
+    let before = w.learnt(2);
+    assert_eq!(w.apply(2000, control(2, Act::Activate)), Outcome::Accepted);
+    assert_eq!((before, w.learnt(2)), ((1, 1), (1, 1)), "in shadow it learnt the same; switching learns nothing anew");
+    assert_eq!(w.apply(3000, control(1, Act::Activate)), Outcome::Accepted, "back");
+    assert_eq!(w.apply(4000, control(2, Act::Retire)), Outcome::Accepted);
+    let learnt = w.topology.learnt(Offset(w.next));
+    let rewards = learnt.registry.model(0);
+    let history: Vec<u32> = rewards.history.iter().map(|a| a.version).collect();
+    assert_eq!((rewards.active, history, rewards.running.len()), (1, vec![1, 2, 1], 1));
+    assert!(w.topology.books(Offset(0)).models[0].specs.iter().all(|book| book.version != 2));
+    w.event("f", 5000, "click", Some("i0"), None);
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    assert_eq!(w.ended(DecisionEnd::Joined), 1);
+}

@@ -1,0 +1,232 @@
+//! Arrival order changes no reward, restarts change no bit, everything ends in one bucket.
+
+use crate::history::*;
+use proptest::prelude::*;
+use saccade_topology::model::{Attribute, Books};
+use saccade_topology::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known of each decision, but for its offset.
+fn views(topology: &Topology, count: usize) -> BTreeMap<String, DecisionView> {
+    let ids = (0..count).map(|n| format!("d{n}"));
+    let views = ids.filter_map(|id| topology.decision_view(&id).map(|view| (id, DecisionView { offset: 0, ..view })));
+    views.collect()
+}
+
+fn run(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, u64) {
+    let mut topology = Topology::new(Arc::clone(plan));
+    let first = begin(&mut topology, &mut Ignore);
+    for (offset, h) in (first..).zip(history) {
+        feed(&mut topology, offset, h, &mut Ignore);
+    }
+    let next = first + history.len() as u64;
+    (topology, next)
+}
+
+/// Ends of decisions and rewards, and what was earned, to rounding.
+fn ends(books: &Books) -> (Vec<u64>, Vec<u64>, Vec<(u64, u64, i64)>) {
+    let home = &books.models[0];
+    let earned = home.served.iter().map(|e| (e.decisions, e.rewards, (e.sum * 1e6).round() as i64));
+    (home.ends.to_vec(), books.rewards.to_vec(), earned.collect())
+}
+
+fn generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
+    let number = topology.globals(Offset(0)).ids.0;
+    let (mut previous, mut current) = (vec![], vec![]);
+    for (generation, _, ids) in topology.ids_since((0, 0)) {
+        if generation == number { current.extend_from_slice(ids) } else { previous.extend_from_slice(ids) }
+    }
+    (previous, current)
+}
+
+/// A checkpoint as a writer gathers it.
+#[derive(Default)]
+struct Checkpoint {
+    rows: BTreeMap<(RowKind, String), Vec<u8>>,
+    tombstones: BTreeMap<(RowKind, String), u64>,
+    departures: Vec<(u64, u64)>,
+}
+
+impl Checkpoint {
+    fn row(&mut self, t: &mut Topology, kind: RowKind, place: u32, as_of: u64) {
+        let mut bytes = vec![];
+        if let Some(key) = t.export(kind, place, Offset(as_of), &mut bytes) {
+            self.tombstones.remove(&(kind, key.to_string()));
+            self.rows.insert((kind, key.to_string()), bytes);
+        }
+    }
+
+    fn item(&mut self, t: &Topology, item: &str, as_of: u64) {
+        let (key, mut bytes) = ((RowKind::Item, item.to_string()), vec![]);
+        if t.export_item(item, Offset(as_of), &mut bytes) {
+            self.rows.insert(key, bytes);
+        } else {
+            self.rows.remove(&key);
+            self.tombstones.insert(key, as_of);
+        }
+    }
+
+    fn removed(&mut self, removed: Vec<(RowKind, Tombstone)>) {
+        for (kind, tombstone) in removed {
+            let key = (kind, tombstone.key.to_string());
+            self.rows.remove(&key);
+            self.tombstones.insert(key, tombstone.as_of);
+        }
+    }
+
+    fn restore(&self, mut restore: Restore, feedback: &StoredFeedback, books: &Books) -> Topology {
+        // As the store keeps them.
+        let bytes = postcard::to_extend(&(feedback, books), vec![]).expect("memory takes any state");
+        let (feedback, books): (StoredFeedback, Books) = postcard::from_bytes(&bytes).expect("as written");
+        restore.feedback(&feedback);
+        restore.books(books).expect("the same models");
+        restore.departures(&self.departures);
+        for ((kind, key), bytes) in &self.rows {
+            restore.row(*kind, key, bytes).expect("a whole row");
+        }
+        for ((kind, key), as_of) in &self.tombstones {
+            restore.tombstone(*kind, key, Offset(*as_of));
+        }
+        restore.finish()
+    }
+}
+
+fn restart(topology: &mut Topology, offset: u64) -> Topology {
+    let globals = topology.globals(Offset(offset));
+    let ids = generations(topology);
+    let (feedback, books) = (topology.stored_feedback(), topology.books(Offset(offset)));
+    let mut checkpoint = Checkpoint::default();
+    let changes = topology.take_changes();
+    changes.places.into_iter().for_each(|(kind, place)| checkpoint.row(topology, kind, place, offset));
+    changes.items.iter().for_each(|item| checkpoint.item(topology, item, offset));
+    let restore = Restore::new(Arc::clone(topology.plan()), &globals, &ids.0, &ids.1).expect("the same plan");
+    let mut topology = checkpoint.restore(restore, &feedback, &books);
+    topology.caught_up();
+    topology
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn arrival_order_within_the_lateness_changes_no_signal_and_no_reward(
+        history in history(160, 4000, 25_000),
+        other in prop::collection::vec(0..25_000i64, 160),
+        earliest: bool,
+    ) {
+        let plan = attribute(if earliest { Attribute::Earliest } else { Attribute::Last });
+        let shuffled: Vec<_> = history.iter().zip(other).map(|(h, delay)| Happening { delay, ..h.clone() }).collect();
+        let (mut one, next) = run(&plan, &arrivals(&history));
+        let (mut two, _) = run(&plan, &arrivals(&shuffled));
+        // The second spec's window may be over in one of them only because of how far time has passed.
+        let end = history.last().map_or(0, |h| h.at) + 60_000;
+        pass(&mut one, next, end, &mut Ignore);
+        pass(&mut two, next, end, &mut Ignore);
+        prop_assert_eq!(views(&one, 160), views(&two, 160));
+        for topology in [&mut one, &mut two] {
+            pass(topology, next + 1, end + 3 * 3_600_000, &mut Ignore);
+        }
+        prop_assert_eq!(ends(&one.books(Offset(0))), ends(&two.books(Offset(0))));
+    }
+
+    #[test]
+    fn every_decision_and_reward_ends_in_exactly_one_bucket(history in history(200, 30_000, 90_000), max in 1..40u32) {
+        let plan = plan(model(|model| model.decisions_max = max));
+        let mut topology = Topology::new(Arc::clone(&plan));
+        let first = begin(&mut topology, &mut Ignore);
+        let (mut decisions, mut named) = (0, 0);
+        for (offset, h) in (first..).zip(&arrivals(&history)) {
+            let outcome = feed(&mut topology, offset, h, &mut Ignore);
+            let is_in = matches!(outcome, Outcome::Accepted | Outcome::Late(_));
+            decisions += u64::from(is_in && matches!(h.what, What::Decision { .. }));
+            let is_named = match &h.what {
+                What::Reward { .. } => true,
+                What::Event { decision, kind, .. } => decision.is_some() && *kind != "scroll",
+                _ => false,
+            };
+            named += u64::from(is_in && is_named);
+            let (open, waiting) = topology.open_decisions();
+            let books = topology.books(Offset(0));
+            prop_assert_eq!(books.models[0].decisions, decisions);
+            prop_assert_eq!(books.models[0].ends.iter().sum::<u64>() + open as u64, decisions);
+            prop_assert!(open as u32 <= max);
+            // Events that were matched by item count as well.
+            prop_assert!(books.rewards.iter().sum::<u64>() + waiting as u64 >= named);
+        }
+        let next = first + history.len() as u64;
+        pass(&mut topology, next, history.last().map_or(0, |h| h.at) + 4 * 3_600_000, &mut Ignore);
+        prop_assert_eq!(topology.open_decisions(), (0, 0));
+        prop_assert_eq!(topology.books(Offset(0)).models[0].ends.iter().sum::<u64>(), decisions);
+    }
+
+    #[test]
+    fn a_restart_at_any_record_changes_no_bit(history in history(200, 20_000, 40_000), at in 0..200usize) {
+        let plan = attribute(Attribute::Last);
+        let (mut straight, mut restarted) = (Topology::new(Arc::clone(&plan)), Topology::new(Arc::clone(&plan)));
+        let first = begin(&mut straight, &mut Ignore);
+        begin(&mut restarted, &mut Ignore);
+        for (i, h) in arrivals(&history).iter().enumerate() {
+            let offset = first + i as u64;
+            if i == at {
+                restarted = restart(&mut restarted, offset);
+            }
+            prop_assert_eq!(feed(&mut straight, offset, h, &mut Ignore), feed(&mut restarted, offset, h, &mut Ignore));
+        }
+        prop_assert_eq!(views(&straight, 200), views(&restarted, 200));
+        prop_assert_eq!(straight.digest(), restarted.digest());
+    }
+
+    #[test]
+    fn rows_written_at_different_offsets_catch_up_to_the_same_state(
+        history in history(240, 20_000, 40_000),
+        spread in prop::collection::vec(0..80usize, 12),
+        weighted: bool,
+    ) {
+        let plan = plan(model(|model| {
+            model.provisional = if weighted { learn::Provisional::Weighted } else { learn::Provisional::Predicted };
+            model.actions_max = 3;
+        }));
+        let history = arrivals(&history);
+        let mut straight = Topology::new(Arc::clone(&plan));
+        let first = begin(&mut straight, &mut Ignore) as usize;
+        let start = history.len() / 3;
+        let last = spread.iter().max().copied().unwrap_or(0) + start;
+        let (mut checkpoint, mut pending, mut begun, mut books) = (Checkpoint::default(), vec![], None, None);
+        for (i, h) in history.iter().enumerate() {
+            let offset = (first + i) as u64;
+            if i == start {
+                straight.take_departures();
+                let changes = straight.take_changes();
+                begun = Some((straight.globals(Offset(offset)), generations(&straight), straight.stored_feedback(), offset));
+                pending = changes.places.into_iter().enumerate().map(|(n, place)| (i + spread[n % 12], place)).collect();
+                changes.items.iter().for_each(|item| checkpoint.item(&straight, item, offset));
+            }
+            let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= i).collect();
+            due.into_iter().for_each(|(_, (kind, place))| checkpoint.row(&mut straight, kind, place, offset));
+            if i == last {
+                books = Some(straight.books(Offset(offset)));
+            }
+            feed(&mut straight, offset, h, &mut Ignore);
+            if i >= start {
+                checkpoint.departures.append(&mut straight.take_departures());
+                // Until the checkpoint is complete, removals are noted; after it, they belong to the next.
+                let changes = straight.take_changes();
+                if i < last {
+                    checkpoint.removed(changes.removed);
+                }
+            }
+        }
+        let Some(((globals, ids, feedback, from), books)) = begun.zip(books) else { return Ok(()) };
+        let restore = Restore::new(plan, &globals, &ids.0, &ids.1).expect("the same plan");
+        let mut restored = checkpoint.restore(restore, &feedback, &books);
+        for (i, h) in history.iter().enumerate().skip(from as usize - first) {
+            feed(&mut restored, (first + i) as u64, h, &mut Ignore);
+        }
+        restored.caught_up();
+        prop_assert_eq!(views(&straight, 240), views(&restored, 240));
+        prop_assert_eq!(ends(&straight.books(Offset(0))), ends(&restored.books(Offset(0))));
+        prop_assert_eq!(straight.rows(), restored.rows());
+        prop_assert_eq!(straight.digest(), restored.digest());
+    }
+}

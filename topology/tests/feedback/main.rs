@@ -1,0 +1,5 @@
+//! Decisions, what follows them, and what is learnt: laws over random histories, and single cases.
+
+mod cases;
+mod history;
+mod laws;
