@@ -205,10 +205,11 @@ impl Topology {
                 self.close(offset, sink);
                 Outcome::Ticked
             }
-            // Wired in the next commits.
-            Record::Decision(_) | Record::Activation(_) | Record::Reward(_) | Record::Item(_) | Record::Control(_) => {
-                Outcome::Ticked
-            }
+            Record::Decision(decision) => self.decision(offset, decision, arrived.ingest_time, sink),
+            Record::Activation(activation) => self.activation(offset, activation),
+            Record::Reward(reward) => self.reward(offset, reward, arrived.ingest_time),
+            Record::Item(item) => self.item(offset, item),
+            Record::Control(control) => self.control(offset, control, arrived.ingest_time),
             Record::Event(event) => self.event(offset, event, arrived.ingest_time, sink),
         }
     }
