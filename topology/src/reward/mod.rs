@@ -109,7 +109,8 @@ impl Reward {
     /// Compiles a spec, or says what is wrong with it.
     ///
     /// The expression is tried on a few assignments of the signals and an item without fields: one that gives a text, never
-    /// gives a finite number, or fails each time for another reason than a field that the item lacks is refused.
+    /// gives a finite number, or fails each time for another reason than a field that the item lacks is refused. Takes some 30 µs,
+    /// and up to a megabyte of stack where the expression is nested as deep as it may be.
     ///
     /// ```
     /// use saccade_topology::reward::{Reward, RewardSpec};
