@@ -152,3 +152,6 @@ fn over(id: &str) -> Refusal {
     let message = format!("decision `{id}` was made before and is over; take another id for another decision");
     Refusal::new(StatusCode::CONFLICT, "decision_over", message)
 }
+
+#[cfg(test)]
+mod tests;

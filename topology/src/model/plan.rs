@@ -153,7 +153,7 @@ fn choose(index: usize, spec: &ModelSpec, names: &[String], slots: &[Slot]) -> R
             return Err(error(
                 key,
                 format!("\"{name}\""),
-                "names of slots not named before; `saccade validate --slots` lists them",
+                "names of slots not named before, `*` for any part; GET /v1/schema lists them",
             ));
         }
     }

@@ -1,0 +1,169 @@
+//! The loop over HTTP: decide, tell, decide otherwise.
+
+use crate::config::Config;
+use crate::http::testing::{Answer, Site, event, now_ms, request};
+use serde_json::{Value, json};
+
+/// A site with one model whose requests bring their own context, and the default's `home`.
+fn site(edit: impl FnOnce(&mut Config)) -> Site {
+    Site::new(|config| {
+        let bandit = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/bandit.toml");
+        let bandit = Config::load(Some(bandit.as_ref())).expect("the configuration loads");
+        config.models.extend(bandit.models);
+        edit(config);
+    })
+}
+
+async fn post(site: &Site, path: &str, body: Value) -> Answer {
+    site.send(request("POST", path), body.to_string()).await
+}
+
+async fn ok(site: &Site, path: &str, body: Value) -> Value {
+    let answer = post(site, path, body).await;
+    assert!((200..300).contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_reward_that_is_told_in_sync_is_in_the_next_decision() {
+    let site = site(|_| {});
+    let ask = |id: &str| json!({"id": id, "context": [1, 0.5], "items": ["a", "b"], "k": 2});
+    let score = |answer: &Value, item: &str| {
+        let items = answer["items"].as_array().expect("items");
+        items.iter().find(|of| of["id"] == item).expect("both are placed")["score"].as_f64().expect("a number")
+    };
+    let mut scores = vec![];
+    for round in 0..5 {
+        let answer = ok(&site, "/v1/rank/bandit", ask(&format!("d{round}"))).await;
+        scores.push(score(&answer, "a"));
+        assert_eq!((&answer["policy"], &answer["reward_version"]), (&json!("lin_ucb"), &json!(1)));
+        for (item, value) in [("a", 1.0), ("b", 0.0)] {
+            let told =
+                ok(&site, &format!("/v1/decisions/d{round}/reward?sync=true"), json!({"value": value, "item": item}))
+                    .await;
+            assert_eq!(told["outcome"], "joined");
+        }
+    }
+    assert!(scores.windows(2).all(|pair| pair[1] != pair[0]), "each round knows the one before: {scores:?}");
+    assert!(scores[4] > 0.6, "{scores:?}");
+    let report = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    let best = &report["actions"][0];
+    assert_eq!((&best["item"], &best["decisions"], &best["rewards"]), (&json!("a"), &json!(5), &json!(5)));
+    assert!(best["probability_best"].as_f64().expect("a number") > 0.5, "{report}");
+    assert_eq!((&report["decisions"], &report["open"]), (&json!(5), &json!(5)));
+    let list = site.send(request("GET", "/v1/models"), "").await.json();
+    assert_eq!(list["models"].as_array().map(Vec::len), Some(2), "{list}");
+}
+
+#[tokio::test]
+async fn the_same_id_has_the_same_bytes_whatever_was_learnt_since() {
+    let site = site(|_| {});
+    let ask = json!({"id": "d1", "context": [1], "items": ["a", "b", "c"], "k": 2});
+    let first = post(&site, "/v1/rank/bandit", ask.clone()).await;
+    ok(&site, "/v1/decisions/d1/reward?sync=true", json!({"value": 3})).await;
+    assert_eq!(post(&site, "/v1/rank/bandit", ask.clone()).await.body, first.body);
+    let other = post(&site, "/v1/rank/home", ask).await;
+    assert_eq!((other.status, other.code()), (409, "other_model".into()));
+    let record = site.send(request("GET", "/v1/decisions/d1"), "").await.json();
+    assert_eq!(record["decision"]["candidates"].as_array().map(Vec::len), Some(3), "{record}");
+    assert_eq!(site.send(request("GET", "/v1/decisions/d2"), "").await.status, 404);
+}
+
+#[tokio::test]
+async fn decisions_are_made_from_the_session_and_joined_by_events() {
+    let site = site(|_| {});
+    ok(&site, "/v1/events", serde_json::from_str(&event("e1", "s1")).expect("JSON")).await;
+    let answer =
+        ok(&site, "/v1/rank/home?explain=true", json!({"id": "d1", "session": "s1", "items": ["a", "b"]})).await;
+    assert!(answer["context_version"].is_u64(), "{answer}");
+    let why = &answer["explanation"][0];
+    let sum: f64 = why["contributions"].as_object().expect("by group").values().filter_map(Value::as_f64).sum();
+    assert!((sum - why["score"].as_f64().expect("a number")).abs() < 1e-9, "{why}");
+    let picked = &answer["items"][0]["id"];
+    let click = json!({"id": "e2", "type": "click", "event_time": now_ms() + 5, "session": "s1", "viewer": "v-s1",
+        "decision": "d1", "item": picked});
+    ok(&site, "/v1/events", click).await;
+    // The next hand-over covers the click; asking in sync for another outcome waits for it.
+    ok(&site, "/v1/decisions/none/reward?sync=true", json!({"value": 1})).await;
+    let report = site.send(request("GET", "/v1/models/home"), "").await.json();
+    assert_eq!(report["rewards"][0]["rewards"], 1, "{report}");
+    assert_eq!(report["served"][0]["average"], json!(0.3), "{report}");
+    let unknown = ok(&site, "/v1/rank/home", json!({"session": "nobody", "items": ["a"]})).await;
+    assert!(
+        unknown["context_version"].is_null() && unknown["decision"].as_str().is_some_and(|id| id.starts_with("d-"))
+    );
+}
+
+#[tokio::test]
+async fn outcomes_say_what_became_of_them() {
+    let site = site(|_| {});
+    let told = ok(&site, "/v1/decisions/later/reward", json!({"value": 1, "id": "r1"})).await;
+    assert_eq!(told["outcome"], "waiting");
+    let again = ok(&site, "/v1/decisions/later/reward", json!({"value": 1, "id": "r1"})).await;
+    assert_eq!(again["outcome"], "duplicate");
+    let unknown = post(&site, "/v1/decisions/later/activate", json!({})).await;
+    assert_eq!((unknown.status, unknown.code()), (409, "not_deferred".into()));
+    ok(&site, "/v1/rank/bandit", json!({"id": "d", "context": [1], "items": ["a"], "deferred": true})).await;
+    let shown = site.send(request("POST", "/v1/decisions/d/activate"), "").await;
+    assert_eq!((shown.status, &shown.json()["outcome"]), (202, &json!("activated")));
+    assert_eq!(post(&site, "/v1/decisions/d/activate", json!({})).await.status, 409);
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_names_what_was_found_and_what_is_allowed() {
+    let site = site(|config| config.models[1].candidates_max = 2);
+    for (path, body, status, code, part) in [
+        ("/v1/rank/hoem", json!({"items": ["a"]}), 404, "no_model", "there is home, bandit"),
+        ("/v1/rank/bandit", json!({"items": ["a", "b", "c"]}), 413, "too_many_candidates", "allowed: 2"),
+        ("/v1/rank/bandit", json!({"items": []}), 400, "bad_value", "1 to"),
+        ("/v1/rank/home", json!({"items": ["a"], "context": [1, 2]}), 400, "wrong_dimension", "allowed: 14"),
+        ("/v1/rank/home", json!({"items": ["a"], "contexts": [1]}), 400, "unknown_key", "contexts"),
+        ("/v1/rank/home", json!({"items": ["a"], "event_time": now_ms() + 86_400_000}), 400, "future", "max_future"),
+        ("/v1/decisions/d/reward", json!({"value": "x"}), 400, "wrong_type", "value"),
+    ] {
+        let answer = post(&site, path, body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.body);
+        assert!(answer.body.contains(part), "no {part} in {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn rows_of_events_tell_of_items_and_of_decisions_made_elsewhere() {
+    let site = site(|_| {});
+    let now = now_ms();
+    let answer = ok(
+        &site,
+        "/v1/events",
+        json!([
+            {"id": "i1", "type": "item", "event_time": now, "item": "a", "fields": {"genre": "drama"}},
+            {"id": "x1", "type": "decision", "event_time": now, "session": "s", "decision": "d9", "fields": {
+                "model": "bandit", "items": [{"id": "a", "propensity": 0.5}], "context": [1, 2]}},
+            {"id": "x2", "type": "decision", "event_time": now, "session": "s", "fields": {
+                "model": "none", "items": [{"id": "a", "propensity": 0.5}]}},
+        ]),
+    )
+    .await;
+    assert_eq!((&answer["accepted"], &answer["rejected_total"]), (&json!(2), &json!(1)), "{answer}");
+    assert!(answer["rejected"][0]["message"].as_str().is_some_and(|m| m.contains("there is home, bandit")), "{answer}");
+    ok(&site, "/v1/decisions/d9/reward?sync=true", json!({"value": 2})).await;
+    let report = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    assert_eq!(
+        (&report["actions"][0]["item"], &report["actions"][0]["average"]),
+        (&json!("a"), &json!(2.0)),
+        "{report}"
+    );
+    assert_eq!(report["served"][0]["served"], "elsewhere");
+}
+
+#[tokio::test]
+async fn a_write_key_and_the_read_token_may_both_ask() {
+    let site = site(|config| {
+        config.auth.write_keys = vec!["w".into()];
+        config.auth.read_token = Some("r".into());
+    });
+    let ask = || json!({"context": [1], "items": ["a"]}).to_string();
+    for (query, status) in [("", 401), ("?key=w", 200), ("?token=r", 200), ("?key=r", 401)] {
+        let answer = site.send(request("POST", &format!("/v1/rank/bandit{query}")), ask()).await;
+        assert_eq!(answer.status, status, "{query} {}", answer.body);
+    }
+}
