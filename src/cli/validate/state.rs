@@ -4,7 +4,7 @@ use super::Verdict;
 use super::log::{Folded, Scanned};
 use crate::engine::{Restored, Store, StoredRow, restore};
 use crate::log::{Bounds, EmbeddedLog, Log};
-use saccade_topology::{Globals, RowKind, Plan, Restore, Topology};
+use saccade_topology::{Globals, Plan, Restore, RowKind, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;

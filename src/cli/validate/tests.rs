@@ -4,7 +4,7 @@ use crate::config::{Config, Durability};
 use crate::engine::{Batch, Engine, Store, now};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::ValueEnum;
-use saccade_topology::{Arrived, Event, EventTime, IngestTime, RowKind, Offset, Plan, Record, Topology};
+use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Plan, Record, RowKind, Topology};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -5,7 +5,6 @@ use super::learn::Slot;
 use super::open::Open;
 use super::{Feedback, Moment};
 use crate::decision::{ExplicitReward, Served};
-use crate::learn::Provisional;
 use crate::model::{Dangled, DecisionEnd};
 use crate::record::Event;
 use crate::sink::Sink;
@@ -40,8 +39,8 @@ impl Feedback {
     fn look(&mut self, m: Moment<'_>, place: u32) {
         let open = self.table.get(place);
         let Some(since) = open.state.since else { return };
-        let leans = m.models[open.model].learning.provisional == Provisional::Weighted
-            && m.watermark > since.saturating_add(open.lean_age());
+        // Whether it was looked at where nothing was left to lean on must not show: a restart would not have looked.
+        let leans = open.leans(&m.models[open.model]) && m.watermark > since.saturating_add(open.lean_age());
         let (picks, specs) = (open.state.picks.len(), open.state.picks.first().map_or(0, |pick| pick.specs.len()));
         for (pick, spec) in (0..picks).flat_map(|pick| (0..specs).map(move |spec| (pick, spec))) {
             let slot = Slot { place, pick, spec };

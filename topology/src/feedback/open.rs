@@ -1,6 +1,7 @@
 //! An open decision: what it was, what was observed of it, and what of that the books know.
 
 use crate::decision::{Decision, Served};
+use crate::learn::Provisional;
 use crate::model::{ModelPlan, Rewards};
 use crate::reward::Observed;
 use serde::{Deserialize, Serialize};
@@ -139,12 +140,16 @@ impl Open {
         let Some(since) = self.state.since else { return over };
         let specs = || self.state.picks.iter().flat_map(|pick| &pick.specs).filter(|spec| !spec.is_closed);
         let closing = specs().map(|spec| Open::end(since, rewards, spec.version)).min().unwrap_or(over);
-        let leans =
-            plan.learning.provisional == crate::learn::Provisional::Weighted && specs().any(|s| s.known.is_none());
-        match leans {
+        match self.leans(plan) {
             true => closing.min(since.saturating_add(self.lean_age())),
             false => closing,
         }
+    }
+
+    /// Whether a reward that is not in may be leant on before its window is over.
+    pub(crate) fn leans(&self, plan: &ModelPlan) -> bool {
+        let mut specs = self.state.picks.iter().flat_map(|pick| &pick.specs);
+        plan.learning.provisional == Provisional::Weighted && specs.any(|spec| !spec.is_closed && spec.known.is_none())
     }
 
     /// Age at which it is looked at next whether its reward is likely to be in, ms.

@@ -57,7 +57,8 @@ impl World {
     }
 
     fn event(&mut self, id: &str, at: i64, kind: &str, item: Option<&str>, decision: Option<&str>) -> Outcome {
-        let event = Event { viewer: Some("v"), item, decision, value: Some(3.0), ..Event::new(id, kind, EventTime(T0 + at)) };
+        let event =
+            Event { viewer: Some("v"), item, decision, value: Some(3.0), ..Event::new(id, kind, EventTime(T0 + at)) };
         self.apply(at, Record::Event(event))
     }
 
@@ -200,7 +201,9 @@ fn a_reward_after_the_window_is_late_and_changes_nothing() {
 #[test]
 fn hold_out_and_opted_out_are_counted_and_not_learnt() {
     let mut w = World::new(|_| {});
-    for (id, served) in [("h", Served::HeldOut), ("o", Served::OptedOut), ("l", Served::LoggingOnly), ("p", Served::Policy)] {
+    for (id, served) in
+        [("h", Served::HeldOut), ("o", Served::OptedOut), ("l", Served::LoggingOnly), ("p", Served::Policy)]
+    {
         w.decide(id, 0, 1, |d| d.served = served);
         w.event(&format!("e{id}"), 1000, "click", Some("i0"), Some(id));
     }
@@ -252,7 +255,10 @@ fn the_item_least_recently_chosen_is_forgotten_for_a_new_one() {
     w.decide("d", 0, 3, |_| {});
     let books = w.topology.books(Offset(0));
     let actions = &books.models[0].actions;
-    assert_eq!((actions.len(), actions.place("i0"), actions.place("i1"), actions.place("i2")), (2, None, Some(1), Some(0)));
+    assert_eq!(
+        (actions.len(), actions.place("i0"), actions.place("i1"), actions.place("i2")),
+        (2, None, Some(1), Some(0))
+    );
     w.event("e", 1000, "click", Some("i0"), Some("d"));
     assert_eq!((w.known("d", 0, 1), w.learnt(1).1), (Some(10.0), 0), "known, but nothing is learnt of it");
     w.event("f", 1000, "click", Some("i2"), Some("d"));
@@ -263,7 +269,13 @@ fn the_item_least_recently_chosen_is_forgotten_for_a_new_one() {
 fn specs_are_proposed_activated_rolled_back_and_retired() {
     let mut w = World::new(|_| {});
     assert_eq!(w.apply(0, control(2, Act::Propose)), Outcome::Accepted, "the same again changes nothing");
-    let other = Record::Control(Control { model: "home", action: Act::Propose, version: 2, spec: &REWARDS[1].replace("2m", "3m"), by: "t" });
+    let other = Record::Control(Control {
+        model: "home",
+        action: Act::Propose,
+        version: 2,
+        spec: &REWARDS[1].replace("2m", "3m"),
+        by: "t",
+    });
     assert_eq!(w.apply(0, other), Outcome::Refused);
     assert_eq!(w.apply(0, control(3, Act::Activate)), Outcome::Refused);
     assert_eq!(w.apply(0, control(1, Act::Retire)), Outcome::Refused, "it is in force");
