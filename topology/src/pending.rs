@@ -2,6 +2,7 @@
 //!
 //! All lists of a lane share one slab of fixed-size entries, so that nothing is allocated per event once the slab has grown.
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const NONE: u32 = u32::MAX;
@@ -16,7 +17,7 @@ const INPUTS: usize = ID + ID_WORDS;
 
 /// An event id as words that compare as the id's bytes do. Up to 40 bytes are kept whole; of longer ids the first 24, and
 /// after them a 128-bit hash of the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct IdWords([u64; ID_WORDS]);
 
 impl IdWords {

@@ -98,7 +98,7 @@ impl Registry {
         let rewards = &self.models[model];
         match control.action {
             Act::Propose => {
-                let spec = RewardSpec::from_json(control.spec).map_err(ControlError::Spec)?;
+                let spec = RewardSpec::from_json(control.spec).map_err(|e| ControlError::Spec(e.to_string()))?;
                 if spec.version != control.version {
                     let what = format!("`version` is {}; allowed: {}", spec.version, control.version);
                     return Err(ControlError::Spec(what));

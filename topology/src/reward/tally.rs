@@ -1,0 +1,41 @@
+//! One signal as it is gathered, event after event in the order of time.
+
+use super::spec::SignalFold;
+use serde::{Deserialize, Serialize};
+
+/// What any fold but [`SignalFold::UniqueSeconds`] has to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// Events so far.
+    events: u64,
+    /// The sum, or the number that is kept; for [`SignalFold::TimeUntil`] the time of the first, in ms since the epoch.
+    kept: f64,
+}
+
+impl Tally {
+    /// Takes the next event in; `number` is its field's value, where the fold has a field.
+    pub(super) fn add(&mut self, fold: SignalFold, time: i64, number: f64) {
+        let is_first = self.events == 0;
+        self.events += 1;
+        match fold {
+            SignalFold::Sum => self.kept += number,
+            SignalFold::Max if is_first || number > self.kept => self.kept = number,
+            SignalFold::Min if is_first || number < self.kept => self.kept = number,
+            SignalFold::First if is_first => self.kept = number,
+            SignalFold::Last => self.kept = number,
+            SignalFold::TimeUntil if is_first => self.kept = time as f64,
+            _ => {}
+        }
+    }
+
+    /// The signal; times are counted from `since`, both in ms, and one that never came is `wait_s` away.
+    pub(super) fn read(&self, fold: SignalFold, since: i64, wait_s: f64) -> f64 {
+        match fold {
+            SignalFold::Any => f64::from(u8::from(self.events > 0)),
+            SignalFold::Count => self.events as f64,
+            SignalFold::TimeUntil if self.events == 0 => wait_s,
+            SignalFold::TimeUntil => (self.kept - since as f64) / 1000.0,
+            _ => self.kept,
+        }
+    }
+}
