@@ -77,7 +77,7 @@ impl Feedback {
             Served::HeldOut => DecisionEnd::HeldOut,
             Served::OptedOut => DecisionEnd::OptedOut,
             served if served.is_learnt() && !self.fits(m, &open) => DecisionEnd::Unfit,
-            _ if specs().any(|spec| spec.delay.is_some()) => DecisionEnd::Joined,
+            _ if specs().any(|spec| !spec.observed.is_empty()) => DecisionEnd::Joined,
             _ => DecisionEnd::Default,
         };
         let Some(books) = self.books.at(m.offset) else { return };
@@ -86,7 +86,7 @@ impl Feedback {
         if open.served.is_learnt() && open.state.since.is_some() {
             for spec in specs().filter(|spec| spec.is_closed) {
                 if let Some(book) = book.specs.iter_mut().find(|book| book.version == spec.version) {
-                    book.delays.closed(spec.delay);
+                    book.delays.closed(spec.delay(open.state.since.unwrap_or(open.time)));
                 }
             }
         }

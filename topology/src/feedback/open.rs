@@ -56,10 +56,15 @@ pub(crate) struct OpenSpec {
     pub observed: Observed,
     /// The reward that the books know.
     pub known: Option<f64>,
-    /// From `since` to what was observed first, ms.
-    pub delay: Option<i64>,
     /// Its window is over.
     pub is_closed: bool,
+}
+
+impl OpenSpec {
+    /// From `since` to what was observed first, ms.
+    pub(crate) fn delay(&self, since: i64) -> Option<i64> {
+        self.observed.first().map(|time| time - since)
+    }
 }
 
 /// Seeds of the hashes of owners: a viewer and a session of one name are two.
@@ -83,8 +88,7 @@ const LEAN_FIRST: i64 = 1000;
 
 impl Open {
     pub(crate) fn new(d: &Decision<'_>, model: usize, rewards: &Rewards, offset: u64) -> Open {
-        let fresh =
-            |version| OpenSpec { version, observed: Observed::default(), known: None, delay: None, is_closed: false };
+        let fresh = |version| OpenSpec { version, observed: Observed::default(), known: None, is_closed: false };
         let specs: Vec<OpenSpec> = rewards.running.iter().map(|r| fresh(r.reward.spec().version)).collect();
         let item = |candidate: u32| d.candidates.get(candidate as usize).map_or("", |c| c.item);
         let picks = d.picks.iter().map(|pick| OpenPick { item: item(pick.candidate).into(), specs: specs.clone() });

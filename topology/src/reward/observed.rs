@@ -27,6 +27,8 @@ struct Seen {
     settled: Vec<Tally>,
     /// By signal of unique seconds; empty before anything settled.
     watched: Vec<Watched>,
+    /// Event time of the first that settled.
+    first: Option<i64>,
     /// Place of the last that settled.
     floor: Option<(i64, IdWords)>,
     waiting: Waiting,
@@ -37,6 +39,12 @@ impl Observed {
     /// Whether nothing was observed.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Event time of what was observed first.
+    pub fn first(&self) -> Option<i64> {
+        let seen = self.0.as_ref()?;
+        seen.first.or(seen.waiting.earliest()).into_iter().chain(seen.told.earliest()).min()
     }
 
     /// Takes an event in, at its corrected `time`; `since` is when the window is counted from, both in ms since the epoch. False
@@ -130,6 +138,7 @@ impl Seen {
                 }
             }
         }
+        self.first = self.first.or(self.waiting.earliest());
         self.floor = self.waiting.release(count, reward.inputs.len()).or(self.floor);
     }
 
