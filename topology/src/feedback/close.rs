@@ -5,7 +5,6 @@ use super::learn::Slot;
 use super::open::Open;
 use super::{Feedback, Moment};
 use crate::decision::{ExplicitReward, Served};
-use crate::learn::Provisional;
 use crate::model::{Dangled, DecisionEnd};
 use crate::record::Event;
 use crate::sink::Sink;
@@ -40,8 +39,8 @@ impl Feedback {
     fn look(&mut self, m: Moment<'_>, place: u32) {
         let open = self.table.get(place);
         let Some(since) = open.state.since else { return };
-        let leans = m.models[open.model].learning.provisional == Provisional::Weighted
-            && m.watermark > since.saturating_add(open.lean_age());
+        // Whether it was looked at where nothing was left to lean on must not show: a restart would not have looked.
+        let leans = open.leans(&m.models[open.model]) && m.watermark > since.saturating_add(open.lean_age());
         let (picks, specs) = (open.state.picks.len(), open.state.picks.first().map_or(0, |pick| pick.specs.len()));
         for (pick, spec) in (0..picks).flat_map(|pick| (0..specs).map(move |spec| (pick, spec))) {
             let slot = Slot { place, pick, spec };
@@ -78,7 +77,7 @@ impl Feedback {
             Served::HeldOut => DecisionEnd::HeldOut,
             Served::OptedOut => DecisionEnd::OptedOut,
             served if served.is_learnt() && !self.fits(m, &open) => DecisionEnd::Unfit,
-            _ if specs().any(|spec| spec.delay.is_some()) => DecisionEnd::Joined,
+            _ if specs().any(|spec| !spec.observed.is_empty()) => DecisionEnd::Joined,
             _ => DecisionEnd::Default,
         };
         let Some(books) = self.books.at(m.offset) else { return };
@@ -87,7 +86,7 @@ impl Feedback {
         if open.served.is_learnt() && open.state.since.is_some() {
             for spec in specs().filter(|spec| spec.is_closed) {
                 if let Some(book) = book.specs.iter_mut().find(|book| book.version == spec.version) {
-                    book.delays.closed(spec.delay);
+                    book.delays.closed(spec.delay(open.state.since.unwrap_or(open.time)));
                 }
             }
         }

@@ -66,7 +66,6 @@ impl Feedback {
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];
             if state.observed.event(&reward, since, time, event) {
                 is_joined = true;
-                state.delay = Some(state.delay.map_or(time - since, |delay| delay.min(time - since)));
                 state.observed.settle(&reward, since, m.horizon);
                 self.revalue(m, slot, &reward);
             }
@@ -89,9 +88,6 @@ impl Feedback {
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];
             if state.observed.retract(time, event.id) {
                 was_counted = true;
-                if state.delay == Some(time - since) && state.observed.is_empty() {
-                    state.delay = None;
-                }
                 self.revalue(m, slot, &reward);
             }
         }
@@ -128,8 +124,9 @@ impl Feedback {
             }
             is_joined = true;
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];
-            state.observed.tell(time, offset, told.value);
-            state.delay = Some(state.delay.map_or(age, |delay| delay.min(age)));
+            // Of equal time: in an order that does not depend on arrival, where the reward has an id.
+            let ordinal = told.id.map_or(offset, |id| super::fingerprints(told.decision, Some(id)));
+            state.observed.tell(time, ordinal, told.value);
             self.revalue(m, slot, &reward);
         }
         if is_joined { RewardEnd::Joined } else { RewardEnd::Late }
@@ -152,20 +149,26 @@ impl Feedback {
         let d = decode(&record);
         let worth = state.observed.value(reward, since, d.picks[slot.pick].fields);
         let value = match worth {
-            _ if waits && state.known.is_none() => return,
-            Some(worth) => worth.reward,
-            None if state.known.is_some() || state.is_closed => reward.spec().default_reward,
-            None => return,
+            _ if waits => None,
+            Some(worth) => Some(worth.reward),
+            None => state.is_closed.then_some(reward.spec().default_reward),
         };
-        if state.known == Some(value) {
+        if state.known == value {
             return;
         }
         let has_failed = worth.is_some_and(|worth| worth.failed);
         self.learn(m, slot, &d, (value, has_failed), reward.spec().default_reward);
-        self.table.change(slot.place).state.picks[slot.pick].specs[slot.spec].known = Some(value);
+        self.table.change(slot.place).state.picks[slot.pick].specs[slot.spec].known = value;
     }
 
-    fn learn(&mut self, m: Moment<'_>, slot: Slot, d: &Decision<'_>, (value, has_failed): (f64, bool), default: f64) {
+    fn learn(
+        &mut self,
+        m: Moment<'_>,
+        slot: Slot,
+        d: &Decision<'_>,
+        (value, has_failed): (Option<f64>, bool),
+        default: f64,
+    ) {
         let open = self.table.get(slot.place);
         let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
         let pick = &open.state.picks[slot.pick];
@@ -176,15 +179,18 @@ impl Feedback {
             book.earn(open.served, spec.known, value);
         }
         let known = book.actions.place_since(&pick.item, open.state.offset);
-        let Some(action) = known.filter(|_| open.served.is_learnt() && value.abs() <= VALUE_MAX) else { return };
+        let is_small = |value: Option<f64>| value.is_none_or(|value| value.abs() <= VALUE_MAX);
+        let Some(action) = known.filter(|_| open.served.is_learnt() && is_small(value)) else { return };
         let entry = entry(d, slot.pick, spec.version, action, since);
         let learning = &m.models[open.model].learning;
         let book = book.spec(spec.version);
         let leant = book.leant.remove(&(open.state.offset, slot.pick as u32)).unwrap_or(0.0);
         let Some(evidence) = book.evidence(learning, &entry) else { return };
-        match spec.known {
-            None => evidence.outcome_of(&entry, value, leant, default),
-            Some(from) => evidence.correct(&entry, from, value),
+        match (spec.known, value) {
+            (None, Some(value)) => evidence.outcome_of(&entry, value, leant, default),
+            (Some(from), Some(value)) => evidence.correct(&entry, from, value),
+            (Some(from), None) => evidence.reopen(&entry, from),
+            (None, None) => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! An open decision: what it was, what was observed of it, and what of that the books know.
 
 use crate::decision::{Decision, Served};
+use crate::learn::Provisional;
 use crate::model::{ModelPlan, Rewards};
 use crate::reward::Observed;
 use serde::{Deserialize, Serialize};
@@ -55,10 +56,15 @@ pub(crate) struct OpenSpec {
     pub observed: Observed,
     /// The reward that the books know.
     pub known: Option<f64>,
-    /// From `since` to what was observed first, ms.
-    pub delay: Option<i64>,
     /// Its window is over.
     pub is_closed: bool,
+}
+
+impl OpenSpec {
+    /// From `since` to what was observed first, ms.
+    pub(crate) fn delay(&self, since: i64) -> Option<i64> {
+        self.observed.first().map(|time| time - since)
+    }
 }
 
 /// Seeds of the hashes of owners: a viewer and a session of one name are two.
@@ -82,8 +88,7 @@ const LEAN_FIRST: i64 = 1000;
 
 impl Open {
     pub(crate) fn new(d: &Decision<'_>, model: usize, rewards: &Rewards, offset: u64) -> Open {
-        let fresh =
-            |version| OpenSpec { version, observed: Observed::default(), known: None, delay: None, is_closed: false };
+        let fresh = |version| OpenSpec { version, observed: Observed::default(), known: None, is_closed: false };
         let specs: Vec<OpenSpec> = rewards.running.iter().map(|r| fresh(r.reward.spec().version)).collect();
         let item = |candidate: u32| d.candidates.get(candidate as usize).map_or("", |c| c.item);
         let picks = d.picks.iter().map(|pick| OpenPick { item: item(pick.candidate).into(), specs: specs.clone() });
@@ -139,12 +144,16 @@ impl Open {
         let Some(since) = self.state.since else { return over };
         let specs = || self.state.picks.iter().flat_map(|pick| &pick.specs).filter(|spec| !spec.is_closed);
         let closing = specs().map(|spec| Open::end(since, rewards, spec.version)).min().unwrap_or(over);
-        let leans =
-            plan.learning.provisional == crate::learn::Provisional::Weighted && specs().any(|s| s.known.is_none());
-        match leans {
+        match self.leans(plan) {
             true => closing.min(since.saturating_add(self.lean_age())),
             false => closing,
         }
+    }
+
+    /// Whether a reward that is not in may be leant on before its window is over.
+    pub(crate) fn leans(&self, plan: &ModelPlan) -> bool {
+        let mut specs = self.state.picks.iter().flat_map(|pick| &pick.specs);
+        plan.learning.provisional == Provisional::Weighted && specs.any(|spec| !spec.is_closed && spec.known.is_none())
     }
 
     /// Age at which it is looked at next whether its reward is likely to be in, ms.

@@ -57,7 +57,7 @@ impl Feedback {
                 in_force: spec.version == open.reward_version,
                 signals: rewards.spec(spec.version).map_or(vec![], |reward| spec.observed.signals(reward, since)),
                 reward: spec.known,
-                delay_ms: spec.delay,
+                delay_ms: spec.delay(since),
                 is_closed: spec.is_closed,
                 until: Open::end(since, rewards, spec.version),
             });

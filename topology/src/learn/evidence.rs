@@ -128,7 +128,7 @@ impl Evidence {
         let weight = self.rungs[self.framed.rung].moments.weight(self.now());
         let at_most = REVISION_REWARDS_MAX.max(REVISION_REWARDS_PER_ACTION * self.rung().actions.len() as f64);
         let enough = (weight / REVISION_PART).clamp(1.0, at_most);
-        if (self.settled - self.framed.settled) as f64 >= enough {
+        if self.settled.saturating_sub(self.framed.settled) as f64 >= enough {
             self.revise();
         }
     }
@@ -150,6 +150,19 @@ impl Evidence {
         for rung in &mut self.rungs {
             rung.correct(entry, from, to, rung.half_life.stamp(entry.at));
         }
+    }
+
+    /// A reward that was learnt turns out to be another decision's: nothing is known of this one's. Exact, whenever it comes.
+    pub fn reopen(&mut self, entry: &Entry<'_>, reward: f64) {
+        let entered = self.learning.provisional == Provisional::Predicted;
+        for rung in &mut self.rungs {
+            let stamp = rung.half_life.stamp(entry.at);
+            rung.reopen(entry, if entered { entry.deviation } else { 0.0 }, reward, stamp);
+            if !entered {
+                rung.withdraw(entry, 0.0, stamp);
+            }
+        }
+        self.settled = self.settled.saturating_sub(1);
     }
 
     /// No reward will come and none is to be assumed: takes the decision out again.

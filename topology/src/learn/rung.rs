@@ -157,6 +157,13 @@ impl Rung {
         }
     }
 
+    pub(crate) fn reopen(&mut self, entry: &Entry<'_>, deviation: f64, reward: f64, stamp: Stamp) {
+        for (sums, x) in self.parts(entry) {
+            sums.reopen(x, deviation, reward, stamp);
+        }
+        self.moments.add(reward, entry.expected, stamp.share(-1.0));
+    }
+
     pub(crate) fn correct(&mut self, entry: &Entry<'_>, from: f64, to: f64, stamp: Stamp) {
         for (sums, x) in self.parts(entry) {
             sums.correct(x, from, to, stamp);

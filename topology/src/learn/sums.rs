@@ -98,6 +98,12 @@ impl Sums {
         self.revisions[1] += 1;
     }
 
+    /// The reward that settled a decision turns out not to be known after all.
+    pub fn reopen(&mut self, x: &[f64], deviation: f64, reward: f64, stamp: Stamp) {
+        self.settle(x, deviation, reward, stamp.share(-1.0));
+        self.count = self.count.saturating_sub(2);
+    }
+
     /// A settled reward turns out to be `to`, not `from`: Δr·x, with the weight of the decision. Exact, whenever it comes.
     pub fn correct(&mut self, x: &[f64], from: f64, to: f64, stamp: Stamp) {
         let w = self.weigh(stamp);

@@ -207,11 +207,11 @@ impl ModelBook {
         taken.place
     }
 
-    /// A reward becomes known, or another.
-    pub(crate) fn earn(&mut self, served: Served, from: Option<f64>, to: f64) {
+    /// A reward becomes known, or another, or unknown again.
+    pub(crate) fn earn(&mut self, served: Served, from: Option<f64>, to: Option<f64>) {
         let earned = &mut self.served[served as usize];
-        earned.rewards += u64::from(from.is_none());
-        let from = from.unwrap_or(0.0);
+        earned.rewards = earned.rewards + u64::from(to.is_some()) - u64::from(from.is_some());
+        let (from, to) = (from.unwrap_or(0.0), to.unwrap_or(0.0));
         earned.sum += to - from;
         earned.squares += to * to - from * from;
     }

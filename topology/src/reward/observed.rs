@@ -27,6 +27,8 @@ struct Seen {
     settled: Vec<Tally>,
     /// By signal of unique seconds; empty before anything settled.
     watched: Vec<Watched>,
+    /// Event time of the first that settled.
+    first: Option<i64>,
     /// Place of the last that settled.
     floor: Option<(i64, IdWords)>,
     waiting: Waiting,
@@ -37,6 +39,12 @@ impl Observed {
     /// Whether nothing was observed.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Event time of what was observed first.
+    pub fn first(&self) -> Option<i64> {
+        let seen = self.0.as_ref()?;
+        seen.first.or(seen.waiting.earliest()).into_iter().chain(seen.told.earliest()).min()
     }
 
     /// Takes an event in, at its corrected `time`; `since` is when the window is counted from, both in ms since the epoch. False
@@ -66,21 +74,21 @@ impl Observed {
         true
     }
 
+    /// Takes an event out again, because it belongs to another decision. False where it is not in, or has settled.
+    pub fn retract(&mut self, time: i64, id: &str) -> bool {
+        let Some(seen) = &mut self.0 else { return false };
+        let is_in = seen.waiting.remove((time, IdWords::new(id)));
+        if is_in && **seen == Seen::default() {
+            self.0 = None;
+        }
+        is_in
+    }
+
     /// Takes an explicit reward in; `ordinal` (the offset) orders those of equal time. One that is not finite is ignored.
     pub fn tell(&mut self, time: i64, ordinal: u64, value: f64) {
         if value.is_finite() {
             self.0.get_or_insert_default().told.add(time, ordinal, value);
         }
-    }
-
-    /// Takes an event out again. False where it was not in, or is folded already.
-    pub fn retract(&mut self, time: i64, id: &str) -> bool {
-        let Some(seen) = &mut self.0 else { return false };
-        let is_out = seen.waiting.remove((time, IdWords::new(id)));
-        if **seen == Seen::default() {
-            self.0 = None;
-        }
-        is_out
     }
 
     /// Nothing before `horizon` will come any more: what is before it may be kept folded. Invisible from outside.
@@ -130,6 +138,7 @@ impl Seen {
                 }
             }
         }
+        self.first = self.first.or(self.waiting.earliest());
         self.floor = self.waiting.release(count, reward.inputs.len()).or(self.floor);
     }
 

@@ -42,6 +42,11 @@ impl Told {
         });
     }
 
+    /// Event time of the earliest.
+    pub(super) fn earliest(&self) -> Option<i64> {
+        self.first.first().map(|(time, ..)| *time)
+    }
+
     /// What they make together; none where nothing was told.
     pub(super) fn aggregate(&self, aggregation: Aggregation) -> Option<f64> {
         let earliest = self.first.first()?.2;

@@ -34,6 +34,11 @@ impl Waiting {
         self.inputs.splice(at..at, inputs.iter().copied());
     }
 
+    /// Event time of the earliest.
+    pub(super) fn earliest(&self) -> Option<i64> {
+        self.events.first().map(|event| event.order.0)
+    }
+
     /// False where it is not there.
     pub(super) fn remove(&mut self, order: (i64, IdWords)) -> bool {
         let Ok(place) = self.events.binary_search_by(|event| event.order.cmp(&order)) else { return false };

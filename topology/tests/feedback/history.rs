@@ -24,7 +24,8 @@ pub fn model(change: impl FnOnce(&mut ModelSpec)) -> ModelSpec {
 }
 
 pub fn plan(model: ModelSpec) -> Arc<Plan> {
-    let mut spec = Spec { models: vec![model], ..Spec::default() };
+    let count = serde_json::from_str(r#"{"name": "events", "type": "count"}"#).expect("a feature");
+    let mut spec = Spec { models: vec![model], features: vec![count], ..Spec::default() };
     spec.session.gap = Duration::from_secs(60);
     Arc::new(Plan::compile(&spec).expect("the test's plan compiles"))
 }
