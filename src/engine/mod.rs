@@ -259,10 +259,10 @@ impl Engine {
         specs::ensure(&plan, &*log, &mut restored)?;
         let interval = Duration::from_millis(config.learner.cut_interval.0.unsigned_abs());
         let folds = restored.iter().map(|restored| (&restored.fold, restored.next)).collect();
-        let (versions, mut hand_overs, learner_thread) = match learner::spawn(&plan, folds, interval) {
-            Some((versions, hand_overs, thread)) => (Some(versions), hand_overs, Some(thread)),
-            None => (None, vec![], None),
-        };
+        let learner = learner::spawn(&plan, folds, interval);
+        let versions = learner.as_ref().map(|learner| Arc::clone(&learner.versions));
+        let (hand_overs, learner_thread) = learner.map_or((vec![], None), |l| (l.hand_overs, Some(l.thread)));
+        let mut hand_overs = hand_overs.into_iter();
         let shared = Arc::new(Shared {
             config: config.clone(),
             decisions: Decisions::default(),
@@ -279,8 +279,8 @@ impl Engine {
         let mut threads = vec![];
         let mut inboxes = vec![];
         for (partition, restored) in (0..).zip(restored) {
-            let learner = (!hand_overs.is_empty()).then(|| hand_overs.remove(0));
-            let onward = Onward { committer: committer.clone(), writer: writer.clone(), learner };
+            let (committer, writer) = (committer.clone(), writer.clone());
+            let onward = Onward { committer, writer, learner: hand_overs.next() };
             let (inbox, thread) = partition::spawn(Arc::clone(&shared), partition, restored, onward);
             inboxes.push(inbox);
             threads.push(thread);

@@ -167,3 +167,35 @@ async fn a_write_key_and_the_read_token_may_both_ask() {
         assert_eq!(answer.status, status, "{query} {}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn reward_specs_are_proposed_activated_and_rolled_back_by_somebody() {
+    let site = site(|_| {});
+    let spec = |version: u32, expression: &str| json!({"version": version, "expression": expression, "signals": {"clicked": {"fold": "any", "on": ["click"]}}});
+    let unnamed = post(&site, "/v1/rewards/home", spec(2, "clicked")).await;
+    assert_eq!((unnamed.status, unnamed.code()), (400, "missing_by".into()));
+    let bad = post(&site, "/v1/rewards/home?by=ann", spec(2, "clickt")).await;
+    assert_eq!((bad.status, bad.code()), (400, "bad_spec".into()));
+    assert!(bad.body.contains("clickt"), "{}", bad.body);
+    let taken = post(&site, "/v1/rewards/home?by=ann", spec(1, "clicked")).await;
+    assert_eq!((taken.status, taken.code()), (409, "conflict".into()));
+    let proposed = ok(&site, "/v1/rewards/home?by=ann", spec(2, "clicked * 2.0")).await;
+    assert_eq!((&proposed["active"], &proposed["running"][1]["by"]), (&json!(1), &json!("ann")), "{proposed}");
+    let toml = site.send(request("POST", "/v1/rewards/home?by=bob"), "version = 3\nexpression = \"1.0\"\n").await;
+    assert_eq!(toml.status, 200, "{}", toml.body);
+    let shadow = ok(&site, "/v1/rank/home", json!({"id": "d1", "items": ["a", "b"]})).await;
+    assert_eq!(shadow["reward_version"], 1);
+    let record = site.send(request("GET", "/v1/decisions/d1"), "").await.json();
+    let beliefs = record["decision"]["picks"][0]["beliefs"].as_array().expect("one a spec").len();
+    assert_eq!(beliefs, 3, "the spec in force and both shadows");
+    ok(&site, "/v1/rewards/home/2/activate?by=ann", json!({})).await;
+    assert_eq!(ok(&site, "/v1/rank/home", json!({"items": ["a"]})).await["reward_version"], 2);
+    assert_eq!(post(&site, "/v1/rewards/home/2/retire?by=ann", json!({})).await.status, 409);
+    assert_eq!(post(&site, "/v1/rewards/home/7/activate?by=ann", json!({})).await.status, 404);
+    let back = ok(&site, "/v1/rewards/home/rollback?by=ann", json!({})).await;
+    assert_eq!((&back["active"], back["history"].as_array().map(Vec::len)), (&json!(1), Some(3)), "{back}");
+    let retired = ok(&site, "/v1/rewards/home/3/retire?by=ann", json!({})).await;
+    assert_eq!(retired["running"].as_array().map(Vec::len), Some(2));
+    let all = site.send(request("GET", "/v1/rewards"), "").await.json();
+    assert_eq!((&all["models"][0]["model"], &all["models"][0]["active"]), (&json!("home"), &json!(1)));
+}
