@@ -18,12 +18,14 @@ mod partition;
 mod restore;
 mod specs;
 mod store;
+mod watch;
 
 pub use contexts::{Context, ContextKind, Contexts};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};
 pub use store::{Store, StoreError, StoredRow};
+pub use watch::RewardFiles;
 
 use crate::config::{Config, Durability};
 use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
