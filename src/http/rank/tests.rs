@@ -199,3 +199,60 @@ async fn reward_specs_are_proposed_activated_and_rolled_back_by_somebody() {
     let all = site.send(request("GET", "/v1/rewards"), "").await.json();
     assert_eq!((&all["models"][0]["model"], &all["models"][0]["active"]), (&json!("home"), &json!(1)));
 }
+
+#[tokio::test]
+async fn a_decision_outlives_a_restart_and_its_reward_is_joined_after() {
+    let site = site(|_| {});
+    let ask = || json!({"id": "d1", "context": [1, 2], "items": ["a", "b", "c"], "k": 2});
+    let first = post(&site, "/v1/rank/bandit", ask()).await;
+    let site = site.restarted().await;
+    assert_eq!(post(&site, "/v1/rank/bandit", ask()).await.body, first.body);
+    let told = ok(&site, "/v1/decisions/d1/reward?sync=true", json!({"value": 1})).await;
+    assert_eq!(told["outcome"], "joined");
+    let before = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    assert_eq!(before["rewards"][0]["rewards"], 1, "{before}");
+    let site = site.restarted().await;
+    let after = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    for part in ["decisions", "rewards", "served", "actions", "history", "outcomes"] {
+        assert_eq!(after[part], before[part], "{part}");
+    }
+    ok(&site, "/v1/rank/bandit", json!({"id": "d2", "context": [1, 2], "items": ["a", "b"]})).await;
+}
+
+#[tokio::test]
+async fn several_partitions_learn_one_model() {
+    let site = site(|config| config.log.partitions = 3);
+    let mut partitions = std::collections::BTreeSet::new();
+    for round in 0..12 {
+        let ask = json!({"id": format!("d{round}"), "viewer": format!("v{round}"), "context": [1], "items": ["a"]});
+        let answer = ok(&site, "/v1/rank/bandit", ask).await;
+        assert_eq!(answer["model_version"].as_str().map(|version| version.split('.').count()), Some(3));
+        let open = site.app.engine.decisions().get(&format!("d{round}")).expect("it is open");
+        partitions.insert(open.partition);
+        let path = format!("/v1/decisions/d{round}/reward?sync=true");
+        assert_eq!(ok(&site, &path, json!({"value": 1})).await["outcome"], "joined");
+    }
+    assert_eq!(partitions.len(), 3);
+    let report = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    let action = &report["actions"][0];
+    assert_eq!((&action["decisions"], &action["rewards"], &action["average"]), (&json!(12), &json!(12), &json!(1.0)));
+    ok(&site, "/v1/rewards/bandit?by=ann", json!({"version": 2, "expression": "1.0"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_the_books_hold() {
+    let site = Site::counted_by_the_process();
+    ok(&site, "/v1/rank/home", json!({"id": "d1", "items": ["a"]})).await;
+    ok(&site, "/v1/decisions/d1/reward?sync=true", json!({"value": 1})).await;
+    let served = site.send(request("GET", "/metrics"), "").await.body;
+    for line in [
+        "saccade_decisions_total{model=\"home\",served=\"policy\"} 1",
+        "saccade_join_outcomes_total{model=\"home\",kind=\"decision\",outcome=\"joined\"} 0",
+        "saccade_join_outcomes_total{model=\"\",kind=\"reward\",outcome=\"joined\"} 1",
+        "saccade_decisions_open{model=\"home\"} 1",
+        "saccade_rank_seconds",
+        "saccade_model_cut_seconds",
+    ] {
+        assert!(served.contains(line), "no {line} in {served}");
+    }
+}
