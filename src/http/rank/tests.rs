@@ -2,7 +2,13 @@
 
 use crate::config::Config;
 use crate::http::testing::{Answer, Site, event, now_ms, request};
+use crate::log::decode;
+use saccade_topology::learn::{Policy, Setting};
+use saccade_topology::model::{Ask, Cutter, ModelVersion, RankScratch, rank};
+use saccade_topology::{Ignore, Offset, Record, Topology};
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// A site with one model whose requests bring their own context, and the default's `home`.
 fn site(edit: impl FnOnce(&mut Config)) -> Site {
@@ -255,4 +261,61 @@ async fn metrics_count_what_the_books_hold() {
     ] {
         assert!(served.contains(line), "no {line} in {served}");
     }
+}
+
+/// The version of a model that contains the first `until` records of the only partition.
+fn version_of(site: &Site, model: &str, until: u64) -> Arc<ModelVersion> {
+    let plan = site.app.engine.plan();
+    let mut fold = Topology::new(Arc::clone(plan));
+    let visit = &mut |offset: Offset, bytes: &[u8]| {
+        if offset.0 >= until {
+            return ControlFlow::Break(());
+        }
+        fold.apply(offset, &decode(bytes).expect("the log is whole"), &mut Ignore);
+        ControlFlow::Continue(())
+    };
+    site.app.engine.log().read(0, Offset(0), visit).expect("the log can be read");
+    let versions = Cutter::new(plan, vec![fold.learnt(Offset(until))]).cut();
+    Arc::clone(&versions[plan.model(model).expect("it is configured")])
+}
+
+#[tokio::test]
+async fn every_decision_is_made_again_from_the_log_bit_for_bit() {
+    let site =
+        site(|config| config.models[1].policy = Policy::Thompson { scale: Setting::Auto, draws: 16, floor: 0.01 });
+    ok(
+        &site,
+        "/v1/events",
+        json!({"id": "i", "type": "item", "event_time": now_ms(), "item": "a", "fields": {"x": 1}}),
+    )
+    .await;
+    for round in 0..30 {
+        let session = format!("s{}", round % 3);
+        let body = event(&format!("e{round}"), &session);
+        ok(&site, "/v1/events", serde_json::from_str(&body).expect("JSON")).await;
+        let x = f64::from(round % 5) / 5.0;
+        for (model, context) in [("bandit", json!([1, x])), ("home", Value::Null)] {
+            let id = format!("{model}-{round}");
+            let ask = json!({"id": id, "session": session, "context": context, "items": ["a", "b", "c"], "k": 2});
+            ok(&site, &format!("/v1/rank/{model}"), ask).await;
+            let path = format!("/v1/decisions/{id}/reward{}", if round % 4 == 0 { "?sync=true" } else { "" });
+            ok(&site, &path, json!({"value": x})).await;
+        }
+    }
+    let mut records = vec![];
+    let visit = &mut |_: Offset, bytes: &[u8]| {
+        records.push(bytes.to_vec());
+        ControlFlow::Continue(())
+    };
+    site.app.engine.log().read(0, Offset(0), visit).expect("the log can be read");
+    let mut seen = 0;
+    for record in &records {
+        let Record::Decision(logged) = decode(record).expect("the log is whole").record else { continue };
+        let version = version_of(&site, logged.model, logged.model_version[0]);
+        let mut scratch = RankScratch::default();
+        let again = rank(&version, &Ask::again(&logged), &mut scratch).expect("it was decided once");
+        assert_eq!(again, *logged);
+        seen += 1;
+    }
+    assert_eq!(seen, 60);
 }
