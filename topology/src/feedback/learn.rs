@@ -113,7 +113,9 @@ impl Feedback {
             (item, position) => open.pick(item, position),
         };
         let Some(pick) = pick else { return RewardEnd::Dangling };
-        let time = time.unwrap_or(m.now).max(since);
+        // Who tells knows the decision: what is dated before it is dated by another clock. Before it was shown is something else.
+        let is_shown_later = since != open.time;
+        let time = if is_shown_later { time.unwrap_or(m.now.max(since)) } else { time.unwrap_or(m.now).max(since) };
         let mut is_joined = false;
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };
