@@ -161,6 +161,10 @@ impl Feedback {
         let has_failed = worth.is_some_and(|worth| worth.failed);
         self.learn(m, slot, &d, (value, has_failed), reward.spec().default_reward);
         self.table.change(slot.place).state.picks[slot.pick].specs[slot.spec].known = value;
+        // Whether there is something to lean on may have changed.
+        if m.models[self.table.get(slot.place).model].learning.provisional == Provisional::Weighted {
+            self.reschedule(m, slot.place);
+        }
     }
 
     fn learn(
