@@ -24,8 +24,11 @@ fn run(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, u64) {
     (topology, next)
 }
 
+/// Of one way of serving: decisions, rewards known, their sum in millionths.
+type Served = (u64, u64, i64);
+
 /// Ends of decisions, rewards that were joined and that were not, and what was earned, to rounding.
-fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<(u64, u64, i64)>) {
+fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<Served>) {
     let home = &books.models[0];
     let earned = home.served.iter().map(|e| (e.decisions, e.rewards, (e.sum * 1e6).round() as i64));
     // A reward of a decision that is not activated yet is late or dangling, by whether the activation comes while it waits.
