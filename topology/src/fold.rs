@@ -181,7 +181,7 @@ impl Topology {
                 }
             }
             for fingerprint in &fingerprints[..count] {
-                seen ^= self.dedup.touch(*fingerprint);
+                seen ^= u64::from(self.dedup.touch(*fingerprint));
             }
             self.warming.clear();
             self.warming.extend(hashes[..count].iter().filter_map(|hash| self.sessions.find_hash(*hash)));
