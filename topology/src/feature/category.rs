@@ -30,7 +30,7 @@ impl Category {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
@@ -44,7 +44,7 @@ impl Category {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         let code = state[0].checked_sub(1);
         if matches!(self.encoding, Encoding::Index { .. }) {

@@ -32,7 +32,7 @@ impl Distinct {
         self.bits as usize / 64
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
@@ -42,7 +42,7 @@ impl Distinct {
         state[(bit / 64) as usize] |= 1 << (bit % 64);
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         let zeros: u32 = state.iter().map(|word| word.count_zeros()).sum();
         // `+ 0.0` turns the -0 of an empty set into 0.
