@@ -7,11 +7,12 @@
 use crate::near::Reach;
 use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{LAST, Life, RowPlan, START, Scratch};
+use crate::schedule::Schedule;
 use crate::spare::SpareRows;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// Keys whose rows lie in one allocation.
 const CHUNK: usize = 256;
@@ -20,6 +21,7 @@ pub(crate) const NO_SKEW: i64 = i64::MIN;
 
 /// What is known of a key beside its rows.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Head {
     pub key: CompactString,
     pub hash: u64,
@@ -47,6 +49,8 @@ pub(crate) struct Head {
     pub closed: bool,
     dirty: bool,
     live: bool,
+    /// Its place is in [`Lane::unsettled`]; stays where the key is removed.
+    waits: bool,
 }
 
 impl Head {
@@ -84,10 +88,11 @@ pub(crate) struct Lane {
     free: BinaryHeap<Reverse<u32>>,
     slab: Slab,
     spare: SpareRows,
-    schedule: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    schedule: Schedule,
     words: usize,
     pending_max: u32,
-    hand: usize,
+    /// Keys with pending events, and the time of one of those.
+    unsettled: VecDeque<(i64, u32)>,
     pub dirty: Vec<u32>,
     pub removed: Vec<Tombstone>,
 }
@@ -102,10 +107,10 @@ impl Lane {
             free: BinaryHeap::new(),
             slab: Slab::new(inputs),
             spare: SpareRows::new(plan.words),
-            schedule: BinaryHeap::new(),
+            schedule: Schedule::new(plan.gap),
             words: plan.words,
             pending_max,
-            hand: 0,
+            unsettled: VecDeque::new(),
             dirty: vec![],
             removed: vec![],
         }
@@ -119,6 +124,12 @@ impl Lane {
     pub(crate) fn bytes(&self) -> usize {
         let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 8;
         self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.spare.bytes()
+    }
+
+    /// Finds the key, at `place` first.
+    pub(crate) fn find_at(&self, place: u32, hash: u64, key: &str) -> Option<u32> {
+        let is_there = self.heads.get(place as usize).is_some_and(|head| head.live && head.is(hash, key));
+        if is_there { Some(place) } else { self.find(hash, key) }
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
@@ -160,6 +171,7 @@ impl Lane {
             closed: false,
             dirty: false,
             live: true,
+            waits: self.heads.get(i as usize).is_some_and(|head| head.waits),
         };
         if i as usize == self.heads.len() {
             self.heads.push(head);
@@ -277,6 +289,10 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         if head.pending == 0 {
             head.first = entry;
+            if !head.waits {
+                head.waits = true;
+                self.unsettled.push_back((self.slab.entry(entry).time(), i));
+            }
         } else {
             self.slab.set_next(head.last, entry);
         }
@@ -382,15 +398,19 @@ impl Lane {
             return;
         }
         if self.slab.entry(head.last).time() < horizon {
-            let (first, last, count) = (head.first, head.last, head.pending);
-            self.slab.release(first, last, count);
-            self.heads[i as usize].pending = 0;
-            self.give_back_rows(i);
-            return;
+            return self.settle_all(i);
         }
         while self.slab.entry(self.heads[i as usize].first).time() < horizon {
             self.fold_first(plan, i, scratch);
         }
+    }
+
+    /// The current row is the settled one.
+    fn settle_all(&mut self, i: u32) {
+        let head = &mut self.heads[i as usize];
+        self.slab.release(head.first, head.last, head.pending);
+        head.pending = 0;
+        self.give_back_rows(i);
     }
 
     fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> i64 {
@@ -417,13 +437,22 @@ impl Lane {
         self.heads[i as usize].floor = time;
     }
 
-    /// Settles a few keys in turn, so that silent keys do not keep pending events.
-    pub(crate) fn sweep(&mut self, plan: &RowPlan, count: usize, horizon: i64, scratch: &mut Scratch) {
-        for _ in 0..count.min(self.heads.len()) {
-            self.hand = if self.hand + 1 >= self.heads.len() { 0 } else { self.hand + 1 };
-            if self.heads[self.hand].pending > 0 {
-                self.settle(plan, self.hand as u32, horizon, scratch);
+    /// Settles a few of the keys whose events are all certain: what is silent does not keep its memory, and few rows and events
+    /// stay in the near caches. Other keys are settled as events arrive. `newest`: the greatest time there was.
+    pub(crate) fn sweep(&mut self, count: usize, horizon: i64, newest: i64) {
+        for _ in 0..count {
+            // Those in front are the oldest, but for some of clocks that are ahead: they must not keep the others waiting.
+            let Some((_, i)) = self.unsettled.front().copied().filter(|(time, _)| *time < horizon || *time > newest)
+            else {
+                return;
+            };
+            self.unsettled.pop_front();
+            let head = &self.heads[i as usize];
+            if head.pending > 0 {
+                let last = self.slab.entry(head.last).time();
+                if last < horizon { self.settle_all(i) } else { self.unsettled.push_back((last, i)) }
             }
+            self.heads[i as usize].waits = self.heads[i as usize].pending > 0;
         }
     }
 
@@ -432,17 +461,13 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         if time < head.scheduled {
             head.scheduled = time;
-            self.schedule.push(Reverse((time, head.hash, i)));
+            self.schedule.push((time, head.hash, i));
         }
     }
 
     /// The next key whose scheduled time is behind `watermark`; its schedule is then empty.
     pub(crate) fn next_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
-        while let Some(Reverse((time, hash, i))) = self.schedule.peek().copied() {
-            if time >= watermark {
-                return None;
-            }
-            self.schedule.pop();
+        while let Some((time, hash, i)) = self.schedule.pop_before(watermark) {
             let head = &mut self.heads[i as usize];
             if head.live && head.hash == hash && head.scheduled == time {
                 head.scheduled = i64::MAX;

@@ -20,6 +20,7 @@ mod pending;
 pub mod plan;
 pub mod record;
 mod row;
+mod schedule;
 pub mod sink;
 mod snapshot;
 mod spare;
