@@ -72,7 +72,7 @@ pub(super) fn problem(key: &Key, code: &'static str, value: Scalar<'_>, rule: &s
 }
 
 /// A text of 1 to `max` bytes without control characters.
-#[inline]
+#[inline(always)]
 pub(super) fn text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str, RowError> {
     match value {
         Scalar::Printable(text) if (1..=max).contains(&text.len()) => Ok(text),
@@ -99,7 +99,7 @@ fn unusual_text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str,
 }
 
 /// An id: a text, or an integer that stands for its decimal digits.
-#[inline]
+#[inline(always)]
 pub(super) fn id<'a>(key: &Key, value: Scalar<'a>, max: usize, arena: &'a bumpalo::Bump) -> Result<&'a str, RowError> {
     match value {
         Scalar::Text(_) | Scalar::Printable(_) => text(key, value, max),
@@ -117,7 +117,7 @@ fn numeric_id<'a>(key: &Key, value: Scalar<'a>, arena: &'a bumpalo::Bump) -> Res
 }
 
 /// The name of an event: snake_case, ASCII.
-#[inline]
+#[inline(always)]
 pub(super) fn kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
     match value {
         Scalar::Printable(kind) if is_kind(kind.as_bytes()) => Ok(kind),

@@ -6,21 +6,22 @@
 use super::check::Scalar;
 use super::keys::{Key, KeyTable};
 use super::scan::{HIGHS, ONES, skip_space, zeros};
+use std::ops::Range;
 
 /// What was learned from the rows before: their names in order. Rows of one sender nearly always have the same, so that a name
 /// costs one comparison. Belongs to one [`KeyTable`].
 #[derive(Debug, Default)]
 pub(super) struct Shape(Vec<Seen>);
 
-/// A name as it stood in a row, with its quotes, the colon and the blanks around it: up to 16 bytes as one number.
-#[derive(Clone, Copy, Debug)]
+/// A name as it stood in a row, from the end of the value before to its own value: up to 16 bytes as one number.
+#[derive(Clone, Debug)]
 struct Seen {
     bytes: u128,
     mask: u128,
     len: usize,
     /// Place in the table of keys; [`FREE`] where the name is none of them.
     key: usize,
-    name_len: usize,
+    name: Range<usize>,
 }
 
 const FREE: usize = usize::MAX;
@@ -47,14 +48,14 @@ impl Shape {
         ((found ^ seen.bytes) & seen.mask == 0).then_some(seen)
     }
 
-    fn learn(&mut self, nth: usize, found: &[u8], name_len: usize, key: usize) {
+    fn learn(&mut self, nth: usize, found: &[u8], name: Range<usize>, key: usize) {
         if found.len() > 16 || nth >= SEEN_MAX {
             return self.0.truncate(nth);
         }
         let mut bytes = [0; 16];
         bytes[..found.len()].copy_from_slice(found);
         let mask = u128::MAX >> (128 - 8 * found.len());
-        let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), key, name_len };
+        let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), key, name };
         if nth < self.0.len() {
             self.0[nth] = seen;
         } else if nth == self.0.len() {
@@ -72,33 +73,32 @@ pub(super) fn read<'a, 'k>(
     mut set: impl FnMut(Name<'a, 'k>, Scalar<'a>) -> bool,
 ) -> Option<()> {
     let bytes = text.as_bytes();
-    let mut at = expect(bytes, skip_space(bytes, 0), b'{')?;
+    let mut at = 0;
     for nth in 0.. {
-        at = skip_space(bytes, at);
-        let (name_at, name_len, key);
-        match shape.expect(nth, bytes, at) {
-            Some(seen) => (name_at, name_len, key, at) = (at + 1, seen.name_len, seen.key, at + seen.len),
+        let (key, name, value_at) = match shape.expect(nth, bytes, at) {
+            Some(seen) => (seen.key, at + seen.name.start..at + seen.name.end, at + seen.len),
             None => {
-                name_at = expect(bytes, at, b'"')?;
-                let (end, _) = string_end(bytes, name_at)?;
-                name_len = end - name_at;
-                key = keys.place(&text[name_at..end]).unwrap_or(FREE);
+                let before = skip_space(bytes, at);
+                match bytes.get(before)? {
+                    b'{' if nth == 0 => {}
+                    b',' if nth > 0 => {}
+                    b'}' if nth > 0 => return (skip_space(bytes, before + 1) == bytes.len()).then_some(()),
+                    _ => return None,
+                }
+                let start = expect(bytes, skip_space(bytes, before + 1), b'"')?;
+                let (end, _) = string_end(bytes, start)?;
                 let value_at = skip_space(bytes, expect(bytes, skip_space(bytes, end + 1), b':')?);
-                shape.learn(nth, &bytes[at..value_at], name_len, key);
-                at = value_at;
+                let key = keys.place(&text[start..end]).unwrap_or(FREE);
+                shape.learn(nth, &bytes[at..value_at], start - at..end - at, key);
+                (key, start..end, value_at)
             }
-        }
-        let (value, after) = value(text, at)?;
-        let name = if key == FREE { Name::Free(&text[name_at..][..name_len]) } else { Name::Key(keys.at(key)) };
+        };
+        let (value, after) = value(text, value_at)?;
+        let name = if key == FREE { Name::Free(&text[name]) } else { Name::Key(keys.at(key)) };
         if !set(name, value) {
             return None;
         }
-        at = skip_space(bytes, after);
-        match bytes.get(at)? {
-            b',' => at += 1,
-            b'}' => return (skip_space(bytes, at + 1) == bytes.len()).then_some(()),
-            _ => return None,
-        }
+        at = after;
     }
     None
 }

@@ -224,7 +224,7 @@ impl<'s, 'a> Row<'s, 'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: &Key, value: Scalar<'a>) {
         if matches!(value, Scalar::Null) {
             return;
@@ -250,7 +250,7 @@ impl<'s, 'a> Row<'s, 'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn assign(&mut self, key: &Key, value: Scalar<'a>) -> Result<(), RowError> {
         let event = &mut *self.event;
         match key.field {
