@@ -12,7 +12,7 @@ use crate::wire::{EventReader, Layout};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use output::Output;
-use saccade_topology::{Arrived, Ignore, Offset, Outcome, Plan, Record, Sink, Topology};
+use saccade_topology::{Arrived, Ignore, Outcome, Plan, Record, Sink, Topology};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

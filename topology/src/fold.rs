@@ -93,6 +93,16 @@ pub struct Topology {
     late_for_profile: u64,
 }
 
+/// An event on its way through the operators.
+struct Incoming<'a> {
+    offset: Offset,
+    ingest_time: IngestTime,
+    event: &'a Event<'a>,
+    /// Its session's key.
+    session: &'a str,
+    warmed: Warmed,
+}
+
 impl Warmed {
     fn of(event: &Event<'_>, made: &mut String) -> Warmed {
         let hash = xxh3_64(session_key(event, made).as_bytes());
@@ -209,8 +219,9 @@ impl Topology {
                 debug_assert_eq!(warmed.fingerprint, Dedup::fingerprint(event.id), "it was warmed");
                 // The name of a session without one outlives the borrow of what it is made in.
                 let mut made = std::mem::take(&mut self.key);
-                let key = session_key(event, &mut made);
-                let outcome = self.event(offset, event, key, warmed, arrived.ingest_time, sink);
+                let session = session_key(event, &mut made);
+                let incoming = Incoming { offset, ingest_time: arrived.ingest_time, event, session, warmed };
+                let outcome = self.event(&incoming, sink);
                 self.key = made;
                 outcome
             }
@@ -242,15 +253,8 @@ impl Topology {
         }
     }
 
-    fn event(
-        &mut self,
-        offset: Offset,
-        event: &Event<'_>,
-        key: &str,
-        warmed: Warmed,
-        ingest_time: IngestTime,
-        sink: &mut dyn Sink,
-    ) -> Outcome {
+    fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {
+        let Incoming { offset, ingest_time, event, session: key, warmed } = *incoming;
         let Warmed { fingerprint, hash, place } = warmed;
         if self.dedup.contains(fingerprint) {
             return Outcome::Duplicate;
@@ -269,8 +273,7 @@ impl Topology {
         }
         extract(&self.plan.session_inputs, event, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, key, offset, sink));
-        let fold = |i| self.fold_session(i, offset, event, time, horizon, sink);
-        let outcome = session.map_or(Outcome::Accepted, fold);
+        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, incoming, time, horizon, sink));
         if outcome == Outcome::Duplicate {
             return outcome;
         }
@@ -313,12 +316,12 @@ impl Topology {
     fn fold_session(
         &mut self,
         i: u32,
-        offset: Offset,
-        event: &Event<'_>,
+        incoming: &Incoming<'_>,
         time: i64,
         horizon: i64,
         sink: &mut dyn Sink,
     ) -> Outcome {
+        let Incoming { offset, event, .. } = *incoming;
         if offset.0 < self.sessions.heads[i as usize].as_of {
             return Outcome::Accepted;
         }

@@ -27,6 +27,8 @@ pub(crate) struct Head {
     pub hash: u64,
     first: u32,
     last: u32,
+    /// Event time of the last pending event.
+    last_time: i64,
     pub pending: u32,
     /// Settled row; none without pending events.
     settled: u32,
@@ -139,9 +141,8 @@ impl Lane {
     /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
     pub(crate) fn touch(&self, i: u32) -> u64 {
         let (row, head) = (self.current(i), &self.heads[i as usize]);
-        let entry = if head.pending > 0 { self.slab.entry(head.last).time() as u64 } else { 0 };
         // A word of each cache line.
-        row.iter().step_by(8).fold(row[LAST] ^ entry ^ head.as_of, |seen, word| seen ^ word)
+        row.iter().step_by(8).fold(row[LAST] ^ head.as_of, |seen, word| seen ^ word)
     }
 
     /// Finds by hash alone.
@@ -156,6 +157,7 @@ impl Lane {
             hash,
             first: NONE,
             last: NONE,
+            last_time: i64::MIN,
             pending: 0,
             settled: NONE,
             near: NONE,
@@ -252,7 +254,8 @@ impl Lane {
             return Arrival::SettledEarly;
         }
         let order = (event.time, event.id);
-        let in_order = head.pending == 0 || self.slab.entry(head.last).order() < order;
+        let is_last = || event.time > head.last_time || self.slab.entry(head.last).order() < order;
+        let in_order = head.pending == 0 || is_last();
         let life = if in_order {
             let (current, head, spare, _) = self.parts(i);
             if head.pending == 0 {
@@ -282,21 +285,21 @@ impl Lane {
 
     fn append(&mut self, i: u32, event: &Arriving<'_>) {
         let entry = self.slab.insert(event);
-        self.link_last(i, entry);
+        self.link_last(i, entry, event.time);
     }
 
-    fn link_last(&mut self, i: u32, entry: u32) {
+    fn link_last(&mut self, i: u32, entry: u32, time: i64) {
         let head = &mut self.heads[i as usize];
         if head.pending == 0 {
             head.first = entry;
             if !head.waits {
                 head.waits = true;
-                self.unsettled.push_back((self.slab.entry(entry).time(), i));
+                self.unsettled.push_back((time, i));
             }
         } else {
             self.slab.set_next(head.last, entry);
         }
-        head.last = entry;
+        (head.last, head.last_time) = (entry, time);
         head.pending += 1;
         head.tail += 1;
     }
@@ -397,7 +400,7 @@ impl Lane {
         if head.pending == 0 {
             return;
         }
-        if self.slab.entry(head.last).time() < horizon {
+        if head.last_time < horizon {
             return self.settle_all(i);
         }
         while self.slab.entry(self.heads[i as usize].first).time() < horizon {
@@ -449,7 +452,7 @@ impl Lane {
             self.unsettled.pop_front();
             let head = &self.heads[i as usize];
             if head.pending > 0 {
-                let last = self.slab.entry(head.last).time();
+                let last = head.last_time;
                 if last < horizon { self.settle_all(i) } else { self.unsettled.push_back((last, i)) }
             }
             self.heads[i as usize].waits = self.heads[i as usize].pending > 0;
@@ -526,7 +529,7 @@ impl Lane {
         }
         for words in pending.chunks_exact(self.slab.stride()) {
             let entry = self.slab.restore(words);
-            self.link_last(i, entry);
+            self.link_last(i, entry, self.slab.entry(entry).time());
         }
         if count > 0 {
             self.fold_again(plan, i, scratch);

@@ -43,9 +43,12 @@ impl Distinct {
     }
 
     #[inline]
-    pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
-        let zeros: u32 = state.iter().map(|word| word.count_zeros()).sum();
+    pub(crate) fn read(&self, state: &[u64]) -> f32 {
+        let zeros: u32 = match state {
+            [word] => word.count_zeros(),
+            words => words.iter().map(|word| word.count_zeros()).sum(),
+        };
         // `+ 0.0` turns the -0 of an empty set into 0.
-        out[0] = self.shown.slot(Some(self.estimates[zeros as usize] + 0.0));
+        self.shown.slot(Some(self.estimates[zeros as usize] + 0.0))
     }
 }

@@ -17,6 +17,8 @@ type Placed<F> = Vec<(F, Place)>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Features {
+    /// Words that decay by one half-life.
+    decays: Vec<(Range<usize>, usize)>,
     decayed: Placed<Decayed>,
     tallies: Placed<Tally>,
     ratios: Placed<Ratio>,
@@ -40,7 +42,10 @@ impl Features {
             let place = Place { words: all.end..all.end + feature.words(), slots: slot..slot + feature.slots() };
             all.end = place.words.end;
             match feature {
-                Feature::Decayed(f) => all.decayed.push((f, place)),
+                Feature::Decayed(f) => {
+                    all.decays.extend(f.decays(place.words.start));
+                    all.decayed.push((f, place));
+                }
                 Feature::Tally(f) => all.tallies.push((f, place)),
                 Feature::Ratio(f) => all.ratios.push((f, place)),
                 Feature::TimeSince(f) => all.since.push((f, place)),
@@ -63,6 +68,11 @@ impl Features {
 
     /// Folds one event.
     pub(crate) fn update(&self, row: &mut [u64], step: &Step<'_>) {
+        if step.elapsed > 0 {
+            for (words, half_life) in &self.decays {
+                decay(&mut row[words.clone()], step.decay[*half_life]);
+            }
+        }
         for (f, place) in &self.decayed {
             f.update(&mut row[place.words.clone()], step);
         }
@@ -76,7 +86,7 @@ impl Features {
             f.update(&mut row[place.words.clone()], step);
         }
         for (f, place) in &self.recency {
-            f.update(&mut row[place.words.clone()], step);
+            f.update(&mut row[place.words.start], step);
         }
         for (f, place) in &self.distinct {
             f.update(&mut row[place.words.clone()], step);
@@ -88,7 +98,7 @@ impl Features {
             f.update(&mut row[place.words.clone()], step);
         }
         for (f, place) in &self.categories {
-            f.update(&mut row[place.words.clone()], step);
+            f.update(&mut row[place.words.start], step);
         }
         for (f, place) in &self.local_time {
             f.update(&mut row[place.words.clone()], step);
@@ -110,10 +120,10 @@ impl Features {
             f.read(&row[place.words.clone()], at, &mut vector[place.slots.clone()]);
         }
         for (f, place) in &self.recency {
-            f.read(&row[place.words.clone()], &mut vector[place.slots.clone()]);
+            vector[place.slots.start] = f.read(row[place.words.start]);
         }
         for (f, place) in &self.distinct {
-            f.read(&row[place.words.clone()], &mut vector[place.slots.clone()]);
+            vector[place.slots.start] = f.read(&row[place.words.clone()]);
         }
         for (age, place) in &self.ages {
             let seen = (at.start != 0).then(|| (at.time - at.start) as f64 / 1000.0);
@@ -126,10 +136,19 @@ impl Features {
             f.read(&row[place.words.clone()], &mut vector[place.slots.clone()]);
         }
         for (f, place) in &self.categories {
-            f.read(&row[place.words.clone()], &mut vector[place.slots.clone()]);
+            f.read(row[place.words.start], &mut vector[place.slots.clone()]);
         }
         for (f, place) in &self.local_time {
             f.read(&row[place.words.clone()], at, &mut vector[place.slots.clone()]);
         }
     }
+}
+
+#[inline]
+fn decay(sums: &mut [u64], factor: f64) {
+    let decay = |word: &mut u64| *word = (f64::from_bits(*word) * factor).to_bits();
+    // By pairs, so that two are multiplied at once.
+    let (pairs, odd) = sums.as_chunks_mut::<2>();
+    pairs.iter_mut().for_each(|pair| pair.iter_mut().for_each(decay));
+    odd.iter_mut().for_each(decay);
 }

@@ -46,19 +46,19 @@ pub(crate) struct Recency {
 
 impl Recency {
     #[inline]
-    pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
+    pub(crate) fn update(&self, state: &mut u64, step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
         }
         if let Some(value) = step.number(self.value)
-            && (self.kept == Kept::Last || state[0] == 0)
+            && (self.kept == Kept::Last || *state == 0)
         {
-            state[0] = keep(value);
+            *state = keep(value);
         }
     }
 
     #[inline]
-    pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
-        out[0] = self.shown.slot(kept(state[0]));
+    pub(crate) fn read(&self, state: u64) -> f32 {
+        self.shown.slot(kept(state))
     }
 }

@@ -1,7 +1,7 @@
 //! From specification to plan: names become input places, lists become codes, features get their words and slots.
 
 use super::check::{self, PlanError, error, key};
-use super::input::{Encoding, FIELDS, Input, Source};
+use super::input::{self, Encoding, FIELDS, Input, Source};
 use super::{Plan, Slot};
 use crate::feature::*;
 use crate::names::Names;
@@ -79,6 +79,7 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     (viewer.item_input, viewer.viewer_input) = (None, None);
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
     let kinds = Names::new(&c.kinds);
+    c.inputs.iter_mut().for_each(|inputs| input::share(inputs));
     let [session_inputs, viewer_inputs] = c.inputs;
     Ok(Plan {
         spec: spec.clone(),
