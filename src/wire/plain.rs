@@ -6,7 +6,6 @@
 use super::check::Scalar;
 use super::keys::{Key, KeyTable};
 use super::scan::{HIGHS, ONES, skip_space, zeros};
-use std::ops::Range;
 
 /// What was learned from the rows before: their names in order. Rows of one sender nearly always have the same, so that a name
 /// costs one comparison. Belongs to one [`KeyTable`].
@@ -14,14 +13,13 @@ use std::ops::Range;
 pub(super) struct Shape(Vec<Seen>);
 
 /// A name as it stood in a row, from the end of the value before to its own value: up to 16 bytes as one number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Seen {
     bytes: u128,
     mask: u128,
     len: usize,
     /// Place in the table of keys; [`FREE`] where the name is none of them.
     key: usize,
-    name: Range<usize>,
 }
 
 const FREE: usize = usize::MAX;
@@ -48,14 +46,14 @@ impl Shape {
         ((found ^ seen.bytes) & seen.mask == 0).then_some(seen)
     }
 
-    fn learn(&mut self, nth: usize, found: &[u8], name: Range<usize>, key: usize) {
+    fn learn(&mut self, nth: usize, found: &[u8], key: usize) {
         if found.len() > 16 || nth >= SEEN_MAX {
             return self.0.truncate(nth);
         }
         let mut bytes = [0; 16];
         bytes[..found.len()].copy_from_slice(found);
         let mask = u128::MAX >> (128 - 8 * found.len());
-        let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), key, name };
+        let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), key };
         if nth < self.0.len() {
             self.0[nth] = seen;
         } else if nth == self.0.len() {
@@ -75,8 +73,8 @@ pub(super) fn read<'a, 'k>(
     let bytes = text.as_bytes();
     let mut at = 0;
     for nth in 0.. {
-        let (key, name, value_at) = match shape.expect(nth, bytes, at) {
-            Some(seen) => (seen.key, at + seen.name.start..at + seen.name.end, at + seen.len),
+        let (key, value_at) = match shape.expect(nth, bytes, at) {
+            Some(seen) => (seen.key, at + seen.len),
             None => {
                 let before = skip_space(bytes, at);
                 match bytes.get(before)? {
@@ -89,18 +87,25 @@ pub(super) fn read<'a, 'k>(
                 let (end, _) = string_end(bytes, start)?;
                 let value_at = skip_space(bytes, expect(bytes, skip_space(bytes, end + 1), b':')?);
                 let key = keys.place(&text[start..end]).unwrap_or(FREE);
-                shape.learn(nth, &bytes[at..value_at], start - at..end - at, key);
-                (key, start..end, value_at)
+                shape.learn(nth, &bytes[at..value_at], key);
+                (key, value_at)
             }
         };
         let (value, after) = value(text, value_at)?;
-        let name = if key == FREE { Name::Free(&text[name]) } else { Name::Key(keys.at(key)) };
+        let name = if key == FREE { Name::Free(unquoted(&text[at..value_at])) } else { Name::Key(keys.at(key)) };
         if !set(name, value) {
             return None;
         }
         at = after;
     }
     None
+}
+
+/// What stands between the first quote and the last.
+#[inline(never)]
+fn unquoted(text: &str) -> &str {
+    let quoted = text.trim_matches(|c| c != '"');
+    &quoted[1..quoted.len() - 1]
 }
 
 #[inline]
@@ -111,13 +116,13 @@ fn expect(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
 /// The eight bytes from `at` on; zeros behind the end.
 #[inline]
 fn word(bytes: &[u8], at: usize) -> u64 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    rest.first_chunk().map_or_else(|| last_word(rest), |chunk| u64::from_le_bytes(*chunk))
+    let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    chunk.map_or_else(|| last_word(bytes, at), |chunk| u64::from_le_bytes(*chunk))
 }
 
 #[inline(never)]
-fn last_word(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, b| word << 8 | u64::from(*b))
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    bytes[at.min(bytes.len())..].iter().rev().fold(0, |word, b| word << 8 | u64::from(*b))
 }
 
 #[inline]

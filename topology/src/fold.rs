@@ -249,6 +249,7 @@ impl Topology {
             for warmed in warmed.iter().filter(|warmed| warmed.place != NONE) {
                 seen ^= self.sessions.touch(warmed.place);
             }
+            seen ^= self.sessions.touch_unsettled(records.len());
             std::hint::black_box(seen);
         }
     }

@@ -145,6 +145,15 @@ impl Lane {
         row.iter().step_by(8).fold(row[LAST] ^ head.as_of, |seen, word| seen ^ word)
     }
 
+    /// Loads what settling the next `count` keys will need.
+    pub(crate) fn touch_unsettled(&self, count: usize) -> u64 {
+        let entry = |(_, i): &(i64, u32)| {
+            let head = &self.heads[*i as usize];
+            if head.pending > 0 { u64::from(self.slab.next(head.last)) } else { 0 }
+        };
+        self.unsettled.iter().take(count).fold(0, |seen, key| seen ^ entry(key))
+    }
+
     /// Finds by hash alone.
     pub(crate) fn find_hash(&self, hash: u64) -> Option<u32> {
         self.table.find(hash, |i| self.heads[*i as usize].hash == hash).copied()
