@@ -188,9 +188,7 @@ impl Partition {
         let encoded: Vec<&[u8]> = encoded.collect();
         let decoded = encoded.iter().map(|bytes| decode(bytes).expect("the record was encoded in this process"));
         let decoded: Vec<Arrived<'_>> = decoded.collect();
-        for group in decoded.chunks(64) {
-            self.fold.warm(group);
-        }
+        self.fold.warm(&decoded);
         for (bytes, arrived) in encoded.iter().zip(&decoded) {
             match self.fold.apply(self.next, arrived, &mut self.stage) {
                 Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,

@@ -198,6 +198,10 @@ impl Topology {
 
     /// As [`Topology::apply`], of the record that is the `nth` of those that were given to [`Topology::warm`] last.
     pub fn apply_warmed(&mut self, nth: usize, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
+        // What was loaded for the next is near, but no longer the nearest.
+        if let Some(next) = self.warmed.get(nth + 1).filter(|next| next.place != NONE) {
+            std::hint::black_box(self.sessions.touch(next.place));
+        }
         self.record(offset, arrived, Some(self.warmed[nth]), sink)
     }
 

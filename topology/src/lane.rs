@@ -6,7 +6,7 @@
 
 use crate::near::Reach;
 use crate::pending::{Arriving, NONE, Slab};
-use crate::row::{LAST, Life, RowPlan, START, Scratch};
+use crate::row::{Life, RowPlan, START, Scratch};
 use crate::schedule::Schedule;
 use crate::spare::SpareRows;
 use compact_str::CompactString;
@@ -19,16 +19,25 @@ const CHUNK: usize = 256;
 /// No clock offset was measured.
 pub(crate) const NO_SKEW: i64 = i64::MIN;
 
-/// What is known of a key beside its rows.
+/// What is known of a key beside its rows. In order, so that it is two cache lines.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(crate) struct Head {
     pub key: CompactString,
     pub hash: u64,
-    first: u32,
-    last: u32,
+    /// Records before this offset are in the rows already (after a restart).
+    pub as_of: u64,
     /// Event time of the last pending event.
     last_time: i64,
+    /// Offset of the player's clock, measured at the key's first event that needed it.
+    pub skew: i64,
+    scheduled: i64,
+    /// Offset of the record that refreshed the key last.
+    pub version: u64,
+    /// Events up to this time settled early, because too many were pending.
+    pub floor: i64,
+    first: u32,
+    last: u32,
     pub pending: u32,
     /// Settled row; none without pending events.
     settled: u32,
@@ -36,24 +45,17 @@ pub(crate) struct Head {
     near: u32,
     near_last: u32,
     tail: u32,
-    reach: Reach,
-    /// Offset of the record that refreshed the key last.
-    pub version: u64,
-    /// Records before this offset are in the rows already (after a restart).
-    pub as_of: u64,
-    /// Events up to this time settled early, because too many were pending.
-    pub floor: i64,
-    /// Offset of the player's clock, measured at the key's first event that needed it.
-    pub skew: i64,
     /// Place of the linked viewer in its lane.
     pub peer: u32,
-    scheduled: i64,
+    reach: Reach,
     pub closed: bool,
     dirty: bool,
     live: bool,
     /// Its place is in [`Lane::unsettled`]; stays where the key is removed.
     waits: bool,
 }
+
+const _: () = assert!(size_of::<Head>() == 128);
 
 impl Head {
     fn is(&self, hash: u64, key: &str) -> bool {
@@ -140,9 +142,11 @@ impl Lane {
 
     /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
     pub(crate) fn touch(&self, i: u32) -> u64 {
-        let (row, head) = (self.current(i), &self.heads[i as usize]);
+        let head = &self.heads[i as usize];
+        // It may have ended since it was found.
+        let row = if head.live { self.current(i) } else { &[] };
         // A word of each cache line.
-        row.iter().step_by(8).fold(row[LAST] ^ head.as_of, |seen, word| seen ^ word)
+        row.iter().step_by(8).fold(head.hash ^ head.version, |seen, word| seen ^ word)
     }
 
     /// Loads what settling the next `count` keys will need.

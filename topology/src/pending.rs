@@ -27,8 +27,9 @@ impl IdWords {
             let hash = xxh3_128(id.as_bytes());
             (words[3], words[4]) = ((hash >> 64) as u64, hash as u64);
         } else if !rest.is_empty() {
-            let rest_word = rest.iter().fold(0, |word, b| word << 8 | u64::from(*b));
-            words[whole.len()] = rest_word << (64 - 8 * rest.len());
+            let bytes_word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
+            let last = id.as_bytes().last_chunk().map_or_else(|| bytes_word(rest), |chunk| u64::from_be_bytes(*chunk));
+            words[whole.len()] = last << (64 - 8 * rest.len());
         }
         let kept = if id.len() > 8 * ID_WORDS { 3 } else { ID_WORDS };
         words.iter_mut().zip(whole).take(kept).for_each(|(word, bytes)| *word = u64::from_be_bytes(*bytes));
