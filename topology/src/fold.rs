@@ -199,8 +199,9 @@ impl Topology {
     /// As [`Topology::apply`], of the record that is the `nth` of those that were given to [`Topology::warm`] last.
     pub fn apply_warmed(&mut self, nth: usize, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
         // What was loaded for the next is near, but no longer the nearest.
-        if let Some(next) = self.warmed.get(nth + 1).filter(|next| next.place != NONE) {
-            std::hint::black_box(self.sessions.touch(next.place));
+        if let Some(next) = self.warmed.get(nth + 1) {
+            let session = if next.place == NONE { 0 } else { self.sessions.touch(next.place) };
+            std::hint::black_box(session ^ u64::from(self.dedup.touch(next.fingerprint)));
         }
         self.record(offset, arrived, Some(self.warmed[nth]), sink)
     }
@@ -248,7 +249,7 @@ impl Topology {
                 seen ^= u64::from(self.dedup.touch(warmed.fingerprint));
             }
             for warmed in &mut *warmed {
-                warmed.place = self.sessions.find_hash(warmed.hash).unwrap_or(NONE);
+                warmed.place = self.sessions.likely(warmed.hash).unwrap_or(NONE);
             }
             for warmed in warmed.iter().filter(|warmed| warmed.place != NONE) {
                 seen ^= self.sessions.touch(warmed.place);

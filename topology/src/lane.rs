@@ -83,9 +83,21 @@ pub struct Tombstone {
     pub as_of: u64,
 }
 
+/// A key in the table.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    place: u32,
+    /// Bits of the hash that the table does not look at first.
+    tag: u32,
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 24) as u32
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane {
-    table: HashTable<u32>,
+    table: HashTable<Slot>,
     pub heads: Vec<Head>,
     chunks: Vec<Option<Box<[u64]>>>,
     chunk_live: Vec<u32>,
@@ -126,7 +138,7 @@ impl Lane {
 
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
-        let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 8;
+        let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 16;
         self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.spare.bytes()
     }
 
@@ -137,7 +149,7 @@ impl Lane {
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
-        self.table.find(hash, |i| self.heads[*i as usize].is(hash, key)).copied()
+        self.table.find(hash, |slot| self.heads[slot.place as usize].is(hash, key)).map(|slot| slot.place)
     }
 
     /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
@@ -160,7 +172,12 @@ impl Lane {
 
     /// Finds by hash alone.
     pub(crate) fn find_hash(&self, hash: u64) -> Option<u32> {
-        self.table.find(hash, |i| self.heads[*i as usize].hash == hash).copied()
+        self.table.find(hash, |slot| self.heads[slot.place as usize].hash == hash).map(|slot| slot.place)
+    }
+
+    /// The place at which a key with this hash is, if it is anywhere, without a look at the keys.
+    pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |slot| slot.tag == tag(hash)).map(|slot| slot.place)
     }
 
     pub(crate) fn create(&mut self, hash: u64, key: &str) -> u32 {
@@ -201,7 +218,8 @@ impl Lane {
         self.chunk_live[chunk] += 1;
         let rows = self.chunks[chunk].get_or_insert_with(|| vec![0; CHUNK * self.words].into());
         rows[(i as usize % CHUNK) * self.words..][..self.words].fill(0);
-        self.table.insert_unique(hash, i, |i| self.heads[*i as usize].hash);
+        let slot = Slot { place: i, tag: tag(hash) };
+        self.table.insert_unique(hash, slot, |slot| self.heads[slot.place as usize].hash);
         i
     }
 
@@ -216,7 +234,7 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         let key = std::mem::take(&mut head.key);
         head.live = false;
-        let entry = self.table.find_entry(head.hash, |other| *other == i);
+        let entry = self.table.find_entry(head.hash, |slot| slot.place == i);
         entry.expect("a live key is in the table").remove();
         self.removed.push(Tombstone { key, as_of });
         self.free.push(Reverse(i));
@@ -483,14 +501,17 @@ impl Lane {
 
     /// The next key whose scheduled time is behind `watermark`; its schedule is then empty.
     pub(crate) fn next_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
-        while let Some((time, hash, i)) = self.schedule.pop_before(watermark) {
+        loop {
+            // Keys have been silent for long when their time comes: what is looked at first is loaded side by side.
+            let row = |i: u32| Some(self.chunks[i as usize / CHUNK].as_ref()?[i as usize % CHUNK * self.words]);
+            let touch = |i: u32| row(i).unwrap_or_default() ^ self.heads[i as usize].scheduled as u64;
+            let (time, hash, i) = self.schedule.pop_before(watermark, touch)?;
             let head = &mut self.heads[i as usize];
             if head.live && head.hash == hash && head.scheduled == time {
                 head.scheduled = i64::MAX;
                 return Some((time, i));
             }
         }
-        None
     }
 
     /// Writes a key's state: heads, settled row, pending events. Equal states give equal bytes once settled to one horizon.
