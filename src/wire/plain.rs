@@ -47,17 +47,19 @@ impl Shape {
     }
 
     fn learn(&mut self, nth: usize, found: &[u8], key: usize) {
-        if found.len() > 16 || nth >= SEEN_MAX {
-            return self.0.truncate(nth);
+        if nth >= SEEN_MAX {
+            return;
         }
-        let mut bytes = [0; 16];
-        bytes[..found.len()].copy_from_slice(found);
-        let mask = u128::MAX >> (128 - 8 * found.len());
+        // Of what is longer, bytes that are in no text: it is read anew each time, those after it are not.
+        let (mut bytes, mut mask) = ([0xFF; 16], u128::MAX);
+        if let Some(start) = bytes.get_mut(..found.len()) {
+            start.copy_from_slice(found);
+            mask >>= 128 - 8 * found.len();
+        }
         let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), key };
-        if nth < self.0.len() {
-            self.0[nth] = seen;
-        } else if nth == self.0.len() {
-            self.0.push(seen);
+        match self.0.get_mut(nth) {
+            Some(before) => *before = seen,
+            None => self.0.push(seen),
         }
     }
 }

@@ -222,7 +222,7 @@ impl Topology {
             Record::Event(event) => {
                 let warmed = warmed.unwrap_or_else(|| Warmed::of(event, &mut self.key));
                 debug_assert_eq!(warmed.fingerprint, Dedup::fingerprint(event.id), "it was warmed");
-                // The name of a session without one outlives the borrow of what it is made in.
+                // Taken out, so that a name made in it can be borrowed while the state changes.
                 let mut made = std::mem::take(&mut self.key);
                 let session = session_key(event, &mut made);
                 let incoming = Incoming { offset, ingest_time: arrived.ingest_time, event, session, warmed };
