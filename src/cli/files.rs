@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::wire::{EventReader, RowError, Scratch, read_record};
 use bumpalo::Bump;
-use saccade_topology::{Arrived, Event, IngestTime, Offset, Record};
+use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -80,14 +80,19 @@ pub(crate) fn read_records(
         let mut rest = &buffer[..whole];
         if let Some(end) = memchr::memchr(b'\n', rest).filter(|_| !carry.is_empty()) {
             carry.extend_from_slice(&rest[..end]);
-            lines.take(std::iter::once(&*carry), &arena, take);
+            lines.take(std::iter::once(str::from_utf8(&carry).ok()), &arena, take);
             rest = &rest[end + 1..];
             carry.clear();
         }
+        // Nearly always the whole is text, which is cheaper to see at once.
+        let text = str::from_utf8(rest).ok();
         let mut ends = memchr::memchr_iter(b'\n', rest);
         let mut begin = 0;
         while begin < rest.len() {
-            let cut = |end: usize| &rest[std::mem::replace(&mut begin, end + 1)..end];
+            let cut = |end: usize| {
+                let line = std::mem::replace(&mut begin, end + 1)..end;
+                text.map_or_else(|| str::from_utf8(&rest[line.clone()]).ok(), |text| Some(&text[line.clone()]))
+            };
             lines.take(ends.by_ref().take(GROUP_LINES).map(cut), &arena, take);
             arena.reset();
         }
@@ -96,8 +101,12 @@ pub(crate) fn read_records(
         input.consume(used);
         read(used as u64);
     }
-    lines.take(std::iter::once(&*carry), &arena, take);
+    lines.take(std::iter::once(str::from_utf8(&carry).ok()), &arena, take);
     Ok(lines.rejected)
+}
+
+fn arrived(time: i64, event: Event<'_>) -> Arrived<'_> {
+    Arrived { ingest_time: IngestTime(time), record: Record::Event(event) }
 }
 
 struct Lines<'p> {
@@ -113,7 +122,7 @@ struct Lines<'p> {
 impl Lines<'_> {
     fn take<'l: 'a, 'a>(
         &mut self,
-        lines: impl Iterator<Item = &'l [u8]>,
+        lines: impl Iterator<Item = Option<&'l str>>,
         arena: &'a Bump,
         take: &mut dyn FnMut(&Group<'_>),
     ) {
@@ -128,9 +137,10 @@ impl Lines<'_> {
         take(&group);
     }
 
-    fn line<'a>(&mut self, line: &'a [u8], arena: &'a Bump, group: &mut Group<'a>) {
+    /// `None` is a line that is no text.
+    fn line<'a>(&mut self, line: Option<&'a str>, arena: &'a Bump, group: &mut Group<'a>) {
         self.number += 1;
-        let Ok(text) = std::str::from_utf8(line) else {
+        let Some(text) = line else {
             let error = RowError { index: 0, code: "invalid_utf8", message: "the line is not UTF-8".into() };
             return self.rejected.note(self.path, self.number, &error);
         };
@@ -138,15 +148,28 @@ impl Lines<'_> {
         if text.is_empty() {
             return;
         }
-        match self.reader.read_next(text, arena, &mut self.scratch) {
-            Ok(event) => self.event(event, group),
-            Err(error) => self.other(text, error, arena, group),
+        // Read where it stays: an event is too large to be moved without need.
+        group.records.push(arrived(0, Event::new("", "", EventTime(0))));
+        let Some(Arrived { ingest_time, record: Record::Event(event) }) = group.records.last_mut() else {
+            unreachable!("an event was put there");
+        };
+        match self.reader.read_next(text, arena, &mut self.scratch, event) {
+            Ok(()) => {
+                self.clock = self.clock.max(event.event_time.0);
+                *ingest_time = IngestTime(self.clock);
+                group.offsets.push(Offset(self.next));
+                self.next += 1;
+            }
+            Err(error) => {
+                group.records.pop();
+                self.other(text, error, arena, group);
+            }
         }
     }
 
     fn event<'a>(&mut self, event: Event<'a>, group: &mut Group<'a>) {
         self.clock = self.clock.max(event.event_time.0);
-        group.records.push(Arrived { ingest_time: IngestTime(self.clock), record: Record::Event(event) });
+        group.records.push(arrived(self.clock, event));
         group.offsets.push(Offset(self.next));
         group.partitions.push(None);
         self.next += 1;

@@ -12,7 +12,7 @@ use crate::wire::{EventReader, Layout};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use output::Output;
-use saccade_topology::{Arrived, Ignore, Offset, Outcome, Plan, Record, Topology};
+use saccade_topology::{Arrived, Ignore, Outcome, Plan, Record, Sink, Topology};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -117,8 +117,8 @@ fn replay_files(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>) -> Result<
         };
         let rejected = files::read_records(path, input, &reader, &mut |n| progress.inc(n), &mut |group| {
             partition.fold.warm(&group.records);
-            for (offset, arrived) in group.offsets.iter().zip(&group.records) {
-                partition.apply(*offset, arrived);
+            for (nth, (offset, arrived)) in group.offsets.iter().zip(&group.records).enumerate() {
+                partition.apply(arrived, |fold, sink| fold.apply_warmed(nth, *offset, arrived, sink));
             }
         })?;
         partition.finish(rejected)
@@ -148,7 +148,7 @@ fn replay_log(
         let read = log.read(number, first, &mut |offset, bytes| {
             progress.inc(1);
             match decode_or_damaged(number, offset, bytes) {
-                Ok(arrived) => partition.apply(offset, &arrived),
+                Ok(arrived) => partition.apply(&arrived, |fold, sink| fold.apply(offset, &arrived, sink)),
                 Err(error) => damaged = Some(error),
             }
             if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -180,13 +180,13 @@ impl Partition {
         Ok(Partition { fold: Topology::new(Arc::clone(plan)), output, last: args.last, tally: Tally::default() })
     }
 
-    fn apply(&mut self, offset: Offset, arrived: &Arrived<'_>) {
+    fn apply(&mut self, arrived: &Arrived<'_>, apply: impl FnOnce(&mut Topology, &mut dyn Sink) -> Outcome) {
         if let Record::Event(event) = &arrived.record {
             self.output.triggered_by(event.event_time.0);
         }
         let outcome = match self.last {
-            true => self.fold.apply(offset, arrived, &mut Ignore),
-            false => self.fold.apply(offset, arrived, &mut self.output),
+            true => apply(&mut self.fold, &mut Ignore),
+            false => apply(&mut self.fold, &mut self.output),
         };
         match outcome {
             Outcome::Accepted => self.tally.accepted += 1,

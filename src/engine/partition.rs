@@ -205,13 +205,11 @@ impl Partition {
         let encoded: Vec<&[u8]> = encoded.collect();
         let decoded = encoded.iter().map(|bytes| decode(bytes).expect("the record was encoded in this process"));
         let decoded: Vec<Arrived<'_>> = decoded.collect();
-        for group in decoded.chunks(64) {
-            self.fold.warm(group);
-        }
-        for (bytes, arrived) in encoded.iter().zip(&decoded) {
+        self.fold.warm(&decoded);
+        for (nth, (bytes, arrived)) in encoded.iter().zip(&decoded).enumerate() {
             let is_event = matches!(arrived.record, Record::Event(_));
             let receipt = if is_event { &mut receipt } else { &mut others };
-            match self.fold.apply(self.next, arrived, &mut self.stage) {
+            match self.fold.apply_warmed(nth, self.next, arrived, &mut self.stage) {
                 Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
                 Outcome::Late(_) => receipt.late += 1,
                 Outcome::Duplicate => {

@@ -181,11 +181,9 @@ impl EventReader {
     fn deliver<'a>(&self, rows: &[&'a str], inherited: Option<&Inherited<'a>>, arena: &'a Bump, row: Row<'_, 'a>) {
         let mut scratch = Scratch::default();
         for (index, text) in rows.iter().enumerate() {
-            let mut event = self.read_row(text, inherited, arena, &mut scratch);
-            if let Err(error) = &mut event {
-                error.index = index;
-            }
-            row(event);
+            let mut event = row::blank();
+            let read = self.read_row(text, inherited, arena, &mut scratch, &mut event);
+            row(read.map(|()| event).map_err(|error| RowError { index, ..error }));
         }
     }
 }

@@ -75,7 +75,16 @@ pub(super) fn problem(key: &Key, code: &'static str, value: Scalar<'_>, rule: &s
 }
 
 /// A text of 1 to `max` bytes without control characters.
+#[inline(always)]
 pub(super) fn text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str, RowError> {
+    match value {
+        Scalar::Printable(text) if (1..=max).contains(&text.len()) => Ok(text),
+        _ => unusual_text(key, value, max),
+    }
+}
+
+#[cold]
+fn unusual_text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str, RowError> {
     let (Scalar::Text(text) | Scalar::Printable(text)) = value else {
         return Err(problem(key, "wrong_type", value, "expected a string"));
     };
@@ -93,9 +102,16 @@ pub(super) fn text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a s
 }
 
 /// An id: a text, or an integer that stands for its decimal digits.
+#[inline(always)]
 pub(super) fn id<'a>(key: &Key, value: Scalar<'a>, max: usize, arena: &'a bumpalo::Bump) -> Result<&'a str, RowError> {
     match value {
         Scalar::Text(_) | Scalar::Printable(_) => text(key, value, max),
+        _ => numeric_id(key, value, arena),
+    }
+}
+
+fn numeric_id<'a>(key: &Key, value: Scalar<'a>, arena: &'a bumpalo::Bump) -> Result<&'a str, RowError> {
+    match value {
         Scalar::Unsigned(x) => Ok(arena.alloc_str(&x.to_string())),
         Scalar::Signed(x) => Ok(arena.alloc_str(&x.to_string())),
         // A number beyond 64 bits has lost digits by now; two ids could become one.
@@ -104,7 +120,32 @@ pub(super) fn id<'a>(key: &Key, value: Scalar<'a>, max: usize, arena: &'a bumpal
 }
 
 /// The name of an event: snake_case, ASCII.
+#[inline(always)]
 pub(super) fn kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
+    match value {
+        Scalar::Printable(kind) if is_kind(kind.as_bytes()) => Ok(kind),
+        _ => unusual_kind(key, value),
+    }
+}
+
+#[inline]
+fn is_kind(name: &[u8]) -> bool {
+    let is_plain = |b: &u8| KIND_BYTES[usize::from(*b)];
+    name.len() <= KIND_BYTES_MAX && name.first().is_some_and(u8::is_ascii_lowercase) && name.iter().all(is_plain)
+}
+
+/// Bytes of the names of events.
+const KIND_BYTES: [bool; 256] = {
+    let (mut bytes, mut b) = ([false; 256], 0);
+    while b < 256 {
+        bytes[b] = matches!(b as u8, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        b += 1;
+    }
+    bytes
+};
+
+#[cold]
+fn unusual_kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
     let (Scalar::Text(kind) | Scalar::Printable(kind)) = value else {
         return Err(problem(key, "wrong_type", value, "expected a string such as \"play\""));
     };
@@ -112,8 +153,7 @@ pub(super) fn kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError
         let rule = format!("it has {} bytes, allowed are 1 to {KIND_BYTES_MAX}", kind.len());
         return Err(problem(key, "too_long", value, &rule));
     }
-    let plain = kind.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    if !plain || !kind.starts_with(|c: char| c.is_ascii_lowercase()) {
+    if !is_kind(kind.as_bytes()) {
         let rule = "expected 1 to 64 of a-z, 0-9 and _, first a letter";
         let suggestion = snake_case(kind).map(|s| format!(", such as \"{s}\"")).unwrap_or_default();
         return Err(problem(key, "bad_value", value, &format!("{rule}{suggestion}")));

@@ -92,13 +92,20 @@ impl EventReader {
     /// Reads one JSON object. Strings of the event are slices of `text` or, where they had escapes, of `arena`.
     /// The error's index is 0.
     pub fn read_event<'a>(&self, text: &'a str, arena: &'a Bump) -> Result<Event<'a>, RowError> {
-        self.read_row(text, None, arena, &mut Scratch::default())
+        let mut event = row::blank();
+        self.read_row(text, None, arena, &mut Scratch::default(), &mut event).map(|()| event)
     }
 
-    /// As [`EventReader::read_event`], of many rows one after another.
+    /// As [`EventReader::read_event`], of many rows one after another, into `event`, which is of no use where it fails.
     #[inline]
-    pub fn read_next<'a>(&self, text: &'a str, arena: &'a Bump, scratch: &mut Scratch) -> Result<Event<'a>, RowError> {
-        self.read_row(text, None, arena, scratch)
+    pub fn read_next<'a>(
+        &self,
+        text: &'a str,
+        arena: &'a Bump,
+        scratch: &mut Scratch,
+        event: &mut Event<'a>,
+    ) -> Result<(), RowError> {
+        self.read_row(text, None, arena, scratch, event)
     }
 
     #[inline]
@@ -108,12 +115,13 @@ impl EventReader {
         inherited: Option<&row::Inherited<'a>>,
         arena: &'a Bump,
         scratch: &mut Scratch,
-    ) -> Result<Event<'a>, RowError> {
+        event: &mut Event<'a>,
+    ) -> Result<(), RowError> {
         if text.len() > self.event_bytes_max {
             let (found, max) = (text.len(), self.event_bytes_max);
             let message = format!("the event has {found} bytes; ingest.event_bytes_max allows {max}");
             return Err(RowError::new("too_long", message));
         }
-        row::read(&self.keys, text, inherited, arena, scratch)
+        row::read(&self.keys, text, inherited, arena, scratch, event)
     }
 }

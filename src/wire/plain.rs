@@ -5,89 +5,109 @@
 
 use super::check::Scalar;
 use super::keys::{Key, KeyTable};
+use super::scan::{HIGHS, ONES, skip_space, zeros};
 
 /// What was learned from the rows before: their names in order. Rows of one sender nearly always have the same, so that a name
 /// costs one comparison. Belongs to one [`KeyTable`].
 #[derive(Debug, Default)]
 pub(super) struct Shape(Vec<Seen>);
 
-/// A name as it stood in a row, with its quotes, the colon and the blanks around it: up to 16 bytes as one number.
+/// A name as it stood in a row, from the end of the value before to its own value: up to 16 bytes as one number.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     bytes: u128,
     mask: u128,
     len: usize,
-    name_len: usize,
-    /// Place in the table of keys.
-    key: Option<usize>,
+    /// Place in the table of keys; [`FREE`] where the name is none of them.
+    key: usize,
+}
+
+const FREE: usize = usize::MAX;
+
+/// What a value is called.
+pub(super) enum Name<'a, 'k> {
+    Key(&'k Key),
+    /// None of the keys.
+    Free(&'a str),
 }
 
 /// Names of a row that are remembered.
 const SEEN_MAX: usize = 32;
 
 impl Shape {
-    /// Place of the key that is the `nth` of the row, and the lengths of its name and of all before its value.
+    /// The name that is the `nth` of the row, where it stands at `at` again.
     #[inline]
-    fn expect(&self, nth: usize, bytes: &[u8], at: usize) -> Option<(Option<usize>, usize, usize)> {
-        let (seen, found) = (self.0.get(nth)?, bytes[at..].first_chunk::<16>()?);
-        let is_same = (u128::from_le_bytes(*found) ^ seen.bytes) & seen.mask == 0;
-        is_same.then_some((seen.key, seen.name_len, seen.len))
+    fn expect(&self, nth: usize, bytes: &[u8], at: usize) -> Option<&Seen> {
+        let seen = self.0.get(nth)?;
+        let found = match bytes.get(at..)?.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => u128::from(word(bytes, at + 8)) << 64 | u128::from(word(bytes, at)),
+        };
+        ((found ^ seen.bytes) & seen.mask == 0).then_some(seen)
     }
 
-    fn learn(&mut self, nth: usize, found: &[u8], name_len: usize, key: Option<usize>) {
-        if found.len() > 16 || nth >= SEEN_MAX {
-            return self.0.truncate(nth);
+    fn learn(&mut self, nth: usize, found: &[u8], key: usize) {
+        if nth >= SEEN_MAX {
+            return;
         }
-        let mut bytes = [0; 16];
-        bytes[..found.len()].copy_from_slice(found);
-        let mask = u128::MAX >> (128 - 8 * found.len());
-        let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), name_len, key };
-        if nth < self.0.len() {
-            self.0[nth] = seen;
-        } else if nth == self.0.len() {
-            self.0.push(seen);
+        // Of what is longer, bytes that are in no text: it is read anew each time, those after it are not.
+        let (mut bytes, mut mask) = ([0xFF; 16], u128::MAX);
+        if let Some(start) = bytes.get_mut(..found.len()) {
+            start.copy_from_slice(found);
+            mask >>= 128 - 8 * found.len();
+        }
+        let seen = Seen { bytes: u128::from_le_bytes(bytes), mask, len: found.len(), key };
+        match self.0.get_mut(nth) {
+            Some(before) => *before = seen,
+            None => self.0.push(seen),
         }
     }
 }
 
-/// Calls `set` for every name, its key in `keys`, and its value; `None` where `text` is not of the usual kind. `set` says
-/// whether to go on.
+/// Calls `set` for every name and its value; `None` where `text` is not of the usual kind. `set` says whether to go on.
 #[inline]
 pub(super) fn read<'a, 'k>(
     text: &'a str,
     keys: &'k KeyTable,
     shape: &mut Shape,
-    mut set: impl FnMut(&'a str, Option<&'k Key>, Scalar<'a>) -> bool,
+    mut set: impl FnMut(Name<'a, 'k>, Scalar<'a>) -> bool,
 ) -> Option<()> {
     let bytes = text.as_bytes();
-    let mut at = expect(bytes, skip_blanks(bytes, 0), b'{')?;
+    let mut at = 0;
     for nth in 0.. {
-        at = skip_blanks(bytes, at);
-        let (name_at, name_len, key);
-        match shape.expect(nth, bytes, at) {
-            Some((known, known_len, len)) => (name_at, name_len, key, at) = (at + 1, known_len, known, at + len),
+        let (key, value_at) = match shape.expect(nth, bytes, at) {
+            Some(seen) => (seen.key, at + seen.len),
             None => {
-                name_at = expect(bytes, at, b'"')?;
-                let (end, _) = string_end(bytes, name_at)?;
-                name_len = end - name_at;
-                key = keys.place(&text[name_at..end]);
-                let value_at = skip_blanks(bytes, expect(bytes, skip_blanks(bytes, end + 1), b':')?);
-                shape.learn(nth, &bytes[at..value_at], name_len, key);
-                at = value_at;
+                let before = skip_space(bytes, at);
+                match bytes.get(before)? {
+                    b'{' if nth == 0 => {}
+                    b',' if nth > 0 => {}
+                    b'}' if nth > 0 => return (skip_space(bytes, before + 1) == bytes.len()).then_some(()),
+                    _ => return None,
+                }
+                let start = expect(bytes, skip_space(bytes, before + 1), b'"')?;
+                let (end, _) = string_end(bytes, start)?;
+                let value_at = skip_space(bytes, expect(bytes, skip_space(bytes, end + 1), b':')?);
+                let key = keys.place(&text[start..end]).unwrap_or(FREE);
+                shape.learn(nth, &bytes[at..value_at], key);
+                (key, value_at)
             }
-        }
-        let (value, after) = value(text, at)?;
-        if !set(&text[name_at..name_at + name_len], key.map(|place| keys.at(place)), value) {
+        };
+        let (value, after) = value(text, value_at)?;
+        let name = if key == FREE { Name::Free(unquoted(&text[at..value_at])) } else { Name::Key(keys.at(key)) };
+        if !set(name, value) {
             return None;
         }
-        at = skip_blanks(bytes, after);
-        match bytes.get(at)? {
-            b',' => at += 1,
-            b'}' => return (skip_blanks(bytes, at + 1) == bytes.len()).then_some(()),
-            _ => return None,
-        }
+        at = after;
     }
     None
+}
+
+/// What stands between the first quote and the last.
+#[inline(never)]
+fn unquoted(text: &str) -> &str {
+    let quoted = text.trim_matches(|c| c != '"');
+    &quoted[1..quoted.len() - 1]
 }
 
 #[inline]
@@ -95,12 +115,16 @@ fn expect(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
     (*bytes.get(at)? == byte).then_some(at + 1)
 }
 
+/// The eight bytes from `at` on; zeros behind the end.
 #[inline]
-fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
-    while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-        at += 1;
-    }
-    at
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    chunk.map_or_else(|| last_word(bytes, at), |chunk| u64::from_le_bytes(*chunk))
+}
+
+#[inline(never)]
+fn last_word(bytes: &[u8], at: usize) -> u64 {
+    bytes[at.min(bytes.len())..].iter().rev().fold(0, |word, b| word << 8 | u64::from(*b))
 }
 
 /// The value at `at` and where it ends, if it is of the usual kind.
@@ -126,28 +150,24 @@ pub(super) fn value(text: &str, at: usize) -> Option<(Scalar<'_>, usize)> {
 /// comes before it.
 #[inline]
 fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // The lowest high bit that comes out is that of the first quote, backslash or control character.
-    let zero = |w: u64| w.wrapping_sub(ONES) & !w & HIGHS;
-    // High bits come out from the first byte above 0x7E on.
-    let above = |w: u64| (w | w.wrapping_add(ONES)) & HIGHS;
-    let mut found = 0;
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let w = u64::from_le_bytes(*chunk);
-        let odd = zero(w ^ (ONES * 0x22)) | zero(w ^ (ONES * 0x5C)) | (w.wrapping_sub(ONES * 0x20) & !w & HIGHS);
+    loop {
+        let w = word(bytes, at);
+        // The lowest high bit is that of the first quote, backslash, or byte below 0x20 or above 0x7E; the end is one of those.
+        let odd = zeros(w ^ (ONES * 0x22)) | zeros(w ^ (ONES * 0x5C));
+        let odd = odd | ((w | w.wrapping_sub(ONES * 0x20) | w.wrapping_add(ONES)) & HIGHS);
         if odd != 0 {
-            found |= above(w) & (odd.wrapping_sub(1) & !odd);
             at += odd.trailing_zeros() as usize / 8;
-            return (bytes[at] == b'"').then_some((at, found == 0));
+            break;
         }
-        found |= above(w);
         at += 8;
     }
-    let rest = bytes.get(at..)?;
-    let len = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
-    let is_printable = found == 0 && rest[..len].iter().all(|b| *b < 0x7F);
-    (rest[len] == b'"').then_some((at + len, is_printable))
+    if *bytes.get(at)? == b'"' { Some((at, true)) } else { Some((unusual_string_end(bytes, at)?, false)) }
+}
+
+#[cold]
+fn unusual_string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = at + bytes[at..].iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
+    (bytes[end] == b'"').then_some(end)
 }
 
 /// Powers of ten that a float holds exactly.
@@ -181,9 +201,9 @@ fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (usize, u64) {
     const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
     let start = at;
     // Eight at a time (Lemire): where fewer are digits, they move to the end and zeros go before them.
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let w = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
-        let odd = (w | w.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
+    loop {
+        let w = word(bytes, at) ^ 0x3030_3030_3030_3030;
+        let odd = (w | w.wrapping_add(0x7676_7676_7676_7676)) & HIGHS;
         let count = odd.trailing_zeros() as usize / 8;
         if count == 0 {
             return (at - start, number);
@@ -198,13 +218,6 @@ fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (usize, u64) {
             return (at - start, number);
         }
     }
-    while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10)
-        && at - start <= 18
-    {
-        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-        at += 1;
-    }
-    (at - start, number)
 }
 
 #[cfg(test)]
@@ -221,8 +234,14 @@ mod tests {
 
     fn values_with(text: &str, keys: &KeyTable, shape: &mut Shape) -> Option<Vec<(String, String)>> {
         let mut values = vec![];
-        read(text, keys, shape, |name, key, value| {
-            assert_eq!(key.map(|k| &*k.name), keys.place(name).map(|_| name));
+        read(text, keys, shape, |name, value| {
+            let name = match name {
+                Name::Key(key) => &key.name,
+                Name::Free(name) => {
+                    assert_eq!(keys.place(name), None);
+                    name
+                }
+            };
             values.push((name.to_string(), format!("{value:?}")));
             true
         })?;

@@ -37,7 +37,13 @@ pub struct Scratch {
     shape: Shape,
 }
 
-/// Reads an event.
+/// An event of which nothing is known yet.
+#[inline]
+pub(super) fn blank<'a>() -> Event<'a> {
+    Event::new("", "", EventTime(0))
+}
+
+/// Reads an event into `event`, which is of no use where it fails.
 #[inline]
 pub(super) fn read<'a>(
     keys: &KeyTable,
@@ -45,21 +51,22 @@ pub(super) fn read<'a>(
     inherited: Option<&Inherited<'a>>,
     arena: &'a Bump,
     scratch: &mut Scratch,
-) -> Result<Event<'a>, RowError> {
-    let mut row = Row::new(keys, arena, inherited, &mut scratch.fields, false);
+    event: &mut Event<'a>,
+) -> Result<(), RowError> {
+    let mut row = Row::new(keys, arena, inherited, &mut scratch.fields, event, false);
     row.parse(text, inherited, &mut scratch.shape)?;
     row.finish(text, inherited)
 }
 
 /// Reads what rows may inherit from the envelope `text`, in which the events are replaced by `null`.
 pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump) -> Result<Inherited<'a>, RowError> {
-    let mut fields = Vec::new();
-    let mut row = Row::new(keys, arena, None, &mut fields, true);
+    let (mut fields, mut event) = (Vec::new(), blank());
+    let mut row = Row::new(keys, arena, None, &mut fields, &mut event, true);
     row.parse(text, None, &mut Shape::default())?;
     if !row.problems.is_empty() {
         return Err(row.problems.remove(0).1);
     }
-    let (event, event_time) = (row.event, row.event_time);
+    let event_time = row.event_time;
     let identity = (event.session, event.viewer, event.item, event_time.map(|t| t.0));
     let seed = if identity == (None, None, None, None) { 0 } else { xxh3_64(format!("{identity:?}").as_bytes()) };
     Ok(Inherited { event, event_time, fields: arena.alloc_slice_copy(&fields), seed })
@@ -69,7 +76,7 @@ pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump)
 pub(super) struct Row<'s, 'a> {
     keys: &'s KeyTable,
     arena: &'a Bump,
-    event: Event<'a>,
+    event: &'s mut Event<'a>,
     event_time: Option<EventTime>,
     /// Fields set under a mapped name.
     mapped: u32,
@@ -98,12 +105,14 @@ impl<'s, 'a> Row<'s, 'a> {
         arena: &'a Bump,
         inherited: Option<&Inherited<'a>>,
         fields: &'s mut Vec<u8>,
+        event: &'s mut Event<'a>,
         is_envelope: bool,
     ) -> Row<'s, 'a> {
+        *event = blank();
         let mut row = Row {
             keys,
             arena,
-            event: Event::new("", "", EventTime(0)),
+            event,
             event_time: None,
             mapped: 0,
             problems: Vec::new(),
@@ -120,7 +129,7 @@ impl<'s, 'a> Row<'s, 'a> {
     fn inherit(&mut self, inherited: Option<&Inherited<'a>>) {
         self.fields.clear();
         if let Some(inherited) = inherited {
-            self.event = inherited.event;
+            *self.event = inherited.event;
             self.event_time = inherited.event_time;
             self.fields.extend_from_slice(inherited.fields);
         }
@@ -128,7 +137,7 @@ impl<'s, 'a> Row<'s, 'a> {
 
     #[inline]
     fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>, shape: &mut Shape) -> Result<(), RowError> {
-        if plain::read(text, self.keys, shape, |name, key, value| self.plain(name, key, value)).is_some() {
+        if plain::read(text, self.keys, shape, |name, value| self.plain(name, value)).is_some() {
             return Ok(());
         }
         self.reset(inherited);
@@ -143,7 +152,7 @@ impl<'s, 'a> Row<'s, 'a> {
 
     /// Forgets what an attempt to read the row has set.
     fn reset(&mut self, inherited: Option<&Inherited<'a>>) {
-        self.event = Event::new("", "", EventTime(0));
+        *self.event = blank();
         self.event_time = None;
         self.mapped = 0;
         self.problems.clear();
@@ -152,12 +161,12 @@ impl<'s, 'a> Row<'s, 'a> {
 
     /// Takes a value of a flat row; false where the name asks for more than a plain value.
     #[inline]
-    fn plain(&mut self, name: &'a str, key: Option<&'s Key>, value: Scalar<'a>) -> bool {
-        match key {
-            Some(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
-            Some(key) => self.set(key, value),
-            None if self.is_envelope => {}
-            None => self.free_scalar(name, value),
+    fn plain(&mut self, name: plain::Name<'a, 's>, value: Scalar<'a>) -> bool {
+        match name {
+            plain::Name::Key(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
+            plain::Name::Key(key) => self.set(key, value),
+            plain::Name::Free(_) if self.is_envelope => {}
+            plain::Name::Free(name) => self.free_scalar(name, value),
         }
         true
     }
@@ -216,7 +225,7 @@ impl<'s, 'a> Row<'s, 'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: &Key, value: Scalar<'a>) {
         if matches!(value, Scalar::Null) {
             return;
@@ -242,9 +251,9 @@ impl<'s, 'a> Row<'s, 'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn assign(&mut self, key: &Key, value: Scalar<'a>) -> Result<(), RowError> {
-        let event = &mut self.event;
+        let event = &mut *self.event;
         match key.field {
             // The id of an envelope is not that of its rows: they would all be duplicates of the first.
             Field::Id if self.is_envelope => {}
@@ -328,7 +337,7 @@ impl<'s, 'a> Row<'s, 'a> {
     }
 
     #[inline]
-    fn finish(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<Event<'a>, RowError> {
+    fn finish(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<(), RowError> {
         if !self.problems.is_empty() {
             return Err(self.problems.remove(0).1);
         }
@@ -345,7 +354,7 @@ impl<'s, 'a> Row<'s, 'a> {
         if !self.fields.is_empty() {
             self.event.fields = Fields::from_bytes(self.arena.alloc_slice_copy(self.fields));
         }
-        Ok(self.event)
+        Ok(())
     }
 
     #[cold]

@@ -5,18 +5,22 @@
 
 use std::ops::Range;
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+pub(super) const ONES: u64 = 0x0101_0101_0101_0101;
+pub(super) const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// Bytes of `word` that are zero, as a set of high bits; exact up to the lowest.
-fn zeros(word: u64) -> u64 {
+#[inline]
+pub(super) fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
 /// The first place from `at` on that is not JSON white space.
-pub(super) fn skip_space(text: &[u8], at: usize) -> usize {
-    let is_space = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
-    at + text[at..].iter().take_while(|b| is_space(b)).count()
+#[inline]
+pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\r' | b'\n') = text.get(at) {
+        at += 1;
+    }
+    at
 }
 
 /// End of the string whose opening quote is before `at`; `None` where the text or line ends first.

@@ -134,7 +134,8 @@ pub fn read_record<'a>(
             "ingest_time" => ingest_time = Some(IngestTime(integer(name, value)?)),
             "tick" if value == "true" => record = Some(Record::Tick),
             "event" => {
-                let event = row::read(&reader.canonical, value, None, arena, &mut Scratch::default())?;
+                let mut event = row::blank();
+                row::read(&reader.canonical, value, None, arena, &mut Scratch::default(), &mut event)?;
                 record = Some(Record::Event(event));
             }
             _ => {

@@ -6,8 +6,9 @@
 
 #[derive(Debug)]
 struct Generation {
-    /// Open addressing, linear probing; 0 is empty.
-    table: Vec<u64>,
+    /// Open addressing, linear probing; 0 is empty. Else, in the bits of the mask, the place in `order` from 1 on, and above
+    /// them bits of the fingerprint, so that nearly every other one is told apart without looking there.
+    table: Vec<u32>,
     /// In order of arrival, for checkpoints.
     order: Vec<u64>,
 }
@@ -17,23 +18,44 @@ impl Generation {
         Generation { table: vec![0; (2 * capacity).next_power_of_two()], order: vec![] }
     }
 
+    fn mask(&self) -> usize {
+        self.table.len() - 1
+    }
+
+    fn tag(&self, fingerprint: u64) -> u32 {
+        (fingerprint >> 32) as u32 & !(self.mask() as u32)
+    }
+
     fn probe(&self, fingerprint: u64) -> Result<(), usize> {
-        let mask = self.table.len() - 1;
+        let (mask, tag) = (self.mask(), self.tag(fingerprint));
         let mut at = fingerprint as usize & mask;
         loop {
-            match self.table[at] {
-                0 => return Err(at),
-                found if found == fingerprint => return Ok(()),
-                _ => at = (at + 1) & mask,
+            let entry = self.table[at & mask];
+            if entry == 0 {
+                return Err(at);
             }
+            let place = entry & mask as u32;
+            if entry - place == tag && self.order[place as usize - 1] == fingerprint {
+                return Ok(());
+            }
+            at = (at + 1) & mask;
         }
     }
 
     fn insert(&mut self, fingerprint: u64) {
         if let Err(at) = self.probe(fingerprint) {
-            self.table[at] = fingerprint;
             self.order.push(fingerprint);
+            self.table[at] = self.order.len() as u32 | self.tag(fingerprint);
         }
+    }
+
+    fn clear(&mut self) {
+        self.table.fill(0);
+        self.order.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        4 * self.table.len() + 8 * self.order.len()
     }
 }
 
@@ -51,7 +73,7 @@ impl Dedup {
         Dedup { capacity, number: 0, current: Generation::new(capacity), previous: Generation::new(0) }
     }
 
-    /// Never 0, which marks an empty place.
+    /// Never 0.
     pub(crate) fn fingerprint(id: &str) -> u64 {
         Dedup::fingerprint_of(0x5acc_ade0, id)
     }
@@ -66,24 +88,25 @@ impl Dedup {
     }
 
     /// Loads what [`Dedup::contains`] will look at.
-    pub(crate) fn touch(&self, fingerprint: u64) -> u64 {
+    pub(crate) fn touch(&self, fingerprint: u64) -> u32 {
         let at = |g: &Generation| g.table[fingerprint as usize & (g.table.len() - 1)];
         at(&self.current) ^ at(&self.previous)
     }
 
     pub(crate) fn insert(&mut self, fingerprint: u64) {
         if self.current.order.len() >= self.capacity {
-            self.previous = std::mem::replace(&mut self.current, Generation::new(self.capacity));
+            std::mem::swap(&mut self.current, &mut self.previous);
+            if self.number == 0 {
+                self.current = Generation::new(self.capacity);
+            }
+            self.current.clear();
             self.number += 1;
         }
         self.current.insert(fingerprint);
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        8 * (self.current.table.len()
-            + self.previous.table.len()
-            + self.current.order.len()
-            + self.previous.order.len())
+        self.current.bytes() + self.previous.bytes()
     }
 
     /// Where the set stands: generation and ids in it.
@@ -114,9 +137,9 @@ impl Dedup {
         dedup.number = mark.0;
         if mark.0 > 0 {
             dedup.previous = Generation::new(dedup.capacity);
-            previous.iter().for_each(|f| dedup.previous.insert((*f).max(1)));
+            previous.iter().take(dedup.capacity).for_each(|f| dedup.previous.insert((*f).max(1)));
         }
-        current.iter().take(mark.1 as usize).for_each(|f| dedup.current.insert((*f).max(1)));
+        current.iter().take(dedup.capacity.min(mark.1 as usize)).for_each(|f| dedup.current.insert((*f).max(1)));
         dedup
     }
 }

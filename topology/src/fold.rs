@@ -4,9 +4,9 @@
 //! and fold into the session's lane → fold into the viewer's lane → publish → advance the watermark → close. It reads no
 //! clock and cannot fail. The same records give the same state and outputs, bit for bit.
 
-use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
+use crate::decision::Control;
 use crate::dedup::Dedup;
-use crate::feedback::{DecisionView, Feedback, Moment, fingerprints};
+use crate::feedback::{DecisionView, Feedback, Moment};
 use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::model::{ControlError, Learnt, Rewards};
 use crate::pending::{Arriving, IdWords, NONE};
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Keys looked at per record to settle what has become certain; invisible from outside.
+/// Keys looked at per record, at most, to settle what has become certain; invisible from outside.
 const SWEEP: usize = 2;
 
 /// Records that are warmed side by side.
@@ -61,6 +61,16 @@ pub struct Counters {
     pub late: u64,
 }
 
+/// What is known of a record before it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Warmed {
+    fingerprint: u64,
+    /// Hash of the session.
+    hash: u64,
+    /// Where the session was.
+    place: u32,
+}
+
 /// State of one partition, and the operators that fold records into it.
 #[derive(Debug)]
 pub struct Topology {
@@ -84,9 +94,36 @@ pub struct Topology {
     vector: Vec<f32>,
     blank: Vec<u64>,
     key: String,
-    warming: Vec<u32>,
+    warmed: Vec<Warmed>,
     late_for_profile: u64,
     pub(crate) feedback: Feedback,
+}
+
+/// An event on its way through the operators.
+struct Incoming<'a> {
+    offset: Offset,
+    ingest_time: IngestTime,
+    event: &'a Event<'a>,
+    /// Its session's key.
+    session: &'a str,
+    warmed: Warmed,
+}
+
+impl Warmed {
+    fn of(event: &Event<'_>, made: &mut String) -> Warmed {
+        let hash = xxh3_64(session_key(event, made).as_bytes());
+        Warmed { fingerprint: Dedup::fingerprint(event.id), hash, place: NONE }
+    }
+}
+
+/// The session's id, or one made from the viewer's where the event names no session.
+fn session_key<'k>(event: &Event<'k>, made: &'k mut String) -> &'k str {
+    event.session.unwrap_or_else(|| {
+        made.clear();
+        made.push_str("viewer:");
+        made.push_str(event.viewer.unwrap_or(""));
+        made
+    })
 }
 
 impl Topology {
@@ -109,7 +146,7 @@ impl Topology {
             vector: vec![0.0; plan.slots.len()],
             blank: vec![0; plan.viewer.words.max(plan.session.words)],
             key: String::new(),
-            warming: vec![],
+            warmed: vec![],
             late_for_profile: 0,
             feedback: Feedback::new(&plan.models),
             plan,
@@ -190,8 +227,8 @@ impl Topology {
 
     /// The event's time as [`Topology::apply`] would take it now: corrected where the player's clock is off.
     pub fn corrected_time(&mut self, event: &Event<'_>, ingest_time: IngestTime) -> EventTime {
-        self.session_key(event);
-        let known = self.sessions.find(xxh3_64(self.key.as_bytes()), &self.key);
+        let key = session_key(event, &mut self.key);
+        let known = self.sessions.find(xxh3_64(key.as_bytes()), key);
         let known_skew = known.map_or(NO_SKEW, |i| self.sessions.heads[i as usize].skew);
         let time = &self.plan.spec.time;
         EventTime(time::correct(time, event, ingest_time, known_skew, self.progress.horizon(time)).0)
@@ -199,6 +236,26 @@ impl Topology {
 
     /// Folds one record.
     pub fn apply(&mut self, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
+        self.record(offset, arrived, None, sink)
+    }
+
+    /// As [`Topology::apply`], of the record that is the `nth` of those that were given to [`Topology::warm`] last.
+    pub fn apply_warmed(&mut self, nth: usize, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
+        // What was loaded for the next is near, but no longer the nearest.
+        if let Some(next) = self.warmed.get(nth + 1) {
+            let session = if next.place == NONE { 0 } else { self.sessions.touch(next.place) };
+            std::hint::black_box(session ^ u64::from(self.dedup.touch(next.fingerprint)));
+        }
+        self.record(offset, arrived, Some(self.warmed[nth]), sink)
+    }
+
+    fn record(
+        &mut self,
+        offset: Offset,
+        arrived: &Arrived<'_>,
+        warmed: Option<Warmed>,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
         match &arrived.record {
             Record::Tick => {
                 self.progress.tick(arrived.ingest_time);
@@ -210,7 +267,17 @@ impl Topology {
             Record::Reward(reward) => self.reward(offset, reward, arrived.ingest_time),
             Record::Item(item) => self.item(offset, item),
             Record::Control(control) => self.control(offset, control, arrived.ingest_time),
-            Record::Event(event) => self.event(offset, event, arrived.ingest_time, sink),
+            Record::Event(event) => {
+                let warmed = warmed.unwrap_or_else(|| Warmed::of(event, &mut self.key));
+                debug_assert_eq!(warmed.fingerprint, Dedup::fingerprint(event.id), "it was warmed");
+                // Taken out, so that a name made in it can be borrowed while the state changes.
+                let mut made = std::mem::take(&mut self.key);
+                let session = session_key(event, &mut made);
+                let incoming = Incoming { offset, ingest_time: arrived.ingest_time, event, session, warmed };
+                let outcome = self.event(&incoming, sink);
+                self.key = made;
+                outcome
+            }
         }
     }
 
@@ -218,36 +285,35 @@ impl Topology {
     ///
     /// Each loop is short, so that the processor waits for many of its loads at once; a later one finds what an earlier one loaded.
     pub fn warm(&mut self, records: &[Arrived<'_>]) {
-        let (mut fingerprints, mut hashes) = ([0; WARM], [0; WARM]);
+        self.warmed.clear();
         for records in records.chunks(WARM) {
-            let (mut seen, mut count) = (0, 0);
-            for arrived in records {
-                if let Record::Event(event) = &arrived.record {
-                    fingerprints[count] = Dedup::fingerprint(event.id);
-                    hashes[count] = xxh3_64(event.session.unwrap_or_default().as_bytes());
-                    count += 1;
-                }
+            let (mut seen, first) = (0, self.warmed.len());
+            self.warmed.extend(records.iter().map(|arrived| match &arrived.record {
+                Record::Event(event) => Warmed::of(event, &mut self.key),
+                _ => Warmed { fingerprint: 0, hash: 0, place: NONE },
+            }));
+            let warmed = &mut self.warmed[first..];
+            for warmed in &*warmed {
+                seen ^= u64::from(self.dedup.touch(warmed.fingerprint));
             }
-            for fingerprint in &fingerprints[..count] {
-                seen ^= self.dedup.touch(*fingerprint);
+            for warmed in &mut *warmed {
+                warmed.place = self.sessions.likely(warmed.hash).unwrap_or(NONE);
             }
-            self.warming.clear();
-            self.warming.extend(hashes[..count].iter().filter_map(|hash| self.sessions.find_hash(*hash)));
-            for i in &self.warming {
-                seen ^= self.sessions.touch(*i);
+            for warmed in warmed.iter().filter(|warmed| warmed.place != NONE) {
+                seen ^= self.sessions.touch(warmed.place);
             }
+            seen ^= self.sessions.touch_unsettled(records.len());
             std::hint::black_box(seen);
         }
     }
 
-    fn event(&mut self, offset: Offset, event: &Event<'_>, ingest_time: IngestTime, sink: &mut dyn Sink) -> Outcome {
-        let fingerprint = Dedup::fingerprint(event.id);
+    fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {
+        let Incoming { offset, ingest_time, event, session: key, warmed } = *incoming;
+        let Warmed { fingerprint, hash, place } = warmed;
         if self.dedup.contains(fingerprint) {
             return Outcome::Duplicate;
         }
-        self.session_key(event);
-        let hash = xxh3_64(self.key.as_bytes());
-        let known = self.sessions.find(hash, &self.key);
+        let known = self.sessions.find_at(place, hash, key);
         let known_skew = known.map_or(NO_SKEW, |i| self.sessions.heads[i as usize].skew);
         let horizon = self.progress.horizon(&self.plan.spec.time);
         let (time, skew) = time::correct(&self.plan.spec.time, event, ingest_time, known_skew, horizon);
@@ -261,8 +327,8 @@ impl Topology {
             return Outcome::Late(Late::BehindHorizon);
         }
         extract(&self.plan.session_inputs, event, &mut self.inputs);
-        let session = known.or_else(|| self.create_session(hash, offset, sink));
-        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, offset, event, time, sink));
+        let session = known.or_else(|| self.create_session(hash, key, offset, sink));
+        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, incoming, time, horizon, sink));
         if outcome == Outcome::Duplicate {
             return outcome;
         }
@@ -282,106 +348,38 @@ impl Topology {
         } else {
             self.counters.late += 1;
         }
-        let horizon = self.progress.horizon(&self.plan.spec.time);
-        self.sessions.sweep(&self.plan.session, SWEEP, horizon, &mut self.scratch);
+        let (horizon, newest) = (self.progress.horizon(&self.plan.spec.time), self.progress.event_time_max);
+        self.sessions.sweep(SWEEP, horizon, newest);
         if self.plan.spec.viewer.enabled {
-            self.viewers.sweep(&self.plan.viewer, SWEEP, horizon, &mut self.scratch);
+            self.viewers.sweep(SWEEP, horizon, newest);
         }
         outcome
     }
 
-    fn feedback_event(&mut self, offset: Offset, event: &Event<'_>, time: i64) {
-        let is_known = event.decision.is_some_and(|id| self.dedup.contains(fingerprints(id, None)));
-        self.feedback.event(moment(&self.plan, &self.progress, offset), event, time, is_known);
-    }
-
-    fn decision(&mut self, offset: Offset, d: &Decision<'_>, ingest_time: IngestTime, sink: &mut dyn Sink) -> Outcome {
-        let Some(model) = self.plan.model(d.model) else { return Outcome::Refused };
-        if let Err(future) = time::check_future(&self.plan.spec.time, d.event_time.0, ingest_time) {
-            return Outcome::Rejected(future);
-        }
-        let fingerprint = fingerprints(d.id, None);
-        if self.dedup.contains(fingerprint) || (self.feedback.is_open(d.id) && !self.feedback.contains(d.id, offset.0))
-        {
-            return Outcome::Duplicate;
-        }
-        self.dedup.insert(fingerprint);
-        let m = moment(&self.plan, &self.progress, offset);
-        let is_contained = self.feedback.contains(d.id, offset.0);
-        let is_taken = match is_contained {
-            true => self.feedback.claimed(d.id),
-            false => self.feedback.decision(m, model, d, sink),
-        };
-        self.progress.event(d.event_time.0, ingest_time);
-        self.close(offset, sink);
-        if is_taken { Outcome::Accepted } else { Outcome::Late(Late::BehindHorizon) }
-    }
-
-    fn activation(&mut self, offset: Offset, activation: &Activation<'_>) -> Outcome {
-        let m = moment(&self.plan, &self.progress, offset);
-        if self.feedback.activation(m, activation) { Outcome::Accepted } else { Outcome::Refused }
-    }
-
-    fn reward(&mut self, offset: Offset, reward: &ExplicitReward<'_>, ingest_time: IngestTime) -> Outcome {
-        if let Some(time) = reward.event_time
-            && let Err(future) = time::check_future(&self.plan.spec.time, time.0, ingest_time)
-        {
-            return Outcome::Rejected(future);
-        }
-        if let Some(id) = reward.id {
-            let fingerprint = fingerprints(reward.decision, Some(id));
-            if self.dedup.contains(fingerprint) {
-                return Outcome::Duplicate;
-            }
-            self.dedup.insert(fingerprint);
-        }
-        let is_known = self.dedup.contains(fingerprints(reward.decision, None));
-        self.feedback.reward(moment(&self.plan, &self.progress, offset), reward, is_known);
-        Outcome::Accepted
-    }
-
-    fn item(&mut self, offset: Offset, item: &Item<'_>) -> Outcome {
-        if self.feedback.item(offset.0, item) { Outcome::Accepted } else { Outcome::Refused }
-    }
-
-    fn control(&mut self, offset: Offset, control: &Control<'_>, ingest_time: IngestTime) -> Outcome {
-        let Some(model) = self.plan.model(control.model) else { return Outcome::Refused };
-        let m = moment(&self.plan, &self.progress, offset);
-        match self.feedback.control(m, model, control, ingest_time.0) {
-            Ok(()) => Outcome::Accepted,
-            Err(_) => Outcome::Refused,
-        }
-    }
-
-    /// The session's id, or one made from the viewer's where the event names no session.
-    fn session_key(&mut self, event: &Event<'_>) {
-        self.key.clear();
-        match event.session {
-            Some(session) => self.key.push_str(session),
-            None => {
-                self.key.push_str("viewer:");
-                self.key.push_str(event.viewer.unwrap_or(""));
-            }
-        }
-    }
-
     /// `None` while catching up with the removal of the key.
-    fn create_session(&mut self, hash: u64, offset: Offset, sink: &mut dyn Sink) -> Option<u32> {
+    fn create_session(&mut self, hash: u64, key: &str, offset: Offset, sink: &mut dyn Sink) -> Option<u32> {
         if self.is_buried(Kind::Session, hash, offset) {
             return None;
         }
         if self.sessions.len() >= self.plan.spec.session.sessions_max as usize {
             self.evict(offset, sink);
         }
-        Some(self.sessions.create(hash, &self.key))
+        Some(self.sessions.create(hash, key))
     }
 
     fn is_buried(&self, kind: Kind, hash: u64, offset: Offset) -> bool {
         self.tombstones.get(&(kind, hash)).is_some_and(|as_of| offset.0 < *as_of)
     }
 
-    fn fold_session(&mut self, i: u32, offset: Offset, event: &Event<'_>, time: i64, sink: &mut dyn Sink) -> Outcome {
-        let horizon = self.progress.horizon(&self.plan.spec.time);
+    fn fold_session(
+        &mut self,
+        i: u32,
+        incoming: &Incoming<'_>,
+        time: i64,
+        horizon: i64,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
+        let Incoming { offset, event, .. } = *incoming;
         if offset.0 < self.sessions.heads[i as usize].as_of {
             return Outcome::Accepted;
         }
@@ -555,7 +553,7 @@ impl Topology {
     }
 
     /// Ends and removes what the watermark has passed, in order of time.
-    fn close(&mut self, offset: Offset, sink: &mut dyn Sink) {
+    pub(crate) fn close(&mut self, offset: Offset, sink: &mut dyn Sink) {
         let watermark = self.progress.watermark(&self.plan.spec.time);
         let lateness = self.plan.spec.time.allowed_lateness.0;
         self.catch_up_departures(offset, sink);

@@ -6,23 +6,36 @@
 
 use crate::near::Reach;
 use crate::pending::{Arriving, NONE, Slab};
-use crate::row::{LAST, Life, RowPlan, START, Scratch};
+use crate::row::{Life, RowPlan, START, Scratch};
+use crate::schedule::Schedule;
 use crate::spare::SpareRows;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// Keys whose rows lie in one allocation.
 const CHUNK: usize = 256;
 /// No clock offset was measured.
 pub(crate) const NO_SKEW: i64 = i64::MIN;
 
-/// What is known of a key beside its rows.
+/// What is known of a key beside its rows. In order, so that it is two cache lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Head {
     pub key: CompactString,
     pub hash: u64,
+    /// Records before this offset are in the rows already (after a restart).
+    pub as_of: u64,
+    /// Event time of the last pending event.
+    last_time: i64,
+    /// Offset of the player's clock, measured at the key's first event that needed it.
+    pub skew: i64,
+    scheduled: i64,
+    /// Offset of the record that refreshed the key last.
+    pub version: u64,
+    /// Events up to this time settled early, because too many were pending.
+    pub floor: i64,
     first: u32,
     last: u32,
     pub pending: u32,
@@ -32,22 +45,17 @@ pub(crate) struct Head {
     near: u32,
     near_last: u32,
     tail: u32,
-    reach: Reach,
-    /// Offset of the record that refreshed the key last.
-    pub version: u64,
-    /// Records before this offset are in the rows already (after a restart).
-    pub as_of: u64,
-    /// Events up to this time settled early, because too many were pending.
-    pub floor: i64,
-    /// Offset of the player's clock, measured at the key's first event that needed it.
-    pub skew: i64,
     /// Place of the linked viewer in its lane.
     pub peer: u32,
-    scheduled: i64,
+    reach: Reach,
     pub closed: bool,
     dirty: bool,
     live: bool,
+    /// Its place is in [`Lane::unsettled`]; stays where the key is removed.
+    waits: bool,
 }
+
+const _: () = assert!(size_of::<Head>() == 128);
 
 impl Head {
     fn is(&self, hash: u64, key: &str) -> bool {
@@ -75,19 +83,32 @@ pub struct Tombstone {
     pub as_of: u64,
 }
 
+/// A key in the table.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    place: u32,
+    /// Bits of the hash that the table does not look at first.
+    tag: u32,
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 24) as u32
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane {
-    table: HashTable<u32>,
+    table: HashTable<Slot>,
     pub heads: Vec<Head>,
     chunks: Vec<Option<Box<[u64]>>>,
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
     slab: Slab,
     spare: SpareRows,
-    schedule: BinaryHeap<Reverse<(i64, u64, u32)>>,
+    schedule: Schedule,
     words: usize,
     pending_max: u32,
-    hand: usize,
+    /// Keys with pending events, and the time of one of those.
+    unsettled: VecDeque<(i64, u32)>,
     pub dirty: Vec<u32>,
     pub removed: Vec<Tombstone>,
 }
@@ -102,10 +123,10 @@ impl Lane {
             free: BinaryHeap::new(),
             slab: Slab::new(inputs),
             spare: SpareRows::new(plan.words),
-            schedule: BinaryHeap::new(),
+            schedule: Schedule::new(plan.gap),
             words: plan.words,
             pending_max,
-            hand: 0,
+            unsettled: VecDeque::new(),
             dirty: vec![],
             removed: vec![],
         }
@@ -117,25 +138,46 @@ impl Lane {
 
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
-        let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 8;
+        let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 16;
         self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.spare.bytes()
     }
 
+    /// Finds the key, at `place` first.
+    pub(crate) fn find_at(&self, place: u32, hash: u64, key: &str) -> Option<u32> {
+        let is_there = self.heads.get(place as usize).is_some_and(|head| head.live && head.is(hash, key));
+        if is_there { Some(place) } else { self.find(hash, key) }
+    }
+
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
-        self.table.find(hash, |i| self.heads[*i as usize].is(hash, key)).copied()
+        self.table.find(hash, |slot| self.heads[slot.place as usize].is(hash, key)).map(|slot| slot.place)
     }
 
     /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
     pub(crate) fn touch(&self, i: u32) -> u64 {
-        let (row, head) = (self.current(i), &self.heads[i as usize]);
-        let entry = if head.pending > 0 { self.slab.entry(head.last).time() as u64 } else { 0 };
+        let head = &self.heads[i as usize];
+        // It may have ended since it was found.
+        let row = if head.live { self.current(i) } else { &[] };
         // A word of each cache line.
-        row.iter().step_by(8).fold(row[LAST] ^ entry ^ head.as_of, |seen, word| seen ^ word)
+        row.iter().step_by(8).fold(head.hash ^ head.version, |seen, word| seen ^ word)
+    }
+
+    /// Loads what settling the next `count` keys will need.
+    pub(crate) fn touch_unsettled(&self, count: usize) -> u64 {
+        let entry = |(_, i): &(i64, u32)| {
+            let head = &self.heads[*i as usize];
+            if head.pending > 0 { u64::from(self.slab.next(head.last)) } else { 0 }
+        };
+        self.unsettled.iter().take(count).fold(0, |seen, key| seen ^ entry(key))
     }
 
     /// Finds by hash alone.
     pub(crate) fn find_hash(&self, hash: u64) -> Option<u32> {
-        self.table.find(hash, |i| self.heads[*i as usize].hash == hash).copied()
+        self.table.find(hash, |slot| self.heads[slot.place as usize].hash == hash).map(|slot| slot.place)
+    }
+
+    /// The place at which a key with this hash is, if it is anywhere, without a look at the keys.
+    pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |slot| slot.tag == tag(hash)).map(|slot| slot.place)
     }
 
     pub(crate) fn create(&mut self, hash: u64, key: &str) -> u32 {
@@ -145,6 +187,7 @@ impl Lane {
             hash,
             first: NONE,
             last: NONE,
+            last_time: i64::MIN,
             pending: 0,
             settled: NONE,
             near: NONE,
@@ -160,6 +203,7 @@ impl Lane {
             closed: false,
             dirty: false,
             live: true,
+            waits: self.heads.get(i as usize).is_some_and(|head| head.waits),
         };
         if i as usize == self.heads.len() {
             self.heads.push(head);
@@ -174,7 +218,8 @@ impl Lane {
         self.chunk_live[chunk] += 1;
         let rows = self.chunks[chunk].get_or_insert_with(|| vec![0; CHUNK * self.words].into());
         rows[(i as usize % CHUNK) * self.words..][..self.words].fill(0);
-        self.table.insert_unique(hash, i, |i| self.heads[*i as usize].hash);
+        let slot = Slot { place: i, tag: tag(hash) };
+        self.table.insert_unique(hash, slot, |slot| self.heads[slot.place as usize].hash);
         i
     }
 
@@ -189,7 +234,7 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         let key = std::mem::take(&mut head.key);
         head.live = false;
-        let entry = self.table.find_entry(head.hash, |other| *other == i);
+        let entry = self.table.find_entry(head.hash, |slot| slot.place == i);
         entry.expect("a live key is in the table").remove();
         self.removed.push(Tombstone { key, as_of });
         self.free.push(Reverse(i));
@@ -240,7 +285,8 @@ impl Lane {
             return Arrival::SettledEarly;
         }
         let order = (event.time, event.id);
-        let in_order = head.pending == 0 || self.slab.entry(head.last).order() < order;
+        let is_last = || event.time > head.last_time || self.slab.entry(head.last).order() < order;
+        let in_order = head.pending == 0 || is_last();
         let life = if in_order {
             let (current, head, spare, _) = self.parts(i);
             if head.pending == 0 {
@@ -270,17 +316,21 @@ impl Lane {
 
     fn append(&mut self, i: u32, event: &Arriving<'_>) {
         let entry = self.slab.insert(event);
-        self.link_last(i, entry);
+        self.link_last(i, entry, event.time);
     }
 
-    fn link_last(&mut self, i: u32, entry: u32) {
+    fn link_last(&mut self, i: u32, entry: u32, time: i64) {
         let head = &mut self.heads[i as usize];
         if head.pending == 0 {
             head.first = entry;
+            if !head.waits {
+                head.waits = true;
+                self.unsettled.push_back((time, i));
+            }
         } else {
             self.slab.set_next(head.last, entry);
         }
-        head.last = entry;
+        (head.last, head.last_time) = (entry, time);
         head.pending += 1;
         head.tail += 1;
     }
@@ -381,16 +431,20 @@ impl Lane {
         if head.pending == 0 {
             return;
         }
-        if self.slab.entry(head.last).time() < horizon {
-            let (first, last, count) = (head.first, head.last, head.pending);
-            self.slab.release(first, last, count);
-            self.heads[i as usize].pending = 0;
-            self.give_back_rows(i);
-            return;
+        if head.last_time < horizon {
+            return self.settle_all(i);
         }
         while self.slab.entry(self.heads[i as usize].first).time() < horizon {
             self.fold_first(plan, i, scratch);
         }
+    }
+
+    /// The current row is the settled one.
+    fn settle_all(&mut self, i: u32) {
+        let head = &mut self.heads[i as usize];
+        self.slab.release(head.first, head.last, head.pending);
+        head.pending = 0;
+        self.give_back_rows(i);
     }
 
     fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> i64 {
@@ -417,13 +471,22 @@ impl Lane {
         self.heads[i as usize].floor = time;
     }
 
-    /// Settles a few keys in turn, so that silent keys do not keep pending events.
-    pub(crate) fn sweep(&mut self, plan: &RowPlan, count: usize, horizon: i64, scratch: &mut Scratch) {
-        for _ in 0..count.min(self.heads.len()) {
-            self.hand = if self.hand + 1 >= self.heads.len() { 0 } else { self.hand + 1 };
-            if self.heads[self.hand].pending > 0 {
-                self.settle(plan, self.hand as u32, horizon, scratch);
+    /// Settles a few of the keys whose events are all certain: what is silent does not keep its memory, and few rows and events
+    /// stay in the near caches. Other keys are settled as events arrive. `newest`: the greatest time there was.
+    pub(crate) fn sweep(&mut self, count: usize, horizon: i64, newest: i64) {
+        for _ in 0..count {
+            // Those in front are the oldest, but for some of clocks that are ahead: they must not keep the others waiting.
+            let Some((_, i)) = self.unsettled.front().copied().filter(|(time, _)| *time < horizon || *time > newest)
+            else {
+                return;
+            };
+            self.unsettled.pop_front();
+            let head = &self.heads[i as usize];
+            if head.pending > 0 {
+                let last = head.last_time;
+                if last < horizon { self.settle_all(i) } else { self.unsettled.push_back((last, i)) }
             }
+            self.heads[i as usize].waits = self.heads[i as usize].pending > 0;
         }
     }
 
@@ -432,24 +495,23 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         if time < head.scheduled {
             head.scheduled = time;
-            self.schedule.push(Reverse((time, head.hash, i)));
+            self.schedule.push((time, head.hash, i));
         }
     }
 
     /// The next key whose scheduled time is behind `watermark`; its schedule is then empty.
     pub(crate) fn next_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
-        while let Some(Reverse((time, hash, i))) = self.schedule.peek().copied() {
-            if time >= watermark {
-                return None;
-            }
-            self.schedule.pop();
+        loop {
+            // Keys have been silent for long when their time comes: what is looked at first is loaded side by side.
+            let row = |i: u32| Some(self.chunks[i as usize / CHUNK].as_ref()?[i as usize % CHUNK * self.words]);
+            let touch = |i: u32| row(i).unwrap_or_default() ^ self.heads[i as usize].scheduled as u64;
+            let (time, hash, i) = self.schedule.pop_before(watermark, touch)?;
             let head = &mut self.heads[i as usize];
             if head.live && head.hash == hash && head.scheduled == time {
                 head.scheduled = i64::MAX;
                 return Some((time, i));
             }
         }
-        None
     }
 
     /// Writes a key's state: heads, settled row, pending events. Equal states give equal bytes once settled to one horizon.
@@ -501,7 +563,7 @@ impl Lane {
         }
         for words in pending.chunks_exact(self.slab.stride()) {
             let entry = self.slab.restore(words);
-            self.link_last(i, entry);
+            self.link_last(i, entry, self.slab.entry(entry).time());
         }
         if count > 0 {
             self.fold_again(plan, i, scratch);

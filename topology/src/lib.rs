@@ -25,6 +25,7 @@ pub mod plan;
 pub mod record;
 pub mod reward;
 mod row;
+mod schedule;
 pub mod sink;
 mod snapshot;
 mod spare;

@@ -22,15 +22,19 @@ pub(crate) struct IdWords([u64; ID_WORDS]);
 
 impl IdWords {
     pub(crate) fn new(id: &str) -> Self {
-        let mut bytes = [0u8; 8 * ID_WORDS];
-        if id.len() <= bytes.len() {
-            bytes[..id.len()].copy_from_slice(id.as_bytes());
-        } else {
-            bytes[..24].copy_from_slice(&id.as_bytes()[..24]);
-            bytes[24..].copy_from_slice(&xxh3_128(id.as_bytes()).to_be_bytes());
+        let (whole, rest) = id.as_bytes().as_chunks::<8>();
+        let mut words = [0; ID_WORDS];
+        if id.len() > 8 * ID_WORDS {
+            let hash = xxh3_128(id.as_bytes());
+            (words[3], words[4]) = ((hash >> 64) as u64, hash as u64);
+        } else if !rest.is_empty() {
+            let bytes_word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
+            let last = id.as_bytes().last_chunk().map_or_else(|| bytes_word(rest), |chunk| u64::from_be_bytes(*chunk));
+            words[whole.len()] = last << (64 - 8 * rest.len());
         }
-        let (words, _) = bytes.as_chunks::<8>();
-        IdWords(std::array::from_fn(|i| u64::from_be_bytes(words[i])))
+        let kept = if id.len() > 8 * ID_WORDS { 3 } else { ID_WORDS };
+        words.iter_mut().zip(whole).take(kept).for_each(|(word, bytes)| *word = u64::from_be_bytes(*bytes));
+        IdWords(words)
     }
 }
 

@@ -5,16 +5,16 @@
 //! zero is fresh.
 //! Folding never looks at anything but the row and the event, so a row is a function of its events in order.
 
-use crate::feature::{ABSENT, Feature, Moment, Step};
+use crate::feature::{ABSENT, Features, Moment, Step};
 use crate::math;
-use std::ops::Range;
 
 pub(crate) const LAST: usize = 0;
 pub(crate) const START: usize = 1;
 pub(crate) const EVENTS: usize = 2;
 pub(crate) const VIEWER: usize = 3;
-const HEADER: usize = 4;
-const ITEM_HEADER: usize = 3;
+/// Words before the features, and before those of an item.
+pub(crate) const HEADER: usize = 4;
+pub(crate) const ITEM_HEADER: usize = 3;
 
 /// A row's life: from the event that began it to its latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,36 +30,13 @@ impl Life {
     }
 }
 
-/// A feature, where its words are and where its slots.
-#[derive(Debug)]
-pub(crate) struct Placed {
-    feature: Feature,
-    words: Range<usize>,
-    slots: Range<usize>,
-}
-
-impl Placed {
-    /// With its slots from `slot` on; [`RowPlan::place`] gives it its words.
-    pub(crate) fn new(feature: Feature, slot: usize) -> Self {
-        Placed { slots: slot..slot + feature.slots(), words: 0..feature.words(), feature }
-    }
-
-    fn update(&self, row: &mut [u64], step: &Step<'_>) {
-        self.feature.update(&mut row[self.words.clone()], step);
-    }
-
-    fn read(&self, row: &[u64], at: &Moment<'_>, vector: &mut [f32]) {
-        self.feature.read(&row[self.words.clone()], at, &mut vector[self.slots.clone()]);
-    }
-}
-
 /// Layout and rules of the rows of one scope.
 #[derive(Debug)]
 pub(crate) struct RowPlan {
     /// Features of the scope.
-    pub own: Vec<Placed>,
+    pub own: Features,
     /// Features per item.
-    pub item: Vec<Placed>,
+    pub item: Features,
     /// Items kept apart; 0 without item features.
     pub items_max: usize,
     /// Words of all features of one item.
@@ -93,24 +70,6 @@ impl Scratch {
 }
 
 impl RowPlan {
-    pub(crate) fn place(&mut self) {
-        let mut at = HEADER;
-        for placed in &mut self.own {
-            placed.words = at..at + placed.words.len();
-            at = placed.words.end;
-        }
-        let mut item_at = ITEM_HEADER;
-        for placed in &mut self.item {
-            placed.words = item_at..item_at + placed.words.len();
-            item_at = placed.words.end;
-        }
-        self.item_words = item_at;
-        self.words = at;
-        if !self.item.is_empty() {
-            self.words += 1 + self.items_max * item_at;
-        }
-    }
-
     /// True where an event at `time` does not belong to the life the row is in.
     pub(crate) fn splits(&self, row: &[u64], time: i64) -> bool {
         row[EVENTS] > 0 && (time - row[LAST] as i64 > self.gap || time - row[START] as i64 > self.max_length)
@@ -139,9 +98,7 @@ impl RowPlan {
         debug_assert!(elapsed >= 0, "events are folded in event-time order");
         decays(&self.half_lives, elapsed, &mut scratch.decay);
         let step = Step { time, elapsed, decay: &scratch.decay, kind, inputs };
-        for placed in &self.own {
-            placed.update(row, &step);
-        }
+        self.own.update(row, &step);
         if fresh {
             row[START] = time as u64;
         }
@@ -188,19 +145,15 @@ impl RowPlan {
         decays(&self.half_lives, elapsed, decay);
         let step = Step { time: step.time, elapsed, decay, kind: step.kind, inputs: step.inputs };
         (words[0], words[1]) = (item, step.time as u64);
-        for placed in &self.item {
-            placed.update(words, &step);
-        }
+        self.item.update(words, &step);
     }
 
     /// Writes the row's slots as of its latest event; a fresh row gives what is shown for nothing seen.
     pub(crate) fn read(&self, row: &[u64], vector: &mut [f32], scratch: &mut Scratch) {
         let (time, start) = (row[LAST] as i64, row[START] as i64);
         let at = Moment { time, start, decay: &scratch.ones };
-        for placed in &self.own {
-            placed.read(row, &at, vector);
-        }
-        if self.item.is_empty() {
+        self.own.read(row, &at, vector);
+        if self.items_max == 0 {
             return;
         }
         let items_at = self.items_at();
@@ -209,9 +162,7 @@ impl RowPlan {
         let elapsed = if words[1] == 0 { 0 } else { time - words[1] as i64 };
         decays(&self.half_lives, elapsed, &mut scratch.item_decay);
         let at = Moment { time, start: words[2] as i64, decay: &scratch.item_decay };
-        for placed in &self.item {
-            placed.read(words, &at, vector);
-        }
+        self.item.read(words, &at, vector);
     }
 }
 

@@ -125,13 +125,18 @@ fn happenings(span_s: i64) -> impl Strategy<Value = Vec<Happening>> {
     })
 }
 
-fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn Sink) -> Outcome {
-    let (session, viewer) = (h.session.map(|s| format!("s{s}")), h.viewer.map(|v| format!("v{v}")));
-    let item = format!("i{}", h.item);
+/// Session, viewer, item.
+type Names = (Option<String>, Option<String>, String);
+
+fn names(h: &Happening) -> Names {
+    (h.session.map(|s| format!("s{s}")), h.viewer.map(|v| format!("v{v}")), format!("i{}", h.item))
+}
+
+fn arrived<'a>(offset: u64, h: &'a Happening, (session, viewer, item): &'a Names) -> Arrived<'a> {
     let event = Event {
         session: session.as_deref(),
         viewer: viewer.as_deref(),
-        item: Some(&item),
+        item: Some(item),
         value: Some(h.value),
         device: Some(if h.item.is_multiple_of(2) { "tv" } else { "web" }),
         timezone: Some(if h.item == 3 { "Asia/Kolkata" } else { "America/New_York" }),
@@ -141,7 +146,11 @@ fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn Sink
     };
     // Everything arrives well after it happened, so that arrival never limits the watermark.
     let ingest_time = IngestTime(T0 + 10_000_000 + offset as i64);
-    topology.apply(Offset(offset), &Arrived { ingest_time, record: Record::Event(event) }, sink)
+    Arrived { ingest_time, record: Record::Event(event) }
+}
+
+fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn Sink) -> Outcome {
+    topology.apply(Offset(offset), &arrived(offset, h, &names(h)), sink)
 }
 
 fn fold(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, Latest) {
@@ -216,6 +225,24 @@ proptest! {
                 prop_assert_eq!(x.0.get(&key).map(|(t, v)| (*t, session_slots(&a, v))), y.0.get(&key).map(|(t, v)| (*t, session_slots(&b, v))));
             }
         }
+    }
+
+    #[test]
+    fn warming_records_changes_no_bit(history in happenings(900), batch in 1..80usize, lateness in prop_oneof![Just(0i64), Just(30)]) {
+        let plan = plan(lateness);
+        let (mut plain, mut expected) = (Topology::new(Arc::clone(&plan)), Latest::default());
+        let (mut warmed, mut got) = (Topology::new(plan), Latest::default());
+        let all: Vec<Names> = history.iter().map(names).collect();
+        let records = history.iter().zip(&all).enumerate();
+        let records: Vec<_> = records.map(|(offset, (h, names))| (Offset(offset as u64), arrived(offset as u64, h, names))).collect();
+        for group in records.chunks(batch) {
+            warmed.warm(&group.iter().map(|(_, record)| *record).collect::<Vec<_>>());
+            for (nth, (offset, record)) in group.iter().enumerate() {
+                prop_assert_eq!(plain.apply(*offset, record, &mut expected), warmed.apply_warmed(nth, *offset, record, &mut got));
+            }
+        }
+        prop_assert_eq!(plain.digest(), warmed.digest());
+        prop_assert_eq!(expected, got);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+/// Bytes written at once.
+const BUFFER_BYTES: usize = 1 << 16;
+
 /// A writer of contexts. Viewers' contexts are those of their sessions, so only sessions' are written.
 pub(super) struct Output {
     to: To,
@@ -21,7 +24,8 @@ pub(super) struct Output {
 
 enum To {
     Ndjson(BufWriter<Box<dyn Write>>),
-    Packed(BufWriter<Box<dyn Write>>),
+    /// Through `Output::buffer` alone.
+    Packed(Box<dyn Write>),
     Parquet(Box<ParquetFile>),
 }
 
@@ -38,8 +42,8 @@ impl Output {
                 false => Box::new(File::create(&path)?),
             };
             Ok(match kind {
-                Kind::Ndjson => To::Ndjson(BufWriter::with_capacity(1 << 16, to)),
-                Kind::Packed => To::Packed(BufWriter::with_capacity(1 << 16, to)),
+                Kind::Ndjson => To::Ndjson(BufWriter::with_capacity(BUFFER_BYTES, to)),
+                Kind::Packed => To::Packed(to),
                 Kind::Parquet => {
                     return Ok(To::Parquet(Box::new(ParquetFile::create(File::create(&path)?, &layout.names)?)));
                 }
@@ -68,15 +72,15 @@ impl Output {
             }
             To::Packed(to) => {
                 let session = &session.as_bytes()[..session.len().min(255)];
-                let vector_at = 1 + session.len() + 8;
-                self.buffer.resize(vector_at + 4 * c.vector.len(), 0);
-                self.buffer[0] = session.len() as u8;
-                self.buffer[1..][..session.len()].copy_from_slice(session);
-                self.buffer[vector_at - 8..vector_at].copy_from_slice(&self.triggered_by.to_le_bytes());
-                for (bytes, x) in self.buffer[vector_at..].as_chunks_mut::<4>().0.iter_mut().zip(c.vector) {
-                    *bytes = x.to_le_bytes();
+                self.buffer.push(session.len() as u8);
+                self.buffer.extend_from_slice(session);
+                self.buffer.extend_from_slice(&self.triggered_by.to_le_bytes());
+                self.buffer.extend(c.vector.iter().flat_map(|x| x.to_le_bytes()));
+                if self.buffer.len() >= BUFFER_BYTES {
+                    to.write_all(&self.buffer)?;
+                    self.buffer.clear();
                 }
-                to.write_all(&self.buffer)
+                Ok(())
             }
             To::Parquet(to) => to.write(c),
         }
@@ -87,7 +91,8 @@ impl Output {
         let end = match self.failed.take() {
             Some(error) => Err(error),
             None => match self.to {
-                To::Ndjson(mut to) | To::Packed(mut to) => to.flush(),
+                To::Ndjson(mut to) => to.flush(),
+                To::Packed(mut to) => to.write_all(&self.buffer).and_then(|()| to.flush()),
                 To::Parquet(to) => to.finish(),
             },
         };

@@ -30,13 +30,13 @@ impl Category {
         }
     }
 
-    #[inline(never)]
-    pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
+    #[inline]
+    pub(crate) fn update(&self, state: &mut u64, step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
         }
         if let Some(word) = step.word(self.value) {
-            state[0] = match self.encoding {
+            *state = match self.encoding {
                 Encoding::OneHot { count } | Encoding::Index { count } if word == count as u64 => 0,
                 Encoding::OneHot { .. } | Encoding::Index { .. } => 1 + word,
                 Encoding::Hashed { count } => 1 + word % count as u64,
@@ -44,9 +44,9 @@ impl Category {
         }
     }
 
-    #[inline(never)]
-    pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
-        let code = state[0].checked_sub(1);
+    #[inline]
+    pub(crate) fn read(&self, state: u64, out: &mut [f32]) {
+        let code = state.checked_sub(1);
         if matches!(self.encoding, Encoding::Index { .. }) {
             out[0] = self.shown.slot(code.map(|c| c as f64));
             return;

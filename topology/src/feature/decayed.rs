@@ -4,6 +4,7 @@
 //! Xu (ICDE 2009), carried to the latest event. Since events come in event-time order, the sums are the same for any arrival order.
 
 use super::{Filter, Groups, Moment, Shown, Step, add};
+use std::ops::Range;
 
 /// Which figure of the decayed sums is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +45,15 @@ impl Decayed {
         if self.figure == Figure::Mean { 2 * self.groups.count } else { self.groups.count }
     }
 
-    #[inline(never)]
+    /// Words from `first` on, with the half-life they decay by.
+    pub(crate) fn decays(&self, first: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let at = move |nth: usize| first + nth * self.stride();
+        self.half_lives.iter().enumerate().map(move |(nth, (half_life, _))| (at(nth)..at(nth + 1), *half_life))
+    }
+
+    /// Adds the event to sums that have decayed to its time.
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if step.elapsed > 0 {
-            self.decay(state, step);
-        }
         if !self.filter.passes(step) {
             return;
         }
@@ -61,26 +66,17 @@ impl Decayed {
             },
         };
         let stride = self.stride();
-        for at in 0..self.half_lives.len() {
-            add(&mut state[at * stride + group], value);
+        let mut at = group;
+        for _ in &self.half_lives {
+            add(&mut state[at], value);
             if self.figure == Figure::Mean {
-                add(&mut state[at * stride + self.groups.count + group], 1.0);
+                add(&mut state[at + self.groups.count], 1.0);
             }
+            at += stride;
         }
     }
 
-    fn decay(&self, mut state: &mut [u64], step: &Step<'_>) {
-        for (half_life, _) in &self.half_lives {
-            let (sums, rest) = state.split_at_mut(self.stride());
-            let factor = step.decay[*half_life];
-            for word in sums {
-                *word = (f64::from_bits(*word) * factor).to_bits();
-            }
-            state = rest;
-        }
-    }
-
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, mut state: &[u64], at: &Moment<'_>, mut out: &mut [f32]) {
         for (half_life, per_s) in &self.half_lives {
             let (sums, other_sums) = state.split_at(self.stride());

@@ -32,7 +32,7 @@ impl Distinct {
         self.bits as usize / 64
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
@@ -42,10 +42,13 @@ impl Distinct {
         state[(bit / 64) as usize] |= 1 << (bit % 64);
     }
 
-    #[inline(never)]
-    pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
-        let zeros: u32 = state.iter().map(|word| word.count_zeros()).sum();
+    #[inline]
+    pub(crate) fn read(&self, state: &[u64]) -> f32 {
+        let zeros: u32 = match state {
+            [word] => word.count_zeros(),
+            words => words.iter().map(|word| word.count_zeros()).sum(),
+        };
         // `+ 0.0` turns the -0 of an empty set into 0.
-        out[0] = self.shown.slot(Some(self.estimates[zeros as usize] + 0.0));
+        self.shown.slot(Some(self.estimates[zeros as usize] + 0.0))
     }
 }

@@ -1,13 +1,13 @@
 //! Features: what is folded from events into words of state, and read from them into slots of the vector.
 //!
 //! A feature owns a fixed number of words; zero words are its fresh state. `update` sees events in event-time order, each once;
-//! `read` gives the slots as of the latest event. To add one: a file here, a variant below, a line in [`crate::plan`].
-//! Both are kept out of line, so that choosing the feature is a jump without a stack frame of its own (measured: a tenth of the
-//! fold's instructions).
+//! `read` gives the slots as of the latest event. To add one: a file here, a variant below, a list in [`Features`], a line in
+//! [`crate::plan`].
 
 mod category;
 mod decayed;
 mod distinct;
+mod features;
 mod local_time;
 mod playback;
 mod recency;
@@ -17,6 +17,7 @@ mod tally;
 pub(crate) use category::{Category, Encoding as CategoryEncoding};
 pub(crate) use decayed::{Decayed, Figure as DecayedFigure};
 pub(crate) use distinct::Distinct;
+pub(crate) use features::Features;
 pub(crate) use local_time::{LocalTime, OUTPUTS as LOCAL_TIME_OUTPUTS};
 pub(crate) use playback::{OUTPUTS as PLAYBACK_OUTPUTS, Playback, kinds as playback_kinds};
 pub(crate) use recency::{Kept, Recency, TimeSince};
@@ -165,42 +166,6 @@ impl Feature {
             Feature::Scroll(f) => f.outputs.len(),
             Feature::Category(f) => f.slots(),
             Feature::LocalTime(f) => f.outputs.len(),
-        }
-    }
-
-    /// Folds one event.
-    pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        match self {
-            Feature::Decayed(f) => f.update(state, step),
-            Feature::Tally(f) => f.update(state, step),
-            Feature::Ratio(f) => f.update(state, step),
-            Feature::TimeSince(f) => f.update(state, step),
-            Feature::Recency(f) => f.update(state, step),
-            Feature::Distinct(f) => f.update(state, step),
-            Feature::Age(_) => {}
-            Feature::Playback(f) => f.update(state, step),
-            Feature::Scroll(f) => f.update(state, step),
-            Feature::Category(f) => f.update(state, step),
-            Feature::LocalTime(f) => f.update(state, step),
-        }
-    }
-
-    /// Writes the slots as of `at`.
-    pub(crate) fn read(&self, state: &[u64], at: &Moment<'_>, out: &mut [f32]) {
-        match self {
-            Feature::Decayed(f) => f.read(state, at, out),
-            Feature::Tally(f) => f.read(state, out),
-            Feature::Ratio(f) => f.read(state, out),
-            Feature::TimeSince(f) => f.read(state, at, out),
-            Feature::Recency(f) => f.read(state, out),
-            Feature::Distinct(f) => f.read(state, out),
-            Feature::Age(shown) => {
-                out[0] = shown.slot((at.start != 0).then(|| (at.time - at.start) as f64 / 1000.0));
-            }
-            Feature::Playback(f) => f.read(state, out),
-            Feature::Scroll(f) => f.read(state, out),
-            Feature::Category(f) => f.read(state, out),
-            Feature::LocalTime(f) => f.read(state, at, out),
         }
     }
 }

@@ -11,7 +11,7 @@ pub(crate) struct TimeSince {
 }
 
 impl TimeSince {
-    #[inline(never)]
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if self.filter.passes(step)
             && let Some(group) = self.groups.of(step)
@@ -20,7 +20,7 @@ impl TimeSince {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, state: &[u64], at: &Moment<'_>, out: &mut [f32]) {
         for (slot, word) in out.iter_mut().zip(state) {
             *slot = self.shown.slot((*word != 0).then(|| (at.time - *word as i64) as f64 / 1000.0));
@@ -45,20 +45,20 @@ pub(crate) struct Recency {
 }
 
 impl Recency {
-    #[inline(never)]
-    pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
+    #[inline]
+    pub(crate) fn update(&self, state: &mut u64, step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
         }
         if let Some(value) = step.number(self.value)
-            && (self.kept == Kept::Last || state[0] == 0)
+            && (self.kept == Kept::Last || *state == 0)
         {
-            state[0] = keep(value);
+            *state = keep(value);
         }
     }
 
-    #[inline(never)]
-    pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
-        out[0] = self.shown.slot(kept(state[0]));
+    #[inline]
+    pub(crate) fn read(&self, state: u64) -> f32 {
+        self.shown.slot(kept(state))
     }
 }

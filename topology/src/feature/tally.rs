@@ -26,7 +26,7 @@ impl Tally {
         self.groups.count
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         if !self.filter.passes(step) {
             return;
@@ -47,7 +47,7 @@ impl Tally {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         for (slot, word) in out.iter_mut().zip(state) {
             *slot = self.shown.slot(match self.figure {
@@ -67,13 +67,13 @@ pub(crate) struct Ratio {
 }
 
 impl Ratio {
-    #[inline(never)]
+    #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
         state[0] += u64::from(self.filter.passes(step));
         state[1] += u64::from(self.over.passes(step));
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
         out[0] = self.shown.slot((state[1] > 0).then(|| state[0] as f64 / state[1] as f64));
     }

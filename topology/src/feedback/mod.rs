@@ -15,6 +15,7 @@ mod held;
 mod join;
 mod learn;
 mod open;
+mod records;
 mod store;
 mod table;
 mod view;

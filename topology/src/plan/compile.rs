@@ -1,12 +1,12 @@
 //! From specification to plan: names become input places, lists become codes, features get their words and slots.
 
 use super::check::{self, PlanError, error, key};
-use super::input::{Encoding, FIELDS, Input, Source};
+use super::input::{self, Encoding, FIELDS, Input, Source};
 use super::{Plan, Slot};
 use crate::feature::*;
 use crate::model::ModelPlan;
 use crate::names::Names;
-use crate::row::{Placed, RowPlan};
+use crate::row::{HEADER, ITEM_HEADER, RowPlan};
 use crate::spec::{FeatureSpec, FeatureType, Scope, Spec};
 use crate::zones::Zones;
 use std::sync::Arc;
@@ -45,11 +45,10 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
                 format!("{SLOTS_MAX} slots"),
             ));
         }
-        let placed = Placed::new(compiled, slot);
         match feature.scope {
-            Scope::Session => session.push(placed),
-            Scope::Viewer => viewer.push(placed),
-            Scope::Item => item.push(placed),
+            Scope::Session => session.push((compiled, slot)),
+            Scope::Viewer => viewer.push((compiled, slot)),
+            Scope::Item => item.push((compiled, slot)),
         }
     }
     c.lane = 0;
@@ -59,27 +58,29 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
         return Err(error("features".into(), found, "63 different ones"));
     }
     let [session_half_lives, viewer_half_lives] = c.half_lives;
-    let row = |own, item, half_lives, gap: i64, max_length: i64| {
-        let mut plan = RowPlan {
+    let row = |own, item: Vec<_>, half_lives, gap: i64, max_length: i64| {
+        let items_max = if item.is_empty() { 0 } else { spec.session.items_max as usize };
+        let (own, item) = (Features::lay(own, HEADER), Features::lay(item, ITEM_HEADER));
+        let (item_words, items) = (item.end(), items_max.min(1) + items_max * item.end());
+        RowPlan {
+            words: own.end() + items,
             own,
             item,
-            items_max: if item_input.is_some() { spec.session.items_max as usize } else { 0 },
-            item_words: 0,
+            items_max,
+            item_words,
             item_input,
             viewer_input: Some(viewer_input),
-            words: 0,
             half_lives,
             gap,
             max_length,
-        };
-        plan.place();
-        plan
+        }
     };
     let session = row(session, item, session_half_lives, spec.session.gap.0, spec.session.max_length.0);
     let mut viewer = row(viewer, vec![], viewer_half_lives, spec.viewer.retention.0, i64::MAX / 4);
-    (viewer.item_input, viewer.viewer_input, viewer.items_max) = (None, None, 0);
+    (viewer.item_input, viewer.viewer_input) = (None, None);
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
     let kinds = Names::new(&c.kinds);
+    c.inputs.iter_mut().for_each(|inputs| input::share(inputs));
     let [session_inputs, viewer_inputs] = c.inputs;
     let models = compile_models(spec, &c.slots)?;
     Ok(Plan {

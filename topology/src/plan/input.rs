@@ -55,6 +55,8 @@ pub(crate) enum Encoding {
     Code(Names),
     /// Place in a list of values; others all have the place after the last.
     Place(Names),
+    /// As `Place`, of a field of which the input `code` has the code in the same list.
+    PlaceOf { code: usize, count: usize },
     /// 64-bit hash.
     Hash,
     /// A time zone, by its name.
@@ -68,52 +70,90 @@ pub(crate) struct Input {
     pub encoding: Encoding,
 }
 
+/// Where a list is looked up twice in one field, the second place follows from the first.
+pub(crate) fn share(inputs: &mut [Input]) {
+    for i in 0..inputs.len() {
+        let (before, from) = inputs.split_at_mut(i);
+        let Encoding::Place(names) = &from[0].encoding else { continue };
+        let is_same = |input: &Input| {
+            input.source == from[0].source && matches!(&input.encoding, Encoding::Code(codes) if codes == names)
+        };
+        if let Some(code) = before.iter().position(is_same) {
+            from[0].encoding = Encoding::PlaceOf { code, count: names.len() };
+        }
+    }
+}
+
 /// Takes the words of `inputs` from an event.
 pub(crate) fn extract(inputs: &[Input], event: &Event<'_>, words: &mut [u64]) {
-    for (word, input) in words.iter_mut().zip(inputs) {
-        *word = input.extract(event);
+    for (i, input) in inputs.iter().enumerate() {
+        words[i] = match input.encoding {
+            Encoding::PlaceOf { code, count } if words[code] == ABSENT => count as u64,
+            Encoding::PlaceOf { code, .. } => words[code],
+            _ => input.extract(event),
+        };
     }
 }
 
 impl Input {
+    #[inline]
     fn extract(&self, event: &Event<'_>) -> u64 {
-        let text = |text: Option<&str>| text.map_or(ABSENT, |t| self.encode_text(t));
-        let number = |x: Option<f64>| x.map_or(ABSENT, |x| self.encode_number(x));
-        match &self.source {
-            Source::Kind => text(Some(event.kind)),
-            Source::Session => text(event.session),
-            Source::Viewer => text(event.viewer),
-            Source::Item => text(event.item),
-            Source::Decision => text(event.decision),
-            Source::Device => text(event.device),
-            Source::Country => text(event.country),
-            Source::Timezone => text(event.timezone),
-            Source::Value => number(event.value),
-            Source::Position => number(event.position.map(f64::from)),
-            Source::PlayheadS => number(event.playhead_s),
-            Source::DurationS => number(event.duration_s),
-            Source::ThroughputKbps => number(event.throughput_kbps),
-            Source::RttMs => number(event.rtt_ms),
-            Source::State => event.state.map_or(ABSENT, |s| s as u64),
-            Source::Free(name) => match event.fields.get(name) {
-                Some(Value::Number(x)) => number(Some(x)),
-                Some(Value::Bool(b)) => number(Some(f64::from(u8::from(b)))),
-                Some(Value::Text(t) | Value::Json(t)) => text(Some(t)),
-                None => ABSENT,
-            },
+        let text = match &self.source {
+            Source::Kind => Some(event.kind),
+            Source::Session => event.session,
+            Source::Viewer => event.viewer,
+            Source::Item => event.item,
+            Source::Decision => event.decision,
+            Source::Device => event.device,
+            Source::Country => event.country,
+            Source::Timezone => event.timezone,
+            Source::State => return event.state.map_or(ABSENT, |s| s as u64),
+            Source::Free(name) => return self.free(event, name),
+            _ => return self.number(event),
+        };
+        text.map_or(ABSENT, |text| self.encode_text(text))
+    }
+
+    /// Out of line: otherwise all numbers are loaded ahead of the loop over inputs.
+    #[inline(never)]
+    fn number(&self, event: &Event<'_>) -> u64 {
+        let number = match &self.source {
+            Source::Value => event.value,
+            Source::Position => event.position.map(f64::from),
+            Source::PlayheadS => event.playhead_s,
+            Source::DurationS => event.duration_s,
+            Source::ThroughputKbps => event.throughput_kbps,
+            Source::RttMs => event.rtt_ms,
+            _ => None,
+        };
+        number.map_or(ABSENT, |x| self.encode_number(x))
+    }
+
+    #[inline(never)]
+    fn free(&self, event: &Event<'_>, name: &str) -> u64 {
+        match event.fields.get(name) {
+            Some(Value::Number(x)) => self.encode_number(x),
+            Some(Value::Bool(b)) => self.encode_number(f64::from(u8::from(b))),
+            Some(Value::Text(text) | Value::Json(text)) => self.encode_text(text),
+            None => ABSENT,
         }
     }
 
+    #[inline(always)]
     fn encode_text(&self, text: &str) -> u64 {
         match &self.encoding {
-            Encoding::Number => ABSENT,
-            Encoding::Code(names) => names.place(text).map_or(ABSENT, |p| p as u64),
-            Encoding::Place(names) => names.place(text).unwrap_or(names.len()) as u64,
+            Encoding::Number | Encoding::PlaceOf { .. } => ABSENT,
+            Encoding::Code(names) | Encoding::Place(names) => match names.place(text) {
+                Some(place) => place as u64,
+                None if matches!(self.encoding, Encoding::Code(_)) => ABSENT,
+                None => names.len() as u64,
+            },
             Encoding::Hash => hash(text.as_bytes()),
             Encoding::Zone(zones) => zones.word(text).unwrap_or(ABSENT),
         }
     }
 
+    #[inline]
     fn encode_number(&self, x: f64) -> u64 {
         match &self.encoding {
             Encoding::Number if x.is_finite() => x.to_bits(),
@@ -123,7 +163,7 @@ impl Input {
     }
 }
 
-/// Hash of a value; never the absent word. Out of line: otherwise the hashes of all fields are computed ahead of the loop over inputs.
+/// Hash of a value; never the absent word. Out of line for the same reason.
 #[inline(never)]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     xxh3_64(bytes).min(ABSENT - 1)

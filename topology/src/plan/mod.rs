@@ -92,6 +92,7 @@ impl Plan {
 
     /// Bit of the event's type in filters.
     pub(crate) fn kind_bit(&self, kind: &str) -> u64 {
-        1 << self.kinds.place(kind).unwrap_or(63)
+        let place = if self.kinds.is_empty() { None } else { self.kinds.place(kind) };
+        1 << place.unwrap_or(63)
     }
 }
