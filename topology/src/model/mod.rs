@@ -19,7 +19,7 @@ mod version;
 pub use actions::Actions;
 pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecBook};
 pub use catalogue::{Catalogue, ITEMS_MAX};
-pub use explain::{Explained, explain};
+pub use explain::{Explained, draws, explain};
 pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};
 pub use rank::{Ask, Given, RankError, RankScratch, elsewhere, rank};
 pub use registry::{Activated, ControlError, Registry, Rewards, Running, SPECS_MAX, StoredRewards};
