@@ -71,11 +71,6 @@ impl Feedback {
             });
             PickView { item: pick.item.to_string(), rewards: views.collect() }
         });
-        DecisionView {
-            offset: open.state.offset,
-            served: open.served,
-            since: open.state.since,
-            picks: picks.collect(),
-        }
+        DecisionView { offset: open.state.offset, served: open.served, since: open.state.since, picks: picks.collect() }
     }
 }

@@ -61,7 +61,7 @@ impl Key {
     /// As [`Key::take`], with the number that was drawn and the interval it fell into.
     pub fn draw(self, distribution: &[f64]) -> Option<Drawn> {
         let (place, total) = (self.take(distribution)?, distribution.iter().sum::<f64>());
-        let from = distribution[..place].iter().sum::<f64>() / total;
+        let from = distribution[..place].iter().fold(0.0, |sum, p| sum + p) / total;
         let uniform = self.uniform(Stream::Choice, 0);
         Some(Drawn { place, uniform, from, to: from + distribution[place] / total })
     }
