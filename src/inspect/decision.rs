@@ -10,7 +10,9 @@ mod follow;
 pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod tests;
+mod touch;
 mod view;
+mod watch;
 mod words;
 
 #[cfg(test)]

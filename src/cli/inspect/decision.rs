@@ -158,7 +158,8 @@ fn reproduced(out: &mut String, report: &DecisionReport) {
 fn followed(out: &mut String, f: &Followed) {
     let at = |at: Option<At>| at.map_or("-".to_string(), |at| at.to_string());
     let _ = writeln!(out, "what followed: {}", f.outcome);
-    let _ = writeln!(out, "  windows     from {} to {}   stream is at {}", at(f.since), at(f.until), at(f.watermark));
+    let when = if f.outcome == "open" { "stream is at" } else { "it was over at" };
+    let _ = writeln!(out, "  windows     from {} to {}   {} {}", at(f.since), at(f.until), when, at(f.watermark));
     if f.specs_from_configuration {
         let _ = writeln!(
             out,

@@ -1,7 +1,9 @@
 //! Folds the partitions for one decision: what they had learnt when its model version was cut, the context it was made from, and
 //! every record that touched it.
 
-use super::report::{Change, Touch};
+use super::report::Touch;
+use super::touch::{changes, touch};
+use super::watch::Watch;
 use super::{Home, item, named};
 use crate::engine::{decode_or_damaged, propose_configured};
 use crate::inspect::report::At;
@@ -58,7 +60,7 @@ pub(super) fn follow(
         }
         let covers = decision.model_version.get(usize::from(partition)).copied();
         let is_home = partition == home.partition;
-        let watch = Watch { decision, published: vec![], vector: None, over: None };
+        let watch = Watch::new(decision);
         let mut walk =
             Walk { home, decision, partition, fold, watch, covers, learnt: None, is_over: !is_home, followed };
         let (mut damaged, mut stopped) = (None, false);
@@ -110,8 +112,7 @@ impl Walk<'_> {
         }
         let (revision, ends) = (self.fold.decision_revision(self.decision.id), ends(&self.fold));
         let outcome = self.fold.apply(offset, arrived, &mut self.watch);
-        self.watch.published.clear();
-        let over = self.watch.over.take();
+        let over = self.watch.take_over();
         if names || over.is_some() || self.fold.decision_revision(self.decision.id) != revision {
             self.touched(offset, arrived, outcome, over, ends);
         }
@@ -220,112 +221,4 @@ fn ends(fold: &Topology) -> [u64; RewardEnd::ALL.len()] {
 
 fn name(end: DecisionEnd) -> &'static str {
     DecisionEnd::ALL[end as usize].1
-}
-
-fn touch(partition: u16, offset: Offset, arrived: &Arrived<'_>, became: String, changes: Vec<Change>) -> Touch {
-    let (mut id, mut of_item, mut value, mut time) = (None, None, None, None);
-    let what = match &arrived.record {
-        Record::Event(event) => {
-            (id, of_item, value, time) = (Some(event.id), event.item, event.value, Some(event.event_time.0));
-            event.kind
-        }
-        Record::Reward(reward) => {
-            (id, of_item, value) = (reward.id, reward.item, Some(reward.value));
-            time = reward.event_time.map(|time| time.0);
-            "reward"
-        }
-        Record::Activation(activation) => {
-            time = activation.event_time.map(|time| time.0);
-            "activation"
-        }
-        Record::Decision(decision) => {
-            time = Some(decision.event_time.0);
-            "decision"
-        }
-        Record::Tick | Record::Item(_) | Record::Control(_) => "time",
-    };
-    Touch {
-        partition,
-        offset: offset.0,
-        ingest_time: At(arrived.ingest_time.0),
-        event_time: time.map(At),
-        what: what.to_string(),
-        id: id.map(str::to_string),
-        item: of_item.map(str::to_string),
-        value,
-        became,
-        changes,
-    }
-}
-
-/// What is another one now.
-fn changes(before: Option<&DecisionView>, after: &DecisionView) -> Vec<Change> {
-    let mut changes = vec![];
-    for (position, pick) in after.picks.iter().enumerate() {
-        for now in &pick.rewards {
-            let then =
-                before.and_then(|view| view.picks.get(position)?.rewards.iter().find(|r| r.version == now.version));
-            let value = |name: &str| then.and_then(|then| Some(then.signals.iter().find(|(n, _)| n == name)?.1));
-            let signals = now.signals.iter().filter_map(|(name, is)| {
-                // Before anything is observed, a signal has the value that it has now without having changed.
-                let was = value(name).unwrap_or(if then.is_some() { f64::NAN } else { *is });
-                (was.to_bits() != is.to_bits()).then(|| (name.clone(), was, *is))
-            });
-            let signals: Vec<_> =
-                signals.map(|(name, was, is)| (name, if was.is_nan() { 0.0 } else { was }, is)).collect();
-            let (was, closed) = then.map_or((None, false), |then| (then.reward, then.is_closed));
-            let closed = now.is_closed && !closed;
-            if !signals.is_empty() || was != now.reward || closed {
-                let (version, after) = (now.version, now.reward);
-                changes.push(Change { position, version, signals, before: was, after, closed });
-            }
-        }
-    }
-    changes
-}
-
-/// Looks for the context the decision was made from, and for its end.
-struct Watch<'a> {
-    decision: &'a Decision<'a>,
-    /// Sessions that the record being folded published at the version.
-    published: Vec<(String, Vec<f32>)>,
-    vector: Option<Vec<f32>>,
-    over: Option<(DecisionEnd, DecisionView)>,
-}
-
-impl Sink for Watch<'_> {
-    fn takes_contexts(&self) -> bool {
-        self.decision.context_version.is_some()
-    }
-
-    fn context(&mut self, c: &ContextRef<'_>) {
-        if Some(c.version) != self.decision.context_version {
-            return;
-        }
-        match c.kind {
-            Kind::Session if self.decision.session.is_some() && c.session == self.decision.session => {
-                self.vector = Some(c.vector.to_vec());
-            }
-            Kind::Session => self.published.extend(c.session.map(|session| (session.to_string(), c.vector.to_vec()))),
-            // A session's own context goes before its viewer's.
-            Kind::Viewer if c.viewer == self.decision.viewer && self.vector.is_none() => {
-                let of_session = |(session, _): &&(String, Vec<f32>)| Some(session.as_str()) == c.session;
-                self.vector = match c.vector.is_empty() {
-                    true => self.published.iter().find(of_session).map(|(_, vector)| vector.clone()),
-                    false => Some(c.vector.to_vec()),
-                };
-            }
-            Kind::Viewer => {}
-        }
-    }
-
-    fn ended(&mut self, _: &SessionEnd<'_>) {}
-
-    fn decision_over(&mut self, id: &str, end: DecisionEnd, last: &dyn Fn() -> DecisionView) {
-        if id == self.decision.id {
-            self.over = Some((end, last()));
-        }
-    }
-
-    fn removed(&mut self, _: Kind, _: &str) {}
 }
