@@ -4,6 +4,9 @@
 //! answers with the same report.
 
 mod ask;
+mod dangling;
+mod decision;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -11,10 +14,13 @@ mod text;
 use super::replay::progress;
 use super::{Failure, Format};
 use crate::config::Config;
-use crate::inspect::{Found, Inspection, inspect};
+use crate::inspect::dangling::DanglingReport;
+use crate::inspect::decision::DecisionReport;
+use crate::inspect::{Found, Inspection, decision as decisions, inspect, percent_encoded};
 use crate::log::{Bounds, EmbeddedLog, Log, LogError};
 use clap::Subcommand;
 use saccade_topology::Plan;
+use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -24,6 +30,10 @@ use std::sync::Arc;
 pub(crate) enum InspectCommand {
     /// A session: its events in event-time order, its vector, and what moved each number
     Session(SessionArgs),
+    /// A decision: why it was made, made again from the log, and what followed
+    Decision(DecisionArgs),
+    /// Rewards that never found their decision
+    Dangling(DanglingArgs),
 }
 
 /// Show how a session's vector came about.
@@ -34,6 +44,35 @@ pub(crate) struct SessionArgs {
     /// Session id; `viewer:ID` for the events of a viewer that name no session
     #[arg(value_name = "ID")]
     id: String,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Explain a decision: what was asked and answered, what it was made from, and what followed.
+///
+/// Makes it again from the log and says whether it is the same, bit for bit. Reads the whole log: of a data directory that no
+/// server has open, or, with --url, beside the loop of a running server. Offline, name the configuration it was made under.
+#[derive(clap::Args)]
+pub(crate) struct DecisionArgs {
+    /// Decision id, as in the answer of POST /v1/rank
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// List the latest rewards that never found their decision, and what usually causes it.
+///
+/// Reads the whole log of a data directory that no server has open; with --url the running server says what is in its books.
+#[derive(clap::Args)]
+pub(crate) struct DanglingArgs {
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Where to look, and how to show it.
+#[derive(clap::Args)]
+struct Source {
     /// Data directory to read; not looked at with --url
     #[arg(long, value_name = "DIR", env = "SACCADE_DATA", default_value = "data")]
     data: PathBuf,
@@ -53,20 +92,45 @@ pub(crate) struct SessionArgs {
 
 impl InspectCommand {
     pub(crate) fn format(&self) -> Format {
-        let InspectCommand::Session(args) = self;
-        args.format
+        self.source().format
+    }
+
+    fn source(&self) -> &Source {
+        match self {
+            InspectCommand::Session(args) => &args.source,
+            InspectCommand::Decision(args) => &args.source,
+            InspectCommand::Dangling(args) => &args.source,
+        }
     }
 }
 
 pub(crate) fn run(command: &InspectCommand) -> Result<(), Failure> {
-    let InspectCommand::Session(args) = command;
-    let inspection = match &args.url {
-        Some(url) => ask::session(url, args.token.as_deref(), &args.id)?,
-        None => read(&Config::load(args.config.as_deref())?, &args.data, &args.id)?,
-    };
-    let out = match args.format {
-        Format::Text => text::render(&inspection, args.url.as_deref()),
-        Format::Json => serde_json::to_string(&inspection).expect("a report is plain data") + "\n",
+    let Source { data, url, token, config, .. } = command.source();
+    let (url, token) = (url.as_deref(), token.as_deref());
+    let config = || Config::load(config.as_deref());
+    let out = match command {
+        InspectCommand::Session(args) => {
+            let report = match url {
+                Some(url) => ask::session(url, token, &args.id)?,
+                None => read(&config()?, data, &args.id)?,
+            };
+            shown(command, &report, |report| text::render(report, url))
+        }
+        InspectCommand::Decision(args) => {
+            let path = format!("/v1/inspect/decision/{}", percent_encoded(&args.id));
+            let report = match url {
+                Some(url) => ask::report(url, token, &path)?,
+                None => read_decision(&config()?, data, &args.id)?,
+            };
+            shown(command, &report, decision::render)
+        }
+        InspectCommand::Dangling(_) => {
+            let report = match url {
+                Some(url) => ask::report(url, token, "/v1/inspect/dangling")?,
+                None => read_dangling(&config()?, data)?,
+            };
+            shown(command, &report, dangling::render)
+        }
     };
     match std::io::stdout().write_all(out.as_bytes()) {
         // The reader has seen enough: `saccade inspect … | head`.
@@ -75,8 +139,51 @@ pub(crate) fn run(command: &InspectCommand) -> Result<(), Failure> {
     }
 }
 
-/// Reads the log of a data directory.
+fn shown<T: Serialize>(command: &InspectCommand, report: &T, render: impl Fn(&T) -> String) -> String {
+    match command.format() {
+        Format::Text => render(report),
+        Format::Json => serde_json::to_string(report).expect("a report is plain data") + "\n",
+    }
+}
+
+/// A session, from the log of a data directory.
 fn read(config: &Config, data: &Path, id: &str) -> Result<Inspection, Failure> {
+    let Opened { log, plan, records } = open(config, data, &format!("session {}", shell_word(id)))?;
+    let found = with_progress(records, |step| inspect(&log, &plan, id, step))?;
+    match found {
+        Found::Session(inspection) => Ok(*inspection),
+        Found::Unknown(why) => Err(Failure::Failed(why)),
+        Found::Stopped => unreachable!("nothing here breaks off"),
+    }
+}
+
+/// A decision, from the log of a data directory.
+fn read_decision(config: &Config, data: &Path, id: &str) -> Result<DecisionReport, Failure> {
+    let Opened { log, plan, records } = open(config, data, &format!("decision {}", shell_word(id)))?;
+    let found = with_progress(2 * records, |step| decisions::inspect(&log, &plan, id, step))?;
+    match found {
+        decisions::Found::Decision(report) => Ok(*report),
+        decisions::Found::Unknown(why) => Err(Failure::Failed(why)),
+        decisions::Found::Stopped => unreachable!("nothing here breaks off"),
+    }
+}
+
+/// Dangling rewards, from the log of a data directory.
+fn read_dangling(config: &Config, data: &Path) -> Result<DanglingReport, Failure> {
+    let Opened { log, plan, records } = open(config, data, "dangling")?;
+    let report = with_progress(2 * records, |step| crate::inspect::dangling::inspect(&log, &plan, step))?;
+    Ok(report.unwrap_or_default())
+}
+
+/// A log to read.
+struct Opened {
+    log: EmbeddedLog,
+    plan: Arc<Plan>,
+    records: u64,
+}
+
+/// Opens the log of a data directory; `what` is what a running server would be asked instead.
+fn open(config: &Config, data: &Path, what: &str) -> Result<Opened, Failure> {
     let plan = Plan::compile(&config.spec()).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
     if !data.join("log").is_dir() {
         let rule = "name one with --data DIR, or a running server with --url http://HOST:PORT";
@@ -84,9 +191,8 @@ fn read(config: &Config, data: &Path, id: &str) -> Result<Inspection, Failure> {
     }
     let log = EmbeddedLog::open(data, &config.log, None).map_err(|error| match error {
         LogError::InUse { path } => Failure::Failed(format!(
-            "the data directory {} is in use by a running server; ask it: saccade inspect session {} --url http://{}",
+            "the data directory {} is in use by a running server; ask it: saccade inspect {what} --url http://{}",
             path.display(),
-            shell_word(id),
             config.server.listen
         )),
         error => Failure::failed(error),
@@ -96,17 +202,21 @@ fn read(config: &Config, data: &Path, id: &str) -> Result<Inspection, Failure> {
         let Bounds { first, next, .. } = log.bounds(partition).map_err(Failure::failed)?;
         records += next.0 - first.0;
     }
+    Ok(Opened { log, plan: Arc::new(plan), records })
+}
+
+/// Shows how far reading is.
+fn with_progress<T>(
+    records: u64,
+    read: impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<T, LogError>,
+) -> Result<T, Failure> {
     let bar = progress(records);
-    let found = inspect(&log, &Arc::new(plan), id, &mut |read| {
+    let found = read(&mut |read| {
         bar.set_position(read);
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
-    match found.map_err(Failure::failed)? {
-        Found::Session(inspection) => Ok(*inspection),
-        Found::Unknown(why) => Err(Failure::Failed(why)),
-        Found::Stopped => unreachable!("nothing here breaks off"),
-    }
+    found.map_err(Failure::failed)
 }
 
 /// As it is typed into a shell.

@@ -26,6 +26,7 @@ pub use contexts::{Context, ContextKind, Contexts};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};
+pub(crate) use specs::propose_configured;
 pub use store::{Store, StoreError, StoredRow};
 pub use watch::RewardFiles;
 

@@ -9,7 +9,8 @@ use super::metrics::PartitionMetrics;
 use super::restore::Restored;
 use super::{Context, Fold, Place, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
-use saccade_topology::{Arrived, ContextRef, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
+use saccade_topology::model::DecisionEnd;
+use saccade_topology::{Arrived, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -359,7 +360,7 @@ impl Sink for Stage {
         self.decisions.made(id, record);
     }
 
-    fn decision_over(&mut self, id: &str) {
+    fn decision_over(&mut self, id: &str, _: DecisionEnd, _: &dyn Fn() -> DecisionView) {
         self.decisions.over(id);
     }
 

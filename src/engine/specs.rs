@@ -6,7 +6,7 @@ use super::{EngineError, Fold, Restored, now};
 use crate::log::{Log, RecordBatch};
 use saccade_topology::decision::{Act, Control};
 use saccade_topology::model::RewardSource;
-use saccade_topology::{Arrived, Ignore, Plan, Record};
+use saccade_topology::{Arrived, Ignore, IngestTime, Offset, Plan, Record};
 
 /// Who does what the configuration says.
 const BY: &str = "configuration";
@@ -57,6 +57,20 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
         log.sync()?;
     }
     Ok(())
+}
+
+/// Puts the configured specs in force in a fold of a log whose first records were dropped, so that rewards can be looked at. What the
+/// log says later goes before.
+pub(crate) fn propose_configured(fold: &mut Fold) {
+    for model in fold.plan().clone().models() {
+        let RewardSource::Inline(spec) = &model.spec.reward else { continue };
+        let json = serde_json::to_string(spec).expect("a spec is plain data");
+        for (action, spec_json) in [(Act::Propose, json.as_str()), (Act::Activate, "")] {
+            let control = Control { model: &model.spec.name, action, version: spec.version, spec: spec_json, by: BY };
+            let arrived = Arrived { ingest_time: IngestTime(0), record: Record::Control(control) };
+            fold.apply(Offset(0), &arrived, &mut Ignore);
+        }
+    }
 }
 
 fn runs(fold: &Fold, model: &str, version: u32) -> bool {

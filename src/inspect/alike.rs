@@ -1,11 +1,11 @@
-//! For a session that is not there: how many others are, and which have ids like it.
+//! For a session or decision that is not there: how many others are, and which have ids like it.
 
 use saccade_topology::Event;
 use std::collections::HashSet;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Sessions told apart; beyond, only "more than" is known.
-const SESSIONS_MAX: usize = 1_000_000;
+/// Ids told apart; beyond, only "more than" is known.
+const IDS_MAX: usize = 1_000_000;
 /// Ids that are named.
 const NAMED_MAX: usize = 3;
 
@@ -24,25 +24,38 @@ impl<'a> Alike<'a> {
 
     pub(super) fn see(&mut self, event: &Event<'_>) {
         self.events += 1;
-        let Some(session) = event.session else { return };
-        if self.seen.len() >= SESSIONS_MAX || !self.seen.insert(xxh3_64(session.as_bytes())) {
+        if let Some(session) = event.session {
+            self.see_id(session);
+        }
+    }
+
+    pub(super) fn see_id(&mut self, id: &str) {
+        if self.seen.len() >= IDS_MAX || !self.seen.insert(xxh3_64(id.as_bytes())) {
             return;
         }
-        let common = in_common(self.id, session);
+        let common = in_common(self.id, id);
         if 2 * common >= self.id.len() {
-            self.nearest.push((common, session.to_string()));
+            self.nearest.push((common, id.to_string()));
             self.nearest.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
             self.nearest.truncate(NAMED_MAX);
         }
     }
 
     pub(super) fn explain(&self) -> String {
-        let Alike { id, events, seen, .. } = self;
-        let more = if seen.len() >= SESSIONS_MAX { "more than " } else { "" };
-        let mut text = format!(
-            "no event of session {id:?} is in the log, which holds {events} events of {more}{} sessions",
-            seen.len()
-        );
+        let Alike { id, events, .. } = self;
+        let (count, nearest) = (self.count(), self.nearest());
+        format!("no event of session {id:?} is in the log, which holds {events} events of {count} sessions{nearest}")
+    }
+
+    /// Ids seen.
+    pub(super) fn count(&self) -> String {
+        let more = if self.seen.len() >= IDS_MAX { "more than " } else { "" };
+        format!("{more}{}", self.seen.len())
+    }
+
+    /// Ids like it, as the end of a sentence.
+    pub(super) fn nearest(&self) -> String {
+        let mut text = String::new();
         if !self.nearest.is_empty() {
             let names: Vec<String> = self.nearest.iter().map(|(_, name)| format!("{name:?}")).collect();
             text.push_str(&format!("; ids like it: {}", names.join(", ")));

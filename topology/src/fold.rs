@@ -214,6 +214,16 @@ impl Topology {
         self.feedback.view(id)
     }
 
+    /// Grows with each record that may have changed an open decision; none where it is not open.
+    pub fn decision_revision(&self, id: &str) -> Option<u64> {
+        self.feedback.revision(id)
+    }
+
+    /// Ends of rewards so far, by [`RewardEnd`](crate::model::RewardEnd).
+    pub fn reward_ends(&self) -> &[u64] {
+        &self.feedback.books.rewards
+    }
+
     /// What a control record would change, as an error where it would change nothing.
     pub fn check_control(&self, control: &Control<'_>) -> Result<(), ControlError> {
         let model = self.plan.model(control.model).ok_or_else(|| ControlError::Model(control.model.to_string()))?;

@@ -1,5 +1,7 @@
 //! Where the outputs of the fold go: implemented by the publisher, the replay writers and the tests.
 
+use crate::feedback::DecisionView;
+use crate::model::DecisionEnd;
 use std::sync::Arc;
 
 /// Which of the two kinds of context.
@@ -66,8 +68,8 @@ pub trait Sink {
     fn ended(&mut self, end: &SessionEnd<'_>);
     /// A decision was taken in; `record` is the `postcard` of its [`crate::decision::Decision`].
     fn decided(&mut self, _id: &str, _record: &Arc<[u8]>) {}
-    /// A decision is over: nothing can be joined to it any more.
-    fn decision_over(&mut self, _id: &str) {}
+    /// A decision is over: nothing can be joined to it any more. `last` shows it as it was.
+    fn decision_over(&mut self, _id: &str, _end: DecisionEnd, _last: &dyn Fn() -> DecisionView) {}
     /// State is gone: no event can amend it any more.
     fn removed(&mut self, kind: Kind, key: &str);
 }

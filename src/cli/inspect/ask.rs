@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// The server reads its whole log for an answer.
@@ -42,12 +43,16 @@ impl Server {
 }
 
 pub(super) fn session(url: &str, token: Option<&str>, id: &str) -> Result<Inspection, Failure> {
+    report(url, token, &format!("/v1/inspect/session/{}", percent_encoded(id)))
+}
+
+/// What the server answers at this path.
+pub(super) fn report<T: DeserializeOwned>(url: &str, token: Option<&str>, path: &str) -> Result<T, Failure> {
     let server = Server::parse(url)?;
-    let path = format!("/v1/inspect/session/{}", percent_encoded(id));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     let bar = indicatif::ProgressBar::new_spinner().with_message(format!("{url} reads its log"));
     bar.enable_steady_tick(Duration::from_millis(200));
-    let answer = runtime.block_on(get(&server, &path, token));
+    let answer = runtime.block_on(get(&server, path, token));
     bar.finish_and_clear();
     let (status, body) = answer.map_err(|what| Failure::Failed(format!("asking {url}{path}: {what}")))?;
     if status == StatusCode::OK {
@@ -60,7 +65,9 @@ pub(super) fn session(url: &str, token: Option<&str>, id: &str) -> Result<Inspec
     let error: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let message = error["error"]["message"].as_str().unwrap_or("no explanation came with it");
     Err(Failure::Failed(match status {
-        StatusCode::NOT_FOUND if error["error"]["code"] == "no_session" => message.to_string(),
+        StatusCode::NOT_FOUND if error["error"]["code"] == "no_session" || error["error"]["code"] == "no_decision" => {
+            message.to_string()
+        }
         StatusCode::UNAUTHORIZED => format!("{url} answered 401: {message}; here: --token TOKEN"),
         status => format!("{url} answered {status}: {message}"),
     }))

@@ -1,5 +1,7 @@
-use super::{ask, read, text};
+use super::{ask, dangling, decision, read, read_dangling, read_decision, text};
 use crate::cli::Failure;
+use crate::inspect::dangling::DanglingReport;
+use crate::inspect::decision::tests::world::World;
 use crate::inspect::tests::{T0, append, config, event, found, inspected, slot};
 use crate::inspect::{EVENTS_MAX, Found};
 use crate::log::{EmbeddedLog, Log, MemoryLog, RecordBatch};
@@ -135,4 +137,60 @@ fn a_server_is_asked_with_the_token_and_its_refusals_are_explained() {
             Err(part) => assert!(answer.as_ref().is_err_and(|m| m.ends_with(&part)), "{answer:?}"),
         }
     }
+}
+
+#[test]
+fn a_decision_is_told_in_sentences_before_its_numbers() {
+    let mut world = World::new("", 1);
+    world.learn(200);
+    let shown = decision::render(&world.inspected("d150"));
+    let order = [
+        "Model home was asked at",
+        "was put first. It had a probability of",
+        "What made the difference between",
+        "reproduced bit for bit",
+        "what was asked",
+        "what was answered: lin_ucb",
+        "number drawn",
+        "what it was made from: context version",
+        "evening (of the request)",
+        "made again from the log: reproduced bit for bit",
+        "what followed:",
+        "records that touched it, in order",
+    ];
+    let places: Vec<_> =
+        order.iter().map(|part| shown.find(part).unwrap_or_else(|| panic!("{part} in {shown}"))).collect();
+    assert!(places.is_sorted(), "{places:?} {shown}");
+    assert!(shown.lines().take(12).all(|line| line.chars().count() <= 110), "{shown}");
+    let tampered = world.tampered(|d| d.picks[0].score += 1.0);
+    let report = crate::inspect::decision::tests::world::found(&tampered, &world.plan, "d150");
+    let shown = decision::render(&crate::inspect::decision::tests::world::report(report));
+    assert!(shown.contains("first difference  picks[0].score"), "{shown}");
+}
+
+#[test]
+fn decisions_and_dangling_rewards_are_read_from_a_data_directory() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let config = crate::inspect::decision::tests::world::config("");
+    let mut world = World::new("", 1);
+    world.learn(10);
+    world.reward(5, "lost", 1.0);
+    world.event(7200, "later", "scroll", None, None);
+    let log = EmbeddedLog::open(data.path(), &config.log, Some(1)).expect("an empty directory opens");
+    let mut batch = RecordBatch::default();
+    world.records.iter().for_each(|record| batch.push_encoded(record));
+    log.append(0, Offset(0), &batch).expect("the log takes a batch");
+    let in_use = read_decision(&config, data.path(), "d9").err().map(message).unwrap_or_default();
+    assert!(in_use.ends_with("ask it: saccade inspect decision d9 --url http://127.0.0.1:8080"), "{in_use}");
+    drop(log);
+    let report = read_decision(&config, data.path(), "d9").map_err(message).expect("it is there");
+    assert_eq!(report, world.inspected("d9"));
+    let unknown = read_decision(&config, data.path(), "d99").err().map(message).unwrap_or_default();
+    assert!(unknown.starts_with("1: decision \"d99\" is not in the log"), "{unknown}");
+    let report = read_dangling(&config, data.path()).map_err(message).expect("the log is whole");
+    let shown = dangling::render(&report);
+    assert!(shown.starts_with("1 reward never found its decision.") && shown.contains("lost"), "{shown}");
+    assert!(shown.contains("What usually causes it"), "{shown}");
+    let nothing = dangling::render(&DanglingReport { waiting: Some(2), ..DanglingReport::default() });
+    assert!(nothing.starts_with("No reward has missed its decision; 2 still wait"), "{nothing}");
 }

@@ -1,11 +1,9 @@
 //! An inspection for people: tables on a terminal. What strangers sent is shown without control characters.
 
+use super::table::{Table, cell, plain};
 use crate::inspect::report::{At, Border, Bucket, EventView, Inspection, Move, SlotView, Status, View};
 use std::collections::HashMap;
 use std::fmt::Write;
-
-/// Characters of a cell; longer text is cut.
-const CELL_MAX: usize = 36;
 
 /// The report as text; `url` is the server that was asked.
 pub(super) fn render(inspection: &Inspection, url: Option<&str>) -> String {
@@ -176,63 +174,4 @@ fn seconds(ms: i64) -> String {
 
 fn signed_s(ms: i64) -> String {
     format!("{}{} s", if ms >= 0 { "+" } else { "" }, seconds(ms))
-}
-
-/// Without what could steer a terminal.
-fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
-}
-
-fn cell(text: &str) -> String {
-    let text = plain(text);
-    match text.char_indices().nth(CELL_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// Rows under titles, aligned; some rows are one line of text instead.
-struct Table {
-    right: Vec<bool>,
-    rows: Vec<Result<Vec<String>, String>>,
-}
-
-impl Table {
-    /// `sides`: `l` or `r` per column.
-    fn new(titles: &[&str], sides: &str) -> Table {
-        let titles = titles.iter().map(|t| t.to_string()).collect();
-        Table { right: sides.chars().map(|c| c == 'r').collect(), rows: vec![Ok(titles)] }
-    }
-
-    fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(Ok(cells));
-    }
-
-    fn rule(&mut self, text: String) {
-        self.rows.push(Err(text));
-    }
-
-    fn write(&self, out: &mut String) {
-        let mut widths = vec![0; self.right.len()];
-        for cells in self.rows.iter().flatten() {
-            for (width, cell) in widths.iter_mut().zip(cells) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        for row in &self.rows {
-            let mut line = String::from(" ");
-            match row {
-                Err(text) => {
-                    let _ = write!(line, " ── {text} ──");
-                }
-                Ok(cells) => {
-                    for ((cell, width), right) in cells.iter().zip(&widths).zip(&self.right) {
-                        let _ =
-                            if *right { write!(line, " {cell:>width$} ") } else { write!(line, " {cell:<width$} ") };
-                    }
-                }
-            }
-            let _ = writeln!(out, "{}", line.trim_end());
-        }
-    }
 }

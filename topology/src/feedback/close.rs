@@ -69,17 +69,19 @@ impl Feedback {
     /// Nothing can be joined any more.
     fn finish(&mut self, m: Moment<'_>, place: u32, sink: &mut dyn Sink) {
         self.look(m, place);
-        let open = self.table.remove(place, m.offset + 1);
-        sink.decision_over(&open.id);
+        let open = self.table.get(place);
         let specs = || open.state.picks.iter().flat_map(|pick| &pick.specs);
         let end = match open.served {
             _ if open.state.since.is_none() => DecisionEnd::NotActivated,
             Served::HeldOut => DecisionEnd::HeldOut,
             Served::OptedOut => DecisionEnd::OptedOut,
-            served if served.is_learnt() && !self.fits(m, &open) => DecisionEnd::Unfit,
+            served if served.is_learnt() && !self.fits(m, open) => DecisionEnd::Unfit,
             _ if specs().any(|spec| !spec.observed.is_empty()) => DecisionEnd::Joined,
             _ => DecisionEnd::Default,
         };
+        sink.decision_over(&open.id, end, &|| self.view_of(open));
+        let open = self.table.remove(place, m.offset + 1);
+        let specs = || open.state.picks.iter().flat_map(|pick| &pick.specs);
         let Some(books) = self.books.at(m.offset) else { return };
         let book = &mut books.models[open.model];
         book.ends[end as usize] += 1;
@@ -94,8 +96,9 @@ impl Feedback {
 
     /// Makes room.
     pub(super) fn evict(&mut self, m: Moment<'_>, place: u32, sink: &mut dyn Sink) {
+        let open = self.table.get(place);
+        sink.decision_over(&open.id, DecisionEnd::Evicted, &|| self.view_of(open));
         let open = self.table.remove(place, m.offset + 1);
-        sink.decision_over(&open.id);
         self.withdraw(m, &open);
         if let Some(books) = self.books.at(m.offset) {
             books.models[open.model].ends[DecisionEnd::Evicted as usize] += 1;

@@ -29,6 +29,8 @@ pub(crate) struct Open {
     /// When it has to be looked at next.
     pub due: i64,
     pub is_dirty: bool,
+    /// Grows with each change.
+    pub revision: u64,
 }
 
 /// The part that changes, as checkpoints hold it.
@@ -105,6 +107,7 @@ impl Open {
             as_of: 0,
             due: i64::MAX,
             is_dirty: false,
+            revision: 0,
         }
     }
 
@@ -123,6 +126,7 @@ impl Open {
             as_of: 0,
             due: i64::MAX,
             is_dirty: false,
+            revision: 0,
         })
     }
 

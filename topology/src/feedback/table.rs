@@ -57,6 +57,7 @@ impl Table {
     /// For a change, which the next checkpoint has to hold.
     pub(crate) fn change(&mut self, place: u32) -> &mut Open {
         let open = self.places[place as usize].as_mut().expect("the place is taken");
+        open.revision += 1;
         if !open.is_dirty {
             open.is_dirty = true;
             self.dirty.push(place);

@@ -48,7 +48,15 @@ pub struct RewardView {
 
 impl Feedback {
     pub(crate) fn view(&self, id: &str) -> Option<DecisionView> {
-        let open = self.table.get(self.table.find(id)?);
+        Some(self.view_of(self.table.get(self.table.find(id)?)))
+    }
+
+    /// Grows with each change of an open decision; none where it is not open.
+    pub(crate) fn revision(&self, id: &str) -> Option<u64> {
+        Some(self.table.get(self.table.find(id)?).revision)
+    }
+
+    pub(super) fn view_of(&self, open: &Open) -> DecisionView {
         let rewards = self.registry.model(open.model);
         let since = open.state.since.unwrap_or(open.time);
         let picks = open.state.picks.iter().map(|pick| {
@@ -63,11 +71,6 @@ impl Feedback {
             });
             PickView { item: pick.item.to_string(), rewards: views.collect() }
         });
-        Some(DecisionView {
-            offset: open.state.offset,
-            served: open.served,
-            since: open.state.since,
-            picks: picks.collect(),
-        })
+        DecisionView { offset: open.state.offset, served: open.served, since: open.state.since, picks: picks.collect() }
     }
 }

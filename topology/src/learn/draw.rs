@@ -19,6 +19,19 @@ pub enum Stream {
     Posterior,
 }
 
+/// One draw from a distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drawn {
+    /// What was drawn.
+    pub place: usize,
+    /// The keyed number, in (0, 1).
+    pub uniform: f64,
+    /// Where the interval of what was drawn begins, when the probabilities are laid side by side.
+    pub from: f64,
+    /// Where it ends; the number is inside, to rounding.
+    pub to: f64,
+}
+
 impl Key {
     /// The key of one decision.
     pub fn new(seed: u64, decision: &[u8]) -> Self {
@@ -43,6 +56,14 @@ impl Key {
     /// Standard normal.
     pub fn normal(self, stream: Stream, index: u64) -> f64 {
         normal_quantile(self.uniform(stream, index))
+    }
+
+    /// As [`Key::take`], with the number that was drawn and the interval it fell into.
+    pub fn draw(self, distribution: &[f64]) -> Option<Drawn> {
+        let (place, total) = (self.take(distribution)?, distribution.iter().sum::<f64>());
+        let from = distribution[..place].iter().fold(0.0, |sum, p| sum + p) / total;
+        let uniform = self.uniform(Stream::Choice, 0);
+        Some(Drawn { place, uniform, from, to: from + distribution[place] / total })
     }
 
     /// Takes one position of a distribution; none where all probabilities are 0.

@@ -30,7 +30,7 @@ pub mod sums;
 mod triangle;
 
 pub use decay::{At, HalfLife, Stamp};
-pub use draw::{Key, Stream};
+pub use draw::{Drawn, Key, Stream};
 pub use estimate::{CutScratch, Estimate};
 pub use evidence::{Evidence, VALUE_MAX};
 pub use frame::{Frame, Prior};

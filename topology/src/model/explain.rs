@@ -3,7 +3,7 @@
 use super::ask::RankError;
 use super::version::ModelVersion;
 use crate::decision::Decision;
-use crate::learn::{Candidates, Scores};
+use crate::learn::{Candidates, Drawn, Key, Model, Scores};
 use std::sync::Arc;
 
 /// One candidate of a decision.
@@ -23,8 +23,15 @@ pub struct Explained<'a> {
     pub contributions: Vec<(&'a str, f64)>,
 }
 
-/// Explains a decision by the version it was made with.
-pub fn explain<'a>(version: &'a ModelVersion, decision: &'a Decision<'a>) -> Result<Vec<Explained<'a>>, RankError> {
+/// What the model says of the candidates of a decision.
+struct Scored {
+    model: Arc<Model>,
+    actions: Vec<u32>,
+    joint: Vec<f64>,
+    scores: Scores,
+}
+
+fn scored(version: &ModelVersion, decision: &Decision<'_>) -> Result<Scored, RankError> {
     let (plan, context) = (version.plan(), &decision.context);
     let width = plan.learning.joint;
     let fitting = version.model().filter(|model| model.fits(context.len(), width));
@@ -41,6 +48,31 @@ pub fn explain<'a>(version: &'a ModelVersion, decision: &'a Decision<'a>) -> Res
     }
     let mut scores = Scores::default();
     model.score(&Candidates { context, joint: &joint, actions: &actions }, &mut scores);
+    Ok(Scored { model, actions, joint, scores })
+}
+
+/// The draws of a decision, one per position, by the version it was made with: of what was left at each position, the number that
+/// was drawn and the place in `candidates` it fell on. None for decisions made elsewhere.
+pub fn draws(version: &ModelVersion, decision: &Decision<'_>) -> Result<Vec<Drawn>, RankError> {
+    let spec = &version.plan().spec;
+    let Some(policy) = spec.answers(decision.served) else { return Ok(vec![]) };
+    let mut left = scored(version, decision)?.scores;
+    let mut candidates: Vec<usize> = (0..left.len()).collect();
+    let (mut draws, mut distribution) = (vec![], vec![]);
+    for position in 0..decision.picks.len() as u32 {
+        let key = Key::new(spec.seed, decision.id.as_bytes()).at_position(position);
+        policy.distribution(&left, key, &mut distribution);
+        let Some(drawn) = key.draw(&distribution) else { break };
+        left.remove(drawn.place);
+        draws.push(Drawn { place: candidates.remove(drawn.place), ..drawn });
+    }
+    Ok(draws)
+}
+
+/// Explains a decision by the version it was made with.
+pub fn explain<'a>(version: &'a ModelVersion, decision: &'a Decision<'a>) -> Result<Vec<Explained<'a>>, RankError> {
+    let Scored { model, actions, joint, scores } = scored(version, decision)?;
+    let (context, width) = (&decision.context, version.plan().learning.joint);
     let (context_groups, joint_groups) = (context_groups(version, context.len()), joint_groups(version));
     let explained = decision.candidates.iter().enumerate().map(|(i, candidate)| {
         let (own, shared) = model.contributions(context, &joint[i * width..(i + 1) * width], actions[i]);

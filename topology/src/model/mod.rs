@@ -22,7 +22,7 @@ pub use actions::Actions;
 pub use ask::{Ask, Given, RankError};
 pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecBook};
 pub use catalogue::{Catalogue, ITEMS_MAX};
-pub use explain::{Explained, explain};
+pub use explain::{Explained, draws, explain};
 pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};
 pub use rank::{RankScratch, elsewhere, rank};
 pub use registry::{Activated, ControlError, Registry, Rewards, Running, SPECS_MAX, StoredRewards};

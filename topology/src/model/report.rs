@@ -1,6 +1,6 @@
 //! What a model knows, for people: estimates per action, reward specs side by side, what the policy earns against the hold-out.
 
-use super::books::{DecisionEnd, Earned, RewardEnd};
+use super::books::{Dangled, DecisionEnd, Earned, RewardEnd};
 use super::version::{ModelVersion, SpecVersion};
 use super::{Activated, Mode};
 use crate::decision::Served;
@@ -164,6 +164,11 @@ impl ModelVersion {
     pub fn reward_ends(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let count = |end| self.learnt.iter().map(|learnt| learnt.books.rewards[end as usize]).sum();
         RewardEnd::ALL.into_iter().map(move |(end, name)| (name, count(end)))
+    }
+
+    /// The latest rewards of all models that never found their decision, with their partition.
+    pub fn dangled(&self) -> impl Iterator<Item = (usize, &Dangled)> {
+        self.learnt.iter().enumerate().flat_map(|(p, learnt)| learnt.books.dangled.iter().map(move |d| (p, d)))
     }
 
     /// What decisions of one kind brought, over all partitions.

@@ -25,7 +25,7 @@ impl Sink for Told {
     fn decided(&mut self, id: &str, _: &std::sync::Arc<[u8]>) {
         self.decided.push(id.to_string());
     }
-    fn decision_over(&mut self, id: &str) {
+    fn decision_over(&mut self, id: &str, _: DecisionEnd, _: &dyn Fn() -> DecisionView) {
         self.over.push(id.to_string());
     }
 }

@@ -197,3 +197,22 @@ fn fields_of_the_request_go_before_those_of_the_catalogue() {
     assert_eq!((names(1), names(2), names(3)), (vec!["age", "kids"], vec!["age", "row"], vec![]));
     assert_eq!(of(0).fields.get("age"), Some(Value::Number(5.0)));
 }
+
+#[test]
+fn a_draw_shows_the_number_and_the_interval_that_it_fell_into() {
+    for policy in ["lin_ucb", "thompson", "uniform"] {
+        let version = taught(&format!(r#""policy":{{"name":"{policy}"}}"#), 60);
+        let candidates = candidates(&ITEMS);
+        for id in ["d1", "d2", "d3"] {
+            let mut scratch = RankScratch::default();
+            let decision = rank(&version, &ask(id, &X, &candidates, 3), &mut scratch).expect("ranks");
+            let drawn = draws(&version, &decision).expect("explains");
+            for (pick, drawn) in decision.picks.iter().zip(&drawn) {
+                assert_eq!(pick.candidate as usize, drawn.place, "{policy}");
+                assert!(drawn.from - 1e-12 <= drawn.uniform && drawn.uniform <= drawn.to + 1e-12, "{drawn:?}");
+                assert!((drawn.to - drawn.from - pick.propensity).abs() < 1e-12, "{drawn:?}");
+            }
+            assert_eq!(drawn.len(), 3);
+        }
+    }
+}
