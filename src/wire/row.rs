@@ -342,7 +342,7 @@ impl<'s, 'a> Row<'s, 'a> {
             return Err(self.problems.remove(0).1);
         }
         let Event { kind, session, viewer, item, .. } = self.event;
-        let has_owner = session.is_some() || viewer.is_some() || (kind == ITEM && item.is_some());
+        let has_owner = session.is_some() || viewer.is_some() || (*kind == ITEM && item.is_some());
         let (Some(event_time), true, true) = (self.event_time, has_owner, !self.event.kind.is_empty()) else {
             return Err(self.missing());
         };

@@ -236,7 +236,7 @@ proptest! {
         let records = history.iter().zip(&all).enumerate();
         let records: Vec<_> = records.map(|(offset, (h, names))| (Offset(offset as u64), arrived(offset as u64, h, names))).collect();
         for group in records.chunks(batch) {
-            warmed.warm(&group.iter().map(|(_, record)| *record).collect::<Vec<_>>());
+            warmed.warm(&group.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>());
             for (nth, (offset, record)) in group.iter().enumerate() {
                 prop_assert_eq!(plain.apply(*offset, record, &mut expected), warmed.apply_warmed(nth, *offset, record, &mut got));
             }
