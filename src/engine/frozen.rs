@@ -1,11 +1,15 @@
 //! Checkpoints as they were written once, in `tests/data/checkpoint/format-N.txt`: what the store holds after the records of
-//! `tests/data/log/format-1.batch`, an entry a line (keyspace, key, value), behind the digest of the state.
+//! `tests/data/log/format-1.batch` and of a small loop after them, an entry a line (keyspace, key, value), behind the digest of the
+//! state.
 
 use super::restore::{Restored, restore};
 use super::store::{Entry, Store, row_key};
 use crate::config::Config;
 use crate::log::{MemoryLog, RecordBatch, decode};
-use saccade_topology::{Ignore, Offset, Plan, Topology};
+use saccade_topology::decision::*;
+use saccade_topology::{
+    Arrived, Event, EventTime, Fields, Ignore, IngestTime, Offset, Outcome, Plan, Record, RowKind, Topology, Value,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,7 +50,14 @@ name = "of_viewer"
 type = "sum"
 field = "value"
 scope = "viewer"
+[[models]]
+name = "home"
+reward = "unused.toml"
 "#;
+
+/// Signals with state of each shape.
+const REWARD: &str = r#"{"version": 1, "expression": "clicked + watched", "wait": "30m", "signals": {
+    "clicked": {"fold": "any", "on": ["click"]}, "watched": {"fold": "unique_seconds", "on": ["progress"]}}}"#;
 
 fn data(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
@@ -66,7 +77,56 @@ fn folded() -> (Topology, Offset) {
         fold.apply(next, &arrived, &mut Ignore);
         next.0 += 1;
     }
+    let now = fold.watermark().expect("there were events") + 5_000;
+    let mut apply = |at: i64, record| {
+        let arrived = Arrived { ingest_time: IngestTime(now + at), record };
+        assert_eq!(fold.apply(next, &arrived, &mut Ignore), Outcome::Accepted);
+        next.0 += 1;
+    };
+    for (action, spec) in [(Act::Propose, REWARD), (Act::Activate, "")] {
+        apply(0, Record::Control(Control { model: "home", action, version: 1, spec, by: "test" }));
+    }
+    let mut fields = vec![];
+    Fields::push(&mut fields, "genre", Value::Text("drama"));
+    let fields = Fields::from_bytes(&fields);
+    apply(0, Record::Item(Item { id: "i1", fields: Some(fields) }));
+    for (at, id) in [(0, "d1"), (1_000, "d2")] {
+        apply(at, Record::Decision(Box::new(decision(id, EventTime(now + at), fields))));
+    }
+    for (at, id, kind) in [(2_000, "c1", "click"), (3_000, "c2", "progress"), (9_000, "c3", "progress")] {
+        let (decision, playhead_s) = (Some("d1"), Some(at as f64 / 1000.0));
+        let event = Event { viewer: Some("v9"), decision, playhead_s, ..Event::new(id, kind, EventTime(now + at)) };
+        apply(at, Record::Event(event));
+    }
+    for decision in ["d2", "unknown"] {
+        let (id, event_time) = (Some("r"), Some(EventTime(now + 9_000)));
+        let reward = ExplicitReward { decision, id, item: None, position: None, value: 0.5, event_time };
+        apply(9_000, Record::Reward(reward));
+    }
     (fold, next)
+}
+
+fn decision<'a>(id: &'a str, event_time: EventTime, fields: Fields<'a>) -> Decision<'a> {
+    let belief = Belief { spec: 1, expected: 0.25, deviation: 0.125 };
+    let pick = Pick { candidate: 1, propensity: 0.75, score: 0.25, joint: vec![], fields, beliefs: vec![belief] };
+    Decision {
+        id,
+        model: "home",
+        event_time,
+        session: None,
+        viewer: Some("v9"),
+        served: Served::Policy,
+        deferred: false,
+        ordinal: 7,
+        context_version: Some(3),
+        model_version: vec![2],
+        reward_version: 1,
+        context: vec![1.0, -0.5, 3.25],
+        candidates: ["i0", "i1"].map(|item| Candidate { item, features: Fields::default() }).to_vec(),
+        distribution: vec![0.25, 0.75],
+        picks: vec![pick],
+        preferred: None,
+    }
 }
 
 /// Writes all that a checkpoint consists of.
@@ -81,6 +141,11 @@ fn write(fold: &mut Topology, next: Offset, store: &Store) {
         if let Some(key) = fold.export(kind, place, next, &mut bytes) {
             to.row(&row_key(kind, 0, key), &bytes);
         }
+    }
+    for item in &changes.items {
+        let mut bytes = vec![];
+        assert!(fold.export_item(item, next, &mut bytes), "the item is there");
+        to.row(&row_key(RowKind::Item, 0, item), &bytes);
     }
     for (generation, at, ids) in fold.ids_since((0, 0)) {
         to.ids(0, generation, at, ids);
