@@ -28,6 +28,7 @@ Examples:
   saccade serve --data ./data                    take events on 127.0.0.1:8080
   saccade replay events.ndjson                   what contexts would these events have given?
   saccade inspect session s1 --data ./data       how a session's vector came about
+  saccade inspect decision d1 --data ./data      why a decision was made, and what followed
   saccade validate --config my.toml              check a configuration before it goes live
 
 Every key of the configuration can be set from the environment: SACCADE_LOG__DURABILITY=buffered, SACCADE_AUTH__WRITE_KEYS='[\"k1\"]'.

@@ -90,7 +90,7 @@ fn answered(out: &mut String, a: &Answered) {
         table.row(vec![
             (i + 1).to_string(),
             cell(&c.item),
-            or(c.probability),
+            probability(c.probability),
             or(c.score),
             or(c.uncertainty),
             position,
@@ -102,7 +102,13 @@ fn answered(out: &mut String, a: &Answered) {
         let (drawn, interval) = pick.draw.map_or(("-".into(), "-".into()), |Draw { number, from, to }| {
             (format!("{number:.6}"), format!("{from:.6} to {to:.6}"))
         });
-        table.row(vec![(position + 1).to_string(), cell(&pick.item), number(pick.propensity), drawn, interval]);
+        table.row(vec![
+            (position + 1).to_string(),
+            cell(&pick.item),
+            probability(Some(pick.propensity)),
+            drawn,
+            interval,
+        ]);
     }
     out.push('\n');
     table.write(out);
@@ -110,6 +116,10 @@ fn answered(out: &mut String, a: &Answered) {
         let _ = writeln!(out, "  the policy would have put first: {}", plain(preferred));
     }
     out.push('\n');
+}
+
+fn probability(p: Option<f64>) -> String {
+    p.map_or("-".into(), |p| format!("{p:.6}"))
 }
 
 fn made_from(out: &mut String, report: &DecisionReport) {

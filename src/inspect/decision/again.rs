@@ -154,8 +154,9 @@ fn first(path: &str, a: &Value, b: &Value) -> Option<(String, String, String)> {
         (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
             x.iter().zip(y).enumerate().find_map(|(i, (a, b))| first(&format!("{path}[{i}]"), a, b))
         }
-        // As text, so that 0 and -0 are two.
-        _ if a.to_string() == b.to_string() => None,
+        (Value::Number(x), Value::Number(y)) if x.to_string() == y.to_string() => None,
+        // Not of numbers, where 0 and -0 are two.
+        _ if a == b && !a.is_number() => None,
         (Value::Null, _) => Some((path.to_string(), "nothing".into(), b.to_string())),
         (_, Value::Null) => Some((path.to_string(), a.to_string(), "nothing".into())),
         _ => different(),

@@ -6,14 +6,11 @@ use super::touch::{changes, touch};
 use super::watch::Watch;
 use super::{Home, item, named};
 use crate::engine::{decode_or_damaged, propose_configured};
-use crate::inspect::report::At;
 use crate::inspect::scan::Step;
 use crate::log::{Bounds, Log, LogError};
 use saccade_topology::decision::Decision;
 use saccade_topology::model::{DecisionEnd, Learnt, RewardEnd};
-use saccade_topology::{
-    Arrived, ContextRef, DecisionView, Kind, Offset, Outcome, Plan, Record, SessionEnd, Sink, Topology,
-};
+use saccade_topology::{Arrived, DecisionView, Offset, Outcome, Plan, Record, Topology};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;

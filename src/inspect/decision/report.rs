@@ -169,7 +169,7 @@ pub(crate) struct Followed {
     pub since: Option<At>,
     /// The last moment of its windows.
     pub until: Option<At>,
-    /// Event time that the partition has reached.
+    /// Event time that the partition has reached, or had reached when the decision was over.
     pub watermark: Option<At>,
     /// Reward specs are those of the configuration: the records that put them in force are no longer in the log.
     pub specs_from_configuration: bool,
