@@ -2,7 +2,7 @@
 
 use super::{Common, Failure, Format};
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, RewardFiles};
 use crate::{http, telemetry};
 use clap::Args;
 use std::sync::Arc;
@@ -32,8 +32,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         let engine = Arc::new(engine);
         let address = listener.local_addr().map_err(Failure::failed)?;
         tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
+        let watching = tokio::spawn(RewardFiles::new(Arc::clone(&engine)).watch());
         let stopper = Arc::clone(&engine);
         http::serve(engine, config, listener, stop_signal()).await.map_err(Failure::failed)?;
+        watching.abort();
         tracing::info!("stopping: writing the last checkpoint");
         stopper.stop();
         Ok(())

@@ -77,12 +77,16 @@ impl HandOver {
     }
 }
 
-/// Cuts the first versions and starts the thread; gives one hand-over per partition. None without models.
-pub(super) fn spawn(
-    plan: &Arc<Plan>,
-    restored: Vec<(&Fold, Offset)>,
-    interval: Duration,
-) -> Option<(Arc<Versions>, Vec<HandOver>, JoinHandle<()>)> {
+/// The running learner.
+pub(super) struct Learner {
+    pub versions: Arc<Versions>,
+    /// One per partition.
+    pub hand_overs: Vec<HandOver>,
+    pub thread: JoinHandle<()>,
+}
+
+/// Cuts the first versions and starts the thread; none without models.
+pub(super) fn spawn(plan: &Arc<Plan>, restored: Vec<(&Fold, Offset)>, interval: Duration) -> Option<Learner> {
     if plan.models().is_empty() {
         return None;
     }
@@ -108,7 +112,7 @@ pub(super) fn spawn(
         .name("learner".into())
         .spawn(move || run(cutter, &receiver, &published, busy))
         .expect("the system starts a thread");
-    Some((versions, hand_overs, thread))
+    Some(Learner { versions, hand_overs, thread })
 }
 
 fn run(mut cutter: Cutter, receiver: &Receiver<(u16, Learnt)>, versions: &Versions, busy: Vec<Arc<AtomicBool>>) {

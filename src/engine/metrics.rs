@@ -7,6 +7,7 @@ use saccade_topology::model::ModelVersion;
 const DECISIONS: &str = "saccade_decisions_total";
 const OUTCOMES: &str = "saccade_join_outcomes_total";
 const OPEN: &str = "saccade_decisions_open";
+pub(super) const FILES_REJECTED: &str = "saccade_reward_files_rejected_total";
 const CUT: &str = "saccade_model_cut_seconds";
 
 pub(super) fn describe() {

@@ -4,6 +4,7 @@
 //! inbox → fold → log → publish → fsync → answer. A partition's state belongs to its thread alone; contexts are published once
 //! their records are with the operating system, and answered once they are as durable as configured.
 
+mod batch;
 mod checkpoint;
 mod commit;
 mod contexts;
@@ -18,12 +19,15 @@ mod partition;
 mod restore;
 mod specs;
 mod store;
+mod watch;
 
+pub use batch::{Batch, Place, Receipt, partition_of, partition_of_decision, partition_of_key};
 pub use contexts::{Context, ContextKind, Contexts};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};
 pub use store::{Store, StoreError, StoredRow};
+pub use watch::RewardFiles;
 
 use crate::config::{Config, Durability};
 use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
@@ -31,135 +35,17 @@ use crate::wire::Layout;
 use commit::Reply;
 use learner::Versions;
 use partition::{Inbox, Message, Onward};
-use saccade_topology::decision::{Control, Decision, Item};
 use saccade_topology::model::ModelVersion;
-use saccade_topology::{Arrived, Event, IngestTime, Plan, PlanError, Record, Topology};
+use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// Records of one request, encoded for their partitions.
-pub struct Batch {
-    /// When the request arrived.
-    pub ingest_time: IngestTime,
-    arrived: Instant,
-    sync: bool,
-    parts: Vec<RecordBatch>,
-}
-
-impl Batch {
-    /// An empty batch for the engine's partitions; its events arrived now.
-    pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
-        let parts = vec![RecordBatch::default(); engine.inboxes.len()];
-        Batch { ingest_time, arrived: Instant::now(), sync: false, parts }
-    }
-
-    /// Counts the time to publication from `arrived` instead of from when the batch was made.
-    pub fn arrived_at(mut self, arrived: Instant) -> Batch {
-        self.arrived = arrived;
-        self
-    }
-
-    /// What is learnt from it is cut into a model version at once; see [`Engine::learnt`].
-    pub fn at_once(mut self) -> Batch {
-        self.sync = true;
-        self
-    }
-
-    /// Adds one event that [`Engine::admit`] passed.
-    pub fn push(&mut self, event: &Event<'_>) {
-        let partition = partition_of(event, self.parts.len());
-        self.push_to(partition, Record::Event(*event));
-    }
-
-    /// Adds a decision: to the partition of its viewer, else of its session, else of its id.
-    pub fn push_decision(&mut self, decision: Decision<'_>) {
-        let partition = partition_of_decision(&decision, self.parts.len());
-        self.push_to(partition, Record::Decision(Box::new(decision)));
-    }
-
-    /// Adds a thing of the catalogue.
-    pub fn push_item(&mut self, item: Item<'_>) {
-        self.push_to(0, Record::Item(item));
-    }
-
-    /// Adds a change of what is rewarded, to all partitions.
-    pub fn push_control(&mut self, control: Control<'_>) {
-        for partition in 0..self.parts.len() {
-            self.push_to(partition, Record::Control(control));
-        }
-    }
-
-    /// Adds a record to a partition: what is told of a decision goes to [`Engine::partition_of_decision`].
-    pub fn push_to(&mut self, partition: usize, record: Record<'_>) {
-        self.parts[partition].push(&Arrived { ingest_time: self.ingest_time, record });
-    }
-
-    /// Records so far.
-    pub fn len(&self) -> usize {
-        self.parts.iter().map(|p| p.count() as usize).sum()
-    }
-
-    /// No records so far.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// The partition of an event among `count`: by hash of the viewer, or of the session where there is no viewer.
-pub fn partition_of(event: &Event<'_>, count: usize) -> usize {
-    partition_of_key(event.routing_key(), count)
-}
-
-/// The partition of a decision among `count`: where the events of its viewer or session are, else by hash of its id.
-pub fn partition_of_decision(decision: &Decision<'_>, count: usize) -> usize {
-    partition_of_key(decision.viewer.or(decision.session).unwrap_or(decision.id), count)
-}
-
-/// The partition of a key among `count`.
-pub fn partition_of_key(key: &str, count: usize) -> usize {
-    (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % count as u64) as usize
-}
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The server's clock.
 pub fn now() -> IngestTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     IngestTime(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
-}
-
-/// How many records of a batch ended in which bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// In the log and folded.
-    pub accepted: u64,
-    /// Seen before; nothing changed.
-    pub duplicates: u64,
-    /// In the log, set aside, state unchanged.
-    pub late: u64,
-    /// Refused by the fold after all: too far ahead of their arrival.
-    pub rejected: u64,
-    /// Where the last record of the batch that is in the log stands.
-    pub last: Option<Place>,
-}
-
-/// Place of a record in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Partition.
-    pub partition: u16,
-    /// Offset.
-    pub offset: u64,
-}
-
-impl Receipt {
-    fn add(&mut self, other: Receipt) {
-        self.accepted += other.accepted;
-        self.duplicates += other.duplicates;
-        self.late += other.late;
-        self.rejected += other.rejected;
-        self.last = other.last.or(self.last);
-    }
 }
 
 /// Why a batch was not taken; nothing of it was, or the process is ending.
@@ -259,10 +145,10 @@ impl Engine {
         specs::ensure(&plan, &*log, &mut restored)?;
         let interval = Duration::from_millis(config.learner.cut_interval.0.unsigned_abs());
         let folds = restored.iter().map(|restored| (&restored.fold, restored.next)).collect();
-        let (versions, mut hand_overs, learner_thread) = match learner::spawn(&plan, folds, interval) {
-            Some((versions, hand_overs, thread)) => (Some(versions), hand_overs, Some(thread)),
-            None => (None, vec![], None),
-        };
+        let learner = learner::spawn(&plan, folds, interval);
+        let versions = learner.as_ref().map(|learner| Arc::clone(&learner.versions));
+        let (hand_overs, learner_thread) = learner.map_or((vec![], None), |l| (l.hand_overs, Some(l.thread)));
+        let mut hand_overs = hand_overs.into_iter();
         let shared = Arc::new(Shared {
             config: config.clone(),
             decisions: Decisions::default(),
@@ -279,8 +165,8 @@ impl Engine {
         let mut threads = vec![];
         let mut inboxes = vec![];
         for (partition, restored) in (0..).zip(restored) {
-            let learner = (!hand_overs.is_empty()).then(|| hand_overs.remove(0));
-            let onward = Onward { committer: committer.clone(), writer: writer.clone(), learner };
+            let (committer, writer) = (committer.clone(), writer.clone());
+            let onward = Onward { committer, writer, learner: hand_overs.next() };
             let (inbox, thread) = partition::spawn(Arc::clone(&shared), partition, restored, onward);
             inboxes.push(inbox);
             threads.push(thread);

@@ -19,6 +19,7 @@ mod outcomes;
 mod query;
 mod rank;
 mod rate;
+mod rewards;
 mod routes;
 mod rows;
 mod stream;

@@ -1,7 +1,7 @@
 //! Every call there is, in one table: the router, the page at `/` and the test of `openapi.json` are made from it.
 
 use super::error::Refusal;
-use super::{App, cmcd, context, cors, events, inspect, models, outcomes, rank, stream};
+use super::{App, cmcd, context, cors, events, inspect, models, outcomes, rank, rewards, stream};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -81,6 +81,35 @@ fn table() -> Vec<Route> {
         route("/v1/decisions/{id}", "GET", "the record of a decision that is open", Read, get(outcomes::get)),
         route("/v1/models", "GET", "the models there are", Read, get(models::list)),
         route("/v1/models/{model}", "GET", "what a model knows, per action", Read, get(models::get)),
+        route("/v1/rewards", "GET", "reward specs that run", Read, get(rewards::list)),
+        route(
+            "/v1/rewards/{model}",
+            "GET POST",
+            "those of a model; POST proposes one: it runs in shadow",
+            Read,
+            get(rewards::get).post(rewards::propose),
+        ),
+        route(
+            "/v1/rewards/{model}/rollback",
+            "POST",
+            "puts the spec before in force again",
+            Read,
+            post(rewards::rollback),
+        ),
+        route(
+            "/v1/rewards/{model}/{version}/activate",
+            "POST",
+            "puts a spec that runs in force",
+            Read,
+            post(rewards::activate),
+        ),
+        route(
+            "/v1/rewards/{model}/{version}/retire",
+            "POST",
+            "ends a spec that is not in force",
+            Read,
+            post(rewards::retire),
+        ),
         route("/v1/inspect/session/{id}", "GET", "how a session's vector came about", Read, get(inspect::session)),
         route("/v1/schema", "GET", "what each slot of the vector means", Read, get(schema)),
         route("/v1/openapi.json", "GET", "this interface, for machines", Read, get(openapi)),
@@ -181,7 +210,8 @@ mod tests {
     async fn each_call_of_the_table_is_served_with_its_methods_and_no_other() {
         let site = Site::new(|_| {});
         for Route { path, methods, .. } in table() {
-            let path = path.replace("{*session}", "x").replace("{id}", "x").replace("{model}", "x");
+            let path =
+                path.replace("{*session}", "x").replace("{id}", "x").replace("{model}", "x").replace("{version}", "1");
             for method in ["GET", "POST", "DELETE"] {
                 let answer = site.send_head(request(method, &path)).await;
                 let refused = answer == 405;
@@ -207,11 +237,13 @@ mod tests {
     #[tokio::test]
     async fn reading_needs_the_token_and_watching_over_the_process_does_not() {
         let site = Site::new(|config| config.auth.read_token = Some("t".into()));
-        for Route { path, access, .. } in table().into_iter().filter(|route| route.access != Access::Write) {
+        for Route { path, methods, access, .. } in table().into_iter().filter(|route| route.access != Access::Write) {
             let path = path.replace("{id}", "x").replace("{model}", "x");
-            let without = site.send_head(request("GET", &path)).await;
-            let with = site.send_head(request("GET", &format!("{path}?token=t"))).await;
-            let bearer = site.send_head(request("GET", &path).header("authorization", "Bearer t")).await;
+            let path = path.replace("{version}", "1");
+            let method = methods.split(' ').next().expect("each call has a method");
+            let without = site.send_head(request(method, &path)).await;
+            let with = site.send_head(request(method, &format!("{path}?token=t"))).await;
+            let bearer = site.send_head(request(method, &path).header("authorization", "Bearer t")).await;
             assert_eq!(without == 401, access == Access::Read, "{path}: {without}");
             assert!(with != 401 && bearer != 401, "{path}: {with} {bearer}");
         }

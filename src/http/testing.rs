@@ -21,7 +21,7 @@ pub(super) struct Site {
     /// Of the site's own recorder; `None` where the process's counts.
     recorder: Option<(PrometheusHandle, metrics::LocalRecorderGuard<'static>)>,
     pub(super) stop: watch::Sender<bool>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Site {
@@ -44,11 +44,28 @@ impl Site {
     ) -> Site {
         let mut config = Config::load(None).expect("the built-in configuration is valid");
         edit(&mut config);
-        let data = tempfile::tempdir().expect("a temporary directory");
-        let engine = Engine::open(&config, data.path()).expect("an engine opens in an empty directory");
+        Site::open_in(tempfile::tempdir().expect("a temporary directory"), config, recorder)
+    }
+
+    /// Stops and starts again over the same data.
+    pub(super) async fn restarted(self) -> Site {
+        let Site { router, app, recorder, stop, data } = self;
+        let config = app.config.clone();
+        let engine = app.engine.clone();
+        tokio::task::spawn_blocking(move || engine.stop()).await.expect("the engine stops");
+        drop((router, app, stop));
+        Site::open_in(data, config, recorder)
+    }
+
+    fn open_in(
+        data: tempfile::TempDir,
+        config: Config,
+        recorder: Option<(PrometheusHandle, metrics::LocalRecorderGuard<'static>)>,
+    ) -> Site {
+        let engine = Engine::open(&config, data.path()).expect("an engine opens in its directory");
         let (stop, stopping) = watch::channel(false);
         let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
-        Site { router: routes::router(app.clone()), app, recorder, stop, _data: data }
+        Site { router: routes::router(app.clone()), app, recorder, stop, data }
     }
 
     /// Sends and returns the answer with its body still open.

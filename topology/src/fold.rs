@@ -139,7 +139,7 @@ impl Topology {
 
     /// Bytes of state, with what is remembered of event ids.
     pub fn state_bytes(&self) -> usize {
-        self.sessions.bytes() + self.viewers.bytes() + self.dedup.bytes()
+        self.sessions.bytes() + self.viewers.bytes() + self.dedup.bytes() + self.feedback.bytes()
     }
 
     /// Bytes of the sessions' state alone.

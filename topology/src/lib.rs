@@ -15,6 +15,7 @@ mod feedback;
 mod fold;
 mod lane;
 pub mod learn;
+mod map;
 mod math;
 pub mod model;
 pub mod names;

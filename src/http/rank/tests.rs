@@ -2,7 +2,13 @@
 
 use crate::config::Config;
 use crate::http::testing::{Answer, Site, event, now_ms, request};
+use crate::log::decode;
+use saccade_topology::learn::{Policy, Setting};
+use saccade_topology::model::{Ask, Cutter, ModelVersion, RankScratch, rank};
+use saccade_topology::{Ignore, Offset, Record, Topology};
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// A site with one model whose requests bring their own context, and the default's `home`.
 fn site(edit: impl FnOnce(&mut Config)) -> Site {
@@ -166,4 +172,150 @@ async fn a_write_key_and_the_read_token_may_both_ask() {
         let answer = site.send(request("POST", &format!("/v1/rank/bandit{query}")), ask()).await;
         assert_eq!(answer.status, status, "{query} {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn reward_specs_are_proposed_activated_and_rolled_back_by_somebody() {
+    let site = site(|_| {});
+    let spec = |version: u32, expression: &str| json!({"version": version, "expression": expression, "signals": {"clicked": {"fold": "any", "on": ["click"]}}});
+    let unnamed = post(&site, "/v1/rewards/home", spec(2, "clicked")).await;
+    assert_eq!((unnamed.status, unnamed.code()), (400, "missing_by".into()));
+    let bad = post(&site, "/v1/rewards/home?by=ann", spec(2, "clickt")).await;
+    assert_eq!((bad.status, bad.code()), (400, "bad_spec".into()));
+    assert!(bad.body.contains("clickt"), "{}", bad.body);
+    let taken = post(&site, "/v1/rewards/home?by=ann", spec(1, "clicked")).await;
+    assert_eq!((taken.status, taken.code()), (409, "conflict".into()));
+    let proposed = ok(&site, "/v1/rewards/home?by=ann", spec(2, "clicked * 2.0")).await;
+    assert_eq!((&proposed["active"], &proposed["running"][1]["by"]), (&json!(1), &json!("ann")), "{proposed}");
+    let toml = site.send(request("POST", "/v1/rewards/home?by=bob"), "version = 3\nexpression = \"1.0\"\n").await;
+    assert_eq!(toml.status, 200, "{}", toml.body);
+    let shadow = ok(&site, "/v1/rank/home", json!({"id": "d1", "items": ["a", "b"]})).await;
+    assert_eq!(shadow["reward_version"], 1);
+    let record = site.send(request("GET", "/v1/decisions/d1"), "").await.json();
+    let beliefs = record["decision"]["picks"][0]["beliefs"].as_array().expect("one a spec").len();
+    assert_eq!(beliefs, 3, "the spec in force and both shadows");
+    ok(&site, "/v1/rewards/home/2/activate?by=ann", json!({})).await;
+    assert_eq!(ok(&site, "/v1/rank/home", json!({"items": ["a"]})).await["reward_version"], 2);
+    assert_eq!(post(&site, "/v1/rewards/home/2/retire?by=ann", json!({})).await.status, 409);
+    assert_eq!(post(&site, "/v1/rewards/home/7/activate?by=ann", json!({})).await.status, 404);
+    let back = ok(&site, "/v1/rewards/home/rollback?by=ann", json!({})).await;
+    assert_eq!((&back["active"], back["history"].as_array().map(Vec::len)), (&json!(1), Some(3)), "{back}");
+    let retired = ok(&site, "/v1/rewards/home/3/retire?by=ann", json!({})).await;
+    assert_eq!(retired["running"].as_array().map(Vec::len), Some(2));
+    let all = site.send(request("GET", "/v1/rewards"), "").await.json();
+    assert_eq!((&all["models"][0]["model"], &all["models"][0]["active"]), (&json!("home"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_decision_outlives_a_restart_and_its_reward_is_joined_after() {
+    let site = site(|_| {});
+    let ask = || json!({"id": "d1", "context": [1, 2], "items": ["a", "b", "c"], "k": 2});
+    let first = post(&site, "/v1/rank/bandit", ask()).await;
+    let site = site.restarted().await;
+    assert_eq!(post(&site, "/v1/rank/bandit", ask()).await.body, first.body);
+    let told = ok(&site, "/v1/decisions/d1/reward?sync=true", json!({"value": 1})).await;
+    assert_eq!(told["outcome"], "joined");
+    let before = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    assert_eq!(before["rewards"][0]["rewards"], 1, "{before}");
+    let site = site.restarted().await;
+    let after = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    for part in ["decisions", "rewards", "served", "actions", "history", "outcomes"] {
+        assert_eq!(after[part], before[part], "{part}");
+    }
+    ok(&site, "/v1/rank/bandit", json!({"id": "d2", "context": [1, 2], "items": ["a", "b"]})).await;
+}
+
+#[tokio::test]
+async fn several_partitions_learn_one_model() {
+    let site = site(|config| config.log.partitions = 3);
+    let mut partitions = std::collections::BTreeSet::new();
+    for round in 0..12 {
+        let ask = json!({"id": format!("d{round}"), "viewer": format!("v{round}"), "context": [1], "items": ["a"]});
+        let answer = ok(&site, "/v1/rank/bandit", ask).await;
+        assert_eq!(answer["model_version"].as_str().map(|version| version.split('.').count()), Some(3));
+        let open = site.app.engine.decisions().get(&format!("d{round}")).expect("it is open");
+        partitions.insert(open.partition);
+        let path = format!("/v1/decisions/d{round}/reward?sync=true");
+        assert_eq!(ok(&site, &path, json!({"value": 1})).await["outcome"], "joined");
+    }
+    assert_eq!(partitions.len(), 3);
+    let report = site.send(request("GET", "/v1/models/bandit"), "").await.json();
+    let action = &report["actions"][0];
+    assert_eq!((&action["decisions"], &action["rewards"], &action["average"]), (&json!(12), &json!(12), &json!(1.0)));
+    ok(&site, "/v1/rewards/bandit?by=ann", json!({"version": 2, "expression": "1.0"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_the_books_hold() {
+    let site = Site::counted_by_the_process();
+    ok(&site, "/v1/rank/home", json!({"id": "d1", "items": ["a"]})).await;
+    ok(&site, "/v1/decisions/d1/reward?sync=true", json!({"value": 1})).await;
+    let served = site.send(request("GET", "/metrics"), "").await.body;
+    for line in [
+        "saccade_decisions_total{model=\"home\",served=\"policy\"} 1",
+        "saccade_join_outcomes_total{model=\"home\",kind=\"decision\",outcome=\"joined\"} 0",
+        "saccade_join_outcomes_total{model=\"\",kind=\"reward\",outcome=\"joined\"} 1",
+        "saccade_decisions_open{model=\"home\"} 1",
+        "saccade_rank_seconds",
+        "saccade_model_cut_seconds",
+    ] {
+        assert!(served.contains(line), "no {line} in {served}");
+    }
+}
+
+/// The version of a model that contains the first `until` records of the only partition.
+fn version_of(site: &Site, model: &str, until: u64) -> Arc<ModelVersion> {
+    let plan = site.app.engine.plan();
+    let mut fold = Topology::new(Arc::clone(plan));
+    let visit = &mut |offset: Offset, bytes: &[u8]| {
+        if offset.0 >= until {
+            return ControlFlow::Break(());
+        }
+        fold.apply(offset, &decode(bytes).expect("the log is whole"), &mut Ignore);
+        ControlFlow::Continue(())
+    };
+    site.app.engine.log().read(0, Offset(0), visit).expect("the log can be read");
+    let versions = Cutter::new(plan, vec![fold.learnt(Offset(until))]).cut();
+    Arc::clone(&versions[plan.model(model).expect("it is configured")])
+}
+
+#[tokio::test]
+async fn every_decision_is_made_again_from_the_log_bit_for_bit() {
+    let site =
+        site(|config| config.models[1].policy = Policy::Thompson { scale: Setting::Auto, draws: 16, floor: 0.01 });
+    ok(
+        &site,
+        "/v1/events",
+        json!({"id": "i", "type": "item", "event_time": now_ms(), "item": "a", "fields": {"x": 1}}),
+    )
+    .await;
+    for round in 0..30 {
+        let session = format!("s{}", round % 3);
+        let body = event(&format!("e{round}"), &session);
+        ok(&site, "/v1/events", serde_json::from_str(&body).expect("JSON")).await;
+        let x = f64::from(round % 5) / 5.0;
+        for (model, context) in [("bandit", json!([1, x])), ("home", Value::Null)] {
+            let id = format!("{model}-{round}");
+            let ask = json!({"id": id, "session": session, "context": context, "items": ["a", "b", "c"], "k": 2});
+            ok(&site, &format!("/v1/rank/{model}"), ask).await;
+            let path = format!("/v1/decisions/{id}/reward{}", if round % 4 == 0 { "?sync=true" } else { "" });
+            ok(&site, &path, json!({"value": x})).await;
+        }
+    }
+    let mut records = vec![];
+    let visit = &mut |_: Offset, bytes: &[u8]| {
+        records.push(bytes.to_vec());
+        ControlFlow::Continue(())
+    };
+    site.app.engine.log().read(0, Offset(0), visit).expect("the log can be read");
+    let mut seen = 0;
+    for record in &records {
+        let Record::Decision(logged) = decode(record).expect("the log is whole").record else { continue };
+        let version = version_of(&site, logged.model, logged.model_version[0]);
+        let mut scratch = RankScratch::default();
+        let again = rank(&version, &Ask::again(&logged), &mut scratch).expect("it was decided once");
+        assert_eq!(again, *logged);
+        seen += 1;
+    }
+    assert_eq!(seen, 60);
 }

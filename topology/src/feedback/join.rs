@@ -9,6 +9,14 @@ use crate::record::Event;
 use crate::sink::Sink;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// What an event that names no decision says of the one it belongs to.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    owners: [u64; 2],
+    item: &'a str,
+    time: i64,
+}
+
 fn about(id: &str) -> u64 {
     xxh3_64(id.as_bytes())
 }
@@ -68,7 +76,7 @@ impl Feedback {
             None if is_known && self.table.find(r.decision).is_none() => Some(RewardEnd::Late),
             None => {
                 let bytes = postcard::to_extend(r, self.waiting.buffer()).expect("memory takes any record");
-                let time = time.unwrap_or_else(|| m.now);
+                let time = time.unwrap_or(m.now);
                 self.wait(m, Held { time, bytes, about: about(r.decision), is_explicit: true, ..m.held() });
                 None
             }
@@ -99,9 +107,10 @@ impl Feedback {
         } else if let Some(item) = event.item {
             let owners = owners(event.viewer, event.session);
             if self.table.has_owner(owners) {
+                let claim = Claim { owners, item, time };
                 let mut is_joined = false;
                 for model in 0..m.models.len() {
-                    if let Some(place) = self.choose(m, model, owners, item, time, None) {
+                    if let Some(place) = self.choose(m, model, claim, None) {
                         is_joined |= self.attach(m, place, event, time) == Some(RewardEnd::Joined);
                     }
                 }
@@ -161,25 +170,21 @@ impl Feedback {
     }
 
     /// The decision of a model that an event belongs to; `without` is not asked.
-    fn choose(
-        &self,
-        m: Moment<'_>,
-        model: usize,
-        owners: [u64; 2],
-        item: &str,
-        time: i64,
-        without: Option<u32>,
-    ) -> Option<u32> {
+    fn choose(&self, m: Moment<'_>, model: usize, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
         let rewards = self.registry.model(model);
-        let of_owners = self.table.of_owners(owners).into_iter();
+        let of_owners = self.table.of_owners(claim.owners).into_iter();
         let fitting = of_owners.filter(|place| {
             let open = self.table.get(*place);
-            Some(*place) != without && open.model == model && open.covers(time, item, rewards)
+            Some(*place) != without && open.model == model && open.covers(claim.time, claim.item, rewards)
         });
-        let order = |place: &u32| (self.table.get(*place).state.since, self.table.get(*place).state.offset);
+        // By id where two are of one time: not by arrival.
+        let order = |a: &u32, b: &u32| {
+            let of = |place: &u32| (self.table.get(*place).state.since, &self.table.get(*place).id);
+            of(a).cmp(&of(b))
+        };
         match m.models[model].spec.attribute {
-            Attribute::Earliest => fitting.min_by_key(order),
-            Attribute::Last => fitting.max_by_key(order),
+            Attribute::Earliest => fitting.min_by(order),
+            Attribute::Last => fitting.max_by(order),
         }
     }
 
@@ -232,17 +237,18 @@ impl Feedback {
         let is_mine = |held: &Held| {
             held.time >= since && mine.iter().zip(held.owners).any(|(mine, theirs)| *mine != 0 && *mine == theirs)
         };
-        if !self.recent.iter().any(|held| is_mine(held)) {
+        if !self.recent.iter().any(is_mine) {
             return;
         }
         let recent: Queue = std::mem::take(&mut self.recent);
         for held in recent.iter().filter(|held| is_mine(held)) {
             let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
             let Some(item) = event.item else { continue };
-            if self.choose(m, model, held.owners, item, held.time, None) != Some(place) {
+            let claim = Claim { owners: held.owners, item, time: held.time };
+            if self.choose(m, model, claim, None) != Some(place) {
                 continue;
             }
-            let before = self.choose(m, model, held.owners, item, held.time, Some(place));
+            let before = self.choose(m, model, claim, Some(place));
             let was_joined = before.is_some_and(|before| self.detach(m, before, &event, held.time));
             let is_joined = self.attach(m, place, &event, held.time) == Some(RewardEnd::Joined);
             if is_joined && !was_joined {

@@ -80,7 +80,7 @@ impl Feedback {
         if m.offset < open.as_of {
             return false;
         }
-        let (Some(since), Some(pick)) = (open.state.since, open.pick(event.item, event.position)) else { return false };
+        let Some(pick) = open.pick(event.item, event.position) else { return false };
         let mut was_counted = false;
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };

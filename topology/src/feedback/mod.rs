@@ -24,9 +24,9 @@ pub use store::StoredFeedback;
 pub use view::{DecisionView, PickView, RewardView};
 
 use crate::dedup::Dedup;
+use crate::map::{Map, Set};
 use crate::model::{Books, Catalogue, ModelPlan, Registry};
 use held::Queue;
-use std::collections::{HashMap, HashSet};
 use table::Table;
 
 /// Everything about decisions in one partition.
@@ -41,13 +41,13 @@ pub(crate) struct Feedback {
     /// Events that a decision yet to come may claim.
     recent: Queue,
     /// Event types that matter to any running spec; none where all do.
-    kinds: Option<HashSet<Box<str>>>,
+    kinds: Option<Set<Box<str>>>,
     /// Items changed since the last checkpoint.
-    items_dirty: HashSet<Box<str>>,
+    items_dirty: Set<Box<str>>,
     /// While catching up: decisions that are over, and the offsets their ends are contained in.
-    over_as_of: HashMap<Box<str>, u64>,
+    over_as_of: Map<Box<str>, u64>,
     /// While catching up: offsets that items contain the log up to.
-    items_as_of: HashMap<Box<str>, u64>,
+    items_as_of: Map<Box<str>, u64>,
 }
 
 /// The place of a record in time.
@@ -75,10 +75,10 @@ impl Feedback {
             catalogue: Catalogue::default(),
             waiting: Queue::default(),
             recent: Queue::default(),
-            kinds: Some(HashSet::new()),
-            items_dirty: HashSet::new(),
-            over_as_of: HashMap::new(),
-            items_as_of: HashMap::new(),
+            kinds: Some(Set::default()),
+            items_dirty: Set::default(),
+            over_as_of: Map::default(),
+            items_as_of: Map::default(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Feedback {
     }
 
     fn collect_kinds(&mut self) {
-        let mut kinds = Some(HashSet::new());
+        let mut kinds = Some(Set::default());
         for running in self.registry.models.iter().flat_map(|rewards| &rewards.running) {
             match running.reward.kinds() {
                 None => kinds = None,

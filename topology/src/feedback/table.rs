@@ -2,14 +2,18 @@
 
 use super::open::Open;
 use crate::lane::Tombstone;
-use std::collections::{BTreeMap, HashMap};
+use crate::map::Map;
+use std::collections::BTreeMap;
+
+/// Open decisions of a viewer or session that an event without decision id is looked for among.
+pub(crate) const OWNED_MAX: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     places: Vec<Option<Open>>,
     free: Vec<u32>,
-    by_id: HashMap<Box<str>, u32>,
-    by_owner: HashMap<u64, Vec<u32>>,
+    by_id: Map<Box<str>, u32>,
+    by_owner: Map<u64, Vec<u32>>,
     /// Per model, by offset.
     by_age: Vec<BTreeMap<u64, u32>>,
     /// By (moment, offset).
@@ -60,10 +64,11 @@ impl Table {
         open
     }
 
-    /// Those made for one of the owners, each once, oldest first.
+    /// Those made for one of the owners, each once, oldest first; of each owner the latest [`OWNED_MAX`].
     pub(crate) fn of_owners(&self, owners: [u64; 2]) -> Vec<u32> {
-        let of = |owner: u64| self.by_owner.get(&owner).filter(|_| owner != 0).into_iter().flatten().copied();
-        let mut places: Vec<u32> = of(owners[0]).chain(of(owners[1])).collect();
+        let latest = |places: &Vec<u32>| places[places.len().saturating_sub(OWNED_MAX)..].to_vec();
+        let of = |owner: u64| self.by_owner.get(&owner).filter(|_| owner != 0).map(latest).unwrap_or_default();
+        let mut places = [of(owners[0]), of(owners[1])].concat();
         places.sort_unstable_by_key(|place| self.get(*place).state.offset);
         places.dedup();
         places

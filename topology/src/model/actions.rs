@@ -1,7 +1,7 @@
 //! Items with estimates of their own, by dense place.
 
+use crate::map::Map;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The items of one model's sums, by place. A copy shares the names until one is added.
@@ -15,7 +15,7 @@ pub struct Actions {
 #[derive(Clone, Debug, Default)]
 struct Names {
     list: Vec<Box<str>>,
-    places: HashMap<Box<str>, u32>,
+    places: Map<Box<str>, u32>,
 }
 
 /// Where an item was put.

@@ -2,8 +2,8 @@
 //!
 //! A copy is cheap: the parts are shared until one of their items changes.
 
+use crate::map::Map;
 use crate::record::Fields;
-use std::collections::HashMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,7 +12,7 @@ pub const ITEMS_MAX: usize = 1_000_000;
 
 const PARTS: usize = 256;
 
-type Part = HashMap<Arc<str>, Arc<[u8]>>;
+type Part = Map<Arc<str>, Arc<[u8]>>;
 
 /// Fields by item.
 #[derive(Clone, Debug)]

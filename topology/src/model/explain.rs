@@ -1,6 +1,6 @@
 //! Why a candidate got its score: what each group of features adds.
 
-use super::rank::RankError;
+use super::ask::RankError;
 use super::version::ModelVersion;
 use crate::decision::Decision;
 use crate::learn::{Candidates, Scores};

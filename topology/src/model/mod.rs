@@ -1,9 +1,11 @@
 //! Models: what they are configured with, what was learnt, the versions that rank.
 //!
 //! [`ModelSpec`] is configuration, [`ModelPlan`] what it compiles to. [`Books`] hold what a partition learnt and counted,
-//! [`Registry`] the reward specs that run, [`Catalogue`] what is known of items.
+//! [`Registry`] the reward specs that run, [`Catalogue`] what is known of items. [`Cutter`] makes [`ModelVersion`]s of them, and
+//! [`rank()`] decisions.
 
 mod actions;
+mod ask;
 mod books;
 mod catalogue;
 mod explain;
@@ -17,11 +19,12 @@ mod tests;
 mod version;
 
 pub use actions::Actions;
+pub use ask::{Ask, Given, RankError};
 pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecBook};
 pub use catalogue::{Catalogue, ITEMS_MAX};
 pub use explain::{Explained, explain};
 pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};
-pub use rank::{Ask, Given, RankError, RankScratch, elsewhere, rank};
+pub use rank::{RankScratch, elsewhere, rank};
 pub use registry::{Activated, ControlError, Registry, Rewards, Running, SPECS_MAX, StoredRewards};
 pub use spec::{Attribute, Baseline, ContextName, ContextSpec, ItemFeature, Mode, ModelSpec, RewardSource};
 

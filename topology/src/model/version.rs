@@ -6,7 +6,7 @@
 use super::actions::Actions;
 use super::books::ModelBook;
 use super::plan::ModelPlan;
-use super::{Catalogue, Learnt, Rewards};
+use super::{Catalogue, Learnt, Registry, Rewards};
 use crate::learn::{CutScratch, Evidence, Learning, Model};
 use crate::plan::Plan;
 use crate::reward::Reward;
@@ -81,6 +81,11 @@ impl ModelVersion {
     /// Who proposed and activated what.
     pub fn rewards(&self) -> &Rewards {
         self.learnt[0].registry.model(self.place)
+    }
+
+    /// The reward specs of all models.
+    pub fn registry(&self) -> &Registry {
+        &self.learnt[0].registry
     }
 
     /// A reward spec that runs.

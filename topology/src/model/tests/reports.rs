@@ -51,10 +51,10 @@ fn a_report_counts_what_was_learnt_and_who_earned_what() {
         let book = &mut world.learnt[0].books.models[0];
         for _ in 0..10 {
             book.served[Served::Policy as usize].decisions += 1;
-            book.earn(Served::Policy, None, 1.0);
+            book.earn(Served::Policy, None, Some(1.0));
             book.served[Served::HeldOut as usize].decisions += 1;
         }
-        (0..10).for_each(|i| book.earn(Served::HeldOut, None, f64::from(i % 2)));
+        (0..10).for_each(|i| book.earn(Served::HeldOut, None, Some(f64::from(i % 2))));
         book.decisions += 20;
         let report = world.cut().report();
         assert_eq!((report.decisions, report.open, report.reward_version), (110, 20, 1));

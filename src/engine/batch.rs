@@ -1,0 +1,124 @@
+//! What is handed to the engine at once, and what became of it.
+
+use super::Engine;
+use crate::log::RecordBatch;
+use saccade_topology::decision::{Control, Decision, Item};
+use saccade_topology::{Arrived, Event, IngestTime, Record};
+use std::time::Instant;
+
+/// Records of one request, encoded for their partitions.
+pub struct Batch {
+    /// When the request arrived.
+    pub ingest_time: IngestTime,
+    pub(super) arrived: Instant,
+    pub(super) sync: bool,
+    pub(super) parts: Vec<RecordBatch>,
+}
+
+impl Batch {
+    /// An empty batch for the engine's partitions; its events arrived now.
+    pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
+        let parts = vec![RecordBatch::default(); engine.inboxes.len()];
+        Batch { ingest_time, arrived: Instant::now(), sync: false, parts }
+    }
+
+    /// Counts the time to publication from `arrived` instead of from when the batch was made.
+    pub fn arrived_at(mut self, arrived: Instant) -> Batch {
+        self.arrived = arrived;
+        self
+    }
+
+    /// What is learnt from it is cut into a model version at once; see [`Engine::learnt`].
+    pub fn at_once(mut self) -> Batch {
+        self.sync = true;
+        self
+    }
+
+    /// Adds one event that [`Engine::admit`] passed.
+    pub fn push(&mut self, event: &Event<'_>) {
+        let partition = partition_of(event, self.parts.len());
+        self.push_to(partition, Record::Event(*event));
+    }
+
+    /// Adds a decision: to the partition of its viewer, else of its session, else of its id.
+    pub fn push_decision(&mut self, decision: Decision<'_>) {
+        let partition = partition_of_decision(&decision, self.parts.len());
+        self.push_to(partition, Record::Decision(Box::new(decision)));
+    }
+
+    /// Adds a thing of the catalogue.
+    pub fn push_item(&mut self, item: Item<'_>) {
+        self.push_to(0, Record::Item(item));
+    }
+
+    /// Adds a change of what is rewarded, to all partitions.
+    pub fn push_control(&mut self, control: Control<'_>) {
+        for partition in 0..self.parts.len() {
+            self.push_to(partition, Record::Control(control));
+        }
+    }
+
+    /// Adds a record to a partition: what is told of a decision goes to [`Engine::partition_of_decision`].
+    pub fn push_to(&mut self, partition: usize, record: Record<'_>) {
+        self.parts[partition].push(&Arrived { ingest_time: self.ingest_time, record });
+    }
+
+    /// Records so far.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|p| p.count() as usize).sum()
+    }
+
+    /// No records so far.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The partition of an event among `count`: by hash of the viewer, or of the session where there is no viewer.
+pub fn partition_of(event: &Event<'_>, count: usize) -> usize {
+    partition_of_key(event.routing_key(), count)
+}
+
+/// The partition of a decision among `count`: where the events of its viewer or session are, else by hash of its id.
+pub fn partition_of_decision(decision: &Decision<'_>, count: usize) -> usize {
+    partition_of_key(decision.viewer.or(decision.session).unwrap_or(decision.id), count)
+}
+
+/// The partition of a key among `count`.
+pub fn partition_of_key(key: &str, count: usize) -> usize {
+    (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % count as u64) as usize
+}
+
+/// How many records of a batch ended in which bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// In the log and folded.
+    pub accepted: u64,
+    /// Seen before; nothing changed.
+    pub duplicates: u64,
+    /// In the log, set aside, state unchanged.
+    pub late: u64,
+    /// Refused by the fold after all: too far ahead of their arrival.
+    pub rejected: u64,
+    /// Where the last record of the batch that is in the log stands.
+    pub last: Option<Place>,
+}
+
+/// Place of a record in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Partition.
+    pub partition: u16,
+    /// Offset.
+    pub offset: u64,
+}
+
+impl Receipt {
+    pub(super) fn add(&mut self, other: Receipt) {
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.rejected += other.rejected;
+        self.last = other.last.or(self.last);
+    }
+}
