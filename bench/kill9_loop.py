@@ -22,8 +22,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 
-from kill9 import REQUEST_SECONDS_MAX, Broken, Client, Server, parse_arguments
+from kill9 import REQUEST_SECONDS_MAX, Broken, Client, Server, parse_arguments, parser_of
 
 # Windows of `short` end during the test, those of `long` never do. Clocks that tick fast let time pass between kills too.
 REWARD = """
@@ -335,12 +336,14 @@ def finish(args, server, ledger):
 
 
 def main():
-    args = parse_arguments(__doc__)
+    parser = parser_of(__doc__)
+    parser.add_argument("--partitions", type=int, default=1, metavar="N", help="of the server, where no --config is given")
+    args = parse_arguments(parser)
     directory = tempfile.mkdtemp(prefix="saccade-kill9-loop-")
     if not args.config:
         args.config = os.path.join(directory, "saccade.toml")
         with open(args.config, "w") as file:
-            file.write(CONFIG.replace("{partitions}", str(1 + args.seed % 2)))
+            file.write(CONFIG.replace("{partitions}", str(args.partitions)))
     server, ledger, rng = Server(args, os.path.join(directory, "data")), Ledger(), random.Random(args.seed)
     print(f"{args.rounds} rounds, seed {args.seed}, data in {server.data}", flush=True)
     carried, rested = [[] for _ in range(args.threads)], None
@@ -360,7 +363,8 @@ def main():
         f"rewarded after a restart {ledger.joined_later}  models compared over a kill {ledger.compared}"
     )
     if ledger.broken:
-        print(f"FAILED: {len(ledger.broken)} violations; data and the server's log are in {directory}; seed {args.seed}")
+        kinds = Counter(text.split(":", 1)[0] for text in ledger.broken)
+        print(f"FAILED: {len(ledger.broken)} violations, {dict(kinds)}; data and the server's log are in {directory}; seed {args.seed}")
         return 1
     print("ok: every promise was kept")
     if args.keep:
