@@ -5,11 +5,12 @@
 
 Ranks 100 candidates: for sessions with published contexts (model `home` of configs/default.toml, 13 slots and a constant) and with an
 explicit context of 32 numbers (model of configs/bandit.toml), each with fsync and buffered. Arrivals are Poisson; latency is from the
-intended start to the whole answer. A fifth of the decisions is rewarded. `lag` is by how much this program itself began too late.
+intended start to the whole answer. A fifth of the decisions is rewarded. `lag` is by how much this program itself began too
+late; a decision waits for one or two fsyncs.
 
 Standard library only. Exit codes: 0 done, 1 the server refused something, 2 usage.
 """
-import argparse, json, os, random, sys, tempfile, threading, time
+import argparse, json, os, random, re, sys, tempfile, threading, time
 
 from learning import Connection, Server, percentile
 
@@ -80,6 +81,13 @@ class Caller(threading.Thread):
                 must(self.connection.call("POST", f"/v1/decisions/{decision}/reward", '{"value":1}'))
 
 
+def fsyncs(port):
+    """Seconds and number of the fsyncs so far."""
+    page = Connection(port).call("GET", "/metrics")[1].decode()
+    find = lambda name: float((re.search(rf"^saccade_log_fsync_seconds_{name}(?:{{.*}})? (\S+)$", page, re.M) or [0, 0])[1])
+    return find("sum"), find("count")
+
+
 def load(server, kind, rate, seconds):
     """One line of the table."""
     rng, at, times = random.Random(rate), 0.0, [[] for _ in range(CONNECTIONS)]
@@ -88,17 +96,18 @@ def load(server, kind, rate, seconds):
         times[n % CONNECTIONS].append(at)
     begin = time.perf_counter() + 0.5 + rate * seconds * 0.0002
     callers = [Caller(server.port, kind, begin, of, seed) for seed, of in enumerate(times)]
-    cpu = server.cpu_seconds()
+    cpu, (synced, count) = server.cpu_seconds(), fsyncs(server.port)
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    cpu = server.cpu_seconds() - cpu
+    cpu, (seconds, number) = server.cpu_seconds() - cpu, fsyncs(server.port)
+    fsync = (seconds - synced) * 1000 / max(1, number - count)
     latencies = [x for caller in callers for x in caller.latencies]
     lags = [x for caller in callers for x in caller.lags]
     return (
         f"p50 {percentile(latencies, 0.5):6.2f}   p99 {percentile(latencies, 0.99):6.2f}   p99.9 {percentile(latencies, 0.999):6.2f} ms   "
-        f"lag p50 {percentile(lags, 0.5):.2f} p99 {percentile(lags, 0.99):.2f} ms   server CPU {cpu * 1000 / len(latencies):.3f} s per 1,000 ranks"
+        f"lag p50 {percentile(lags, 0.5):.2f} p99 {percentile(lags, 0.99):.2f} ms   fsync mean {fsync:.2f} ms   server CPU {cpu * 1000 / len(latencies):.3f} s per 1,000 ranks"
     )
 
 
