@@ -449,8 +449,11 @@ def finish(args, server, ledger):
     return logged
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description):
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def parse_arguments(parser):
     parser.add_argument("--saccade", default="target/release/saccade", metavar="BINARY")
     parser.add_argument("--config", metavar="FILE", help="configuration of the server; must declare a count named `events`")
     parser.add_argument("--rounds", type=int, default=200, metavar="N", help="lives of the server; all but the last are killed")
@@ -474,7 +477,7 @@ def parse_arguments():
 
 
 def main():
-    args = parse_arguments()
+    args = parse_arguments(parser_of(__doc__))
     directory = tempfile.mkdtemp(prefix="saccade-kill9-")
     server, ledger, rng = Server(args, os.path.join(directory, "data")), Ledger(), random.Random(args.seed)
     print(f"{args.rounds} rounds, seed {args.seed}, data in {server.data}", flush=True)

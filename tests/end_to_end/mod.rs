@@ -2,6 +2,7 @@
 
 mod configuration;
 mod crash;
+mod crash_loop;
 mod events;
 mod floods;
 mod hostile;
