@@ -1,27 +1,60 @@
 //! Where the demo plays: its configuration, its data directory and its address.
 
-use super::DemoArgs;
+use super::choosing::MODEL;
+use super::{DemoArgs, choosing};
 use crate::cli::{Failure, serve};
 use crate::config::Config;
 use saccade_topology::Duration;
+use saccade_topology::model::RewardSource;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
+/// A window that is open for longer after the end of the traffic is not waited for.
+const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 /// Ports tried when the configured one is taken.
 const PORTS_MAX: u16 = 20;
 
-/// The built-in configuration, in which sessions end while you watch; or the one that was asked for, as it is.
+/// How long the demo waits for what follows a decision: its viewers act within a second.
+const WAIT: Duration = Duration(2000);
+/// When tastes change in a demo without an end.
+const DRIFT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// The built-in configuration, in which sessions and windows end while you watch; or the one that was asked for, as it is.
 pub(super) fn config(args: &DemoArgs) -> Result<Config, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
     if args.config.is_none() {
         config.session.gap = Duration::from_secs(20);
         config.time.allowed_lateness = Duration::from_secs(10);
+        for model in config.models.iter_mut().filter(|model| model.name == MODEL) {
+            if let RewardSource::Inline(reward) = &mut model.reward {
+                reward.wait = WAIT;
+            }
+        }
     }
     if let Some(listen) = &args.listen {
         config.server.listen.clone_from(listen);
     }
     Ok(config)
+}
+
+/// What is asked of the model; nothing where there is no such model.
+pub(super) fn plan(args: &DemoArgs, config: &Config) -> Option<choosing::Plan> {
+    let is_there = config.models.iter().any(|model| model.name == MODEL);
+    let drift = args.duration.map_or(DRIFT, |duration| duration / 2);
+    let plan = choosing::Plan { rate: args.decisions, seed: args.seed, drift };
+    (is_there && args.decisions > 0).then_some(plan)
+}
+
+/// Time after the last question until the server knows every reward.
+pub(super) fn settling(config: &Config) -> std::time::Duration {
+    let waits = config.models.iter().filter(|model| model.name == MODEL).map(|model| match &model.reward {
+        RewardSource::Inline(reward) => reward.wait.0,
+        RewardSource::File(_) => 0,
+    });
+    let time = &config.time;
+    let ms = waits.max().unwrap_or(0) + time.out_of_orderness.0 + time.idle_timeout.0.min(2000);
+    std::time::Duration::from_millis(ms.unsigned_abs()).min(SETTLING_MAX)
 }
 
 /// The data directory that was asked for, or a new one of the system's temporary directory.
@@ -51,7 +84,9 @@ pub(super) fn data(args: &DemoArgs) -> Result<PathBuf, Failure> {
 pub(super) fn keep_config(config: &Config, data: &Path) -> Result<PathBuf, Failure> {
     let path = data.join("demo.toml");
     let text = toml::to_string(config).map_err(Failure::failed)?;
-    let text = format!("# What `saccade demo` ran with: the default, but sessions end sooner.\n{text}");
+    let text = format!(
+        "# What `saccade demo` ran with: the default, but sessions and the windows of rewards end sooner.\n{text}"
+    );
     std::fs::write(&path, text).map_err(|error| Failure::Failed(format!("writing {}: {error}", path.display())))?;
     Ok(path)
 }
@@ -86,6 +121,7 @@ mod tests {
         DemoArgs {
             duration: None,
             rate: 10,
+            decisions: 10,
             seed: 1,
             listen: None,
             data: None,
