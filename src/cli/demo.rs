@@ -190,32 +190,4 @@ fn report(args: &DemoArgs, summary: &Summary) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_run_accounts_for_everything_it_sent_and_shows_a_session() {
-        let data = tempfile::tempdir().expect("a temporary directory");
-        let args = DemoArgs {
-            duration: Some(Duration::from_secs(2)),
-            rate: 100,
-            decisions: 0,
-            seed: 1,
-            listen: Some("127.0.0.1:0".into()),
-            data: Some(data.path().into()),
-            plain: true,
-            config: None,
-            format: Format::Text,
-        };
-        telemetry::install_metrics();
-        let Ok(summary) = play(&args, false) else { panic!("the demo runs on a free port") };
-        let all = summary.events.all();
-        assert!(summary.accounted, "{}", summary.text());
-        assert!(all.sent > 100 && all.accepted > 100, "{}", summary.text());
-        assert!(summary.events.recorded_players.accepted > 0, "{}", summary.text());
-        assert!(summary.latency.events > 0 && summary.latency.p99_us > 0, "{}", summary.text());
-        let session = summary.session.expect("a session was watched");
-        assert_eq!(session.who, "hls.js");
-        assert!(session.features["events"].as_f64() > Some(1.0), "{:?}", session.features);
-    }
-}
+mod tests;

@@ -127,16 +127,17 @@ fn sees(
     let tells = probe && outcome == super::tastes::Outcome::Played;
     if tells {
         let (stage, scores, reward) = (stage.clone(), scores.clone(), outcome.reward());
-        sending.spawn(async move { tell(&stage, &scores, &question.id, reward).await });
+        sending.spawn(async move { tell(&stage, &scores, &question, reward).await });
     }
     tells
 }
 
 /// Tells the worth of a decision, and waits until a model version holds it.
-async fn tell(stage: &Stage, scores: &Scores, decision: &str, reward: f64) {
+async fn tell(stage: &Stage, scores: &Scores, question: &Question, reward: f64) {
     let begin = Instant::now();
-    let path = format!("/v1/decisions/{decision}/reward?sync=true");
-    let body = serde_json::json!({ "id": decision, "value": reward }).to_string();
+    let path = format!("/v1/decisions/{}/reward?sync=true", question.id);
+    let body =
+        serde_json::json!({ "id": question.id, "value": reward, "event_time": question.asked_ms + 1 }).to_string();
     if stage.client.post(&path, "application/json", body).await.is_some_and(|(status, _)| status == 202) {
         scores.learnt(begin.elapsed());
     }

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// Viewers for each decision a second: about three seconds lie between two decisions of one.
 const GUESTS_PER_RATE: u64 = 3;
 const GUESTS_MIN: u64 = 12;
+/// A row is seen at most this long after the question.
+const SEEN_MS_MAX: i64 = 300;
 /// Decisions of a session.
 const DECISIONS: std::ops::RangeInclusive<u64> = 4..=12;
 
@@ -43,6 +45,7 @@ pub(super) struct Question {
     pub onlooker: Onlooker,
     /// Id of the decision.
     pub id: String,
+    pub asked_ms: i64,
     /// The request.
     pub body: String,
 }
@@ -101,24 +104,28 @@ impl Guests {
         let id = format!("{}-d{number}", self.run);
         let items: Vec<&str> = TITLES.iter().map(|title| title.id).collect();
         let (viewer, session) = self.names(guest);
-        let body = serde_json::json!({ "id": id, "viewer": viewer, "session": session, "items": items });
+        let body = serde_json::json!({
+            "id": id, "viewer": viewer, "session": session, "items": items, "event_time": now_ms
+        });
         let of = &self.guests[guest];
         let onlooker = Onlooker { device: of.device, hour: hour(now_ms, &of.zone), drifted };
-        Some(Question { number, guest, onlooker, id, body: body.to_string() })
+        Some(Question { number, guest, onlooker, id, asked_ms: now_ms, body: body.to_string() })
     }
 
     /// The row is there, with this title first: what the viewer does with it is sent in a moment.
     ///
-    /// Half of the players name the decision, the others leave it to viewer and item. Where `told` is true, a play is not sent as
+    /// Viewers act within a second of the question; where the machine is so slow that the answer takes as long, what they do is sent
+    /// late. Half of the players name the decision, the others leave it to viewer and item. Where `told` is true, a play is not sent as
     /// events: the caller tells its worth.
     pub(super) fn sees(&mut self, asked: &Question, title: usize, now_ms: i64, told: bool) -> Outcome {
         let mut random = Random::new(self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(asked.number));
         let outcome = asked.onlooker.looks_at(&TITLES[title], &mut random);
         let names = asked.guest.is_multiple_of(2).then(|| asked.id.clone());
+        let seen_ms = now_ms.min(asked.asked_ms + SEEN_MS_MAX);
         let mut send = |after: u64, kind, playhead_s| {
-            let event = self.event(asked.guest, kind, now_ms + after as i64);
+            let event = self.event(asked.guest, kind, seen_ms + after as i64);
             let event = Event { item: Some(TITLES[title].id), decision: names.clone(), playhead_s, ..event };
-            self.post(event);
+            self.post(now_ms + after as i64, event);
         };
         let (click, play) = (random.between(100, 300), random.between(100, 200));
         send(1, "impression", None);
@@ -160,7 +167,7 @@ impl Guests {
             self.guests[guest].left = self.random.between(*DECISIONS.start(), *DECISIONS.end());
             self.guests[guest].sessions += 1;
             let opened = self.event(guest, "open", ready_ms);
-            self.post(opened);
+            self.post(ready_ms, opened);
             self.guests[guest].ready_ms = ready_ms + self.random.between(300, 1500) as i64;
         }
         self.idle.push_back(guest);
@@ -181,8 +188,8 @@ impl Guests {
         Event { id, kind, event_time, viewer, session, device, country, timezone, item, decision, playhead_s }
     }
 
-    fn post(&mut self, event: Event) {
-        self.due.insert((event.event_time, self.made), event);
+    fn post(&mut self, due_ms: i64, event: Event) {
+        self.due.insert((due_ms, self.made), event);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What decisions were worth, beside what chance and perfect knowledge would have been; before and after the drift.
 
+use super::earnings::{Learning, Server};
 use super::pulse::Latencies;
 use super::tastes::Outcome;
 use hdrhistogram::Histogram;
@@ -214,52 +215,6 @@ fn recovered(late: &[Bucket], level: f64) -> Option<u64> {
     let reached = |window: &[Bucket]| average(window).is_some_and(|average| average.reward >= RECOVERED * level);
     let at = late.windows(RUNNING).position(reached)?;
     Some((at + RUNNING) as u64 * BUCKET)
-}
-
-/// What the summary says of the loop.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Learning {
-    pub counts: Counts,
-    /// Reward of all decisions, as their viewers meant it.
-    pub average: f64,
-    pub beginning: Option<Average>,
-    /// The second half of the decisions before the drift.
-    pub before_drift: Option<Average>,
-    /// The first decisions after it.
-    pub after_drift: Option<Average>,
-    /// None of its decisions are from before the drift.
-    pub last_quarter: Option<Average>,
-    /// Decisions after the drift until a running average of 500 was 90 % of that before it.
-    pub recovered_after: Option<u64>,
-    /// Question → answer, as the sender sees it.
-    pub rank: Latencies,
-    /// Reward sent → in a model version, as the sender sees it.
-    pub reward_to_model: Latencies,
-    pub server: Server,
-}
-
-/// The server's own account of the model.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Server {
-    pub decisions: u64,
-    /// Decisions whose reward is known.
-    pub rewards: u64,
-    pub average: Option<f64>,
-}
-
-impl Learning {
-    /// Every question has an answer, every decision is in the server's books, with the reward that its viewer meant.
-    ///
-    /// Others than the demo may ask, too.
-    pub(super) fn adds_up(&self) -> bool {
-        let (counts, server) = (&self.counts, &self.server);
-        let ours = server.decisions == counts.decisions();
-        let agrees = server.average.is_some_and(|average| (average - self.average).abs() < 1e-9);
-        counts.asked == counts.decisions() + counts.refused
-            && server.decisions >= counts.decisions()
-            && server.rewards == server.decisions
-            && (agrees || !ours)
-    }
 }
 
 #[cfg(test)]

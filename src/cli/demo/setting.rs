@@ -5,7 +5,7 @@ use super::{DemoArgs, choosing};
 use crate::cli::{Failure, serve};
 use crate::config::Config;
 use saccade_topology::Duration;
-use saccade_topology::model::RewardSource;
+use saccade_topology::model::{ContextSpec, RewardSource};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
@@ -16,7 +16,12 @@ const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 const PORTS_MAX: u16 = 20;
 
 /// How long the demo waits for what follows a decision: its viewers act within a second.
-const WAIT: Duration = Duration(2000);
+const WAIT: Duration = Duration(1000);
+/// Events are amended long after it; it only holds up the end of windows.
+const OUT_OF_ORDERNESS: Duration = Duration(500);
+/// What the demo's model looks at: a visit of seconds has no mood.
+const CONTEXT: [&str; 5] =
+    ["device.tv", "device.mobile", "local_time.hour_sin", "local_time.hour_cos", "recent.click.10m"];
 /// When tastes change in a demo without an end.
 const DRIFT: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -26,7 +31,9 @@ pub(super) fn config(args: &DemoArgs) -> Result<Config, Failure> {
     if args.config.is_none() {
         config.session.gap = Duration::from_secs(20);
         config.time.allowed_lateness = Duration::from_secs(10);
+        config.time.out_of_orderness = OUT_OF_ORDERNESS;
         for model in config.models.iter_mut().filter(|model| model.name == MODEL) {
+            model.context = ContextSpec::Slots(CONTEXT.map(String::from).to_vec());
             if let RewardSource::Inline(reward) = &mut model.reward {
                 reward.wait = WAIT;
             }

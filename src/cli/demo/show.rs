@@ -3,9 +3,10 @@
 use super::DemoArgs;
 use super::choosing::MODEL;
 use super::client::Client;
+use super::earnings::{Learning, Server};
 use super::focus::Focus;
 use super::pulse::{Observer, Pulse};
-use super::scores::{Chart, Learning, Server};
+use super::scores::Chart;
 use super::screen::{self, Picture};
 use super::setting;
 use super::summary::{Events, Place, Session, Summary};
@@ -23,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// Time between two pictures.
 const REFRESH: Duration = Duration::from_millis(200);
+
+/// What a paused picture shows: of the loop, its chart, and when tastes change.
+type Still = (Pulse, Focus, Option<(Chart, String)>);
 
 /// A demo that runs.
 pub(super) struct Demo {
@@ -97,7 +101,7 @@ impl Demo {
     /// Shows pictures until a key, a signal or the duration ends it.
     pub(super) fn show_screen(&mut self) -> std::io::Result<()> {
         let mut screen = Screen::take()?;
-        let mut paused: Option<(Pulse, Focus, Option<(Chart, String)>)> = None;
+        let mut paused: Option<Still> = None;
         while self.goes_on() && screen.is_there() {
             self.observer.each_second();
             self.focus.refresh(&self.engine, &self.traffic.cast);

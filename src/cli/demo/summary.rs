@@ -1,9 +1,9 @@
 //! What the demo says at its end: what was sent and what became of it, how fast, and where to go on.
 
 use super::cast::Role;
+use super::earnings::Learning;
 use super::ledger::Tally;
 use super::pulse::{Latencies, Pulse};
-use super::scores::Learning;
 use super::words::{count, ms, value};
 use serde::Serialize;
 use std::path::PathBuf;
