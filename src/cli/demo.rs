@@ -150,7 +150,7 @@ fn play(args: &DemoArgs, on_screen: bool) -> Result<Summary, Failure> {
             Ok(())
         }
     };
-    if demo.asks() {
+    if demo.settles() {
         say(args, "waiting for the last rewards' windows to close");
     }
     let summary = runtime.block_on(demo.finish(Place { data, config: kept }));

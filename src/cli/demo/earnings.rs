@@ -34,20 +34,23 @@ pub(super) struct Server {
     /// Decisions whose reward is known.
     pub rewards: u64,
     pub average: Option<f64>,
+    /// Its rewards are those that guests mean: the configuration is the demo's.
+    #[serde(skip)]
+    pub is_own: bool,
 }
 
 impl Learning {
-    /// Every question has an answer, every decision is in the server's books, with the reward that its viewer meant.
+    /// Every question has an answer and every decision is in the server's books, with the reward that its guest meant.
     ///
-    /// Others than the demo may ask, too.
+    /// Rewards are compared where nobody else asked and windows and rewards are the demo's own.
     pub(super) fn adds_up(&self) -> bool {
         let (counts, server) = (&self.counts, &self.server);
-        let ours = server.decisions == counts.decisions();
         let agrees = server.average.is_some_and(|average| (average - self.average).abs() < 1e-9);
+        let is_compared = server.is_own && server.decisions == counts.decisions() && server.decisions > 0;
         counts.asked == counts.decisions() + counts.refused
             && server.decisions >= counts.decisions()
-            && server.rewards == server.decisions
-            && (agrees || !ours)
+            && server.rewards <= server.decisions
+            && (!is_compared || (agrees && server.rewards == server.decisions))
     }
 }
 

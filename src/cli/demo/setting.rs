@@ -5,13 +5,16 @@ use super::{DemoArgs, choosing};
 use crate::cli::{Failure, serve};
 use crate::config::Config;
 use saccade_topology::Duration;
+use saccade_topology::learn::HalfLife;
 use saccade_topology::model::{ContextSpec, RewardSource};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
-/// A window that is open for longer after the end of the traffic is not waited for.
-const SETTLING_MAX: std::time::Duration = std::time::Duration::from_secs(15);
+/// A window that is open for longer is not waited for at the end.
+const WINDOW_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// What a slow machine is given beside it.
+const SLACK: std::time::Duration = std::time::Duration::from_secs(10);
 /// Ports tried when the configured one is taken.
 const PORTS_MAX: u16 = 20;
 
@@ -22,6 +25,8 @@ const OUT_OF_ORDERNESS: Duration = Duration(500);
 /// What the demo's model looks at: a visit of seconds has no mood.
 const CONTEXT: [&str; 5] =
     ["device.tv", "device.mobile", "local_time.hour_sin", "local_time.hour_cos", "recent.click.10m"];
+/// Tastes change overnight, after few decisions. "auto" finds that out, but falls back to what it learnt before for a while.
+const HALF_LIFE: HalfLife = HalfLife::Decisions(2000);
 /// When tastes change in a demo without an end.
 const DRIFT: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -33,6 +38,7 @@ pub(super) fn config(args: &DemoArgs) -> Result<Config, Failure> {
         config.time.allowed_lateness = Duration::from_secs(10);
         config.time.out_of_orderness = OUT_OF_ORDERNESS;
         for model in config.models.iter_mut().filter(|model| model.name == MODEL) {
+            model.half_life = HALF_LIFE;
             model.context = ContextSpec::Slots(CONTEXT.map(String::from).to_vec());
             if let RewardSource::Inline(reward) = &mut model.reward {
                 reward.wait = WAIT;
@@ -53,15 +59,17 @@ pub(super) fn plan(args: &DemoArgs, config: &Config) -> Option<choosing::Plan> {
     (is_there && args.decisions > 0).then_some(plan)
 }
 
-/// Time after the last question until the server knows every reward.
-pub(super) fn settling(config: &Config) -> std::time::Duration {
-    let waits = config.models.iter().filter(|model| model.name == MODEL).map(|model| match &model.reward {
+/// How long the server may take, after the last question, to know every reward; none where windows are open for longer than
+/// anybody waits.
+pub(super) fn settling(config: &Config) -> Option<std::time::Duration> {
+    let wait = |reward: &RewardSource| match reward {
         RewardSource::Inline(reward) => reward.wait.0,
-        RewardSource::File(_) => 0,
-    });
-    let time = &config.time;
-    let ms = waits.max().unwrap_or(0) + time.out_of_orderness.0 + time.idle_timeout.0.min(2000);
-    std::time::Duration::from_millis(ms.unsigned_abs()).min(SETTLING_MAX)
+        RewardSource::File(_) => i64::MAX,
+    };
+    let waits = config.models.iter().filter(|model| model.name == MODEL).map(|model| wait(&model.reward));
+    let window_ms = waits.max()?.saturating_add(config.time.out_of_orderness.0).unsigned_abs();
+    let window = std::time::Duration::from_millis(window_ms);
+    (window <= WINDOW_MAX).then(|| window + SLACK)
 }
 
 /// The data directory that was asked for, or a new one of the system's temporary directory.

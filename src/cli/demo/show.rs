@@ -42,8 +42,10 @@ pub(super) struct Demo {
     ends: Option<Instant>,
     /// When tastes change; none where nothing is asked.
     drift: Option<Instant>,
-    /// How long the last rewards may take.
-    settling: Duration,
+    /// How long the last rewards may take; none where they are not waited for.
+    settling: Option<Duration>,
+    /// Rewards are those that guests mean.
+    is_own: bool,
 }
 
 impl Demo {
@@ -70,12 +72,13 @@ impl Demo {
             ends: args.duration.map(|duration| Instant::now() + duration),
             drift: plan.map(|plan| Instant::now() + plan.drift),
             settling: setting::settling(config),
+            is_own: args.config.is_none(),
         }
     }
 
-    /// Whether decisions are asked for.
-    pub(super) fn asks(&self) -> bool {
-        self.drift.is_some()
+    /// Whether the end waits for rewards.
+    pub(super) fn settles(&self) -> bool {
+        self.drift.is_some() && self.settling.is_some()
     }
 
     /// What decisions are worth, and when tastes change.
@@ -170,11 +173,12 @@ impl Demo {
     /// What was learnt, once the server knows every reward or should.
     async fn learning(&self) -> Option<Learning> {
         let mut learning = self.traffic.scores.sum_up()?;
-        let until = Instant::now() + self.settling;
+        let until = Instant::now() + self.settling.unwrap_or_default();
         loop {
             let earned = self.engine.version(MODEL)?.earned(Served::Policy);
             let average = (earned.rewards > 0).then(|| earned.sum / earned.rewards as f64);
-            learning.server = Server { decisions: earned.decisions, rewards: earned.rewards, average };
+            learning.server =
+                Server { decisions: earned.decisions, rewards: earned.rewards, average, is_own: self.is_own };
             let is_settled = earned.rewards >= learning.counts.decisions();
             if is_settled || Instant::now() > until {
                 return Some(learning);
