@@ -4,16 +4,22 @@
 //! the ledger of what was sent, from which the summary is made at the end.
 
 mod cast;
+mod chart;
+mod choosing;
 mod client;
+mod earnings;
 mod focus;
+mod guests;
 mod ledger;
 mod players;
 mod pulse;
 mod random;
+mod scores;
 mod screen;
 mod setting;
 mod show;
 mod summary;
+mod tastes;
 mod terminal;
 mod traffic;
 mod viewers;
@@ -37,18 +43,25 @@ use summary::{Place, Summary};
 /// and one session's vector as it changes. Three recordings of hls.js in a real browser are played with their own pauses; simulated
 /// viewers browse, click, watch, pause and seek beside them, some events late and some twice.
 ///
+/// And the loop closes: for guests with tastes that no model is told, POST /v1/rank/home decides which of twelve titles comes
+/// first, they play it or not, and the model learns. Their tastes depend on device and hour, and change half-way. What decisions
+/// are worth is shown between chance and the best possible, both known to the simulator alone.
+///
 /// While it runs, the server is yours: curl it, send events of your own, open the stream. At the end everything that was sent is
 /// accounted for, or the exit code is 1.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub(crate) struct DemoArgs {
-    /// End after this long, such as 30s or 5m; until q or Ctrl-C when absent
+    /// End after this long, such as 30s or 5m, tastes change half-way; until q or Ctrl-C when absent, tastes change after 20 s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Events a second, players and viewers together; below 4 there is one recorded player alone
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=200_000))]
     rate: u64,
-    /// The same seed, the same viewers
+    /// Decisions a second that guests ask for; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    decisions: u64,
+    /// The same seed, the same viewers and tastes
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Address to listen on; without it, server.listen or the next free port
@@ -60,7 +73,8 @@ pub(crate) struct DemoArgs {
     /// One line of text a second instead of the screen; so it is when output is no terminal
     #[arg(long)]
     plain: bool,
-    /// Configuration file (TOML); without it the built-in default, but sessions end after 20 s of silence
+    /// Configuration file (TOML); without it the built-in default, but sessions end after 20 s of silence, and rewards' windows
+    /// after 2 s
     #[arg(long, value_name = "FILE", env = "SACCADE_CONFIG")]
     config: Option<PathBuf>,
     /// How the summary is written; with json, lines of progress go to standard error
@@ -72,14 +86,17 @@ const HELP: &str = "\
 Examples:
   saccade demo                              watch; n next session, p pause the picture, q quit
   saccade demo --rate 5000                  more viewers
+  saccade demo --duration 40s               learns, forgets and learns anew in 40 seconds, and sums up
   saccade demo --duration 30s --plain       for a log or a CI job
-  saccade demo --duration 10s --format json | jq .latency
+  saccade demo --duration 10s --format json | jq .learning
   saccade demo --data ./demo --config my.toml   your features on this traffic
 
 In another terminal, while it runs (ids are on the screen):
   curl -s 127.0.0.1:8080/v1/context/session/ID          the newest vector, with names
   curl -N '127.0.0.1:8080/v1/context/stream?session=ID' every refresh, as it happens
   curl -s 127.0.0.1:8080/v1/schema                      what each slot means
+  curl -s 127.0.0.1:8080/v1/models/home                 what the model knows of each title
+  curl -s '127.0.0.1:8080/v1/rank/home?explain=true' -d '{\"session\":\"ID\",\"items\":[\"harbour\",\"flat-share\"]}'
   curl -s 127.0.0.1:8080/v1/events -d '{\"id\":\"1\",\"type\":\"play\",\"session\":\"me\",\"event_time\":'$(date +%s000)'}'
 
 Afterwards: saccade inspect session ID --data DIR shows how a vector came about.";
@@ -133,6 +150,9 @@ fn play(args: &DemoArgs, on_screen: bool) -> Result<Summary, Failure> {
             Ok(())
         }
     };
+    if demo.settles() {
+        say(args, "waiting for the last rewards' windows to close");
+    }
     let summary = runtime.block_on(demo.finish(Place { data, config: kept }));
     drop(stop_server);
     runtime.block_on(server).map_err(Failure::failed)?.map_err(Failure::failed)?;
@@ -163,36 +183,11 @@ fn report(args: &DemoArgs, summary: &Summary) -> Result<(), Failure> {
     let _ = std::io::stdout().write_all(text.as_bytes());
     match summary.accounted {
         true => Ok(()),
-        false => Err(Failure::failed("some events that were sent are in no bucket, or in two; see the summary")),
+        false => {
+            Err(Failure::failed("some events or decisions that were sent are in no bucket, or in two; see the summary"))
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_run_accounts_for_everything_it_sent_and_shows_a_session() {
-        let data = tempfile::tempdir().expect("a temporary directory");
-        let args = DemoArgs {
-            duration: Some(Duration::from_secs(2)),
-            rate: 100,
-            seed: 1,
-            listen: Some("127.0.0.1:0".into()),
-            data: Some(data.path().into()),
-            plain: true,
-            config: None,
-            format: Format::Text,
-        };
-        telemetry::install_metrics();
-        let Ok(summary) = play(&args, false) else { panic!("the demo runs on a free port") };
-        let all = summary.events.all();
-        assert!(summary.accounted, "{}", summary.text());
-        assert!(all.sent > 100 && all.accepted > 100, "{}", summary.text());
-        assert!(summary.events.recorded_players.accepted > 0, "{}", summary.text());
-        assert!(summary.latency.events > 0 && summary.latency.p99_us > 0, "{}", summary.text());
-        let session = summary.session.expect("a session was watched");
-        assert_eq!(session.who, "hls.js");
-        assert!(session.features["events"].as_f64() > Some(1.0), "{:?}", session.features);
-    }
-}
+mod tests;

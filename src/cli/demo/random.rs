@@ -25,6 +25,11 @@ impl Random {
         from + self.below(to - from + 1)
     }
 
+    /// A number from 0 up to 1.
+    pub(super) fn unit(&mut self) -> f64 {
+        self.below(1 << 53) as f64 / (1u64 << 53) as f64
+    }
+
     /// True this many times in a hundred.
     pub(super) fn percent(&mut self, share: u64) -> bool {
         self.below(100) < share
@@ -55,7 +60,7 @@ impl Zipf {
 
     /// An item's number, from 0.
     pub(super) fn draw(&self, random: &mut Random) -> usize {
-        let at = random.below(1 << 53) as f64 / (1u64 << 53) as f64;
+        let at = random.unit();
         self.ends.partition_point(|end| *end < at).min(self.ends.len() - 1)
     }
 }

@@ -1,7 +1,9 @@
 //! The picture: one screen, drawn from values alone. It asks nobody and changes nothing.
 
+use super::chart;
 use super::focus::Focus;
 use super::pulse::{LATELY_S, Latencies, Pulse};
+use super::scores::Chart;
 use super::words::{bytes, clock, count, ms, value};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -21,25 +23,37 @@ pub(super) struct Picture<'a> {
     pub pulse: &'a Pulse,
     pub focus: &'a Focus,
     pub slots: &'a [Slot],
+    /// What decisions are worth, and when tastes change, in words; none where nothing is decided.
+    pub chart: Option<(&'a Chart, &'a str)>,
     pub paused: bool,
 }
 
 /// Draws it; at least 80 by 24 shows everything.
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>) {
+    let is_tall = frame.area().height >= 30;
+    let learning = match picture.chart {
+        Some(_) if is_tall => 10,
+        Some(_) => 7,
+        None => 0,
+    };
     let rows = [
         Constraint::Length(1),
         Constraint::Length(5),
         Constraint::Length(2),
+        Constraint::Length(learning),
         Constraint::Min(4),
         Constraint::Length(4),
         Constraint::Length(1),
     ];
-    let [title, speed, counts, vector, onward, keys] = frame.area().layout(&Layout::vertical(rows));
+    let [title, speed, counts, learning, vector, onward, keys] = frame.area().layout(&Layout::vertical(rows));
     let [rates, latency] = speed.layout(&Layout::horizontal([Constraint::Min(20), Constraint::Length(46)]));
     frame.render_widget(Paragraph::new(heading(picture)), title);
     draw_rates(frame, rates, picture.pulse);
     frame.render_widget(latencies(picture.pulse), latency);
     frame.render_widget(Paragraph::new(figures(picture.pulse)), counts);
+    if let Some((chart, drift)) = picture.chart {
+        chart::draw(frame, learning, chart, drift);
+    }
     draw_vector(frame, vector, picture);
     frame.render_widget(Paragraph::new(calls(picture)), onward);
     frame.render_widget(Paragraph::new(key_line()), keys);
@@ -183,6 +197,7 @@ fn key_line() -> Line<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::demo::scores::Average;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -200,9 +215,32 @@ mod tests {
         let mut focus = Focus::default();
         focus.role.session = "player-a1-1-1".into();
         let (pulse, focus) = (&pulse, &focus);
-        let picture = Picture { address: "127.0.0.1:8080", credentials: "", pulse, focus, slots: &[], paused: true };
+        let point = Average { decisions: 500, reward: 0.4321, uniform: 0.2, best: 0.5, captured: 0.77 };
+        let points = vec![point; 30];
+        let chart = Chart { points, drift: Some(12), last: "guest 7 gets Moon Bus".into(), ..Chart::default() };
+        let picture = Picture {
+            address: "127.0.0.1:8080",
+            credentials: "",
+            pulse,
+            focus,
+            slots: &[],
+            chart: Some((&chart, "tastes change in 3 s")),
+            paused: true,
+        };
         let screen = drawn(80, 24, &picture);
-        for part in ["events/s 503", "p99.9", "12,345", "player-a1-1-1", "/metrics", "next session", "paused"] {
+        for part in [
+            "events/s 503",
+            "p99.9",
+            "12,345",
+            "player-a1-1-1",
+            "/metrics",
+            "next session",
+            "paused",
+            "0.432",
+            "77 %",
+            "Moon Bus",
+            "in 3 s",
+        ] {
             assert!(screen.contains(part), "{part} is not on\n{screen}");
         }
         for (width, height) in [(1, 1), (20, 5), (300, 100)] {

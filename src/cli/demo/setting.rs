@@ -1,27 +1,75 @@
 //! Where the demo plays: its configuration, its data directory and its address.
 
-use super::DemoArgs;
+use super::choosing::MODEL;
+use super::{DemoArgs, choosing};
 use crate::cli::{Failure, serve};
 use crate::config::Config;
 use saccade_topology::Duration;
+use saccade_topology::learn::HalfLife;
+use saccade_topology::model::{ContextSpec, RewardSource};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
+/// A window that is open for longer is not waited for at the end.
+const WINDOW_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// What a slow machine is given beside it.
+const SLACK: std::time::Duration = std::time::Duration::from_secs(10);
 /// Ports tried when the configured one is taken.
 const PORTS_MAX: u16 = 20;
 
-/// The built-in configuration, in which sessions end while you watch; or the one that was asked for, as it is.
+/// How long the demo waits for what follows a decision: its viewers act within a second.
+const WAIT: Duration = Duration(1000);
+/// Events are amended long after it; it only holds up the end of windows.
+const OUT_OF_ORDERNESS: Duration = Duration(500);
+/// What the demo's model looks at: a visit of seconds has no mood.
+const CONTEXT: [&str; 5] =
+    ["device.tv", "device.mobile", "local_time.hour_sin", "local_time.hour_cos", "recent.click.10m"];
+/// Tastes change overnight, after few decisions. "auto" finds that out, but falls back to what it learnt before for a while.
+const HALF_LIFE: HalfLife = HalfLife::Decisions(2000);
+/// When tastes change in a demo without an end.
+const DRIFT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// The built-in configuration, in which sessions and windows end while you watch; or the one that was asked for, as it is.
 pub(super) fn config(args: &DemoArgs) -> Result<Config, Failure> {
     let mut config = Config::load(args.config.as_deref())?;
     if args.config.is_none() {
         config.session.gap = Duration::from_secs(20);
         config.time.allowed_lateness = Duration::from_secs(10);
+        config.time.out_of_orderness = OUT_OF_ORDERNESS;
+        for model in config.models.iter_mut().filter(|model| model.name == MODEL) {
+            model.half_life = HALF_LIFE;
+            model.context = ContextSpec::Slots(CONTEXT.map(String::from).to_vec());
+            if let RewardSource::Inline(reward) = &mut model.reward {
+                reward.wait = WAIT;
+            }
+        }
     }
     if let Some(listen) = &args.listen {
         config.server.listen.clone_from(listen);
     }
     Ok(config)
+}
+
+/// What is asked of the model; nothing where there is no such model.
+pub(super) fn plan(args: &DemoArgs, config: &Config) -> Option<choosing::Plan> {
+    let is_there = config.models.iter().any(|model| model.name == MODEL);
+    let drift = args.duration.map_or(DRIFT, |duration| duration / 2);
+    let plan = choosing::Plan { rate: args.decisions, seed: args.seed, drift };
+    (is_there && args.decisions > 0).then_some(plan)
+}
+
+/// How long the server may take, after the last question, to know every reward; none where windows are open for longer than
+/// anybody waits.
+pub(super) fn settling(config: &Config) -> Option<std::time::Duration> {
+    let wait = |reward: &RewardSource| match reward {
+        RewardSource::Inline(reward) => reward.wait.0,
+        RewardSource::File(_) => i64::MAX,
+    };
+    let waits = config.models.iter().filter(|model| model.name == MODEL).map(|model| wait(&model.reward));
+    let window_ms = waits.max()?.saturating_add(config.time.out_of_orderness.0).unsigned_abs();
+    let window = std::time::Duration::from_millis(window_ms);
+    (window <= WINDOW_MAX).then(|| window + SLACK)
 }
 
 /// The data directory that was asked for, or a new one of the system's temporary directory.
@@ -51,7 +99,9 @@ pub(super) fn data(args: &DemoArgs) -> Result<PathBuf, Failure> {
 pub(super) fn keep_config(config: &Config, data: &Path) -> Result<PathBuf, Failure> {
     let path = data.join("demo.toml");
     let text = toml::to_string(config).map_err(Failure::failed)?;
-    let text = format!("# What `saccade demo` ran with: the default, but sessions end sooner.\n{text}");
+    let text = format!(
+        "# What `saccade demo` ran with: the default, but sessions and the windows of rewards end sooner.\n{text}"
+    );
     std::fs::write(&path, text).map_err(|error| Failure::Failed(format!("writing {}: {error}", path.display())))?;
     Ok(path)
 }
@@ -86,6 +136,7 @@ mod tests {
         DemoArgs {
             duration: None,
             rate: 10,
+            decisions: 10,
             seed: 1,
             listen: None,
             data: None,

@@ -1,6 +1,7 @@
 //! What the demo says at its end: what was sent and what became of it, how fast, and where to go on.
 
 use super::cast::Role;
+use super::earnings::Learning;
 use super::ledger::Tally;
 use super::pulse::{Latencies, Pulse};
 use super::words::{count, ms, value};
@@ -17,8 +18,10 @@ pub(super) struct Summary {
     pub seconds: f64,
     pub events_per_second: f64,
     pub events: Events,
-    /// True if every event that was sent ended in one bucket.
+    /// True if every event that was sent ended in one bucket, and every decision in the server's books.
     pub accounted: bool,
+    /// What decisions were worth.
+    pub learning: Option<Learning>,
     /// Arrival → published.
     pub latency: Latencies,
     pub sessions_alive: usize,
@@ -96,6 +99,7 @@ impl Summary {
             events_per_second: pulse.events.sent as f64 / seconds.max(0.001),
             events,
             accounted: events.accounted(),
+            learning: None,
             latency: pulse.overall,
             sessions_alive: pulse.sessions,
             sessions_ended: pulse.closed,
@@ -104,6 +108,12 @@ impl Summary {
             data: place.data,
             config: place.config,
         }
+    }
+
+    /// What was learnt belongs to the account, too.
+    pub(super) fn take_learning(&mut self, learning: Option<Learning>) {
+        self.accounted &= learning.as_ref().is_none_or(Learning::adds_up);
+        self.learning = learning;
     }
 
     /// For people.
@@ -123,7 +133,7 @@ impl Summary {
             out += &format!("{name:<18}{sent:>10}{accepted:>10}{duplicates:>12}{late:>8}{rejected:>10}\n");
         }
         let unaccounted = self.events.recorded_players.unaccounted() + self.events.simulated_viewers.unaccounted();
-        out += &match self.accounted {
+        out += &match self.events.accounted() {
             true => "every event sent is accounted for\n".to_string(),
             false => format!("NOT ACCOUNTED FOR: {unaccounted} events have no answer\n"),
         };
@@ -134,6 +144,7 @@ impl Summary {
         let [alive, ended, viewers] = [self.sessions_alive as u64, self.sessions_ended, self.viewers as u64].map(count);
         out += &format!("\n{alive} sessions alive, {ended} ended, {viewers} viewers\n");
         out += &self.session.as_ref().map(Session::text).unwrap_or_default();
+        out += &self.learning.as_ref().map(Learning::text).unwrap_or_default();
         out + &self.onward()
     }
 

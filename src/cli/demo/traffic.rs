@@ -1,9 +1,11 @@
 //! What is played at the server: recorded players with their own pauses, and simulated viewers at a steady rate.
 
 use super::cast::Cast;
+use super::choosing::{self, choose};
 use super::client::Client;
 use super::ledger::{Ledger, read_answer};
 use super::players::{self, Recording, What};
+use super::scores::Scores;
 use super::viewers::{self, Sent, Viewers};
 use crate::engine;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ const PLAYER_AWAY: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(20);
 const BATCH_EVENTS_MAX: usize = 20;
 /// Requests at once; when all are waiting for their answers, viewers wait too.
-const REQUESTS_MAX: usize = 16;
+pub(super) const REQUESTS_MAX: usize = 16;
 /// A schedule that is further behind is given up: the machine cannot keep that rate.
 const BEHIND_MAX_MS: u64 = 500;
 /// Time to answer what is on its way when the traffic ends.
@@ -32,24 +34,28 @@ const FINISH_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Traffic {
     pub ledger: Arc<Ledger>,
     pub cast: Arc<Cast>,
+    pub scores: Arc<Scores>,
     stop: watch::Sender<bool>,
+    /// Of the loop, which ends before the others: its windows close while they go on.
+    stop_asking: watch::Sender<bool>,
+    asking: JoinSet<()>,
     tasks: JoinSet<()>,
 }
 
 /// What every source of traffic has.
 #[derive(Clone)]
-struct Stage {
-    client: Client,
-    ledger: Arc<Ledger>,
+pub(super) struct Stage {
+    pub client: Client,
+    pub ledger: Arc<Ledger>,
     cast: Arc<Cast>,
-    stop: watch::Receiver<bool>,
+    pub stop: watch::Receiver<bool>,
     /// Tells the ids of this run from those of others.
-    run: String,
+    pub run: String,
 }
 
 impl Traffic {
-    /// Begins to send `rate` events a second, players and viewers together. Call it within a runtime.
-    pub(super) fn start(client: Client, rate: u64, seed: u64) -> Traffic {
+    /// Begins to send `rate` events a second, players and viewers together, and to ask for decisions. Call it within a runtime.
+    pub(super) fn start(client: Client, rate: u64, seed: u64, loops: Option<choosing::Plan>) -> Traffic {
         let (stop, stopping) = watch::channel(false);
         let run = format!("{:x}", engine::now().0 / 100 % 0xff_ffff);
         let (ledger, cast) = (Arc::new(Ledger::default()), Arc::new(Cast::default()));
@@ -64,7 +70,19 @@ impl Traffic {
         if viewers_rate > 0 {
             tasks.spawn(browse(stage.clone(), Viewers::new(seed, viewers_rate, &stage.run), players as usize));
         }
-        Traffic { ledger, cast, stop, tasks }
+        let (scores, mut asking) = (Arc::new(Scores::default()), JoinSet::new());
+        let (stop_asking, stopping) = watch::channel(false);
+        if let Some(plan) = loops {
+            asking.spawn(choose(Stage { stop: stopping, ..stage }, plan, scores.clone()));
+        }
+        Traffic { ledger, cast, scores, stop, stop_asking, asking, tasks }
+    }
+
+    /// Asks nothing more and waits for what viewers still do.
+    pub(super) async fn finish_asking(&mut self) {
+        self.stop_asking.send_replace(true);
+        let all = async { while self.asking.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FINISH_TIME, all).await;
     }
 
     /// Sends nothing more and waits for the answers that are due.
@@ -86,7 +104,7 @@ async fn wait(stage: &mut Stage, until: Instant) -> bool {
 }
 
 /// Returns when the traffic ends.
-async fn told(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn told(stop: &mut watch::Receiver<bool>) {
     // An error is a sender that is gone, and the traffic with it.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -21,7 +21,7 @@ const TWICE_PERCENT: u64 = 1;
 
 const DEVICES: [&str; 3] = ["tv", "mobile", "web"];
 /// Countries with a time zone of theirs.
-const PLACES: [(&str, &str); 7] = [
+pub(super) const PLACES: [(&str, &str); 7] = [
     ("DE", "Europe/Berlin"),
     ("GB", "Europe/London"),
     ("US", "America/New_York"),
