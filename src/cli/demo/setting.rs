@@ -100,7 +100,7 @@ pub(super) fn keep_config(config: &Config, data: &Path) -> Result<PathBuf, Failu
     let path = data.join("demo.toml");
     let text = toml::to_string(config).map_err(Failure::failed)?;
     let text = format!(
-        "# What `saccade demo` ran with: the default, but sessions and the windows of rewards end sooner.\n{text}"
+        "# What `saccade demo` ran with: the default, but sessions and windows end sooner, and `home` is the demo's.\n{text}"
     );
     std::fs::write(&path, text).map_err(|error| Failure::Failed(format!("writing {}: {error}", path.display())))?;
     Ok(path)
