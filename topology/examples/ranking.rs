@@ -2,6 +2,12 @@
 //!
 //! Fills a model through the fold, as a server does, and measures hand-over, cut and rank apart. One thread.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "an example measures with the machine's clock"
+)]
+
 use saccade_topology::decision::{Act, Candidate, Control, Decision, ExplicitReward};
 use saccade_topology::model::{Ask, Cutter, Given, ModelSpec, ModelVersion, RankScratch, rank};
 use saccade_topology::{Arrived, EventTime, Fields, Ignore, IngestTime, Offset, Plan, Record, Spec, Topology};

@@ -213,7 +213,7 @@ impl Topology {
                 lane.export(plan, place, horizon, &mut self.scratch, bytes);
                 &*lane.heads[place as usize].key
             }
-            None => self.feedback.export(place, bytes)?,
+            None => self.feedback.export(place, horizon, bytes)?,
         };
         let sum = checksum(kind, key, &bytes[begin..]);
         bytes.extend_from_slice(&sum.to_le_bytes());

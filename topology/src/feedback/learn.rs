@@ -113,7 +113,9 @@ impl Feedback {
             (item, position) => open.pick(item, position),
         };
         let Some(pick) = pick else { return RewardEnd::Dangling };
-        let time = time.unwrap_or(m.now).max(since);
+        // Who tells knows the decision: what is dated before it is dated by another clock. Before it was shown is something else.
+        let is_shown_later = since != open.time;
+        let time = if is_shown_later { time.unwrap_or(m.now.max(since)) } else { time.unwrap_or(m.now).max(since) };
         let mut is_joined = false;
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };
@@ -159,6 +161,10 @@ impl Feedback {
         let has_failed = worth.is_some_and(|worth| worth.failed);
         self.learn(m, slot, &d, (value, has_failed), reward.spec().default_reward);
         self.table.change(slot.place).state.picks[slot.pick].specs[slot.spec].known = value;
+        // Whether there is something to lean on may have changed.
+        if m.models[self.table.get(slot.place).model].learning.provisional == Provisional::Weighted {
+            self.reschedule(m, slot.place);
+        }
     }
 
     fn learn(

@@ -40,12 +40,26 @@ impl Feedback {
         self.collect_kinds();
     }
 
-    /// Appends the row of an open decision and gives its id; none where it is over.
-    pub(crate) fn export(&self, place: u32, bytes: &mut Vec<u8>) -> Option<&str> {
+    /// Appends the row of an open decision and gives its id; none where it is over. What is before the horizon is settled first:
+    /// two states of the same decision then have the same row, however they came about.
+    pub(crate) fn export(&mut self, place: u32, horizon: i64, bytes: &mut Vec<u8>) -> Option<&str> {
+        self.table.at(place)?;
+        self.settle(place, horizon);
         let open = self.table.at(place)?;
         let row = StoredOpen { record: &open.record, state: std::borrow::Cow::Borrowed(&open.state) };
         *bytes = postcard::to_extend(&row, std::mem::take(bytes)).expect("memory takes any row");
         Some(&open.id)
+    }
+
+    fn settle(&mut self, place: u32, horizon: i64) {
+        let Some(open) = self.table.settling(place) else { return };
+        let rewards = self.registry.model(open.model);
+        let since = open.state.since.unwrap_or(open.time);
+        for spec in open.state.picks.iter_mut().flat_map(|pick| &mut pick.specs) {
+            if let Some(reward) = rewards.spec(spec.version) {
+                spec.observed.settle(reward, since, horizon);
+            }
+        }
     }
 
     /// Puts a row back that contains the records before `as_of`. False where it is no row.

@@ -143,6 +143,11 @@ impl Table {
         live
     }
 
+    /// To be settled, which no checkpoint has to hold.
+    pub(crate) fn settling(&mut self, place: u32) -> Option<&mut Open> {
+        self.places.get_mut(place as usize).and_then(Option::as_mut)
+    }
+
     pub(crate) fn at(&self, place: u32) -> Option<&Open> {
         self.places.get(place as usize).and_then(Option::as_ref)
     }

@@ -6,6 +6,7 @@ use super::{Activated, Mode};
 use crate::decision::Served;
 use crate::learn::{Candidates, Evidence, HalfLife, Key, Model, Policy, Scores, Setting, Sums};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Posterior draws behind the probability of being best.
 const DRAWS: u32 = 512;
@@ -28,7 +29,7 @@ pub struct ModelReport {
     /// Of them, how many wait for their reward.
     pub open: u64,
     /// Where the others ended.
-    pub outcomes: Vec<(&'static str, u64)>,
+    pub outcomes: BTreeMap<&'static str, u64>,
     /// The reward specs that run, by version: the one in force and those in shadow.
     pub rewards: Vec<SpecReport>,
     /// Activations, oldest first.
@@ -112,8 +113,8 @@ impl ModelVersion {
     /// What is known.
     pub fn report(&self) -> ModelReport {
         let books = || (0..self.learnt.len()).map(|partition| self.book(partition));
-        let outcomes: Vec<_> = self.ends().collect();
-        let ended = outcomes.iter().map(|(_, count)| count).sum();
+        let outcomes: BTreeMap<_, _> = self.ends().collect();
+        let ended = outcomes.values().sum();
         let spec = &self.plan().spec;
         let apprentice = self.earned(Served::Apprentice).decisions;
         let agreed: u64 = books().map(|book| book.agreed).sum();

@@ -240,7 +240,13 @@ proptest! {
         restored.caught_up();
         prop_assert_eq!(views(&straight, 240), views(&restored, 240));
         prop_assert_eq!(ends(&straight.books(Offset(0))), ends(&restored.books(Offset(0))));
-        prop_assert_eq!(straight.rows(), restored.rows());
+        let (rows, others) = (straight.rows(), restored.rows());
+        for (row, other) in rows.iter().zip(&others) {
+            let key = (row.0, &row.1);
+            prop_assert_eq!(key, (other.0, &other.1));
+            prop_assert_eq!(&row.2, &other.2, "{:?} {:?} {:?}", key, straight.decision_view(&row.1), restored.decision_view(&row.1));
+        }
+        prop_assert_eq!(rows.len(), others.len());
         prop_assert_eq!(straight.digest(), restored.digest());
     }
 }
