@@ -74,7 +74,7 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     plain: bool,
     /// Configuration file (TOML); without it the built-in default, but sessions end after 20 s of silence, and the model `home`
-    /// waits 1 s for rewards, looks at device and hour, and forgets by half in 2,000 decisions
+    /// waits 1 s for rewards and looks at device, hour and recent clicks
     #[arg(long, value_name = "FILE", env = "SACCADE_CONFIG")]
     config: Option<PathBuf>,
     /// How the summary is written; with json, lines of progress go to standard error
