@@ -73,8 +73,8 @@ pub(crate) struct DemoArgs {
     /// One line of text a second instead of the screen; so it is when output is no terminal
     #[arg(long)]
     plain: bool,
-    /// Configuration file (TOML); without it the built-in default, but sessions end after 20 s of silence, and rewards' windows
-    /// after 2 s
+    /// Configuration file (TOML); without it the built-in default, but sessions end after 20 s of silence, and the model `home`
+    /// waits 1 s for rewards and looks at device, hour and recent clicks
     #[arg(long, value_name = "FILE", env = "SACCADE_CONFIG")]
     config: Option<PathBuf>,
     /// How the summary is written; with json, lines of progress go to standard error

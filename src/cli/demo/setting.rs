@@ -5,7 +5,6 @@ use super::{DemoArgs, choosing};
 use crate::cli::{Failure, serve};
 use crate::config::Config;
 use saccade_topology::Duration;
-use saccade_topology::learn::HalfLife;
 use saccade_topology::model::{ContextSpec, RewardSource};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -25,8 +24,6 @@ const OUT_OF_ORDERNESS: Duration = Duration(500);
 /// What the demo's model looks at: a visit of seconds has no mood.
 const CONTEXT: [&str; 5] =
     ["device.tv", "device.mobile", "local_time.hour_sin", "local_time.hour_cos", "recent.click.10m"];
-/// Tastes change overnight, after few decisions. "auto" finds that out, but falls back to what it learnt before for a while.
-const HALF_LIFE: HalfLife = HalfLife::Decisions(2000);
 /// When tastes change in a demo without an end.
 const DRIFT: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -38,7 +35,6 @@ pub(super) fn config(args: &DemoArgs) -> Result<Config, Failure> {
         config.time.allowed_lateness = Duration::from_secs(10);
         config.time.out_of_orderness = OUT_OF_ORDERNESS;
         for model in config.models.iter_mut().filter(|model| model.name == MODEL) {
-            model.half_life = HALF_LIFE;
             model.context = ContextSpec::Slots(CONTEXT.map(String::from).to_vec());
             if let RewardSource::Inline(reward) = &mut model.reward {
                 reward.wait = WAIT;
@@ -100,7 +96,7 @@ pub(super) fn keep_config(config: &Config, data: &Path) -> Result<PathBuf, Failu
     let path = data.join("demo.toml");
     let text = toml::to_string(config).map_err(Failure::failed)?;
     let text = format!(
-        "# What `saccade demo` ran with: the default, but sessions and the windows of rewards end sooner.\n{text}"
+        "# What `saccade demo` ran with: the default, but sessions and windows end sooner, and `home` is the demo's.\n{text}"
     );
     std::fs::write(&path, text).map_err(|error| Failure::Failed(format!("writing {}: {error}", path.display())))?;
     Ok(path)
