@@ -9,6 +9,9 @@ use crate::record::Event;
 use crate::sink::Sink;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Bytes of open decisions per partition, about; at the limit a further one takes the place of its model's oldest.
+const OPEN_BYTES_MAX: usize = 512 << 20;
+
 /// What an event that names no decision says of the one it belongs to.
 #[derive(Clone, Copy)]
 struct Claim<'a> {
@@ -36,7 +39,8 @@ impl Feedback {
         if is_late {
             return false;
         }
-        if self.table.of_model(model) >= m.models[model].spec.decisions_max as usize
+        let is_full = self.table.of_model(model) >= m.models[model].spec.decisions_max as usize;
+        if (is_full || self.table.bytes() >= OPEN_BYTES_MAX)
             && let Some(oldest) = self.table.oldest(model)
         {
             self.evict(m, oldest, sink);
