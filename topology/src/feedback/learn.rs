@@ -58,6 +58,7 @@ impl Feedback {
         }
         let since = open.state.since?;
         let Some(pick) = open.pick(event.item, event.position) else { return Some(RewardEnd::Dangling) };
+        let time = if event.decision.is_some() { open.dated(time) } else { time };
         let (mut matters, mut is_joined) = (false, false);
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };
@@ -113,9 +114,7 @@ impl Feedback {
             (item, position) => open.pick(item, position),
         };
         let Some(pick) = pick else { return RewardEnd::Dangling };
-        // Who tells knows the decision: what is dated before it is dated by another clock. Before it was shown is something else.
-        let is_shown_later = since != open.time;
-        let time = if is_shown_later { time.unwrap_or(m.now.max(since)) } else { time.unwrap_or(m.now).max(since) };
+        let time = time.map_or(m.now.max(since), |time| open.dated(time));
         let mut is_joined = false;
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };

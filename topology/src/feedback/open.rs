@@ -183,6 +183,12 @@ impl Open {
         since <= time && time <= self.last(rewards) && self.state.picks.iter().any(|pick| *pick.item == *item)
     }
 
+    /// The time of what names the decision. Who names it knew it: what is dated before it is dated by another clock. Before it was
+    /// shown is something else.
+    pub(crate) fn dated(&self, time: i64) -> i64 {
+        if self.state.since == Some(self.time) { time.max(self.time) } else { time }
+    }
+
     /// Bytes of memory, about.
     pub(crate) fn bytes(&self) -> usize {
         let specs: usize = self.state.picks.iter().map(|pick| pick.specs.len() * size_of::<OpenSpec>()).sum();

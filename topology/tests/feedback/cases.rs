@@ -187,6 +187,16 @@ fn a_reward_that_comes_before_its_decision_waits_for_it_and_one_without_dangles(
 }
 
 #[test]
+fn what_names_its_decision_and_is_dated_before_it_was_dated_by_another_clock() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 5000, 1, |_| {});
+    w.event("e", 3000, "click", Some("i0"), None);
+    assert_eq!(w.known("d", 0, 1), None, "by viewer and item alone it may be about something else");
+    w.event("f", 4000, "click", None, Some("d"));
+    assert_eq!(w.known("d", 0, 1), Some(10.0));
+}
+
+#[test]
 fn a_reward_after_the_window_is_late_and_changes_nothing() {
     let mut w = World::new(|_| {});
     w.decide("d", 0, 1, |_| {});
