@@ -476,16 +476,10 @@ def parse_arguments(parser):
     return args
 
 
-def main():
-    args = parse_arguments(parser_of(__doc__))
-    directory = tempfile.mkdtemp(prefix="saccade-kill9-")
-    server, ledger, rng = Server(args, os.path.join(directory, "data")), Ledger(), random.Random(args.seed)
-    print(f"{args.rounds} rounds, seed {args.seed}, data in {server.data}", flush=True)
-    carried, logged = [([], [])] * args.threads, 0
+def watch(server, ledger, play):
+    """Plays all rounds; what ends them early is a violation, and no server is left behind."""
     try:
-        for number in range(1, args.rounds + 1):
-            carried = play_round(number, args, server, ledger, carried, rng)
-        logged = finish(args, server, ledger)
+        play()
     except Broken as e:
         ledger.violation(str(e))
     finally:
@@ -493,12 +487,12 @@ def main():
             server.process.kill()
             server.process.wait()
         server.log.close()
-    print(
-        f"\nacknowledged {len(ledger.acknowledged)}  in the log {logged}  sent {len(ledger.session_of)}  "
-        f"late {ledger.late}  answered as duplicates {ledger.duplicates}  contexts read {ledger.publications}"
-    )
+
+
+def verdict(args, directory, ledger, kinds=""):
+    """Says how it ended, tidies up where all is well, and gives the exit code."""
     if ledger.broken:
-        print(f"FAILED: {len(ledger.broken)} violations; data and the server's log are in {directory}; seed {args.seed}")
+        print(f"FAILED: {len(ledger.broken)} violations{kinds}; data and the server's log are in {directory}; seed {args.seed}")
         return 1
     print("ok: every promise was kept")
     if args.keep:
@@ -506,6 +500,28 @@ def main():
     else:
         shutil.rmtree(directory)
     return 0
+
+
+def main():
+    args = parse_arguments(parser_of(__doc__))
+    directory = tempfile.mkdtemp(prefix="saccade-kill9-")
+    server, ledger, rng = Server(args, os.path.join(directory, "data")), Ledger(), random.Random(args.seed)
+    print(f"{args.rounds} rounds, seed {args.seed}, data in {server.data}", flush=True)
+    logged = 0
+
+    def play():
+        nonlocal logged
+        carried = [([], [])] * args.threads
+        for number in range(1, args.rounds + 1):
+            carried = play_round(number, args, server, ledger, carried, rng)
+        logged = finish(args, server, ledger)
+
+    watch(server, ledger, play)
+    print(
+        f"\nacknowledged {len(ledger.acknowledged)}  in the log {logged}  sent {len(ledger.session_of)}  "
+        f"late {ledger.late}  answered as duplicates {ledger.duplicates}  contexts read {ledger.publications}"
+    )
+    return verdict(args, directory, ledger)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ import json
 import os
 import random
 import re
-import shutil
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 
-from kill9 import REQUEST_SECONDS_MAX, Broken, Client, Server, parse_arguments, parser_of
+from kill9 import REQUEST_SECONDS_MAX, Broken, Client, Server, parse_arguments, parser_of, verdict, watch
 
 # Windows of `short` end during the test, those of `long` never do. Clocks that tick fast let time pass between kills too.
 REWARD = """
@@ -346,32 +345,20 @@ def main():
             file.write(CONFIG.replace("{partitions}", str(args.partitions)))
     server, ledger, rng = Server(args, os.path.join(directory, "data")), Ledger(), random.Random(args.seed)
     print(f"{args.rounds} rounds, seed {args.seed}, data in {server.data}", flush=True)
-    carried, rested = [[] for _ in range(args.threads)], None
-    try:
+
+    def play():
+        carried, rested = [[] for _ in range(args.threads)], None
         for number in range(1, args.rounds + 1):
             carried, rested = play_round(number, args, server, ledger, carried, rng, rested)
         finish(args, server, ledger)
-    except Broken as e:
-        ledger.violation(str(e))
-    finally:
-        if server.process is not None and server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
-        server.log.close()
+
+    watch(server, ledger, play)
     print(
         f"answered decisions {len(ledger.answered)}  accepted rewards and clicks {len(ledger.accepted)}  asked again after a restart {ledger.asked_again}  "
         f"rewarded after a restart {ledger.joined_later}  models compared over a kill {ledger.compared}"
     )
-    if ledger.broken:
-        kinds = Counter(text.split(":", 1)[0] for text in ledger.broken)
-        print(f"FAILED: {len(ledger.broken)} violations, {dict(kinds)}; data and the server's log are in {directory}; seed {args.seed}")
-        return 1
-    print("ok: every promise was kept")
-    if args.keep:
-        print(f"data is in {directory}")
-    else:
-        shutil.rmtree(directory)
-    return 0
+    kinds = Counter(text.split(":", 1)[0] for text in ledger.broken)
+    return verdict(args, directory, ledger, f", {dict(kinds)}")
 
 
 if __name__ == "__main__":

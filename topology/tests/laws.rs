@@ -1,5 +1,8 @@
 //! The laws of the fold, held against random histories: arrival order changes nothing, restarts change nothing.
 
+mod common;
+
+use common::generations;
 use proptest::prelude::*;
 use saccade_topology::*;
 use std::collections::BTreeMap;
@@ -325,15 +328,6 @@ proptest! {
 fn session_slots(topology: &Topology, bits: &[u32]) -> Vec<(String, u32)> {
     let slots = topology.plan().slots().iter().zip(bits);
     slots.filter(|(s, _)| s.scope != Scope::Viewer).map(|(s, b)| (s.name.clone(), *b)).collect()
-}
-
-fn generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
-    let number = topology.globals(Offset(0)).ids.0;
-    let (mut previous, mut current) = (vec![], vec![]);
-    for (generation, _, ids) in topology.ids_since((0, 0)) {
-        if generation == number { current.extend_from_slice(ids) } else { previous.extend_from_slice(ids) }
-    }
-    (previous, current)
 }
 
 fn write_row(t: &mut Topology, kind: RowKind, place: u32, as_of: u64, rows: &mut BTreeMap<(RowKind, String), Vec<u8>>) {

@@ -1,5 +1,6 @@
 //! Arrival order changes no reward, restarts change no bit, everything ends in one bucket.
 
+use crate::common::generations;
 use crate::history::*;
 use proptest::prelude::*;
 use saccade_topology::model::{Attribute, Books};
@@ -34,15 +35,6 @@ fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<Served>) {
     // A reward of a decision that is not activated yet is late or dangling, by whether the activation comes while it waits.
     let [joined, rest @ ..] = books.rewards;
     (home.ends.to_vec(), [joined, rest.iter().sum()], earned.collect())
-}
-
-fn generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
-    let number = topology.globals(Offset(0)).ids.0;
-    let (mut previous, mut current) = (vec![], vec![]);
-    for (generation, _, ids) in topology.ids_since((0, 0)) {
-        if generation == number { current.extend_from_slice(ids) } else { previous.extend_from_slice(ids) }
-    }
-    (previous, current)
 }
 
 /// A checkpoint as a writer gathers it.
