@@ -17,7 +17,7 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
     for (number, partition) in (0..).zip(partitions) {
         let mut batch = RecordBatch::default();
         let first = partition.next;
-        for model in plan.models() {
+        for (place, model) in plan.models().iter().enumerate() {
             let refuse = |why: String| EngineError::Reward { model: model.spec.name.clone(), why };
             let spec = match &model.spec.reward {
                 RewardSource::Inline(spec) => spec,
@@ -27,8 +27,9 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
             let (name, version) = (model.spec.name.as_str(), spec.version);
             let control = |action, spec| Control { model: name, action, version, spec, by: BY };
             let propose = control(Act::Propose, &json);
-            let is_known = was_active(&partition.fold, name, version);
-            if is_known && !runs(&partition.fold, name, version) {
+            let rewards = partition.fold.rewards(place);
+            let is_known = rewards.history.iter().any(|activated| activated.version == version);
+            if is_known && rewards.spec(version).is_none() {
                 continue;
             }
             partition.fold.check_control(&propose).map_err(|why| refuse(why.to_string()))?;
@@ -71,14 +72,4 @@ pub(crate) fn propose_configured(fold: &mut Fold) {
             fold.apply(Offset(0), &arrived, &mut Ignore);
         }
     }
-}
-
-fn runs(fold: &Fold, model: &str, version: u32) -> bool {
-    let rewards = fold.plan().model(model).map(|place| fold.rewards(place));
-    rewards.is_some_and(|rewards| rewards.spec(version).is_some())
-}
-
-fn was_active(fold: &Fold, model: &str, version: u32) -> bool {
-    let rewards = fold.plan().model(model).map(|place| fold.rewards(place));
-    rewards.is_some_and(|rewards| rewards.history.iter().any(|activated| activated.version == version))
 }

@@ -15,9 +15,20 @@ const OPEN_BYTES_MAX: usize = 512 << 20;
 /// What an event that names no decision says of the one it belongs to.
 #[derive(Clone, Copy)]
 struct Claim<'a> {
-    owners: [u64; 2],
+    /// The open decisions of its viewer and session.
+    among: &'a [u32],
     item: &'a str,
     time: i64,
+}
+
+/// What is known of a decision by its id.
+enum Named {
+    /// It is open, and shown.
+    Shown(u32),
+    /// It is over.
+    Over,
+    /// It was never heard of, or is not shown yet.
+    Awaited,
 }
 
 fn about(id: &str) -> u64 {
@@ -56,13 +67,12 @@ impl Feedback {
 
     /// A deferred decision is shown. False where none of this id is deferred.
     pub(crate) fn activation(&mut self, m: Moment<'_>, a: &Activation<'_>) -> bool {
-        let now = m.now;
         let Some(place) = self.table.find(a.decision) else { return false };
         let open = self.table.get(place);
         if m.offset < open.as_of || open.state.since.is_some() {
             return m.offset < open.as_of;
         }
-        let since = a.event_time.map_or(now, |t| t.0).max(open.time);
+        let since = a.event_time.map_or(m.now, |t| t.0).max(open.time);
         self.table.change(place).state.since = Some(since);
         let record = std::sync::Arc::clone(&self.table.get(place).record);
         self.enter(m, place, &super::decode(&record));
@@ -75,18 +85,17 @@ impl Feedback {
     /// An explicit reward.
     pub(crate) fn reward(&mut self, m: Moment<'_>, r: &ExplicitReward<'_>, is_known: bool) {
         let time = r.event_time.map(|t| t.0);
-        let end = match self.table.find(r.decision).filter(|place| self.table.get(*place).state.since.is_some()) {
-            Some(place) => Some(self.tell(m, place, r, time, m.offset)),
-            None if is_known && self.table.find(r.decision).is_none() => Some(RewardEnd::Late),
-            None => {
+        match self.named(r.decision, is_known) {
+            Named::Shown(place) => {
+                let end = self.tell(m, place, r, time, m.offset);
+                self.books.reward(m.offset, end);
+            }
+            Named::Over => self.books.reward(m.offset, RewardEnd::Late),
+            Named::Awaited => {
                 let bytes = postcard::to_extend(r, self.waiting.buffer()).expect("memory takes any record");
                 let time = time.unwrap_or(m.now);
                 self.wait(m, Held { time, bytes, about: about(r.decision), is_explicit: true, ..m.held() });
-                None
             }
-        };
-        if let Some(end) = end {
-            self.books.reward(m.offset, end);
         }
     }
 
@@ -96,22 +105,23 @@ impl Feedback {
             return;
         }
         if let Some(id) = event.decision {
-            let end = match self.table.find(id).filter(|place| self.table.get(*place).state.since.is_some()) {
-                Some(place) => self.attach(m, place, event, time),
-                None if is_known && self.table.find(id).is_none() => Some(RewardEnd::Late),
-                None => {
+            match self.named(id, is_known) {
+                Named::Shown(place) => {
+                    if let Some(end) = self.attach(m, place, event, time) {
+                        self.books.reward(m.offset, end);
+                    }
+                }
+                Named::Over => self.books.reward(m.offset, RewardEnd::Late),
+                Named::Awaited => {
                     let bytes = postcard::to_extend(event, self.waiting.buffer()).expect("memory takes any record");
                     self.wait(m, Held { time, bytes, about: about(id), ..m.held() });
-                    None
                 }
-            };
-            if let Some(end) = end {
-                self.books.reward(m.offset, end);
             }
         } else if let Some(item) = event.item {
             let owners = owners(event.viewer, event.session);
-            if self.table.has_owner(owners) {
-                let claim = Claim { owners, item, time };
+            let among = self.table.of_owners(owners);
+            if !among.is_empty() {
+                let claim = Claim { among: &among, item, time };
                 let mut is_joined = false;
                 for model in 0..m.models.len() {
                     if let Some(place) = self.choose(m, model, claim, None) {
@@ -176,8 +186,7 @@ impl Feedback {
     /// The decision of a model that an event belongs to; `without` is not asked.
     fn choose(&self, m: Moment<'_>, model: usize, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
         let rewards = self.registry.model(model);
-        let of_owners = self.table.of_owners(claim.owners).into_iter();
-        let fitting = of_owners.filter(|place| {
+        let fitting = claim.among.iter().copied().filter(|place| {
             let open = self.table.get(*place);
             Some(*place) != without && open.model == model && open.covers(claim.time, claim.item, rewards)
         });
@@ -189,6 +198,15 @@ impl Feedback {
         match m.models[model].spec.attribute {
             Attribute::Earliest => fitting.min_by(order),
             Attribute::Last => fitting.max_by(order),
+        }
+    }
+
+    /// `is_known`: a decision of this id was made once.
+    fn named(&self, id: &str, is_known: bool) -> Named {
+        match self.table.find(id) {
+            Some(place) if self.table.get(place).state.since.is_some() => Named::Shown(place),
+            None if is_known => Named::Over,
+            _ => Named::Awaited,
         }
     }
 
@@ -211,9 +229,7 @@ impl Feedback {
 
     /// What named the decision before it was known.
     fn claim_waiting(&mut self, m: Moment<'_>, id: &str) {
-        let Some(place) = self.table.find(id).filter(|place| self.table.get(*place).state.since.is_some()) else {
-            return;
-        };
+        let Named::Shown(place) = self.named(id, true) else { return };
         if !self.waiting.has(about(id)) {
             return;
         }
@@ -248,7 +264,7 @@ impl Feedback {
         for held in recent.iter().filter(|held| is_mine(held)) {
             let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
             let Some(item) = event.item else { continue };
-            let claim = Claim { owners: held.owners, item, time: held.time };
+            let claim = Claim { among: &self.table.of_owners(held.owners), item, time: held.time };
             if self.choose(m, model, claim, None) != Some(place) {
                 continue;
             }

@@ -224,7 +224,7 @@ impl Feedback {
         }
     }
 
-    /// Takes a decision out of the books again whose reward will never be known. True where it fitted them.
+    /// Takes a decision out of the books again whose reward will never be known.
     pub(super) fn withdraw(&mut self, m: Moment<'_>, open: &Open) {
         let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
         if !open.served.is_learnt() {

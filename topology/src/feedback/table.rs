@@ -75,10 +75,6 @@ impl Table {
         places
     }
 
-    pub(crate) fn has_owner(&self, owners: [u64; 2]) -> bool {
-        owners.iter().any(|owner| *owner != 0 && self.by_owner.contains_key(owner))
-    }
-
     pub(crate) fn insert(&mut self, open: Open) -> u32 {
         let place = self.free.pop().unwrap_or(self.places.len() as u32);
         if place as usize == self.places.len() {
