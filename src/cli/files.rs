@@ -134,6 +134,7 @@ impl Lines<'_> {
         for line in lines {
             self.line(line, arena, &mut group);
         }
+        debug_assert_eq!((group.offsets.len(), group.partitions.len()), (group.records.len(), group.records.len()));
         take(&group);
     }
 
@@ -158,6 +159,7 @@ impl Lines<'_> {
                 self.clock = self.clock.max(event.event_time.0);
                 *ingest_time = IngestTime(self.clock);
                 group.offsets.push(Offset(self.next));
+                group.partitions.push(None);
                 self.next += 1;
             }
             Err(error) => {

@@ -170,3 +170,26 @@ fn the_partitions_of_an_export_are_told_by_its_last_line() {
     }
     assert_eq!((exported_partitions(dir.path()), exported_partitions(Path::new("-"))), (None, None));
 }
+
+#[test]
+fn raw_events_are_all_taken_among_lists_of_them_and_records_of_an_export() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("events.ndjson");
+    let event = |id: &str| format!(r#"{{"id":"{id}","type":"play","event_time":{T0},"session":"s-{id}"}}"#);
+    let list = format!("[{},{}]", event("c"), event("d"));
+    let tick = format!(r#"{{"offset":0,"partition":0,"ingest_time":{T0},"tick":true}}"#);
+    std::fs::write(&path, [&*event("a"), &event("b"), &list, &tick, "{}", &event("e")].join("\n")).expect("written");
+    for partitions in [1, 2] {
+        let there = tempdir().expect("a directory");
+        let common = common(&there, partitions);
+        assert!(run(&ImportArgs { common: common.clone(), files: vec![path.clone()] }).is_ok());
+        let found = stored(&common).concat();
+        let found = found.iter().filter_map(|bytes| match decode(bytes).expect("a record").record {
+            Record::Event(event) => Some(event.id.to_string()),
+            _ => None,
+        });
+        let mut found: Vec<String> = found.collect();
+        found.sort();
+        assert_eq!(found, ["a", "b", "c", "d", "e"], "{partitions} partitions");
+    }
+}
