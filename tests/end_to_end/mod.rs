@@ -1,5 +1,6 @@
 //! One file per promise. [`server`] starts and ends the binary, [`events`] makes what is sent to it.
 
+mod allocations;
 mod configuration;
 mod crash;
 mod crash_loop;
