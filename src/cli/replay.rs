@@ -199,7 +199,8 @@ impl Partition {
 
     fn finish(mut self, rejected: Rejected) -> Result<Tally, Failure> {
         if self.last {
-            self.fold.emit_all(&mut self.output);
+            let places = self.fold.live_places();
+            self.fold.emit_places(&places, &mut self.output);
         }
         (self.tally.sessions, self.tally.session_bytes) = (self.fold.live().0, self.fold.session_bytes());
         self.tally.contexts = self.output.finish()?;

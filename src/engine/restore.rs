@@ -1,12 +1,17 @@
 //! Restart: checkpoint plus replay. The same fold over the same records as ever, so the state is the same, bit for bit.
 
-use super::store::{Store, StoredRow, row_key};
+use super::store::{Store, StoreError, StoredRow, row_key};
 use super::{EngineError, Fold};
 use crate::log::{Bounds, Log, LogError, decode};
 use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, Topology};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
+
+/// Rows read at once, and how many times that many may wait to be put back.
+const ROWS: usize = 512;
+const ROWS_AHEAD: usize = 16;
 
 /// A partition as it was when the process ended.
 pub(crate) struct Restored {
@@ -77,7 +82,7 @@ fn load(
     }
     restore.departures(&store.departures(partition)?);
     let (mut tombstones, mut damaged) = (vec![], None::<RestoreError>);
-    store.rows(partition, &mut |row| match row {
+    for_each_row(store, partition, &mut |row| match row {
         StoredRow::Row(kind, key, bytes) => {
             if let Err(error) = restore.row(kind, &key, &bytes) {
                 damaged.get_or_insert(error);
@@ -93,6 +98,27 @@ fn load(
         return Ok(None);
     }
     Ok(Some((restore.finish(), tombstones)))
+}
+
+/// Visits all rows of a partition, which another thread reads meanwhile.
+fn for_each_row(store: &Store, partition: u16, visit: &mut dyn FnMut(StoredRow)) -> Result<(), StoreError> {
+    let (sender, receiver) = sync_channel(ROWS_AHEAD);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut rows = Vec::with_capacity(ROWS);
+            let read = store.rows(partition, &mut |row| {
+                rows.push(row);
+                if rows.len() == ROWS {
+                    // The receiver takes all there are.
+                    let _ = sender.send(std::mem::replace(&mut rows, Vec::with_capacity(ROWS)));
+                }
+            });
+            let _ = sender.send(rows);
+            read
+        });
+        receiver.into_iter().flatten().for_each(visit);
+        reader.join().expect("the store does not panic")
+    })
 }
 
 fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Result<u64, LogError> {

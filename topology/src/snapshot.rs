@@ -242,14 +242,24 @@ impl Topology {
         }
     }
 
-    /// Gives the contexts of all live keys, and all open decisions, to the sink.
-    pub fn emit_all(&mut self, sink: &mut dyn Sink) {
-        for i in self.sessions.places().collect::<Vec<_>>() {
-            self.emit_session(i, sink);
+    /// Places of all live keys, to give to [`Topology::emit_places`].
+    pub fn live_places(&self) -> Vec<(Kind, u32)> {
+        let sessions = self.sessions.places().map(|place| (Kind::Session, place));
+        sessions.chain(self.viewers.places().map(|place| (Kind::Viewer, place))).collect()
+    }
+
+    /// Gives the contexts of the keys at these places to the sink.
+    pub fn emit_places(&mut self, places: &[(Kind, u32)], sink: &mut dyn Sink) {
+        for (kind, place) in places {
+            match kind {
+                Kind::Session => self.emit_session(*place, sink),
+                Kind::Viewer => self.emit_viewer(*place, sink),
+            }
         }
-        for i in self.viewers.places().collect::<Vec<_>>() {
-            self.emit_viewer(i, sink);
-        }
+    }
+
+    /// Gives all open decisions to the sink.
+    pub fn emit_decisions(&mut self, sink: &mut dyn Sink) {
         self.feedback.emit_all(sink);
     }
 
