@@ -1,13 +1,14 @@
 //! Published contexts: written by the partitions, read by everyone.
 //!
-//! A context is replaced in place in a sharded map: publishing allocates nothing once a key is known. A follower of one key is
-//! only told that it changed, and reads what is newest; followers of all contexts get batches through a bounded ring.
+//! A sharded map leads readers to a key's cell; its partition finds the cell by the key's place in the fold, and replaces what is
+//! in it: publishing looks nothing up, locks nothing and allocates nothing once a key is known. A follower of one key is only told
+//! that it changed, and reads what is newest; followers of all contexts get batches through a bounded ring.
 
 use compact_str::CompactString;
 use dashmap::DashMap;
 use saccade_topology::{ContextRef, Kind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, watch};
 
 /// Which of the two kinds of context.
@@ -46,6 +47,7 @@ impl Context {
     pub fn borrowed(&self, kind: Kind) -> ContextRef<'_> {
         ContextRef {
             kind,
+            place: 0,
             session: self.session.as_deref(),
             viewer: self.viewer.as_deref(),
             version: self.version,
@@ -55,91 +57,179 @@ impl Context {
     }
 }
 
-/// A context in the map: short ids lie in it, so that replacing it touches little memory.
-struct Published {
-    session: Option<CompactString>,
-    viewer: Option<CompactString>,
-    version: u64,
-    event_time: i64,
-    updates: u64,
-    vector: Vec<f32>,
+/// A published context: one writer, any number of readers, no lock.
+///
+/// The writer makes `turn` odd, writes, and makes it even again; a reader that sees it odd, or changed, reads again. Where the names
+/// change, which is rare, another cell takes its place.
+struct Cell {
+    names: Names,
+    turn: AtomicU64,
+    version: AtomicU64,
+    event_time: AtomicI64,
+    updates: AtomicU64,
+    has_vector: AtomicBool,
+    /// Bits of the numbers; made with the first vector.
+    vector: OnceLock<Box<[AtomicU32]>>,
 }
 
-impl Published {
-    fn new(c: &ContextRef<'_>) -> Self {
-        Published {
-            session: c.session.map(Into::into),
-            viewer: c.viewer.map(Into::into),
-            version: c.version,
-            event_time: c.event_time,
-            updates: 1,
-            vector: c.vector.to_vec(),
-        }
+/// Of a context: ids of session and viewer.
+struct Names {
+    session: Option<CompactString>,
+    viewer: Option<CompactString>,
+}
+
+impl Names {
+    fn are_of(&self, c: &ContextRef<'_>) -> bool {
+        self.session.as_deref() == c.session && self.viewer.as_deref() == c.viewer
+    }
+}
+
+impl Cell {
+    fn new(c: &ContextRef<'_>, updates: u64) -> Cell {
+        let cell = Cell {
+            names: Names { session: c.session.map(Into::into), viewer: c.viewer.map(Into::into) },
+            turn: AtomicU64::default(),
+            version: AtomicU64::default(),
+            event_time: AtomicI64::default(),
+            updates: AtomicU64::new(updates),
+            has_vector: AtomicBool::default(),
+            vector: OnceLock::new(),
+        };
+        cell.write(c);
+        cell
     }
 
-    fn replace(&mut self, c: &ContextRef<'_>) {
-        replace_text(&mut self.session, c.session);
-        replace_text(&mut self.viewer, c.viewer);
-        self.version = c.version;
-        self.event_time = c.event_time;
-        self.updates += 1;
-        self.vector.clear();
-        self.vector.extend_from_slice(c.vector);
+    /// Only from the thread of the key's partition.
+    fn write(&self, c: &ContextRef<'_>) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        self.turn.store(turn + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.version.store(c.version, Ordering::Relaxed);
+        self.event_time.store(c.event_time, Ordering::Relaxed);
+        self.updates.store(self.updates.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.has_vector.store(!c.vector.is_empty(), Ordering::Relaxed);
+        if !c.vector.is_empty() {
+            let vector = self.vector.get_or_init(|| c.vector.iter().map(|_| AtomicU32::new(0)).collect());
+            for (slot, number) in vector.iter().zip(c.vector) {
+                slot.store(number.to_bits(), Ordering::Relaxed);
+            }
+        }
+        self.turn.store(turn + 2, Ordering::Release);
+    }
+
+    /// Loads what [`Cell::write`] will write.
+    fn touch(&self) -> u32 {
+        const LINE: usize = 16;
+        let lines = self.vector.get().into_iter().flat_map(|vector| vector.iter().step_by(LINE));
+        lines.fold(self.turn.load(Ordering::Relaxed) as u32, |seen, slot| seen ^ slot.load(Ordering::Relaxed))
+    }
+
+    fn read(&self) -> Context {
+        loop {
+            let turn = self.turn.load(Ordering::Acquire);
+            let context = self.copy();
+            fence(Ordering::Acquire);
+            if turn % 2 == 0 && self.turn.load(Ordering::Relaxed) == turn {
+                return context;
+            }
+            // The writer is in the middle of it: microseconds, unless it lost its processor there.
+            std::thread::yield_now();
+        }
     }
 
     fn copy(&self) -> Context {
+        let vector = self.vector.get().filter(|_| self.has_vector.load(Ordering::Relaxed));
+        let number = |slot: &AtomicU32| f32::from_bits(slot.load(Ordering::Relaxed));
         Context {
-            session: self.session.as_deref().map(str::to_string),
-            viewer: self.viewer.as_deref().map(str::to_string),
-            version: self.version,
-            event_time: self.event_time,
-            vector: self.vector.clone(),
-            updates: self.updates,
+            session: self.names.session.as_deref().map(str::to_string),
+            viewer: self.names.viewer.as_deref().map(str::to_string),
+            version: self.version.load(Ordering::Relaxed),
+            event_time: self.event_time.load(Ordering::Relaxed),
+            vector: vector.map_or_else(Vec::new, |slots| slots.iter().map(number).collect()),
+            updates: self.updates.load(Ordering::Relaxed),
         }
     }
 }
 
-fn replace_text(to: &mut Option<CompactString>, from: Option<&str>) {
-    if to.as_deref() != from {
-        *to = from.map(Into::into);
-    }
+/// What one partition publishes: its cells by the places of the fold, so that a refresh looks nothing up.
+#[derive(Default)]
+pub struct Places {
+    sessions: Vec<Option<Arc<Cell>>>,
+    viewers: Vec<Option<Arc<Cell>>>,
 }
 
-/// Read side: the latest context of every live session and viewer.
-pub struct Contexts {
-    sessions: DashMap<CompactString, Published>,
-    viewers: DashMap<CompactString, Published>,
-    watchers: DashMap<(Kind, Box<str>), watch::Sender<u64>>,
-    watched: AtomicUsize,
-    all: broadcast::Sender<Arc<Vec<Context>>>,
-}
-
-impl Contexts {
-    pub(crate) fn new(stream_buffer: usize) -> Self {
-        Contexts {
-            sessions: DashMap::new(),
-            viewers: DashMap::new(),
-            watchers: DashMap::new(),
-            watched: AtomicUsize::new(0),
-            all: broadcast::channel(stream_buffer).0,
-        }
+impl Places {
+    /// Loads, side by side, the cells that will be written one after another.
+    pub(super) fn touch(&self, places: impl Iterator<Item = (Kind, u32)>) {
+        let seen = places.fold(0, |seen, (kind, place)| {
+            let cell = self.of(kind).get(place as usize).and_then(Option::as_ref);
+            seen ^ cell.map_or(0, |cell| cell.touch())
+        });
+        std::hint::black_box(seen);
     }
 
-    fn map(&self, kind: Kind) -> &DashMap<CompactString, Published> {
+    fn of(&self, kind: Kind) -> &[Option<Arc<Cell>>] {
         match kind {
             Kind::Session => &self.sessions,
             Kind::Viewer => &self.viewers,
         }
     }
 
+    fn place(&mut self, kind: Kind, place: u32) -> &mut Option<Arc<Cell>> {
+        let places = match kind {
+            Kind::Session => &mut self.sessions,
+            Kind::Viewer => &mut self.viewers,
+        };
+        if places.len() <= place as usize {
+            places.resize_with(place as usize + 1, || None);
+        }
+        &mut places[place as usize]
+    }
+}
+
+type Map = DashMap<CompactString, Arc<Cell>>;
+
+/// Read side: the latest context of every live session and viewer.
+pub struct Contexts {
+    sessions: Map,
+    viewers: Map,
+    watchers: DashMap<(Kind, Box<str>), watch::Sender<u64>>,
+    watched: AtomicUsize,
+    all: broadcast::Sender<Arc<Vec<Context>>>,
+}
+
+impl Contexts {
+    /// `stream_buffer`: batches that a follower of all contexts may fall behind.
+    pub fn new(stream_buffer: usize) -> Self {
+        Contexts {
+            sessions: Map::default(),
+            viewers: Map::default(),
+            watchers: DashMap::new(),
+            watched: AtomicUsize::new(0),
+            all: broadcast::channel(stream_buffer).0,
+        }
+    }
+
+    fn map(&self, kind: Kind) -> &Map {
+        match kind {
+            Kind::Session => &self.sessions,
+            Kind::Viewer => &self.viewers,
+        }
+    }
+
+    fn cell(&self, kind: Kind, id: &str) -> Option<Arc<Cell>> {
+        self.map(kind).get(id).map(|cell| Arc::clone(&cell))
+    }
+
     /// The latest context of `id`.
     pub fn get(&self, kind: ContextKind, id: &str) -> Option<Context> {
-        let mut context = self.map(kind).get(id)?.copy();
+        let mut context = self.cell(kind, id)?.read();
         if context.vector.is_empty()
-            && let Some(session) = context.session.as_deref().and_then(|s| self.sessions.get(s))
+            && let Some(session) = context.session.as_deref().and_then(|s| self.cell(Kind::Session, s))
         {
             // The session may have been refreshed between the two looks: the newer version names what is shown.
-            context.vector.clone_from(&session.vector);
+            let session = session.read();
+            context.vector = session.vector;
             context.version = context.version.max(session.version);
         }
         Some(context)
@@ -174,17 +264,20 @@ impl Contexts {
         self.all.subscribe()
     }
 
-    pub(crate) fn publish(&self, c: &ContextRef<'_>) {
+    /// Shows a context to all readers. `places` are those of the partition that it comes from.
+    pub fn publish(&self, places: &mut Places, c: &ContextRef<'_>) {
         let key = match c.kind {
             Kind::Session => c.session,
             Kind::Viewer => c.viewer,
         };
         let Some(key) = key else { return };
-        let map = self.map(c.kind);
-        match map.get_mut(key) {
-            Some(mut context) => context.replace(c),
-            None => {
-                map.insert(key.into(), Published::new(c));
+        let place = places.place(c.kind, c.place);
+        match place {
+            Some(cell) if cell.names.are_of(c) => cell.write(c),
+            _ => {
+                let updates = place.as_ref().map_or(0, |before| before.updates.load(Ordering::Relaxed));
+                let cell = place.insert(Arc::new(Cell::new(c, updates)));
+                self.map(c.kind).insert(key.into(), Arc::clone(cell));
             }
         }
         if self.watched.load(Ordering::Relaxed) > 0 {
@@ -199,8 +292,11 @@ impl Contexts {
         }
     }
 
-    pub(crate) fn remove(&self, kind: Kind, key: &str) {
-        self.map(kind).remove(key);
+    pub(super) fn remove(&self, places: &mut Places, kind: Kind, place: u32, key: &str) {
+        if let Some(cell) = places.place(kind, place).take() {
+            // A key that came back in another partition is that one's.
+            self.map(kind).remove_if(key, |_, published| Arc::ptr_eq(published, &cell));
+        }
     }
 
     /// Gives back memory that a past peak of keys left behind, and forgets watchers that nobody listens to.
@@ -228,5 +324,87 @@ impl Contexts {
 
     pub(crate) fn copy(&self, c: &ContextRef<'_>) -> Context {
         Context::new(c, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context<'a>(session: &'a str, place: u32, version: u64, vector: &'a [f32]) -> ContextRef<'a> {
+        let event_time = version as i64;
+        ContextRef {
+            kind: Kind::Session,
+            place,
+            session: Some(session),
+            viewer: Some("v"),
+            version,
+            event_time,
+            vector,
+        }
+    }
+
+    #[test]
+    fn a_reader_sees_one_refresh_whole_while_another_is_written() {
+        const REFRESHES: u64 = 200_000;
+        let contexts = Arc::new(Contexts::new(1));
+        let mut places = Places::default();
+        contexts.publish(&mut places, &context("s", 0, 1, &[1.0; 64]));
+        let reader = std::thread::spawn({
+            let contexts = Arc::clone(&contexts);
+            move || {
+                let (mut last, mut different) = (0, 0);
+                while last < REFRESHES {
+                    let seen = contexts.get(Kind::Session, "s").expect("it is there all the time");
+                    assert!(seen.version >= last, "{} after {last}", seen.version);
+                    assert_eq!((seen.updates, seen.event_time), (seen.version, seen.version as i64));
+                    assert!(
+                        seen.vector.iter().all(|x| *x == seen.version as f32),
+                        "{}: {:?}",
+                        seen.version,
+                        seen.vector
+                    );
+                    different += u64::from(seen.version > last);
+                    last = seen.version;
+                }
+                different
+            }
+        });
+        for version in 2..=REFRESHES {
+            contexts.publish(&mut places, &context("s", 0, version, &[version as f32; 64]));
+        }
+        assert!(reader.join().expect("the reader saw nothing torn") > 1);
+    }
+
+    #[test]
+    fn a_place_that_another_key_took_is_that_keys_alone() {
+        let contexts = Contexts::new(1);
+        let mut places = Places::default();
+        contexts.publish(&mut places, &context("a", 3, 1, &[1.0]));
+        contexts.remove(&mut places, Kind::Session, 3, "a");
+        contexts.publish(&mut places, &context("b", 3, 2, &[2.0]));
+        assert_eq!(contexts.get(Kind::Session, "a"), None);
+        let b = contexts.get(Kind::Session, "b").expect("it was published");
+        assert_eq!((b.session.as_deref(), b.version, b.updates, b.vector), (Some("b"), 2, 1, vec![2.0]));
+    }
+
+    #[test]
+    fn a_new_name_is_shown_and_counts_on() {
+        let contexts = Contexts::new(1);
+        let mut places = Places::default();
+        contexts.publish(&mut places, &context("a", 0, 1, &[1.0]));
+        contexts.publish(&mut places, &ContextRef { viewer: Some("w"), ..context("a", 0, 2, &[2.0]) });
+        let a = contexts.get(Kind::Session, "a").expect("it was published");
+        assert_eq!((a.viewer.as_deref(), a.version, a.updates, a.vector), (Some("w"), 2, 2, vec![2.0]));
+    }
+
+    #[test]
+    fn what_another_partition_publishes_now_outlives_the_removal_in_the_one_before() {
+        let contexts = Contexts::new(1);
+        let (mut before, mut now) = (Places::default(), Places::default());
+        contexts.publish(&mut before, &context("a", 0, 1, &[1.0]));
+        contexts.publish(&mut now, &context("a", 5, 9, &[9.0]));
+        contexts.remove(&mut before, Kind::Session, 0, "a");
+        assert_eq!(contexts.get(Kind::Session, "a").expect("it is alive").version, 9);
     }
 }

@@ -22,7 +22,7 @@ mod store;
 mod watch;
 
 pub use batch::{Batch, Place, Receipt, partition_of, partition_of_decision, partition_of_key};
-pub use contexts::{Context, ContextKind, Contexts};
+pub use contexts::{Context, ContextKind, Contexts, Places};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, restore};

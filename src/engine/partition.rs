@@ -2,6 +2,7 @@
 
 use super::checkpoint::{Slice, Walk};
 use super::commit::{Appended, Reply};
+use super::contexts::Places;
 use super::decisions::StagedDecisions;
 use super::learner::HandOver;
 use super::mailbox::{Receiver, Sender, mailbox};
@@ -13,6 +14,7 @@ use saccade_topology::model::DecisionEnd;
 use saccade_topology::{Arrived, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::vec::Drain;
@@ -20,6 +22,9 @@ use std::vec::Drain;
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
 const TURN_BATCHES: usize = 256;
 const TURN_BYTES: usize = 1 << 20;
+/// Contexts made at once after a restart, and how many times that many may wait to be published.
+const RESTORED: usize = 2048;
+const RESTORED_AHEAD: usize = 4;
 /// Offsets are reserved again once fewer than this are left.
 const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
 
@@ -128,8 +133,28 @@ fn turn_of(waiting: &[Message]) -> usize {
 }
 
 impl Partition {
+    /// Shows everything that was shown before the restart: one thread makes contexts, another puts them where readers look.
     fn publish_restored(&mut self) {
-        self.fold.emit_all(&mut self.stage);
+        let (sender, receiver) = sync_channel::<Stage>(RESTORED_AHEAD);
+        let (shared, metrics) = (&self.shared, &self.metrics);
+        self.stage.places = std::thread::scope(|scope| {
+            let publisher = scope.spawn(move || {
+                receiver.into_iter().fold(Places::default(), |places, stage| {
+                    let mut stage = Stage { places, ..stage };
+                    stage.publish(shared, metrics);
+                    stage.places
+                })
+            });
+            for places in self.fold.live_places().chunks(RESTORED) {
+                let mut stage = Stage::default();
+                self.fold.emit_places(places, &mut stage);
+                // The publisher takes all there are.
+                let _ = sender.send(stage);
+            }
+            drop(sender);
+            publisher.join().expect("publishing does not panic")
+        });
+        self.fold.emit_decisions(&mut self.stage);
         self.publish();
         self.reserve();
     }
@@ -318,12 +343,14 @@ struct Stage {
     contexts: Vec<Staged>,
     text: String,
     numbers: Vec<f32>,
-    removed: Vec<(Kind, String)>,
+    removed: Vec<(Kind, u32, String)>,
     closed: [u64; 3],
+    places: Places,
 }
 
 struct Staged {
     kind: Kind,
+    place: u32,
     /// Ends of session and viewer in `text`, from the end of the one before; `None` where absent.
     session: Option<usize>,
     viewer: Option<usize>,
@@ -344,8 +371,8 @@ impl Sink for Stage {
         let (session, viewer) = (put(c.session), put(c.viewer));
         self.numbers.extend_from_slice(c.vector);
         let (kind, version, event_time, removed_before) = (c.kind, c.version, c.event_time, self.removed.len());
-        let has_vector = !c.vector.is_empty();
-        self.contexts.push(Staged { kind, session, viewer, version, event_time, has_vector, removed_before });
+        let (place, has_vector) = (c.place, !c.vector.is_empty());
+        self.contexts.push(Staged { kind, place, session, viewer, version, event_time, has_vector, removed_before });
     }
 
     fn ended(&mut self, end: &SessionEnd<'_>) {
@@ -364,8 +391,8 @@ impl Sink for Stage {
         self.decisions.over(id);
     }
 
-    fn removed(&mut self, kind: Kind, key: &str) {
-        self.removed.push((kind, key.to_string()));
+    fn removed(&mut self, kind: Kind, place: u32, key: &str) {
+        self.removed.push((kind, place, key.to_string()));
     }
 }
 
@@ -375,10 +402,11 @@ impl Stage {
         let slots = shared.plan.slots().len();
         let (mut text_at, mut removed_at) = (0, 0);
         let mut published = [0u64; 2];
+        self.places.touch(self.contexts.iter().map(|staged| (staged.kind, staged.place)));
         let mut numbers = &self.numbers[..];
         for staged in &self.contexts {
-            for (kind, key) in &self.removed[removed_at..staged.removed_before] {
-                shared.contexts.remove(*kind, key);
+            for (kind, place, key) in &self.removed[removed_at..staged.removed_before] {
+                shared.contexts.remove(&mut self.places, *kind, *place, key);
             }
             removed_at = staged.removed_before;
             let mut get = |end: Option<usize>| {
@@ -391,16 +419,16 @@ impl Stage {
             let (session, viewer) = (get(staged.session), get(staged.viewer));
             let vector;
             (vector, numbers) = numbers.split_at(if staged.has_vector { slots } else { 0 });
-            let (kind, version, event_time) = (staged.kind, staged.version, staged.event_time);
-            let context = ContextRef { kind, session, viewer, version, event_time, vector };
-            shared.contexts.publish(&context);
+            let (kind, place, version, event_time) = (staged.kind, staged.place, staged.version, staged.event_time);
+            let context = ContextRef { kind, place, session, viewer, version, event_time, vector };
+            shared.contexts.publish(&mut self.places, &context);
             published[usize::from(kind == Kind::Viewer)] += 1;
             if let Some(followed) = followed.as_mut().filter(|_| kind == Kind::Session) {
                 followed.push(shared.contexts.copy(&context));
             }
         }
-        for (kind, key) in &self.removed[removed_at..] {
-            shared.contexts.remove(*kind, key);
+        for (kind, place, key) in &self.removed[removed_at..] {
+            shared.contexts.remove(&mut self.places, *kind, *place, key);
         }
         if let Some(contexts) = followed.filter(|c| !c.is_empty()) {
             shared.contexts.broadcast(contexts);

@@ -312,7 +312,7 @@ impl Sink for Follow<'_> {
         }
     }
 
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }
 
 /// For one segment of a path.

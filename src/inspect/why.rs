@@ -69,5 +69,5 @@ impl Sink for Step<'_> {
         }
     }
 
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }

@@ -9,7 +9,7 @@
 
 use super::{Bounds, Log, LogError, RecordBatch, Visit};
 use crate::config;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use saccade_topology::Offset;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -45,8 +45,9 @@ impl EmbeddedLog {
                 source => LogError::Store { doing, path, source },
             }
         };
-        let db =
-            Database::builder(&path).worker_threads(1).max_cached_files(Some(64)).open().map_err(store("opening"))?;
+        // The journal is not compressed: that is done where a partition waits for it. Tables are, by a thread of their own.
+        let builder = Database::builder(&path).worker_threads(1).max_cached_files(Some(64));
+        let db = builder.journal_compression(CompressionType::None).open().map_err(store("opening"))?;
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default).map_err(store("opening"))?;
         let mut log = EmbeddedLog { path: path.clone(), db, records: vec![], has_origin: vec![], meta };
         let partitions = match log.meta_number("partitions")? {

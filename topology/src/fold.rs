@@ -11,7 +11,7 @@ use crate::lane::{Arrival, Lane, NO_SKEW};
 use crate::model::{ControlError, Learnt, Rewards};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
-use crate::plan::input::extract;
+use crate::plan::input::{self, extract};
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
@@ -67,8 +67,11 @@ struct Warmed {
     fingerprint: u64,
     /// Hash of the session.
     hash: u64,
-    /// Where the session was.
+    /// Hash of the viewer.
+    viewer_hash: u64,
+    /// Where the session was, and the viewer.
     place: u32,
+    viewer_place: u32,
 }
 
 /// State of one partition, and the operators that fold records into it.
@@ -110,9 +113,13 @@ struct Incoming<'a> {
 }
 
 impl Warmed {
-    fn of(event: &Event<'_>, made: &mut String) -> Warmed {
+    const NOTHING: Warmed = Warmed { fingerprint: 0, hash: 0, viewer_hash: 0, place: NONE, viewer_place: NONE };
+
+    fn of(event: &Event<'_>, plan: &Plan, made: &mut String) -> Warmed {
         let hash = xxh3_64(session_key(event, made).as_bytes());
-        Warmed { fingerprint: Dedup::fingerprint(event.id), hash, place: NONE }
+        let viewer = event.viewer.filter(|_| plan.spec.viewer.enabled);
+        let viewer_hash = viewer.map_or(0, |viewer| input::hash(viewer.as_bytes()));
+        Warmed { fingerprint: Dedup::fingerprint(event.id), hash, viewer_hash, ..Warmed::NOTHING }
     }
 }
 
@@ -253,8 +260,8 @@ impl Topology {
     pub fn apply_warmed(&mut self, nth: usize, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
         // What was loaded for the next is near, but no longer the nearest.
         if let Some(next) = self.warmed.get(nth + 1) {
-            let session = if next.place == NONE { 0 } else { self.sessions.touch(next.place) };
-            std::hint::black_box(session ^ u64::from(self.dedup.touch(next.fingerprint)));
+            let rows = self.sessions.touch(next.place) ^ self.viewers.touch(next.viewer_place);
+            std::hint::black_box(rows ^ u64::from(self.dedup.touch(next.fingerprint)));
         }
         self.record(offset, arrived, Some(self.warmed[nth]), sink)
     }
@@ -278,7 +285,7 @@ impl Topology {
             Record::Item(item) => self.item(offset, item),
             Record::Control(control) => self.control(offset, control, arrived.ingest_time),
             Record::Event(event) => {
-                let warmed = warmed.unwrap_or_else(|| Warmed::of(event, &mut self.key));
+                let warmed = warmed.unwrap_or_else(|| Warmed::of(event, &self.plan, &mut self.key));
                 debug_assert_eq!(warmed.fingerprint, Dedup::fingerprint(event.id), "it was warmed");
                 // Taken out, so that a name made in it can be borrowed while the state changes.
                 let mut made = std::mem::take(&mut self.key);
@@ -299,8 +306,8 @@ impl Topology {
         for records in records.chunks(WARM) {
             let (mut seen, first) = (0, self.warmed.len());
             self.warmed.extend(records.iter().map(|arrived| match &arrived.record {
-                Record::Event(event) => Warmed::of(event, &mut self.key),
-                _ => Warmed { fingerprint: 0, hash: 0, place: NONE },
+                Record::Event(event) => Warmed::of(event, &self.plan, &mut self.key),
+                _ => Warmed::NOTHING,
             }));
             let warmed = &mut self.warmed[first..];
             for warmed in &*warmed {
@@ -308,9 +315,12 @@ impl Topology {
             }
             for warmed in &mut *warmed {
                 warmed.place = self.sessions.likely(warmed.hash).unwrap_or(NONE);
+                if warmed.viewer_hash != 0 {
+                    warmed.viewer_place = self.viewers.likely(warmed.viewer_hash).unwrap_or(NONE);
+                }
             }
-            for warmed in warmed.iter().filter(|warmed| warmed.place != NONE) {
-                seen ^= self.sessions.touch(warmed.place);
+            for warmed in &*warmed {
+                seen ^= self.sessions.touch(warmed.place) ^ self.viewers.touch(warmed.viewer_place);
             }
             seen ^= self.sessions.touch_unsettled(records.len());
             std::hint::black_box(seen);
@@ -319,7 +329,7 @@ impl Topology {
 
     fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {
         let Incoming { offset, ingest_time, event, session: key, warmed } = *incoming;
-        let Warmed { fingerprint, hash, place } = warmed;
+        let Warmed { fingerprint, hash, place, .. } = warmed;
         if self.dedup.contains(fingerprint) {
             return Outcome::Duplicate;
         }
@@ -348,7 +358,7 @@ impl Topology {
         self.dedup.insert(fingerprint);
         if outcome == Outcome::Accepted {
             self.counters.accepted += 1;
-            let viewer = self.fold_viewer(offset, event, time, horizon, sink);
+            let viewer = self.fold_viewer(incoming, time, horizon, sink);
             self.publish(session, viewer, offset, sink);
             if !self.plan.models.is_empty() {
                 self.feedback_event(offset, event, time);
@@ -413,17 +423,11 @@ impl Topology {
         Outcome::Accepted
     }
 
-    fn fold_viewer(
-        &mut self,
-        offset: Offset,
-        event: &Event<'_>,
-        time: i64,
-        horizon: i64,
-        sink: &mut dyn Sink,
-    ) -> Option<u32> {
+    fn fold_viewer(&mut self, incoming: &Incoming<'_>, time: i64, horizon: i64, sink: &mut dyn Sink) -> Option<u32> {
+        let Incoming { offset, event, .. } = *incoming;
         let viewer = event.viewer.filter(|_| self.plan.spec.viewer.enabled)?;
-        let hash = self.inputs[self.plan.viewer_input];
-        let i = match self.viewers.find(hash, viewer) {
+        let Warmed { viewer_hash: hash, viewer_place: place, .. } = incoming.warmed;
+        let i = match self.viewers.find_at(place, hash, viewer) {
             Some(i) => i,
             None if self.is_buried(Kind::Viewer, hash, offset) => return None,
             None => self.create_viewer(hash, viewer, offset, sink),
@@ -467,14 +471,22 @@ impl Topology {
         {
             self.sessions.heads[session as usize].peer = viewer;
             self.members[viewer as usize].push(session);
+            self.note_only_member(viewer);
         }
         peer
+    }
+
+    /// Most viewers have one live session: it is noted where the viewer itself is.
+    fn note_only_member(&mut self, viewer: u32) {
+        let only = if let [only] = *self.members[viewer as usize] { only } else { NONE };
+        self.viewers.heads[viewer as usize].peer = only;
     }
 
     fn unlink(&mut self, session: u32) {
         let peer = std::mem::replace(&mut self.sessions.heads[session as usize].peer, NONE);
         if peer != NONE {
             self.members[peer as usize].retain(|s| *s != session);
+            self.note_only_member(peer);
         }
     }
 
@@ -485,7 +497,8 @@ impl Topology {
             self.publish_session(session, offset, sink);
             self.depart(left, offset, sink);
         }
-        if let Some(viewer) = viewer {
+        let is_alone = |viewer: &u32| session == Some(self.viewers.heads[*viewer as usize].peer);
+        if let Some(viewer) = viewer.filter(|viewer| !is_alone(viewer)) {
             for at in 0..self.members[viewer as usize].len() {
                 let other = self.members[viewer as usize][at];
                 if Some(other) != session {
@@ -518,7 +531,7 @@ impl Topology {
         let viewer = (head.peer != NONE).then(|| &*self.viewers.heads[head.peer as usize].key);
         let event_time = self.sessions.current(i)[LAST] as i64;
         let (session, version, vector) = (Some(&*head.key), head.version, &*self.vector);
-        sink.context(&ContextRef { kind: Kind::Session, session, viewer, version, event_time, vector });
+        sink.context(&ContextRef { kind: Kind::Session, place: i, session, viewer, version, event_time, vector });
     }
 
     /// Reads a session's vector, with its viewer's slots.
@@ -544,10 +557,9 @@ impl Topology {
             return;
         }
         let recency = |s: &u32| (self.sessions.current(*s)[LAST], &*self.sessions.heads[*s as usize].key);
-        let members = &self.members[i as usize];
-        let latest = match members.as_slice() {
-            [only] => Some(*only),
-            _ => members.iter().copied().max_by(|a, b| recency(a).cmp(&recency(b))),
+        let latest = match self.viewers.heads[i as usize].peer {
+            NONE => self.members[i as usize].iter().copied().max_by(|a, b| recency(a).cmp(&recency(b))),
+            only => Some(only),
         };
         if latest.is_none() {
             let blank = &self.blank[..self.plan.session.words];
@@ -559,7 +571,7 @@ impl Topology {
         let event_time = self.viewers.current(i)[LAST] as i64;
         let head = &self.viewers.heads[i as usize];
         let (viewer, version) = (Some(&*head.key), head.version);
-        sink.context(&ContextRef { kind: Kind::Viewer, session, viewer, version, event_time, vector });
+        sink.context(&ContextRef { kind: Kind::Viewer, place: i, session, viewer, version, event_time, vector });
     }
 
     /// Ends and removes what the watermark has passed, in order of time.
@@ -637,7 +649,7 @@ impl Topology {
         let peer = self.sessions.heads[i as usize].peer;
         self.unlink(i);
         self.depart(peer, offset, sink);
-        sink.removed(Kind::Session, &self.sessions.heads[i as usize].key);
+        sink.removed(Kind::Session, i, &self.sessions.heads[i as usize].key);
         self.sessions.remove(i, offset.0 + 1);
     }
 
@@ -645,7 +657,7 @@ impl Topology {
         for session in std::mem::take(&mut self.members[i as usize]) {
             self.sessions.heads[session as usize].peer = NONE;
         }
-        sink.removed(Kind::Viewer, &self.viewers.heads[i as usize].key);
+        sink.removed(Kind::Viewer, i, &self.viewers.heads[i as usize].key);
         self.viewers.remove(i, offset.0 + 1);
     }
 

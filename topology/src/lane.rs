@@ -27,7 +27,8 @@ pub(crate) struct Head {
     pub hash: u64,
     /// Records before this offset are in the rows already (after a restart).
     pub as_of: u64,
-    /// Event time of the last pending event.
+    /// Event times of the first and of the last pending event.
+    first_time: i64,
     last_time: i64,
     /// Offset of the player's clock, measured at the key's first event that needed it.
     pub skew: i64,
@@ -45,7 +46,7 @@ pub(crate) struct Head {
     near: u32,
     near_last: u32,
     tail: u32,
-    /// Place of the linked viewer in its lane.
+    /// Of a session the place of its viewer, of a viewer that of its session where it has one only.
     pub peer: u32,
     reach: Reach,
     pub closed: bool,
@@ -154,11 +155,13 @@ impl Lane {
 
     /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
     pub(crate) fn touch(&self, i: u32) -> u64 {
-        let head = &self.heads[i as usize];
+        let Some(head) = self.heads.get(i as usize) else { return 0 };
         // It may have ended since it was found.
         let row = if head.live { self.current(i) } else { &[] };
+        // The next pending event is linked to the last one.
+        let last = if head.pending > 0 { self.slab.next(head.last) } else { 0 };
         // A word of each cache line.
-        row.iter().step_by(8).fold(head.hash ^ head.version, |seen, word| seen ^ word)
+        row.iter().step_by(8).fold(head.version ^ u64::from(last), |seen, word| seen ^ word)
     }
 
     /// Loads what settling the next `count` keys will need.
@@ -187,6 +190,7 @@ impl Lane {
             hash,
             first: NONE,
             last: NONE,
+            first_time: i64::MIN,
             last_time: i64::MIN,
             pending: 0,
             settled: NONE,
@@ -322,7 +326,7 @@ impl Lane {
     fn link_last(&mut self, i: u32, entry: u32, time: i64) {
         let head = &mut self.heads[i as usize];
         if head.pending == 0 {
-            head.first = entry;
+            (head.first, head.first_time) = (entry, time);
             if !head.waits {
                 head.waits = true;
                 self.unsettled.push_back((time, i));
@@ -401,7 +405,7 @@ impl Lane {
         head.pending += 1;
         head.tail += 1;
         if before == NONE {
-            head.first = entry;
+            (head.first, head.first_time) = (entry, event.time);
         } else {
             self.slab.set_next(before, entry);
         }
@@ -434,7 +438,7 @@ impl Lane {
         if head.last_time < horizon {
             return self.settle_all(i);
         }
-        while self.slab.entry(self.heads[i as usize].first).time() < horizon {
+        while self.heads[i as usize].first_time < horizon {
             self.fold_first(plan, i, scratch);
         }
     }
@@ -455,6 +459,9 @@ impl Lane {
         plan.fold(spare.row_mut(head.settled), time, entry.kind(), entry.inputs(), scratch);
         head.first = slab.next(first);
         head.pending -= 1;
+        if head.pending > 0 {
+            head.first_time = slab.entry(head.first).time();
+        }
         slab.release(first, first, 1);
         if head.near == NONE || head.near_last == first {
             self.give_back_rows(i);
@@ -465,7 +472,7 @@ impl Lane {
     /// At the limit: settles the oldest pending events, all of one time, ahead of the horizon.
     fn settle_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
         let time = self.fold_first(plan, i, scratch);
-        while self.heads[i as usize].pending > 0 && self.slab.entry(self.heads[i as usize].first).time() == time {
+        while self.heads[i as usize].pending > 0 && self.heads[i as usize].first_time == time {
             self.fold_first(plan, i, scratch);
         }
         self.heads[i as usize].floor = time;
@@ -525,7 +532,13 @@ impl Lane {
         out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
         let (mut at, count) = (head.first, head.pending);
         let (current, head, spare, slab) = self.parts(i);
-        let mut put = |words: &[u64]| words.iter().for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
+        out.reserve(8 * (current.len() + count as usize * slab.stride()));
+        let mut put = |words: &[u64]| {
+            let begin = out.len();
+            out.resize(begin + 8 * words.len(), 0);
+            let places = out[begin..].as_chunks_mut::<8>().0;
+            places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
+        };
         put(if count == 0 { current } else { spare.row(head.settled) });
         for _ in 0..count {
             // The link is a place in this process alone.

@@ -18,6 +18,8 @@ pub enum Kind {
 pub struct ContextRef<'a> {
     /// Whether this is the session's or the viewer's context.
     pub kind: Kind,
+    /// Number of the key among those of its kind in this state; free for another key once this one was removed.
+    pub place: u32,
     /// Session id; for a viewer, that of the latest live session.
     pub session: Option<&'a str>,
     /// Viewer id, where known.
@@ -70,8 +72,8 @@ pub trait Sink {
     fn decided(&mut self, _id: &str, _record: &Arc<[u8]>) {}
     /// A decision is over: nothing can be joined to it any more. `last` shows it as it was.
     fn decision_over(&mut self, _id: &str, _end: DecisionEnd, _last: &dyn Fn() -> DecisionView) {}
-    /// State is gone: no event can amend it any more.
-    fn removed(&mut self, kind: Kind, key: &str);
+    /// State is gone: no event can amend it any more. Its place is free.
+    fn removed(&mut self, kind: Kind, place: u32, key: &str);
 }
 
 /// Takes no notice of anything: for replays that only need the final state.
@@ -83,5 +85,5 @@ impl Sink for Ignore {
     }
     fn context(&mut self, _: &ContextRef<'_>) {}
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }

@@ -22,7 +22,7 @@ impl Sink for Latest {
         self.0.insert((c.kind, key.expect("a context has a key").to_string()), (c.event_time, bits));
     }
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, kind: Kind, key: &str) {
+    fn removed(&mut self, kind: Kind, _: u32, key: &str) {
         self.0.remove(&(kind, key.to_string()));
     }
 }

@@ -118,5 +118,5 @@ impl Sink for Output {
 
     fn ended(&mut self, _: &SessionEnd<'_>) {}
 
-    fn removed(&mut self, _: ContextKind, _: &str) {}
+    fn removed(&mut self, _: ContextKind, _: u32, _: &str) {}
 }

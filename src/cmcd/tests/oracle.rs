@@ -114,7 +114,7 @@ impl Sink for Latest {
         (self.event_time, self.vector) = (c.event_time, c.vector.to_vec());
     }
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }
 
 fn figures(plan: &Plan, latest: &Latest) -> BTreeMap<String, f64> {

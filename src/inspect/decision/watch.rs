@@ -59,5 +59,5 @@ impl Sink for Watch<'_> {
         }
     }
 
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }

@@ -89,7 +89,6 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
         schema_version,
         session_inputs,
         viewer_inputs,
-        viewer_input,
         kinds,
         session,
         viewer,

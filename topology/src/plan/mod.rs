@@ -46,8 +46,6 @@ pub struct Plan {
     pub(crate) session_inputs: Vec<Input>,
     /// What viewers take from it.
     pub(crate) viewer_inputs: Vec<Input>,
-    /// Input of the viewer's hash.
-    pub(crate) viewer_input: usize,
     pub(crate) kinds: Names,
     pub(crate) session: RowPlan,
     pub(crate) viewer: RowPlan,

@@ -21,7 +21,7 @@ struct Told {
 impl Sink for Told {
     fn context(&mut self, _: &ContextRef<'_>) {}
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
     fn decided(&mut self, id: &str, _: &std::sync::Arc<[u8]>) {
         self.decided.push(id.to_string());
     }

@@ -88,7 +88,7 @@ impl Sink for Seen {
         let (start, last) = (end.start - T0, end.last - T0);
         self.outputs.push(Output::Ended(end.session.to_string(), start, last, end.events, end.reason));
     }
-    fn removed(&mut self, kind: Kind, key: &str) {
+    fn removed(&mut self, kind: Kind, _: u32, key: &str) {
         self.outputs.push(Output::Removed(kind, key.to_string()));
     }
 }

@@ -125,7 +125,7 @@ impl Sink for Last {
         self.0 = c.vector.to_vec();
     }
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }
 
 fn apply(topology: &mut Topology, offset: usize, row: &Row, sink: &mut Last) -> Outcome {

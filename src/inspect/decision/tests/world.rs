@@ -69,7 +69,7 @@ impl Sink for Contexts {
         }
     }
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }
 
 impl World {
