@@ -31,7 +31,7 @@ pub(super) enum Slice {
     /// A checkpoint begins.
     Begin { partition: u16 },
     /// Fingerprints that came since the last one: (generation, place of the first, ids).
-    Ids { partition: u16, ids: Vec<(u64, u64, Vec<u64>)> },
+    Ids { partition: u16, ids: Ids },
     /// Rows and tombstones by store key, and the departures that must not come after them.
     Rows { partition: u16, rows: Vec<(Vec<u8>, Vec<u8>)>, departures: Vec<(u64, u64)> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
@@ -43,7 +43,12 @@ pub(super) struct Rest {
     globals: Globals,
     feedback: StoredFeedback,
     books: Books,
+    /// Keys of decisions that ended since the last one.
+    over: Ids,
 }
+
+/// Fingerprints: (generation, place of the first, ids).
+type Ids = Vec<(u64, u64, Vec<u64>)>;
 
 /// The partition's side of a checkpoint.
 pub(super) struct Walk {
@@ -52,6 +57,8 @@ pub(super) struct Walk {
     interval: Duration,
     last: Instant,
     ids: (u64, u64),
+    /// Where the stored keys of decisions that are over stand.
+    over: (u64, u64),
     /// What was learnt when the last one began.
     revision: u64,
     running: Option<Running>,
@@ -67,7 +74,8 @@ struct Running {
 
 impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Sender<Slice>, interval: Duration) -> Self {
-        Walk { partition, writer, interval, last: Instant::now(), ids: restored.ids, revision: 0, running: None }
+        let (ids, over) = (restored.ids, restored.over);
+        Walk { partition, writer, interval, last: Instant::now(), ids, over, revision: 0, running: None }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -161,7 +169,10 @@ impl Walk {
 
     fn complete(&mut self, fold: &Fold, next: Offset, done: Option<Sender<()>>) {
         if let Some(Running { globals, feedback, begun, pause, .. }) = self.running.take() {
-            let rest = Box::new(Rest { globals, feedback, books: fold.books(next) });
+            let over =
+                fold.over_since(self.over).into_iter().map(|(generation, at, ids)| (generation, at, ids.to_vec()));
+            let rest = Box::new(Rest { globals, feedback, books: fold.books(next), over: over.collect() });
+            self.over = rest.books.over;
             let _ = self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
         }
     }
@@ -255,7 +266,7 @@ fn write(
                 }
             }
             Slice::Complete { partition, rest, begun, pause, done } => {
-                let Rest { globals, feedback, books } = *rest;
+                let Rest { globals, feedback, books, over } = *rest;
                 let written = &mut partitions[usize::from(partition)];
                 store_rows(log, store, partition, written)?;
                 let held = std::mem::take(&mut written.held);
@@ -264,6 +275,12 @@ fn write(
                 changes.remove_departures(partition, written.first_departures)?;
                 if let Some(old) = globals.ids.0.checked_sub(2) {
                     changes.remove_ids(partition, old)?;
+                }
+                for (generation, at, ids) in &over {
+                    changes.over(partition, *generation, *at, ids);
+                }
+                if let Some(old) = books.over.0.checked_sub(2) {
+                    changes.remove_over(partition, old)?;
                 }
                 changes.complete(partition, &globals, &feedback, &books);
                 changes.commit(true)?;
