@@ -57,6 +57,10 @@ impl Queue {
         self.held.front()
     }
 
+    pub(crate) fn get(&self, place: usize) -> Option<&Held> {
+        self.held.get(place)
+    }
+
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Held> {
         self.held.iter()
     }

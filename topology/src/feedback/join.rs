@@ -131,7 +131,9 @@ impl Feedback {
             }
             let bytes = postcard::to_extend(event, self.recent.buffer()).expect("memory takes any record");
             self.recent.push(Held { time, owners, bytes, ..m.held() });
-            while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(|held| held.time < m.horizon) {
+            let tolerance = m.models.iter().map(|model| model.spec.attribution_tolerance.0).max().unwrap_or(0);
+            let is_old = |held: &Held| held.time.saturating_add(tolerance) < m.horizon;
+            while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(is_old) {
                 let Some(old) = self.recent.pop() else { break };
                 self.recent.recycle(old);
             }
@@ -180,13 +182,20 @@ impl Feedback {
         Ok(())
     }
 
-    /// The decision of a model that an event belongs to; `without` is not asked.
+    /// The decision of a model that an event belongs to; `without` is not asked. Where none was made before it, the nearest after it
+    /// within the tolerance.
     fn choose(&self, m: Moment<'_>, model: usize, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
         let rewards = self.registry.model(model);
-        let fitting = claim.among.iter().copied().filter(|place| {
+        let tolerance = m.models[model].spec.attribution_tolerance.0;
+        let fitting = claim.among.iter().filter_map(|place| {
             let open = self.table.get(*place);
-            Some(*place) != without && open.model == model && open.covers(claim.time, claim.item, rewards)
+            let is_asked = Some(*place) != without && open.model == model;
+            let before = open.covers(claim.time, claim.item, tolerance, rewards).filter(|_| is_asked)?;
+            Some((before, *place))
         });
+        let fitting: Vec<(i64, u32)> = fitting.collect();
+        let nearest = fitting.iter().map(|(before, _)| *before).min()?;
+        let fitting = fitting.into_iter().filter(|(before, _)| *before == nearest).map(|(_, place)| place);
         // By id where two are of one time: not by arrival.
         let order = |a: &u32, b: &u32| {
             let of = |place: &u32| (self.table.get(*place).state.since, &self.table.get(*place).id);
@@ -247,19 +256,23 @@ impl Feedback {
         }
     }
 
-    /// Events after the decision that came before it: they belong to it where it is chosen for them now.
+    /// Events after the decision that came before it: they belong to it where it is chosen for them now. Those that may have settled
+    /// where they are stay there.
     fn claim_recent(&mut self, m: Moment<'_>, place: u32) {
         let open = self.table.get(place);
-        let Some(since) = open.state.since else { return };
         let (mine, model) = (open.owners, open.model);
+        let tolerance = m.models[model].spec.attribution_tolerance.0;
         let is_mine = |held: &Held| {
-            held.time >= since && mine.iter().zip(held.owners).any(|(mine, theirs)| *mine != 0 && *mine == theirs)
+            let is_near = open.is_near(held.time, tolerance) && open.dated(held.time) >= m.horizon;
+            is_near && mine.iter().zip(held.owners).any(|(mine, theirs)| *mine != 0 && *mine == theirs)
         };
-        if !self.recent.iter().any(is_mine) {
+        let places: Vec<usize> =
+            (0..).zip(self.recent.iter()).filter(|(_, held)| is_mine(held)).map(|(i, _)| i).collect();
+        if places.is_empty() {
             return;
         }
         let recent: Queue = std::mem::take(&mut self.recent);
-        for held in recent.iter().filter(|held| is_mine(held)) {
+        for held in places.into_iter().filter_map(|i| recent.get(i)) {
             let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
             let Some(item) = event.item else { continue };
             let claim = Claim { among: &self.table.of_owners(held.owners), item, time: held.time };

@@ -114,8 +114,12 @@ proptest! {
         history in history(160, 4000, 25_000),
         other in prop::collection::vec(0..25_000i64, 160),
         earliest: bool,
+        tolerance in prop::sample::select(vec![0, 2_000, 15_000]),
     ) {
-        let plan = attribute(if earliest { Attribute::Earliest } else { Attribute::Last });
+        let plan = plan(model(|model| {
+            model.attribute = if earliest { Attribute::Earliest } else { Attribute::Last };
+            model.attribution_tolerance = Duration(tolerance);
+        }));
         let shuffled = history.iter().zip(other).map(|(h, delay)| Happening { delay, ..h.clone() });
         // A decision is answered before it can be shown.
         let shown = |h: Happening| match h.what {
