@@ -2,8 +2,8 @@
 //!
 //! An export goes back as it was, each record into the partition it came from, where log and export have as many partitions. Where they
 //! have not, records are spread anew: events and decisions by viewer or session; activations and rewards to their decision, if this
-//! import has it, else by the decision's id; items to partition 0; reward specs of partition 0 to all partitions. The ticks and reward
-//! specs of other partitions are then left out, and said to be. Offsets are given anew: model versions, which name offsets, are kept as
+//! import has it, else by the decision's id; items to partition 0; reward specs of partition 0 to all partitions. The ticks, the reward
+//! specs of other partitions, and what partitions told each other are then left out, and said to be. Offsets are given anew: model versions, which name offsets, are kept as
 //! they stood and are only those of the log where it began at offset 0 and had no gaps.
 
 use super::files::{self, Group};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let (imported, left_out) = writer.finish()?;
     if left_out > 0 {
         eprintln!(
-            "{left_out} ticks and reward specs left out: the log has another number of partitions than the export"
+            "{left_out} ticks, reward specs and records between partitions left out: the log has another number of partitions than the export"
         );
     }
     eprintln!("{imported} records appended to the log in {}", args.common.data.display());
@@ -161,6 +161,8 @@ impl Spread {
             Record::Reward(reward) => one(self.decided(reward.decision)),
             Record::Item(_) => one(0),
             Record::Control(_) if from == Some(0) => 0..self.count,
+            // Between partitions there is nothing to tell any more: what is told of a decision goes where it is.
+            Record::Leaving(_) | Record::Passed(_) | Record::Landed(_) => 0..0,
             Record::Control(_) | Record::Tick => 0..0,
         }
     }

@@ -1,9 +1,12 @@
 //! What is handed to the engine at once, and what became of it.
 
-use super::Engine;
+use super::decisions::Claim;
+use super::{Engine, Shared};
 use crate::log::RecordBatch;
 use saccade_topology::decision::{Control, Decision, Item};
+use saccade_topology::model::RewardEnd;
 use saccade_topology::{Arrived, Event, IngestTime, Record};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Records of one request, encoded for their partitions.
@@ -13,13 +16,16 @@ pub struct Batch {
     pub(super) arrived: Instant,
     pub(super) sync: bool,
     pub(super) parts: Vec<RecordBatch>,
+    pub(super) claims: Vec<(usize, Claim)>,
+    shared: Arc<Shared>,
 }
 
 impl Batch {
     /// An empty batch for the engine's partitions; its events arrived now.
     pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
         let parts = vec![RecordBatch::default(); engine.inboxes.len()];
-        Batch { ingest_time, arrived: Instant::now(), sync: false, parts }
+        let shared = Arc::clone(&engine.shared);
+        Batch { ingest_time, arrived: Instant::now(), sync: false, parts, claims: vec![], shared }
     }
 
     /// Counts the time to publication from `arrived` instead of from when the batch was made.
@@ -40,9 +46,12 @@ impl Batch {
         self.push_to(partition, Record::Event(*event));
     }
 
-    /// Adds a decision: to the partition of its viewer, else of its session, else of its id.
+    /// Adds a decision: to the partition where its id is known, else that of its viewer, else of its session, else of its id.
     pub fn push_decision(&mut self, decision: Decision<'_>) {
         let partition = partition_of_decision(&decision, self.parts.len());
+        let (partition, claim) = Claim::of(&self.shared, decision.id, partition as u16);
+        let partition = usize::from(partition);
+        self.claims.extend(claim.map(|claim| (partition, claim)));
         self.push_to(partition, Record::Decision(Box::new(decision)));
     }
 
@@ -100,6 +109,8 @@ pub struct Receipt {
     pub late: u64,
     /// Refused by the fold after all: too far ahead of their arrival.
     pub rejected: u64,
+    /// What became of the last explicit reward; `Some(None)` where it waits for its decision.
+    pub rewarded: Option<Option<RewardEnd>>,
     /// Where the last record of the batch that is in the log stands.
     pub last: Option<Place>,
 }
@@ -119,6 +130,7 @@ impl Receipt {
         self.duplicates += other.duplicates;
         self.late += other.late;
         self.rejected += other.rejected;
+        self.rewarded = other.rewarded.or(self.rewarded);
         self.last = other.last.or(self.last);
     }
 }

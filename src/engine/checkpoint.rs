@@ -1,10 +1,13 @@
 //! Checkpoints without a stop: the partition hands out a few rows between batches, a writer thread stores them.
 //!
 //! Order of a checkpoint: begin (globals and new ids, at one offset) → slices of rows, each with its own `as_of` → tombstones →
-//! complete. A slice is written only after the log is synced, so that no stored row knows of a record the log may lose.
+//! complete. A slice is written only after the log is synced, so that no stored row knows of a record the log may lose. What is in the
+//! row of a decision is in the books too: such rows are held back and go in with the books, as one, or neither would be as late as the
+//! other after a kill between the two.
 
 use super::store::{Store, row_key};
 use super::{Fold, Restored, Shared, poison};
+use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, RowKind, StoredFeedback};
@@ -28,7 +31,7 @@ pub(super) enum Slice {
     /// A checkpoint begins.
     Begin { partition: u16 },
     /// Fingerprints that came since the last one: (generation, place of the first, ids).
-    Ids { partition: u16, ids: Vec<(u64, u64, Vec<u64>)> },
+    Ids { partition: u16, ids: Ids },
     /// Rows and tombstones by store key, and the departures that must not come after them.
     Rows { partition: u16, rows: Vec<(Vec<u8>, Vec<u8>)>, departures: Vec<(u64, u64)> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
@@ -40,7 +43,12 @@ pub(super) struct Rest {
     globals: Globals,
     feedback: StoredFeedback,
     books: Books,
+    /// Keys of decisions that ended since the last one.
+    over: Ids,
 }
+
+/// Fingerprints: (generation, place of the first, ids).
+type Ids = Vec<(u64, u64, Vec<u64>)>;
 
 /// The partition's side of a checkpoint.
 pub(super) struct Walk {
@@ -49,6 +57,8 @@ pub(super) struct Walk {
     interval: Duration,
     last: Instant,
     ids: (u64, u64),
+    /// Where the stored keys of decisions that are over stand.
+    over: (u64, u64),
     /// What was learnt when the last one began.
     revision: u64,
     running: Option<Running>,
@@ -64,7 +74,8 @@ struct Running {
 
 impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Sender<Slice>, interval: Duration) -> Self {
-        Walk { partition, writer, interval, last: Instant::now(), ids: restored.ids, revision: 0, running: None }
+        let (ids, over) = (restored.ids, restored.over);
+        Walk { partition, writer, interval, last: Instant::now(), ids, over, revision: 0, running: None }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -158,7 +169,10 @@ impl Walk {
 
     fn complete(&mut self, fold: &Fold, next: Offset, done: Option<Sender<()>>) {
         if let Some(Running { globals, feedback, begun, pause, .. }) = self.running.take() {
-            let rest = Box::new(Rest { globals, feedback, books: fold.books(next) });
+            let over =
+                fold.over_since(self.over).into_iter().map(|(generation, at, ids)| (generation, at, ids.to_vec()));
+            let rest = Box::new(Rest { globals, feedback, books: fold.books(next), over: over.collect() });
+            self.over = rest.books.over;
             let _ = self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
         }
     }
@@ -196,6 +210,8 @@ struct Written {
     bytes: u64,
     /// Not stored yet.
     waiting: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Rows and tombstones of decisions, until the books are there.
+    held: Vec<(Vec<u8>, Vec<u8>)>,
     waiting_departures: Vec<(u64, u64)>,
 }
 
@@ -209,7 +225,7 @@ pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored
     });
     let mut partitions: Vec<Written> = partitions.collect();
     let run = move || {
-        if let Err(error) = write(&shared, &store, &receiver, &mut partitions) {
+        if let Err(error) = write(&*shared.log, &store, &receiver, &mut partitions) {
             poison("a checkpoint cannot be written", &*error);
         }
     };
@@ -218,7 +234,7 @@ pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored
 }
 
 fn write(
-    shared: &Shared,
+    log: &dyn Log,
     store: &Store,
     receiver: &Receiver<Slice>,
     partitions: &mut [Written],
@@ -238,22 +254,33 @@ fn write(
                 }
                 changes.commit(false)?;
             }
-            Slice::Rows { partition, mut rows, departures } => {
+            Slice::Rows { partition, rows, departures } => {
                 let written = &mut partitions[usize::from(partition)];
+                let (mut held, mut rows): (Vec<_>, Vec<_>) =
+                    rows.into_iter().partition(|(key, _)| key.first() == Some(&(RowKind::Decision as u8)));
+                written.held.append(&mut held);
                 written.waiting.append(&mut rows);
                 written.waiting_departures.extend(departures);
                 if written.waiting.len() >= WRITE_ROWS {
-                    store_rows(shared, store, partition, written)?;
+                    store_rows(log, store, partition, written)?;
                 }
             }
             Slice::Complete { partition, rest, begun, pause, done } => {
-                let Rest { globals, feedback, books } = *rest;
+                let Rest { globals, feedback, books, over } = *rest;
                 let written = &mut partitions[usize::from(partition)];
-                store_rows(shared, store, partition, written)?;
+                store_rows(log, store, partition, written)?;
+                let held = std::mem::take(&mut written.held);
+                put_rows(&mut changes, written, held);
                 written.old_tombstones.drain().for_each(|key| changes.remove_row(&key));
                 changes.remove_departures(partition, written.first_departures)?;
                 if let Some(old) = globals.ids.0.checked_sub(2) {
                     changes.remove_ids(partition, old)?;
+                }
+                for (generation, at, ids) in &over {
+                    changes.over(partition, *generation, *at, ids);
+                }
+                if let Some(old) = books.over.0.checked_sub(2) {
+                    changes.remove_over(partition, old)?;
                 }
                 changes.complete(partition, &globals, &feedback, &books);
                 changes.commit(true)?;
@@ -268,15 +295,27 @@ fn write(
 }
 
 fn store_rows(
-    shared: &Shared,
+    log: &dyn Log,
     store: &Store,
     partition: u16,
     written: &mut Written,
 ) -> Result<(), Box<dyn std::error::Error>> {
     // No stored row may know of a record that the log can still lose.
-    shared.log.sync()?;
+    log.sync()?;
     let mut changes = store.change();
-    for (key, bytes) in std::mem::take(&mut written.waiting) {
+    let rows = std::mem::take(&mut written.waiting);
+    put_rows(&mut changes, written, rows);
+    let departures = std::mem::take(&mut written.waiting_departures);
+    if !departures.is_empty() {
+        changes.departures(partition, written.departures, &departures);
+        written.departures += 1;
+    }
+    changes.commit(false)?;
+    Ok(())
+}
+
+fn put_rows(changes: &mut super::store::Changes<'_>, written: &mut Written, rows: Vec<(Vec<u8>, Vec<u8>)>) {
+    for (key, bytes) in rows {
         changes.row(&key, &bytes);
         written.rows += 1;
         written.bytes += (key.len() + bytes.len()) as u64;
@@ -287,13 +326,6 @@ fn store_rows(
             written.tombstones.remove(&key);
         }
     }
-    let departures = std::mem::take(&mut written.waiting_departures);
-    if !departures.is_empty() {
-        changes.departures(partition, written.departures, &departures);
-        written.departures += 1;
-    }
-    changes.commit(false)?;
-    Ok(())
 }
 
 fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, pause: Duration) {
@@ -304,4 +336,28 @@ fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, 
     metrics::gauge!("saccade_checkpoint_bytes").set(written.bytes as f64);
     metrics::gauge!("saccade_checkpoint_offset", "partition" => p).set(globals.offset as f64);
     tracing::debug!(partition, rows = written.rows, offset = globals.offset, ?took, ?pause, "checkpoint complete");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::MemoryLog;
+
+    #[test]
+    fn rows_of_decisions_go_in_with_the_books_and_not_before() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(place.path()).expect("an empty store opens");
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        let row = |kind, n: usize| (row_key(kind, 0, &format!("k{n}")), vec![0; 16]);
+        let sessions = (0..WRITE_ROWS).map(|n| row(RowKind::Session, n));
+        let rows = sessions.chain([row(RowKind::Decision, 1), (row_key(RowKind::Decision, 0, "gone"), vec![0; 8])]);
+        sender.send(Slice::Begin { partition: 0 }).expect("it is read below");
+        let slice = Slice::Rows { partition: 0, rows: rows.collect(), departures: vec![] };
+        sender.send(slice).expect("it is read below");
+        drop(sender);
+        let mut written = [Written::default()];
+        write(&MemoryLog::new(1), &store, &receiver, &mut written).expect("the store takes rows");
+        let count = |kind: RowKind| store.entries().iter().filter(|(_, key, _)| key[0] == kind as u8).count();
+        assert_eq!((count(RowKind::Session), count(RowKind::Decision), written[0].held.len()), (WRITE_ROWS, 0, 2));
+    }
 }

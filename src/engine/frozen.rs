@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::log::{MemoryLog, RecordBatch, decode};
 use saccade_topology::decision::*;
 use saccade_topology::{
-    Arrived, Event, EventTime, Fields, Ignore, IngestTime, Offset, Outcome, Plan, Record, RowKind, Topology, Value,
+    Arrived, Event, EventTime, Fields, Ignore, IngestTime, Late, Offset, Outcome, Plan, Record, RowKind, Topology,
+    Value,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,6 +104,16 @@ fn folded() -> (Topology, Offset) {
         let reward = ExplicitReward { decision, id, item: None, position: None, value: 0.5, event_time };
         apply(9_000, Record::Reward(reward));
     }
+    let reward =
+        ExplicitReward { decision: "there", id: None, item: None, position: None, value: 1.5, event_time: None };
+    apply(9_000, Record::Reward(reward));
+    apply(9_000, Record::Leaving(Leaving { decision: "there", to: 2 }));
+    let event_time = EventTime(now + 9_000);
+    apply(9_000, Record::Passed(Box::new(Passed { from: 1, offset: 8, event_time, told: Told::Reward(reward) })));
+    let over = decision("over", EventTime(now - 3_600_000), fields);
+    let arrived = Arrived { ingest_time: IngestTime(now + 9_000), record: Record::Decision(Box::new(over)) };
+    assert_eq!(fold.apply(next, &arrived, &mut Ignore), Outcome::Late(Late::BehindHorizon));
+    next.0 += 1;
     (fold, next)
 }
 
@@ -150,6 +161,9 @@ fn write(fold: &mut Topology, next: Offset, store: &Store) {
     for (generation, at, ids) in fold.ids_since((0, 0)) {
         to.ids(0, generation, at, ids);
     }
+    for (generation, at, keys) in fold.over_since((0, 0)) {
+        to.over(0, generation, at, keys);
+    }
     to.departures(0, 0, &fold.take_departures());
     to.complete(0, &fold.globals(next), &fold.stored_feedback(), &fold.books(next));
     to.commit(false).expect("the store takes changes");
@@ -184,7 +198,7 @@ fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is
         let place = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(place.path()).expect("an empty store opens");
         let digest = load(&text, &store);
-        let Restored { mut fold, ids, tombstones, .. } =
+        let Restored { mut fold, ids, over, tombstones, .. } =
             restore(&plan(), &MemoryLog::new(1), &store, 0).expect("the fixture is a checkpoint");
         if format < FORMAT {
             assert_eq!(fold.digest(), Topology::new(plan()).digest(), "format {format}");
@@ -193,6 +207,8 @@ fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is
         assert_eq!(fold.digest(), digest, "format {format}");
         let (mut straight, next) = folded();
         assert_eq!(ids, straight.globals(next).ids, "format {format}");
+        assert_eq!((over, over.1), (straight.books(next).over, 1), "format {format}");
+        assert_eq!((fold.away(), fold.over().count()), (1, 1), "format {format}");
         assert!(fold.rows() == straight.rows(), "format {format}: the rows are not those of the records");
         assert!(!tombstones.is_empty() && fold.live().0 > 1, "format {format}");
     }

@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod commit;
 mod contexts;
+mod courier;
 mod decisions;
 #[cfg(test)]
 mod frozen;
@@ -37,7 +38,7 @@ use commit::Reply;
 use learner::Versions;
 use partition::{Inbox, Message, Onward};
 use saccade_topology::model::ModelVersion;
-use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology};
+use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology, decision_key};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
     pub contexts: Contexts,
     pub decisions: Decisions,
+    /// By partition: the generation that decisions which end now are remembered in.
+    pub over_generations: Vec<AtomicU64>,
     /// None without models.
     pub versions: Option<Arc<Versions>>,
     pub latency: Latency,
@@ -152,7 +155,8 @@ impl Engine {
         let mut hand_overs = hand_overs.into_iter();
         let shared = Arc::new(Shared {
             config: config.clone(),
-            decisions: Decisions::default(),
+            decisions: Decisions::new(log.partitions()),
+            over_generations: restored.iter().map(|r| AtomicU64::new(r.fold.over_generation())).collect(),
             versions,
             contexts: Contexts::new(config.publish.stream_buffer),
             latency: Latency::default(),
@@ -163,15 +167,24 @@ impl Engine {
         });
         let (committer, commit_thread) = commit::spawn(Arc::clone(&shared), data.to_path_buf());
         let (writer, writer_thread) = checkpoint::spawn(Arc::clone(&shared), store, &restored);
+        for (partition, restored) in (0..).zip(&restored) {
+            shared.decisions.restored(partition, &restored.fold);
+        }
+        let (courier, rounds) = crossbeam_channel::unbounded();
+        let courier = (restored.len() > 1).then_some(courier);
         let mut threads = vec![];
-        let mut inboxes = vec![];
+        let mut inboxes: Vec<Inbox> = vec![];
         for (partition, restored) in (0..).zip(restored) {
             let (committer, writer) = (committer.clone(), writer.clone());
-            let onward = Onward { committer, writer, learner: hand_overs.next() };
+            let onward = Onward { committer, writer, learner: hand_overs.next(), courier: courier.clone() };
             let (inbox, thread) = partition::spawn(Arc::clone(&shared), partition, restored, onward);
             inboxes.push(inbox);
             threads.push(thread);
         }
+        if courier.is_some() {
+            threads.push(courier::spawn(Arc::clone(&shared), rounds, inboxes.clone()));
+        }
+        drop(courier);
         threads.extend([commit_thread, writer_thread]);
         threads.extend(learner_thread);
         let layout = Layout::of(&plan);
@@ -188,6 +201,7 @@ impl Engine {
             return Err(SubmitError::DiskFull { free });
         }
         // Nothing may be taken by one partition and refused by another: places in all inboxes come first.
+        let mut claims = batch.claims;
         let parts: Vec<(usize, RecordBatch)> =
             batch.parts.into_iter().enumerate().filter(|(_, p)| p.count() > 0).collect();
         if parts.iter().any(|(i, _)| self.inboxes[*i].is_full()) {
@@ -196,7 +210,8 @@ impl Engine {
         let mut waiting = vec![];
         for (i, records) in parts {
             let (reply, answer) = tokio::sync::oneshot::channel::<Receipt>();
-            let message = Message { records, arrived: batch.arrived, sync: batch.sync, reply: Reply(reply) };
+            let claims = claims.extract_if(.., |(place, _)| *place == i).map(|(_, claim)| claim).collect();
+            let message = Message { records, arrived: batch.arrived, sync: batch.sync, claims, reply: Reply(reply) };
             self.inboxes[i].send(message).map_err(|_| SubmitError::Stopping)?;
             waiting.push(answer);
         }
@@ -232,10 +247,11 @@ impl Engine {
         self.shared.versions.iter().flat_map(|versions| versions.iter()).collect()
     }
 
-    /// The partition that what is told of a decision belongs to.
+    /// The partition that what is told of a decision belongs to: where it is, open or over; else, where it waits for a decision that is
+    /// yet to come, by hash of the id.
     pub fn partition_of_decision(&self, id: &str) -> usize {
-        let open = self.shared.decisions.get(id).map(|decision| usize::from(decision.partition));
-        open.unwrap_or_else(|| partition_of_key(id, self.inboxes.len()))
+        let place = self.shared.decisions.place(decision_key(id)).map(usize::from);
+        place.unwrap_or_else(|| partition_of_key(id, self.inboxes.len()))
     }
 
     /// Returns once the model versions cover a record that was sent [`Batch::at_once`].

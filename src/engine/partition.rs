@@ -3,15 +3,19 @@
 use super::checkpoint::{Slice, Walk};
 use super::commit::{Appended, Reply};
 use super::contexts::Places;
-use super::decisions::StagedDecisions;
+use super::courier::Round;
+use super::decisions::{Claim, StagedDecisions};
 use super::learner::HandOver;
 use super::mailbox::{Receiver, Sender, mailbox};
 use super::metrics::PartitionMetrics;
 use super::restore::Restored;
 use super::{Context, Fold, Place, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
-use saccade_topology::model::DecisionEnd;
-use saccade_topology::{Arrived, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink};
+use saccade_topology::decision::{Leaving, Passed};
+use saccade_topology::model::{DecisionEnd, RewardEnd};
+use saccade_topology::{
+    Arrived, Away, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -27,6 +31,8 @@ const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
 /// Offsets are reserved again once fewer than this are left.
 const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
+/// How long what waits may belong elsewhere before it is noticed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A part of a request for one partition.
 pub(super) struct Message {
@@ -34,10 +40,13 @@ pub(super) struct Message {
     pub arrived: Instant,
     /// What is learnt from it is to be in a model version at once.
     pub sync: bool,
+    /// Ids of the decisions among the records; let go once the decisions are published.
+    pub claims: Vec<Claim>,
     pub reply: Reply,
 }
 
 /// Where batches wait for their partition. Soft limit: requests that look at the same time may all still come in.
+#[derive(Clone)]
 pub(super) struct Inbox {
     sender: Sender<Message>,
     depth: Arc<AtomicUsize>,
@@ -68,11 +77,15 @@ struct Partition {
     walk: Walk,
     learner: Option<HandOver>,
     committer: Sender<Vec<Appended>>,
+    /// None where there is one partition only.
+    courier: Option<crossbeam_channel::Sender<Round>>,
     metrics: PartitionMetrics,
     log_batch: RecordBatch,
     stage: Stage,
     last_record: Instant,
     last_gauges: Instant,
+    /// [`Fold::waited`] as it was looked last whether what begins to wait belongs elsewhere, and when all that waits was looked at.
+    looked: (u64, Instant),
 }
 
 /// The threads that a partition hands its work on to.
@@ -81,10 +94,12 @@ pub(super) struct Onward {
     pub writer: crossbeam_channel::Sender<Slice>,
     /// None without models.
     pub learner: Option<HandOver>,
+    /// None where there is one partition only.
+    pub courier: Option<crossbeam_channel::Sender<Round>>,
 }
 
 pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward: Onward) -> (Inbox, JoinHandle<()>) {
-    let Onward { committer, writer, learner } = onward;
+    let Onward { committer, writer, learner, courier } = onward;
     let (sender, receiver) = mailbox();
     let (published, waiting) = std::sync::mpsc::sync_channel(1);
     let depth = Arc::new(AtomicUsize::new(0));
@@ -105,10 +120,12 @@ pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward
             reserved: 0,
             learner,
             committer,
+            courier,
             log_batch: RecordBatch::default(),
-            stage: Stage::default(),
+            stage: Stage { number, ..Stage::default() },
             last_record: Instant::now(),
             last_gauges: Instant::now() - Duration::from_secs(60),
+            looked: (0, Instant::now()),
         };
         partition.publish_restored();
         let _ = published.send(());
@@ -155,13 +172,23 @@ impl Partition {
             publisher.join().expect("publishing does not panic")
         });
         self.fold.emit_decisions(&mut self.stage);
+        // What had not landed goes out again.
+        self.fold.emit_away(&mut self.stage);
         self.publish();
         self.reserve();
+        // Before anything comes that it would be too late for.
+        let first = self.next;
+        self.let_go(u64::MAX);
+        self.append(first);
+        self.publish();
     }
 
     fn publish(&mut self) {
-        self.stage.decisions.publish(self.number, &self.shared.decisions);
+        let generation = self.fold.over_generation();
+        self.shared.over_generations[usize::from(self.number)].store(generation, Ordering::Relaxed);
+        self.stage.decisions.publish(self.number, generation, &self.shared.decisions);
         self.stage.publish(&self.shared, &self.metrics);
+        self.send_away();
     }
 
     /// How long to wait for batches.
@@ -199,17 +226,20 @@ impl Partition {
         depth.fetch_sub(turn.len(), Ordering::Relaxed);
         let first = self.next;
         self.log_batch.clear();
+        self.look_again();
         let mut appended = Vec::with_capacity(turn.len());
         let mut arrivals = Vec::with_capacity(turn.len());
-        let mut sync = false;
+        let (mut sync, mut claims) = (false, vec![]);
         for message in turn {
             let (receipt, events) = self.fold(&message.records);
+            claims.extend(message.claims);
             arrivals.push((message.arrived, events));
             sync |= message.sync;
             appended.push(Appended { receipt, reply: message.reply });
         }
         self.append(first);
         self.publish();
+        drop(claims);
         self.hand_over(sync);
         for (arrived, events) in arrivals {
             let latency = arrived.elapsed();
@@ -235,7 +265,9 @@ impl Partition {
         for (nth, (bytes, arrived)) in encoded.iter().zip(&decoded).enumerate() {
             let is_event = matches!(arrived.record, Record::Event(_));
             let receipt = if is_event { &mut receipt } else { &mut others };
-            match self.fold.apply_warmed(nth, self.next, arrived, &mut self.stage) {
+            let outcome = self.fold.apply_warmed(nth, self.next, arrived, &mut self.stage);
+            receipt.rewarded = self.stage.rewarded.take().or(receipt.rewarded);
+            match outcome {
                 Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
                 Outcome::Late(_) => receipt.late += 1,
                 Outcome::Duplicate => {
@@ -250,6 +282,9 @@ impl Partition {
             receipt.last = Some(Place { partition: self.number, offset: self.next.0 });
             self.log_batch.push_encoded(bytes);
             self.next.0 += 1;
+            if self.fold.waited() != self.looked.0 {
+                self.let_go(self.fold.waited() - self.looked.0);
+            }
         }
         self.metrics.accepted.increment(receipt.accepted);
         self.metrics.duplicate.increment(receipt.duplicates);
@@ -258,6 +293,41 @@ impl Partition {
         let events = receipt.accepted;
         receipt.add(others);
         (receipt, events)
+    }
+
+    /// What waits may wait for a decision that came to another partition meanwhile.
+    fn look_again(&mut self) {
+        if self.looked.1.elapsed() >= LOOK_INTERVAL && self.fold.open_decisions().1 > 0 {
+            self.looked.1 = Instant::now();
+            self.let_go(u64::MAX);
+        }
+    }
+
+    /// The newest of what waits leaves, where it waits for a decision of another partition.
+    fn let_go(&mut self, newest: u64) {
+        self.looked.0 = self.fold.waited();
+        if self.courier.is_none() {
+            return;
+        }
+        let elsewhere = |key| self.shared.decisions.place(key).filter(|to| *to != self.number);
+        for (decision, to) in self.fold.awaited(newest, &elsewhere) {
+            let record = Record::Leaving(Leaving { decision: &decision, to });
+            let arrived = Arrived { ingest_time: now(), record };
+            if self.fold.apply(self.next, &arrived, &mut self.stage) == Outcome::Accepted {
+                self.log_batch.push(&arrived);
+                self.next.0 += 1;
+            }
+        }
+    }
+
+    /// What left is carried where it belongs.
+    fn send_away(&mut self) {
+        if let (Some(until), Some(courier)) = (self.stage.left.take(), &self.courier) {
+            let parts = std::mem::take(&mut self.stage.parts);
+            let parts = (0..).zip(parts).filter(|(_, records)| records.count() > 0).collect();
+            // A courier that is gone has nothing more to carry before the next start.
+            let _ = courier.send(Round { from: self.number, until, parts });
+        }
     }
 
     fn append(&mut self, first: Offset) {
@@ -288,6 +358,13 @@ impl Partition {
             && (self.fold.live().0 > 0 || self.fold.open_decisions() != (0, 0))
         {
             self.tick();
+        }
+        let first = self.next;
+        self.log_batch.clear();
+        self.look_again();
+        if self.log_batch.count() > 0 {
+            self.append(first);
+            self.publish();
         }
         self.hand_over(false);
         self.walk.step(&mut self.fold, self.next);
@@ -346,6 +423,12 @@ struct Stage {
     removed: Vec<(Kind, u32, String)>,
     closed: [u64; 3],
     places: Places,
+    /// What became of the last explicit reward.
+    rewarded: Option<Option<RewardEnd>>,
+    /// This partition, what leaves it by where it goes, and the offset of the last record that let something go.
+    number: u16,
+    parts: Vec<RecordBatch>,
+    left: Option<u64>,
 }
 
 struct Staged {
@@ -389,6 +472,24 @@ impl Sink for Stage {
 
     fn decision_over(&mut self, id: &str, _: DecisionEnd, _: &dyn Fn() -> DecisionView) {
         self.decisions.over(id);
+    }
+
+    fn decision_late(&mut self, id: &str) {
+        self.decisions.over(id);
+    }
+
+    fn rewarded(&mut self, end: Option<RewardEnd>) {
+        self.rewarded = Some(end);
+    }
+
+    fn left(&mut self, away: &Away<'_>) {
+        let Away { to, left, offset, event_time, told } = *away;
+        let passed = Passed { from: self.number, offset, event_time, told };
+        if self.parts.len() <= usize::from(to) {
+            self.parts.resize_with(usize::from(to) + 1, RecordBatch::default);
+        }
+        self.parts[usize::from(to)].push(&Arrived { ingest_time: now(), record: Record::Passed(Box::new(passed)) });
+        self.left = Some(left);
     }
 
     fn removed(&mut self, kind: Kind, place: u32, key: &str) {

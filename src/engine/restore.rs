@@ -21,6 +21,8 @@ pub(crate) struct Restored {
     pub next: Offset,
     /// Where the stored ids stand.
     pub ids: (u64, u64),
+    /// Where the stored keys of decisions that are over stand.
+    pub over: (u64, u64),
     pub tombstones: Tombstones,
     /// Number of the next stored set of departures.
     pub departures: u64,
@@ -34,12 +36,14 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
         Some(globals) => load(plan, store, partition, &globals)?.map(|loaded| (globals, loaded)),
         None => None,
     };
-    let (mut fold, from, ids, tombstones) = match checkpoint {
-        Some((globals, (fold, tombstones))) => (fold, Offset(globals.offset), globals.ids, tombstones),
+    let (mut fold, from, ids, tombstones, over) = match checkpoint {
+        Some((globals, Loaded { fold, tombstones, over })) => {
+            (fold, Offset(globals.offset), globals.ids, tombstones, over)
+        }
         None if is_trimmed => return Err(EngineError::Trimmed { partition, first: first.0 }),
         None => {
             store.clear(partition)?;
-            (Topology::new(Arc::clone(plan)), first, (0, 0), vec![])
+            (Topology::new(Arc::clone(plan)), first, (0, 0), vec![], (0, 0))
         }
     };
     let loaded = begin.elapsed();
@@ -49,19 +53,21 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     let departures = next.0;
     let (sessions, viewers) = fold.live();
     tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
-    Ok(Restored { fold, next, ids, tombstones, departures })
+    Ok(Restored { fold, next, ids, over, tombstones, departures })
 }
 
 /// The store keys of tombstones.
 type Tombstones = Vec<Vec<u8>>;
 
+/// The state of a checkpoint, and what the next one goes on from.
+struct Loaded {
+    fold: Fold,
+    tombstones: Tombstones,
+    over: (u64, u64),
+}
+
 /// The checkpoint's state; `None` where it is of another configuration or format and the log has to do.
-fn load(
-    plan: &Arc<Plan>,
-    store: &Store,
-    partition: u16,
-    globals: &Globals,
-) -> Result<Option<(Fold, Tombstones)>, EngineError> {
+fn load(plan: &Arc<Plan>, store: &Store, partition: u16, globals: &Globals) -> Result<Option<Loaded>, EngineError> {
     let previous = match globals.ids.0.checked_sub(1) {
         Some(generation) => store.ids(partition, generation)?,
         None => vec![],
@@ -75,8 +81,9 @@ fn load(
         }
     };
     let (feedback, books) = store.learnt(partition)?;
+    let over = books.over;
     restore.feedback(&feedback);
-    if let Err(why) = restore.books(books) {
+    if let Err(why) = store.restore_books(partition, books, &mut restore)? {
         tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
         return Ok(None);
     }
@@ -97,7 +104,7 @@ fn load(
         tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
         return Ok(None);
     }
-    Ok(Some((restore.finish(), tombstones)))
+    Ok(Some(Loaded { fold: restore.finish(), tombstones, over }))
 }
 
 /// Visits all rows of a partition, which another thread reads meanwhile.

@@ -1,13 +1,13 @@
 //! The checkpoint store: rows of state by key, and what is not per key, in a fjall database of its own.
 //!
 //! Keyspaces: `rows` (kind, partition, key → row, or the eight bytes of a tombstone), `ids` (partition, generation, place →
-//! fingerprints), `departures` (partition, number → pairs), `feedback` and `books` (partition → `postcard`), `globals` (partition →
+//! fingerprints), `over` (the same, of decisions that are over), `departures` (partition, number → pairs), `feedback` and `books` (partition → `postcard`), `globals` (partition →
 //! JSON). A checkpoint is complete when its
 //! globals are in; before that, the globals before it hold, and rows written meanwhile say so themselves (`as_of`).
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use saccade_topology::model::Books;
-use saccade_topology::{Globals, RowKind, StoredFeedback};
+use saccade_topology::{Globals, Restore, RestoreError, RowKind, StoredFeedback};
 use std::path::{Path, PathBuf};
 
 /// A checkpoint store that failed.
@@ -43,6 +43,7 @@ pub struct Store {
     db: Database,
     rows: Keyspace,
     ids: Keyspace,
+    over: Keyspace,
     departures: Keyspace,
     feedback: Keyspace,
     books: Keyspace,
@@ -98,8 +99,8 @@ impl Store {
         let db = Database::builder(&path).worker_threads(1).open().map_err(error)?;
         let open = |name| db.keyspace(name, KeyspaceCreateOptions::default).map_err(error);
         let (rows, ids, departures, globals) = (open("rows")?, open("ids")?, open("departures")?, open("globals")?);
-        let (feedback, books) = (open("feedback")?, open("books")?);
-        Ok(Store { path: path.clone(), rows, ids, departures, feedback, books, globals, db })
+        let (feedback, books, over) = (open("feedback")?, open("books")?, open("over")?);
+        Ok(Store { path: path.clone(), rows, ids, over, departures, feedback, books, globals, db })
     }
 
     fn error(&self, doing: &'static str) -> impl Fn(fjall::Error) -> StoreError + '_ {
@@ -142,8 +143,17 @@ impl Store {
 
     /// Remembered ids of one generation, in order, as far as they follow each other.
     pub fn ids(&self, partition: u16, generation: u64) -> Result<Vec<u64>, StoreError> {
+        self.generation(&self.ids, partition, generation)
+    }
+
+    /// Keys of decisions that are over, as [`Store::ids`].
+    pub fn over(&self, partition: u16, generation: u64) -> Result<Vec<u64>, StoreError> {
+        self.generation(&self.over, partition, generation)
+    }
+
+    fn generation(&self, keyspace: &Keyspace, partition: u16, generation: u64) -> Result<Vec<u64>, StoreError> {
         let mut ids: Vec<u64> = vec![];
-        for guard in self.ids.prefix(number_key(partition, &[generation])) {
+        for guard in keyspace.prefix(number_key(partition, &[generation])) {
             let (key, value) = guard.into_inner().map_err(self.error("reading"))?;
             let at = key.last_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b)) as usize;
             if at > ids.len() {
@@ -166,6 +176,19 @@ impl Store {
         Ok(pairs)
     }
 
+    /// What was learnt goes back into a state, with the decisions that are over. The outer error is the store's.
+    pub(crate) fn restore_books(
+        &self,
+        partition: u16,
+        books: Books,
+        restore: &mut Restore,
+    ) -> Result<Result<(), RestoreError>, StoreError> {
+        let generation = books.over.0;
+        let previous = generation.checked_sub(1).map_or(Ok(vec![]), |before| self.over(partition, before))?;
+        let current = self.over(partition, generation)?;
+        Ok(restore.books(books, &previous, &current))
+    }
+
     /// Begins a set of changes.
     pub fn change(&self) -> Changes<'_> {
         Changes { store: self, batch: self.db.batch() }
@@ -178,7 +201,7 @@ impl Store {
         for guard in prefixes.iter().flat_map(|p| self.rows.prefix(p)) {
             changes.batch.remove(&self.rows, guard.key().map_err(self.error("reading"))?);
         }
-        for keyspace in [&self.ids, &self.departures, &self.feedback, &self.books, &self.globals] {
+        for keyspace in [&self.ids, &self.over, &self.departures, &self.feedback, &self.books, &self.globals] {
             for guard in keyspace.prefix(partition.to_be_bytes()) {
                 changes.batch.remove(keyspace, guard.key().map_err(self.error("reading"))?);
             }
@@ -187,10 +210,11 @@ impl Store {
     }
 
     #[cfg(test)]
-    fn keyspaces(&self) -> [(&'static str, &Keyspace); 6] {
+    fn keyspaces(&self) -> [(&'static str, &Keyspace); 7] {
         [
             ("rows", &self.rows),
             ("ids", &self.ids),
+            ("over", &self.over),
             ("departures", &self.departures),
             ("feedback", &self.feedback),
             ("books", &self.books),
@@ -242,11 +266,26 @@ impl Changes<'_> {
         self.batch.insert(&self.store.ids, key, to_bytes(ids.iter().copied()));
     }
 
+    /// Puts keys of decisions that are over.
+    pub fn over(&mut self, partition: u16, generation: u64, at: u64, keys: &[u64]) {
+        let key = number_key(partition, &[generation, at]);
+        self.batch.insert(&self.store.over, key, to_bytes(keys.iter().copied()));
+    }
+
     /// Removes a generation of ids.
     pub fn remove_ids(&mut self, partition: u16, generation: u64) -> Result<(), StoreError> {
-        for guard in self.store.ids.prefix(number_key(partition, &[generation])) {
+        self.remove_generation(&self.store.ids, partition, generation)
+    }
+
+    /// Removes a generation of keys of decisions that are over.
+    pub fn remove_over(&mut self, partition: u16, generation: u64) -> Result<(), StoreError> {
+        self.remove_generation(&self.store.over, partition, generation)
+    }
+
+    fn remove_generation(&mut self, keyspace: &Keyspace, partition: u16, generation: u64) -> Result<(), StoreError> {
+        for guard in keyspace.prefix(number_key(partition, &[generation])) {
             let key = guard.key().map_err(self.store.error("reading"))?;
-            self.batch.remove(&self.store.ids, key);
+            self.batch.remove(keyspace, key);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use saccade_topology::Record;
+use saccade_topology::model::RewardEnd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,6 @@ async fn tell(app: &Arc<App>, id: Id, request: Request, what: Told) -> Result<Re
     let named = id.clone();
     let (batch, _reserved) = body::digest(app, received, move |app, bytes| read(app, &named, bytes, what)).await?;
     let batch = if sync { batch?.at_once() } else { batch? };
-    // As the fold takes records in their order, a decision that is published now is joined unless it ends before.
     let is_open = app.engine.decisions().get(&id).is_some();
     let receipt = app.engine.submit(batch).await?;
     let outcome = outcome(app, &id, what, is_open, receipt)?;
@@ -88,7 +88,7 @@ fn outcome(app: &App, id: &str, what: Told, is_open: bool, receipt: Receipt) -> 
             Err(Refusal::new(StatusCode::BAD_REQUEST, "future", message))
         }
         (Told::Activation, _) => Ok("activated"),
-        (Told::Reward, _) => Ok(if is_open { "joined" } else { "waiting" }),
+        (Told::Reward, _) => Ok(receipt.rewarded.flatten().map_or("waiting", RewardEnd::name)),
     }
 }
 
@@ -106,3 +106,6 @@ pub(super) async fn get(State(app): State<Arc<App>>, id: Id) -> Response {
     write_decision(&mut out, open.decision());
     ([(header::CONTENT_TYPE, "application/json")], out).into_response()
 }
+
+#[cfg(test)]
+mod tests;

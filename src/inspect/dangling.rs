@@ -69,7 +69,7 @@ fn hint((home, offset): (u16, Option<u64>), partition: u16, at: u64) -> String {
     match offset {
         _ if home != partition => {
             format!(
-                "the decision is in partition {home}: the reward was sent before it was known, or after it was over"
+                "the decision is in partition {home}: it was not known when the reward had waited for as long as the lateness allows"
             )
         }
         Some(offset) if offset > at => format!("the decision came later, at offset {offset}, too late for it"),

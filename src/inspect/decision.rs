@@ -88,7 +88,9 @@ fn named<'a>(record: &'a Record<'a>) -> Option<&'a str> {
         Record::Reward(reward) => Some(reward.decision),
         Record::Activation(activation) => Some(activation.decision),
         Record::Decision(decision) => Some(decision.id),
-        Record::Tick | Record::Item(_) | Record::Control(_) => None,
+        Record::Leaving(leaving) => Some(leaving.decision),
+        Record::Passed(passed) => Some(passed.told.decision()),
+        Record::Tick | Record::Item(_) | Record::Control(_) | Record::Landed(_) => None,
     }
 }
 

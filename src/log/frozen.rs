@@ -1,11 +1,12 @@
 //! Records as they were written once: every format that was ever written stays readable.
 //!
-//! In `tests/data/log/`, `format-N.batch` holds events and ticks, `format-N-decisions.batch` what closes the loop.
+//! In `tests/data/log/`, `format-N.batch` holds events and ticks, `format-N-decisions.batch` what closes the loop,
+//! `format-N-passing.batch` what partitions tell each other.
 
 use super::encoding::FORMAT;
 use super::{RecordBatch, decode};
 use saccade_topology::decision::{Act, Activation, Belief, Candidate, Control, Decision, ExplicitReward, Item};
-use saccade_topology::decision::{Pick, Served};
+use saccade_topology::decision::{Landed, Leaving, Passed, Pick, Served, Told};
 use saccade_topology::{Arrived, Event, EventTime, Fields, IngestTime, PlayState, Record, Value};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ const T0: i64 = 1_790_000_000_000;
 
 /// A set of records: the end of its file's name, and the records.
 type Set = (&'static str, for<'a> fn(&'a [u8]) -> Vec<Arrived<'a>>);
-const SETS: [Set; 2] = [("", events), ("-decisions", decisions)];
+const SETS: [Set; 3] = [("", events), ("-decisions", decisions), ("-passing", passing)];
 
 /// Ordinary events first, then one of every variant and with every field. Together a history that the checkpoint's fixture
 /// folds: sessions that end and are removed, a viewer who changes, events out of order and one that is late.
@@ -137,6 +138,29 @@ fn decisions(fields: &[u8]) -> Vec<Arrived<'_>> {
     ]);
     let control = |action| Record::Control(Control { model: "home", action, version: 3, spec: "{}", by: "Ada" });
     records.extend([Act::Propose, Act::Activate, Act::Retire].map(control));
+    let arrived = (T0 + 100..).zip(records).map(|(at, record)| Arrived { ingest_time: IngestTime(at), record });
+    arrived.collect()
+}
+
+/// An event and a reward that were passed on, and what lets them go and confirms them.
+fn passing(fields: &[u8]) -> Vec<Arrived<'_>> {
+    let event = Event {
+        session: Some("s1"),
+        decision: Some("d01"),
+        fields: Fields::from_bytes(fields),
+        ..Event::new("e1", "click", EventTime(T0))
+    };
+    let reward = ExplicitReward { decision: "d02", id: None, item: None, position: None, value: 2.5, event_time: None };
+    let passed = |from, offset, told| {
+        let event_time = EventTime(T0 + 5);
+        Record::Passed(Box::new(Passed { from, offset, event_time, told }))
+    };
+    let records = [
+        Record::Leaving(Leaving { decision: "härifrån", to: 3 }),
+        passed(0, 300, Told::Event(event)),
+        passed(7, 1 << 40, Told::Reward(reward)),
+        Record::Landed(Landed { until: 300 }),
+    ];
     let arrived = (T0 + 100..).zip(records).map(|(at, record)| Arrived { ingest_time: IngestTime(at), record });
     arrived.collect()
 }

@@ -17,12 +17,12 @@ use saccade_topology::{EventTime, Fields, Record};
 use std::io::Write;
 
 /// Levels of a record around a free field's value.
-const LEVELS_AROUND: usize = 5;
+pub(super) const LEVELS_AROUND: usize = 5;
 
 /// Appends `"decision":{…}`, `"activation":{…}`, `"reward":{…}`, `"item":{…}` or `"control":{…}`; nothing of other records.
 pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>) {
     match record {
-        Record::Event(_) | Record::Tick => return,
+        Record::Event(_) | Record::Tick | Record::Leaving(_) | Record::Passed(_) | Record::Landed(_) => return,
         Record::Decision(decision) => write_decision(out, decision),
         Record::Activation(activation) => write_activation(out, activation),
         Record::Reward(reward) => write_reward(out, reward),
@@ -116,7 +116,8 @@ fn write_activation(out: &mut Vec<u8>, activation: &Activation<'_>) {
     time(out, "event_time", activation.event_time);
 }
 
-fn write_reward(out: &mut Vec<u8>, reward: &ExplicitReward<'_>) {
+/// Appends `"reward":{…` without the last brace.
+pub(super) fn write_reward(out: &mut Vec<u8>, reward: &ExplicitReward<'_>) {
     begin(out, "\"reward\":{\"decision\":", reward.decision);
     text(out, "id", reward.id);
     text(out, "item", reward.item);
@@ -230,7 +231,7 @@ fn read_activation(object: Raw<'_>) -> Result<Activation<'_>, RowError> {
     of.done().map(|()| activation)
 }
 
-fn read_reward(object: Raw<'_>) -> Result<ExplicitReward<'_>, RowError> {
+pub(super) fn read_reward(object: Raw<'_>) -> Result<ExplicitReward<'_>, RowError> {
     let mut of = Members::of("a reward", object)?;
     let reward = ExplicitReward {
         decision: of.text("decision")?,

@@ -16,6 +16,7 @@ mod fields;
 mod json;
 mod keys;
 mod members;
+mod passing;
 mod plain;
 mod raw;
 mod requests;

@@ -5,7 +5,7 @@
 
 use super::check::STATES;
 use super::json::Json;
-use super::{EventReader, RowError, Scratch, feedback, row, scan};
+use super::{EventReader, RowError, Scratch, feedback, passing, row, scan};
 use bumpalo::Bump;
 use saccade_topology::{Arrived, Event, Fields, IngestTime, Offset, Record, Value};
 use serde::de::DeserializeSeed;
@@ -14,7 +14,7 @@ use std::io::Write;
 pub(super) const INTO_MEMORY: &str = "writing to memory cannot fail";
 
 /// Appends `{"offset","partition","ingest_time","event":{…}}` and a line break; instead of `event` it may be `"tick":true`,
-/// `decision`, `activation`, `reward`, `item` or `control`.
+/// `decision`, `activation`, `reward`, `item`, `control`, `leaving`, `passed` or `landed`.
 pub fn write_record(out: &mut Vec<u8>, partition: u16, offset: Offset, arrived: &Arrived<'_>) {
     let (offset, time) = (offset.0, arrived.ingest_time.0);
     write!(out, "{{\"offset\":{offset},\"partition\":{partition},\"ingest_time\":{time},").expect(INTO_MEMORY);
@@ -24,6 +24,9 @@ pub fn write_record(out: &mut Vec<u8>, partition: u16, offset: Offset, arrived: 
             write_event(out, event);
         }
         Record::Tick => out.extend_from_slice(b"\"tick\":true"),
+        Record::Leaving(leaving) => passing::write_leaving(out, leaving),
+        Record::Passed(passed) => passing::write_passed(out, passed),
+        Record::Landed(landed) => passing::write_landed(out, landed),
         other => feedback::write(out, other),
     }
     out.extend_from_slice(b"}\n");
@@ -140,14 +143,18 @@ pub fn read_record<'a>(
             }
             _ => {
                 let problem = || RowError::new("bad_value", format!("a record has no key `{name}` with {value:.64}"));
-                record = Some(feedback::read(name, value, arena)?.ok_or_else(problem)?);
+                let read = match feedback::read(name, value, arena)? {
+                    None => passing::read(reader, name, value, arena)?,
+                    read => read,
+                };
+                record = Some(read.ok_or_else(problem)?);
             }
         }
     }
     let (Some(offset), Some(partition), Some(ingest_time), Some(record)) = (offset, partition, ingest_time, record)
     else {
         let rule = "a record has `offset`, `partition`, `ingest_time` and one of `event`, `tick`, `decision`, `activation`, \
-                    `reward`, `item`, `control`";
+                    `reward`, `item`, `control`, `leaving`, `passed`, `landed`";
         return Err(RowError::new("missing_field", rule.into()));
     };
     Ok((partition, offset, Arrived { ingest_time, record }))

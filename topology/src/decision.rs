@@ -3,7 +3,7 @@
 //! A decision's record is all that learning needs of it: features, propensities, what the model believed. Nothing of it is looked
 //! up again later, so a change of the catalogue, of features or of the model does not change what was learnt from it.
 
-use crate::record::{EventTime, Fields};
+use crate::record::{Event, EventTime, Fields};
 use serde::{Deserialize, Serialize};
 
 /// What was asked, what was answered, and why.
@@ -149,6 +149,57 @@ pub struct ExplicitReward<'a> {
     pub value: f64,
     /// When it happened; none is now, in the stream's time.
     pub event_time: Option<EventTime>,
+}
+
+/// What waits in this partition for a decision belongs to another partition, where the decision is: it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leaving<'a> {
+    /// The decision.
+    pub decision: &'a str,
+    /// Its partition.
+    pub to: u16,
+}
+
+/// Something that names a decision, come from the partition where it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Passed<'a> {
+    /// The partition it arrived in.
+    pub from: u16,
+    /// Its offset there: with `from`, the key against taking it in twice.
+    pub offset: u64,
+    /// Its event time, as that partition corrected it.
+    pub event_time: EventTime,
+    /// What it is.
+    #[serde(borrow)]
+    pub told: Told<'a>,
+}
+
+/// What can be told of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Told<'a> {
+    /// An event that names it.
+    #[serde(borrow)]
+    Event(Event<'a>),
+    /// An explicit reward.
+    #[serde(borrow)]
+    Reward(ExplicitReward<'a>),
+}
+
+impl<'a> Told<'a> {
+    /// The decision it names.
+    pub fn decision(&self) -> &'a str {
+        match self {
+            Told::Event(event) => event.decision.unwrap_or(""),
+            Told::Reward(reward) => reward.decision,
+        }
+    }
+}
+
+/// What left this partition has been taken in where it went.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Landed {
+    /// All that left by records up to this offset.
+    pub until: u64,
 }
 
 /// A thing of the catalogue.

@@ -43,10 +43,19 @@ impl Generation {
     }
 
     fn insert(&mut self, fingerprint: u64) {
-        if let Err(at) = self.probe(fingerprint) {
-            self.order.push(fingerprint);
-            self.table[at] = self.order.len() as u32 | self.tag(fingerprint);
+        let Err(mut at) = self.probe(fingerprint) else { return };
+        if 2 * (self.order.len() + 1) > self.table.len() {
+            self.grow();
+            at = self.probe(fingerprint).expect_err("it was not there before");
         }
+        self.order.push(fingerprint);
+        self.table[at] = self.order.len() as u32 | self.tag(fingerprint);
+    }
+
+    fn grow(&mut self) {
+        let order = std::mem::take(&mut self.order);
+        *self = Generation::new(self.table.len());
+        order.into_iter().for_each(|fingerprint| self.insert(fingerprint));
     }
 
     fn clear(&mut self) {
@@ -70,7 +79,13 @@ pub(crate) struct Dedup {
 impl Dedup {
     pub(crate) fn new(events_max: u32) -> Self {
         let capacity = events_max as usize / 2;
-        Dedup { capacity, number: 0, current: Generation::new(capacity), previous: Generation::new(0) }
+        Dedup { current: Generation::new(capacity), ..Dedup::growing(events_max) }
+    }
+
+    /// Of ids that may be few: the memory comes with them.
+    pub(crate) fn growing(ids_max: u32) -> Self {
+        let capacity = ids_max as usize / 2;
+        Dedup { capacity, number: 0, current: Generation::new(0), previous: Generation::new(0) }
     }
 
     /// Never 0.
@@ -131,15 +146,20 @@ impl Dedup {
         parts
     }
 
-    /// Puts back a set that stood at `mark`; `parts` are the ids of its two generations in order.
-    pub(crate) fn restore(events_max: u32, mark: (u64, u64), previous: &[u64], current: &[u64]) -> Self {
-        let mut dedup = Dedup::new(events_max);
-        dedup.number = mark.0;
+    /// Puts back, in an empty one, a set that stood at `mark`; `parts` are the ids of its two generations in order.
+    pub(crate) fn restored(mut self, mark: (u64, u64), previous: &[u64], current: &[u64]) -> Self {
+        self.number = mark.0;
         if mark.0 > 0 {
-            dedup.previous = Generation::new(dedup.capacity);
-            previous.iter().take(dedup.capacity).for_each(|f| dedup.previous.insert((*f).max(1)));
+            self.previous = Generation::new(self.capacity);
+            previous.iter().take(self.capacity).for_each(|f| self.previous.insert((*f).max(1)));
         }
-        current.iter().take(dedup.capacity.min(mark.1 as usize)).for_each(|f| dedup.current.insert((*f).max(1)));
-        dedup
+        current.iter().take(self.capacity.min(mark.1 as usize)).for_each(|f| self.current.insert((*f).max(1)));
+        self
+    }
+
+    /// All ids remembered, with their generations.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let previous = self.previous.order.iter().map(|id| (self.number.wrapping_sub(1), *id));
+        previous.chain(self.current.order.iter().map(|id| (self.number, *id)))
     }
 }

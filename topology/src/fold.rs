@@ -155,7 +155,7 @@ impl Topology {
             key: String::new(),
             warmed: vec![],
             late_for_profile: 0,
-            feedback: Feedback::new(&plan.models),
+            feedback: Feedback::new(&plan.models, plan.spec.dedup.events_max),
             plan,
         }
     }
@@ -281,7 +281,10 @@ impl Topology {
             }
             Record::Decision(decision) => self.decision(offset, decision, arrived.ingest_time, sink),
             Record::Activation(activation) => self.activation(offset, activation),
-            Record::Reward(reward) => self.reward(offset, reward, arrived.ingest_time),
+            Record::Reward(reward) => self.reward(offset, reward, arrived.ingest_time, sink),
+            Record::Leaving(leaving) => self.leaving(offset, leaving, sink),
+            Record::Passed(passed) => self.passed(offset, passed),
+            Record::Landed(landed) => self.landed(landed),
             Record::Item(item) => self.item(offset, item),
             Record::Control(control) => self.control(offset, control, arrived.ingest_time),
             Record::Event(event) => {

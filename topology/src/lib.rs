@@ -33,7 +33,7 @@ pub mod spec;
 pub mod time;
 mod zones;
 
-pub use feedback::{DecisionView, PickView, RewardView, StoredFeedback};
+pub use feedback::{Away, DecisionView, PickView, RewardView, StoredFeedback, decision_key};
 pub use fold::{Counters, Late, Outcome, Topology};
 pub use lane::Tombstone;
 pub use plan::{Plan, PlanError, Slot};

@@ -4,7 +4,7 @@
 //! reward specs (see [`crate::decision`]). Its encoding in the log is one `postcard` value; the
 //! fields that only configuration knows travel undecoded in [`Fields`] and are read when a plan asks for them.
 
-use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
+use crate::decision::{Activation, Control, Decision, ExplicitReward, Item, Landed, Leaving, Passed};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch on the player's clock.
@@ -45,6 +45,14 @@ pub enum Record<'a> {
     /// A reward spec was proposed, activated or retired.
     #[serde(borrow)]
     Control(Control<'a>),
+    /// What waits here belongs to another partition.
+    #[serde(borrow)]
+    Leaving(Leaving<'a>),
+    /// What came to another partition and belongs here.
+    #[serde(borrow)]
+    Passed(Box<Passed<'a>>),
+    /// What left was taken in where it went.
+    Landed(Landed),
 }
 
 /// A record with the time it arrived.

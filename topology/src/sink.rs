@@ -1,7 +1,7 @@
 //! Where the outputs of the fold go: implemented by the publisher, the replay writers and the tests.
 
-use crate::feedback::DecisionView;
-use crate::model::DecisionEnd;
+use crate::feedback::{Away, DecisionView};
+use crate::model::{DecisionEnd, RewardEnd};
 use std::sync::Arc;
 
 /// Which of the two kinds of context.
@@ -72,6 +72,12 @@ pub trait Sink {
     fn decided(&mut self, _id: &str, _record: &Arc<[u8]>) {}
     /// A decision is over: nothing can be joined to it any more. `last` shows it as it was.
     fn decision_over(&mut self, _id: &str, _end: DecisionEnd, _last: &dyn Fn() -> DecisionView) {}
+    /// A decision came when its windows were over: it was never open.
+    fn decision_late(&mut self, _id: &str) {}
+    /// What became of an explicit reward; none where it waits for its decision.
+    fn rewarded(&mut self, _end: Option<RewardEnd>) {}
+    /// Something leaves for the partition of the decision it names.
+    fn left(&mut self, _away: &Away<'_>) {}
     /// State is gone: no event can amend it any more. Its place is free.
     fn removed(&mut self, kind: Kind, place: u32, key: &str);
 }

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 /// What is of another version is set aside, and the state is rebuilt from the log. `tests/data/checkpoint/format-N.txt` holds a
 /// checkpoint of each version; it is never changed nor deleted. For a new one: raise this, run the tests, commit the file that
 /// they name, and expect of those before that they are set aside.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a row is the state of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,7 +175,13 @@ impl Topology {
     /// What was learnt and counted, for a state that contains the records before `offset`: a cheap copy. It has to be as late as
     /// any row of the checkpoint.
     pub fn books(&self, offset: Offset) -> Books {
-        Books { as_of: offset.0, ..self.feedback.books.clone() }
+        Books { as_of: offset.0, over: self.feedback.over.mark(), ..self.feedback.books.clone() }
+    }
+
+    /// Keys of decisions that ended since `mark`, as [`Topology::ids_since`] gives ids. In a checkpoint they are as late as the
+    /// books, whose `over` is where they stand.
+    pub fn over_since(&self, mark: (u64, u64)) -> Vec<(u64, u64, &[u64])> {
+        self.feedback.over.since(mark)
     }
 
     /// Appends the row of an item; false where it is gone.
@@ -333,7 +339,8 @@ impl Restore {
         let mut topology = Topology::new(plan);
         topology.progress = Progress { event_time_max: globals.event_time_max, ingest_time: globals.ingest_time };
         topology.counters = globals.counters;
-        topology.dedup = Dedup::restore(topology.plan.spec.dedup.events_max, globals.ids, previous, current);
+        let ids_max = topology.plan.spec.dedup.events_max;
+        topology.dedup = Dedup::new(ids_max).restored(globals.ids, previous, current);
         Ok(Restore { topology, offset: globals.offset })
     }
 
@@ -343,8 +350,11 @@ impl Restore {
         self.topology.feedback.restore(stored, |name| plan.model(name));
     }
 
-    /// Puts back what was learnt and counted. Books of models that are not configured any more are dropped.
-    pub fn books(&mut self, mut books: Books) -> Result<(), RestoreError> {
+    /// Puts back what was learnt and counted, and the keys of decisions that are over, of two generations in order. Books of models
+    /// that are not configured any more are dropped.
+    pub fn books(&mut self, mut books: Books, previous: &[u64], current: &[u64]) -> Result<(), RestoreError> {
+        let ids_max = self.topology.plan.spec.dedup.events_max;
+        self.topology.feedback.over = Dedup::growing(ids_max).restored(books.over, previous, current);
         let feedback = &mut self.topology.feedback;
         let mut stored = std::mem::take(&mut books.models);
         books.models = Books::new(&self.topology.plan.models).models;

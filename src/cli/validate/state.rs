@@ -113,7 +113,7 @@ impl<'a> Stored<'a> {
         let mut restoring = restoring.map_err(|e| e.to_string())?;
         let (feedback, books) = store.learnt(partition).map_err(text)?;
         restoring.feedback(&feedback);
-        restoring.books(books).map_err(|e| e.to_string())?;
+        store.restore_books(partition, books, &mut restoring).map_err(text)?.map_err(|e| e.to_string())?;
         let (mut rows, mut tombstones, mut damaged) = (0, 0, None);
         store
             .rows(partition, &mut |row| match row {

@@ -101,7 +101,7 @@ impl Walk<'_> {
         let needs_context = self.decision.context_version.is_some_and(|version| offset.0 <= version);
         // What comes after can only be late, or names it where it is not.
         if self.is_over && (self.learnt.is_some() || self.covers.is_none()) && !needs_context {
-            if names {
+            if names && !self.let_go(arrived) {
                 let became = if self.partition == self.home.partition { "late" } else { "dangling" };
                 self.push(touch(self.partition, offset, arrived, became.to_string(), vec![]));
             }
@@ -110,6 +110,9 @@ impl Walk<'_> {
         let (revision, ends) = (self.fold.decision_revision(self.decision.id), ends(&self.fold));
         let outcome = self.fold.apply(offset, arrived, &mut self.watch);
         let over = self.watch.take_over();
+        if self.let_go(arrived) {
+            return;
+        }
         if names || over.is_some() || self.fold.decision_revision(self.decision.id) != revision {
             self.touched(offset, arrived, outcome, over, ends);
         }
@@ -138,13 +141,16 @@ impl Walk<'_> {
             (_, Outcome::Late(_)) => "late",
             (Record::Decision(d), _) if d.id == self.decision.id => "decided",
             (Record::Activation(a), _) if a.decision == self.decision.id => "activated",
-            (Record::Reward(_) | Record::Event(_), _) if self.is_about(&arrived.record) => match () {
-                () if grew(RewardEnd::Joined) => "joined",
-                () if grew(RewardEnd::Late) => "late",
-                () if grew(RewardEnd::Dangling) => "dangling",
-                () if view.as_ref().is_none_or(|view| view.since.is_none()) => "waiting",
-                () => "ignored",
-            },
+            (Record::Reward(_) | Record::Event(_) | Record::Passed(_), _) if self.is_about(&arrived.record) => {
+                match () {
+                    () if grew(RewardEnd::Joined) => "joined",
+                    () if grew(RewardEnd::Late) => "late",
+                    () if grew(RewardEnd::Dangling) => "dangling",
+                    () if grew(RewardEnd::Duplicate) => "duplicate",
+                    () if view.as_ref().is_none_or(|view| view.since.is_none()) => "waiting",
+                    () => "ignored",
+                }
+            }
             _ if end.is_some() => "over",
             _ => "closed",
         };
@@ -166,6 +172,17 @@ impl Walk<'_> {
             }
             self.push(touch);
         }
+    }
+
+    /// What waited in a partition that is not the decision's went there, where it is listed too. False of other records.
+    fn let_go(&mut self, arrived: &Arrived<'_>) -> bool {
+        let Record::Leaving(leaving) = &arrived.record else { return false };
+        if leaving.decision == self.decision.id {
+            let here = self.followed.history.iter_mut().filter(|touch| touch.partition == self.partition);
+            let waited = here.filter(|touch| touch.became == "dangling" || touch.became == "waiting");
+            waited.for_each(|touch| touch.became = "passed on".into());
+        }
+        true
     }
 
     fn is_home(&self, offset: Offset) -> bool {

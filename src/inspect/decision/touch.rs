@@ -2,6 +2,7 @@
 
 use super::report::{Change, Touch};
 use crate::inspect::report::At;
+use saccade_topology::decision::Told;
 use saccade_topology::{Arrived, DecisionView, Offset, Record};
 
 /// A record that touched the decision.
@@ -13,7 +14,15 @@ pub(super) fn touch(
     changes: Vec<Change>,
 ) -> Touch {
     let (mut id, mut of_item, mut value, mut time) = (None, None, None, None);
-    let what = match &arrived.record {
+    // What came from another partition is what it was there.
+    let passed = match &arrived.record {
+        Record::Passed(passed) => Some(match passed.told {
+            Told::Event(event) => Record::Event(event),
+            Told::Reward(reward) => Record::Reward(reward),
+        }),
+        _ => None,
+    };
+    let what = match passed.as_ref().unwrap_or(&arrived.record) {
         Record::Event(event) => {
             (id, of_item, value, time) = (Some(event.id), event.item, event.value, Some(event.event_time.0));
             event.kind
@@ -31,7 +40,7 @@ pub(super) fn touch(
             time = Some(decision.event_time.0);
             "decision"
         }
-        Record::Tick | Record::Item(_) | Record::Control(_) => "time",
+        _ => "time",
     };
     Touch {
         partition,

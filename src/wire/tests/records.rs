@@ -3,8 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 use saccade_topology::decision::{Act, Activation, Belief, Candidate, Control, Decision, ExplicitReward, Item};
-use saccade_topology::decision::{Pick, Served};
-use saccade_topology::{Arrived, EventTime, Fields, IngestTime, Offset, Record};
+use saccade_topology::decision::{Landed, Leaving, Passed, Pick, Served, Told};
+use saccade_topology::{Arrived, Event, EventTime, Fields, IngestTime, Offset, Record};
 
 fn number() -> impl Strategy<Value = f64> {
     use prop::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
@@ -106,16 +106,28 @@ impl Sample {
         }
     }
 
-    fn records(&self) -> [Record<'_>; 5] {
+    fn records(&self) -> [Record<'_>; 9] {
         let (_, time, _, _, _, version, position) = self.integers;
         let event_time = time.map(EventTime);
         let [id, item] = [0, 1].map(|i| self.optional[i].as_deref());
         let action = [Act::Propose, Act::Activate, Act::Retire][self.enums.1];
         let [model, spec, by, decision] = [0, 1, 2, 3].map(|i| &*self.texts[i]);
+        let reward = ExplicitReward { decision, id, item, position, value: self.value, event_time };
+        let number = u64::from(version);
+        let passed = |told| {
+            let (from, event_time) = (version as u16, EventTime(self.integers.0));
+            Record::Passed(Box::new(Passed { from, offset: number, event_time, told }))
+        };
+        let event =
+            Event { session: Some("s"), decision: Some("d"), ..Event::new("e", "click", EventTime(1_790_000_000_000)) };
         [
             Record::Decision(Box::new(self.decision())),
             Record::Activation(Activation { decision, event_time }),
-            Record::Reward(ExplicitReward { decision, id, item, position, value: self.value, event_time }),
+            Record::Reward(reward),
+            Record::Leaving(Leaving { decision, to: version as u16 }),
+            passed(Told::Reward(reward)),
+            passed(Told::Event(event)),
+            Record::Landed(Landed { until: number }),
             Record::Item(Item { id: decision, fields: self.has_fields.then(|| self.fields()) }),
             Record::Control(Control { model, action, version, spec, by }),
         ]

@@ -4,9 +4,8 @@ use super::held::Held;
 use super::learn::Slot;
 use super::open::Open;
 use super::{Feedback, Moment};
-use crate::decision::{ExplicitReward, Served};
+use crate::decision::{Served, Told};
 use crate::model::{Dangled, DecisionEnd};
-use crate::record::Event;
 use crate::sink::Sink;
 
 impl Feedback {
@@ -81,6 +80,7 @@ impl Feedback {
         };
         sink.decision_over(&open.id, end, &|| self.view_of(open));
         let open = self.table.remove(place, m.offset + 1);
+        self.remember(m, &open.id);
         let specs = || open.state.picks.iter().flat_map(|pick| &pick.specs);
         let Some(books) = self.books.at(m.offset) else { return };
         let book = &mut books.models[open.model];
@@ -99,6 +99,7 @@ impl Feedback {
         let open = self.table.get(place);
         sink.decision_over(&open.id, DecisionEnd::Evicted, &|| self.view_of(open));
         let open = self.table.remove(place, m.offset + 1);
+        self.remember(m, &open.id);
         self.withdraw(m, &open);
         if let Some(books) = self.books.at(m.offset) {
             books.models[open.model].ends[DecisionEnd::Evicted as usize] += 1;
@@ -108,12 +109,10 @@ impl Feedback {
 
 /// A reward that found no decision, for people.
 fn dangled(held: &Held) -> Option<Dangled> {
-    let (decision, kind) = match held.is_explicit {
-        true => (postcard::from_bytes::<ExplicitReward<'_>>(&held.bytes).ok()?.decision, "reward"),
-        false => {
-            let event = postcard::from_bytes::<Event<'_>>(&held.bytes).ok()?;
-            (event.decision?, event.kind)
-        }
+    let told = held.told()?;
+    let (decision, kind) = match &told {
+        Told::Reward(reward) => (reward.decision, "reward"),
+        Told::Event(event) => (event.decision?, event.kind),
     };
     let (event_time, offset) = (held.time, held.offset);
     Some(Dangled { decision: decision.to_string(), kind: kind.to_string(), event_time, offset })

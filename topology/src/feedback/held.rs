@@ -17,7 +17,7 @@ pub(crate) struct Held {
     pub time: i64,
     pub offset: u64,
     pub owners: [u64; 2],
-    /// Hash of the decision's id, or of the item's.
+    /// Key of the decision, where it waits for one.
     pub about: u64,
     /// `postcard` of the event, or of the explicit reward.
     pub bytes: Vec<u8>,
@@ -57,7 +57,11 @@ impl Queue {
         self.held.front()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
+    pub(crate) fn get(&self, place: usize) -> Option<&Held> {
+        self.held.get(place)
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Held> {
         self.held.iter()
     }
 

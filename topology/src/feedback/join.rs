@@ -2,12 +2,11 @@
 
 use super::held::{Held, Queue, RECENT_MAX, WAITING_MAX};
 use super::open::{Open, owners};
-use super::{Feedback, Moment};
+use super::{Feedback, Moment, decision_key};
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
 use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd};
 use crate::record::Event;
 use crate::sink::Sink;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of open decisions per partition, about; at the limit a further one takes the place of its model's oldest.
 const OPEN_BYTES_MAX: usize = 512 << 20;
@@ -31,10 +30,6 @@ enum Named {
     Awaited,
 }
 
-fn about(id: &str) -> u64 {
-    xxh3_64(id.as_bytes())
-}
-
 impl Feedback {
     /// A decision that is not known. False where all its windows were over before it came.
     pub(crate) fn decision(&mut self, m: Moment<'_>, model: usize, d: &Decision<'_>, sink: &mut dyn Sink) -> bool {
@@ -48,6 +43,8 @@ impl Feedback {
             book.ends[DecisionEnd::Late as usize] += u64::from(is_late);
         }
         if is_late {
+            self.remember(m, d.id);
+            sink.decision_late(d.id);
             return false;
         }
         let is_full = self.table.of_model(model) >= m.models[model].spec.decisions_max as usize;
@@ -82,21 +79,21 @@ impl Feedback {
         true
     }
 
-    /// An explicit reward.
-    pub(crate) fn reward(&mut self, m: Moment<'_>, r: &ExplicitReward<'_>, is_known: bool) {
+    /// An explicit reward, and what it was counted as; none where it waits.
+    pub(crate) fn reward(&mut self, m: Moment<'_>, r: &ExplicitReward<'_>, is_known: bool) -> Option<RewardEnd> {
         let time = r.event_time.map(|t| t.0);
-        match self.named(r.decision, is_known) {
-            Named::Shown(place) => {
-                let end = self.tell(m, place, r, time, m.offset);
-                self.books.reward(m.offset, end);
-            }
-            Named::Over => self.books.reward(m.offset, RewardEnd::Late),
+        let end = match self.named(r.decision, is_known) {
+            Named::Shown(place) => self.tell(m, place, r, time, m.offset),
+            Named::Over => RewardEnd::Late,
             Named::Awaited => {
                 let bytes = postcard::to_extend(r, self.waiting.buffer()).expect("memory takes any record");
                 let time = time.unwrap_or(m.now);
-                self.wait(m, Held { time, bytes, about: about(r.decision), is_explicit: true, ..m.held() });
+                self.wait(m, Held { time, bytes, about: decision_key(r.decision), is_explicit: true, ..m.held() });
+                return None;
             }
-        }
+        };
+        self.books.reward(m.offset, end);
+        Some(end)
     }
 
     /// An event that was taken in, at its corrected time. `is_known`: the decision it names was made once.
@@ -114,7 +111,7 @@ impl Feedback {
                 Named::Over => self.books.reward(m.offset, RewardEnd::Late),
                 Named::Awaited => {
                     let bytes = postcard::to_extend(event, self.waiting.buffer()).expect("memory takes any record");
-                    self.wait(m, Held { time, bytes, about: about(id), ..m.held() });
+                    self.wait(m, Held { time, bytes, about: decision_key(id), ..m.held() });
                 }
             }
         } else if let Some(item) = event.item {
@@ -133,8 +130,10 @@ impl Feedback {
                 }
             }
             let bytes = postcard::to_extend(event, self.recent.buffer()).expect("memory takes any record");
-            self.recent.push(Held { time, owners, bytes, about: about(item), ..m.held() });
-            while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(|held| held.time < m.horizon) {
+            self.recent.push(Held { time, owners, bytes, ..m.held() });
+            let tolerance = m.models.iter().map(|model| model.spec.attribution_tolerance.0).max().unwrap_or(0);
+            let is_old = |held: &Held| held.time.saturating_add(tolerance) < m.horizon;
+            while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(is_old) {
                 let Some(old) = self.recent.pop() else { break };
                 self.recent.recycle(old);
             }
@@ -183,13 +182,20 @@ impl Feedback {
         Ok(())
     }
 
-    /// The decision of a model that an event belongs to; `without` is not asked.
+    /// The decision of a model that an event belongs to; `without` is not asked. Where none was made before it, the nearest after it
+    /// within the tolerance.
     fn choose(&self, m: Moment<'_>, model: usize, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
         let rewards = self.registry.model(model);
-        let fitting = claim.among.iter().copied().filter(|place| {
+        let tolerance = m.models[model].spec.attribution_tolerance.0;
+        let fitting = claim.among.iter().filter_map(|place| {
             let open = self.table.get(*place);
-            Some(*place) != without && open.model == model && open.covers(claim.time, claim.item, rewards)
+            let is_asked = Some(*place) != without && open.model == model;
+            let before = open.covers(claim.time, claim.item, tolerance, rewards).filter(|_| is_asked)?;
+            Some((before, *place))
         });
+        let fitting: Vec<(i64, u32)> = fitting.collect();
+        let nearest = fitting.iter().map(|(before, _)| *before).min()?;
+        let fitting = fitting.into_iter().filter(|(before, _)| *before == nearest).map(|(_, place)| place);
         // By id where two are of one time: not by arrival.
         let order = |a: &u32, b: &u32| {
             let of = |place: &u32| (self.table.get(*place).state.since, &self.table.get(*place).id);
@@ -211,6 +217,7 @@ impl Feedback {
     }
 
     fn wait(&mut self, m: Moment<'_>, held: Held) {
+        self.waited += 1;
         self.waiting.push(held);
         if self.waiting.len() > WAITING_MAX
             && let Some(old) = self.waiting.pop()
@@ -222,18 +229,18 @@ impl Feedback {
 
     /// Forgets what waited for a decision.
     pub(super) fn claim(&mut self, id: &str) {
-        if self.waiting.has(about(id)) {
-            self.waiting.take(about(id));
+        if self.waiting.has(decision_key(id)) {
+            self.waiting.take(decision_key(id));
         }
     }
 
     /// What named the decision before it was known.
     fn claim_waiting(&mut self, m: Moment<'_>, id: &str) {
         let Named::Shown(place) = self.named(id, true) else { return };
-        if !self.waiting.has(about(id)) {
+        if !self.waiting.has(decision_key(id)) {
             return;
         }
-        for held in self.waiting.take(about(id)) {
+        for held in self.waiting.take(decision_key(id)) {
             let end = match held.is_explicit {
                 true => postcard::from_bytes(&held.bytes)
                     .ok()
@@ -249,19 +256,23 @@ impl Feedback {
         }
     }
 
-    /// Events after the decision that came before it: they belong to it where it is chosen for them now.
+    /// Events after the decision that came before it: they belong to it where it is chosen for them now. Those that may have settled
+    /// where they are stay there.
     fn claim_recent(&mut self, m: Moment<'_>, place: u32) {
         let open = self.table.get(place);
-        let Some(since) = open.state.since else { return };
         let (mine, model) = (open.owners, open.model);
+        let tolerance = m.models[model].spec.attribution_tolerance.0;
         let is_mine = |held: &Held| {
-            held.time >= since && mine.iter().zip(held.owners).any(|(mine, theirs)| *mine != 0 && *mine == theirs)
+            let is_near = open.is_near(held.time, tolerance) && open.dated(held.time) >= m.horizon;
+            is_near && mine.iter().zip(held.owners).any(|(mine, theirs)| *mine != 0 && *mine == theirs)
         };
-        if !self.recent.iter().any(is_mine) {
+        let places: Vec<usize> =
+            (0..).zip(self.recent.iter()).filter(|(_, held)| is_mine(held)).map(|(i, _)| i).collect();
+        if places.is_empty() {
             return;
         }
         let recent: Queue = std::mem::take(&mut self.recent);
-        for held in recent.iter().filter(|held| is_mine(held)) {
+        for held in places.into_iter().filter_map(|i| recent.get(i)) {
             let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
             let Some(item) = event.item else { continue };
             let claim = Claim { among: &self.table.of_owners(held.owners), item, time: held.time };

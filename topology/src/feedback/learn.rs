@@ -58,7 +58,7 @@ impl Feedback {
         }
         let since = open.state.since?;
         let Some(pick) = open.pick(event.item, event.position) else { return Some(RewardEnd::Dangling) };
-        let time = if event.decision.is_some() { open.dated(time) } else { time };
+        let time = open.dated(time);
         let (mut matters, mut is_joined) = (false, false);
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };
@@ -82,6 +82,7 @@ impl Feedback {
             return false;
         }
         let Some(pick) = open.pick(event.item, event.position) else { return false };
+        let time = open.dated(time);
         let mut was_counted = false;
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };

@@ -15,12 +15,14 @@ mod held;
 mod join;
 mod learn;
 mod open;
+mod pass;
 mod records;
 mod store;
 mod table;
 mod view;
 
 pub(crate) use open::decode;
+pub use pass::Away;
 pub use store::StoredFeedback;
 pub use view::{DecisionView, PickView, RewardView};
 
@@ -28,6 +30,8 @@ use crate::dedup::Dedup;
 use crate::map::{Map, Set};
 use crate::model::{Books, Catalogue, ModelPlan, Registry};
 use held::Queue;
+use pass::Gone;
+use std::collections::VecDeque;
 use table::Table;
 
 /// Everything about decisions in one partition.
@@ -41,6 +45,12 @@ pub(crate) struct Feedback {
     waiting: Queue,
     /// Events that a decision yet to come may claim.
     recent: Queue,
+    /// What is on its way to other partitions.
+    away: VecDeque<Gone>,
+    /// Keys of decisions that are over. As the books, it contains the log before one offset.
+    pub over: Dedup,
+    /// Grows with each reward that begins to wait.
+    pub waited: u64,
     /// Event types that matter to any running spec; none where all do.
     kinds: Option<Set<Box<str>>>,
     /// Items changed since the last checkpoint.
@@ -66,9 +76,10 @@ pub(crate) struct Moment<'a> {
 /// Seeds of fingerprints: the id of a decision is not that of an event or of a reward.
 const DECISION_IDS: u64 = 0xdec1_5105;
 const REWARD_IDS: u64 = 0x4e3a_4d01;
+const PASSED: u64 = 0x9a55_ed01;
 
 impl Feedback {
-    pub(crate) fn new(models: &[ModelPlan]) -> Self {
+    pub(crate) fn new(models: &[ModelPlan], ids_max: u32) -> Self {
         Feedback {
             table: Table::new(models.len()),
             books: Books::new(models),
@@ -76,6 +87,9 @@ impl Feedback {
             catalogue: Catalogue::default(),
             waiting: Queue::default(),
             recent: Queue::default(),
+            away: VecDeque::new(),
+            over: Dedup::growing(ids_max),
+            waited: 0,
             kinds: Some(Set::default()),
             items_dirty: Set::default(),
             over_as_of: Map::default(),
@@ -121,16 +135,33 @@ impl Feedback {
         self.waiting.len()
     }
 
+    /// Whether a decision of this id is over, as far as is remembered. While catching up, what is remembered contains decisions that
+    /// are yet to come: then tombstones say it.
+    pub(crate) fn is_over(&self, id: &str, offset: u64) -> bool {
+        let is_remembered = offset >= self.books.as_of && self.over.contains(decision_key(id));
+        is_remembered || self.over_as_of.contains_key(id)
+    }
+
     /// Bytes of state, about; without what was learnt.
     pub(crate) fn bytes(&self) -> usize {
-        self.table.bytes()
+        self.table.bytes() + self.over.bytes()
     }
+}
+
+/// What a decision is known by where its id would take too much room.
+pub fn decision_key(id: &str) -> u64 {
+    Dedup::fingerprint_of(DECISION_IDS, id)
+}
+
+/// What a record that came from another partition is remembered by, among the events' ids.
+pub(crate) fn passed_fingerprint(from: u16, offset: u64) -> u64 {
+    Dedup::fingerprint_of(PASSED ^ u64::from(from).rotate_left(48), &offset.to_string())
 }
 
 /// What decision ids and reward ids are remembered by, among the events'.
 pub(crate) fn fingerprints(decision: &str, reward: Option<&str>) -> u64 {
     match reward {
-        None => Dedup::fingerprint_of(DECISION_IDS, decision),
+        None => decision_key(decision),
         Some(reward) => Dedup::fingerprint_of(REWARD_IDS ^ Dedup::fingerprint(decision), reward),
     }
 }

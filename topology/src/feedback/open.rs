@@ -177,14 +177,22 @@ impl Open {
         }
     }
 
-    /// Whether an event of this time and item can belong to it.
-    pub(crate) fn covers(&self, time: i64, item: &str, rewards: &Rewards) -> bool {
-        let Some(since) = self.state.since else { return false };
-        since <= time && time <= self.last(rewards) && self.state.picks.iter().any(|pick| *pick.item == *item)
+    /// How long before the decision an event of this time and item is dated, at most `tolerance`, ms; 0 where it is in its windows.
+    /// None where it cannot belong to it.
+    pub(crate) fn covers(&self, time: i64, item: &str, tolerance: i64, rewards: &Rewards) -> Option<i64> {
+        let before = self.state.since?.saturating_sub(time).max(0);
+        let is_near = self.is_near(time, tolerance) && time <= self.last(rewards);
+        (is_near && self.state.picks.iter().any(|pick| *pick.item == *item)).then_some(before)
     }
 
-    /// The time of what names the decision. Who names it knew it: what is dated before it is dated by another clock. Before it was
-    /// shown is something else.
+    /// Whether an event of this time is in its windows or, by another clock, just before them.
+    pub(crate) fn is_near(&self, time: i64, tolerance: i64) -> bool {
+        let since = self.state.since;
+        since.is_some_and(|since| self.dated(time) >= since && time >= since.saturating_sub(tolerance))
+    }
+
+    /// The time of what belongs to the decision: what is dated before it is dated by another clock, as who names it knew it. Before
+    /// it was shown is something else.
     pub(crate) fn dated(&self, time: i64) -> i64 {
         if self.state.since == Some(self.time) { time.max(self.time) } else { time }
     }

@@ -1,7 +1,7 @@
 //! The records of the loop, as the fold takes them: known or new, of a model there is, not dated ahead.
 
-use super::fingerprints;
-use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
+use super::{fingerprints, passed_fingerprint};
+use crate::decision::{Activation, Control, Decision, ExplicitReward, Item, Landed, Leaving, Passed, Told};
 use crate::fold::{Late, Outcome, Topology, moment};
 use crate::record::{Event, IngestTime, Offset};
 use crate::sink::Sink;
@@ -9,8 +9,13 @@ use crate::time;
 
 impl Topology {
     pub(crate) fn feedback_event(&mut self, offset: Offset, event: &Event<'_>, time: i64) {
-        let is_known = event.decision.is_some_and(|id| self.dedup.contains(fingerprints(id, None)));
+        let is_known = event.decision.is_some_and(|id| self.is_known(offset, id));
         self.feedback.event(moment(&self.plan, &self.progress, offset), event, time, is_known);
+    }
+
+    /// Whether a decision of this id was made once, as far as is remembered.
+    fn is_known(&self, offset: Offset, id: &str) -> bool {
+        self.dedup.contains(fingerprints(id, None)) || self.feedback.is_over(id, offset.0)
     }
 
     pub(crate) fn decision(
@@ -25,8 +30,8 @@ impl Topology {
             return Outcome::Rejected(future);
         }
         let fingerprint = fingerprints(d.id, None);
-        if self.dedup.contains(fingerprint) || (self.feedback.is_open(d.id) && !self.feedback.contains(d.id, offset.0))
-        {
+        let is_known = self.feedback.is_open(d.id) || self.feedback.is_over(d.id, offset.0);
+        if self.dedup.contains(fingerprint) || (is_known && !self.feedback.contains(d.id, offset.0)) {
             return Outcome::Duplicate;
         }
         self.dedup.insert(fingerprint);
@@ -46,7 +51,13 @@ impl Topology {
         if self.feedback.activation(m, activation) { Outcome::Accepted } else { Outcome::Refused }
     }
 
-    pub(crate) fn reward(&mut self, offset: Offset, reward: &ExplicitReward<'_>, ingest_time: IngestTime) -> Outcome {
+    pub(crate) fn reward(
+        &mut self,
+        offset: Offset,
+        reward: &ExplicitReward<'_>,
+        ingest_time: IngestTime,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
         if let Some(time) = reward.event_time
             && let Err(future) = time::check_future(&self.plan.spec.time, time.0, ingest_time)
         {
@@ -59,9 +70,37 @@ impl Topology {
             }
             self.dedup.insert(fingerprint);
         }
-        let is_known = self.dedup.contains(fingerprints(reward.decision, None));
-        self.feedback.reward(moment(&self.plan, &self.progress, offset), reward, is_known);
+        let is_known = self.is_known(offset, reward.decision);
+        sink.rewarded(self.feedback.reward(moment(&self.plan, &self.progress, offset), reward, is_known));
         Outcome::Accepted
+    }
+
+    pub(crate) fn leaving(&mut self, offset: Offset, leaving: &Leaving<'_>, sink: &mut dyn Sink) -> Outcome {
+        let m = moment(&self.plan, &self.progress, offset);
+        if self.feedback.leave(m, leaving, sink) { Outcome::Accepted } else { Outcome::Refused }
+    }
+
+    pub(crate) fn passed(&mut self, offset: Offset, passed: &Passed<'_>) -> Outcome {
+        let fingerprint = passed_fingerprint(passed.from, passed.offset);
+        if self.dedup.contains(fingerprint) {
+            return Outcome::Duplicate;
+        }
+        self.dedup.insert(fingerprint);
+        let id = match &passed.told {
+            Told::Reward(reward) => reward.id.map(|id| fingerprints(reward.decision, Some(id))),
+            Told::Event(_) => None,
+        };
+        let is_told = id.is_some_and(|id| self.dedup.contains(id));
+        if let Some(id) = id.filter(|_| !is_told) {
+            self.dedup.insert(id);
+        }
+        let is_known = self.is_known(offset, passed.told.decision());
+        self.feedback.passed(moment(&self.plan, &self.progress, offset), passed, is_known, is_told);
+        Outcome::Accepted
+    }
+
+    pub(crate) fn landed(&mut self, landed: &Landed) -> Outcome {
+        if self.feedback.landed(landed) { Outcome::Accepted } else { Outcome::Refused }
     }
 
     pub(crate) fn item(&mut self, offset: Offset, item: &Item<'_>) -> Outcome {

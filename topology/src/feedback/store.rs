@@ -2,9 +2,11 @@
 
 use super::held::Queue;
 use super::open::{Open, State};
+use super::pass::Gone;
 use super::{Feedback, Moment};
 use crate::model::StoredRewards;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// What is not per decision, nor in the books: at the offset of the globals.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -12,6 +14,7 @@ pub struct StoredFeedback {
     rewards: Vec<StoredRewards>,
     waiting: Queue,
     recent: Queue,
+    away: VecDeque<Gone>,
 }
 
 /// A row.
@@ -28,6 +31,7 @@ impl Feedback {
             rewards: self.registry.stored(names),
             waiting: self.waiting.clone(),
             recent: self.recent.clone(),
+            away: self.away.clone(),
         }
     }
 
@@ -37,6 +41,7 @@ impl Feedback {
         }
         self.waiting = stored.waiting.clone();
         self.recent = stored.recent.clone();
+        self.away = stored.away.clone();
         self.collect_kinds();
     }
 

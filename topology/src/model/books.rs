@@ -56,16 +56,24 @@ pub enum RewardEnd {
     Dangling,
     /// It waited for its decision and had to make room.
     Evicted,
+    /// It was told in its decision's partition too, while it was on its way there.
+    Duplicate,
 }
 
 impl RewardEnd {
     /// All of them, with their names in metrics.
-    pub const ALL: [(RewardEnd, &'static str); 4] = [
+    pub const ALL: [(RewardEnd, &'static str); 5] = [
         (RewardEnd::Joined, "joined"),
         (RewardEnd::Late, "late"),
         (RewardEnd::Dangling, "dangling"),
         (RewardEnd::Evicted, "evicted"),
+        (RewardEnd::Duplicate, "duplicate"),
     ];
+
+    /// Its name, as in JSON and metrics.
+    pub fn name(self) -> &'static str {
+        RewardEnd::ALL[self as usize].1
+    }
 }
 
 /// All books of a partition.
@@ -79,6 +87,8 @@ pub struct Books {
     pub rewards: [u64; RewardEnd::ALL.len()],
     /// The latest that never found their decision.
     pub dangled: Vec<Dangled>,
+    /// Where the ids of decisions that are over stand: generation and ids in it. In checkpoints.
+    pub over: (u64, u64),
     /// Grows with each change.
     #[serde(skip)]
     pub revision: u64,

@@ -190,6 +190,9 @@ fn check(index: usize, spec: &ModelSpec) -> Result<(), PlanError> {
             return Err(error(key(name), value, format!("{from} to {to}")));
         }
     }
+    if !(0..=60_000).contains(&spec.attribution_tolerance.0) {
+        return Err(error(key("attribution_tolerance"), spec.attribution_tolerance, "\"0s\" to \"1m\""));
+    }
     if let HalfLife::Duration(d) = spec.half_life
         && !(1000..=3_153_600_000_000).contains(&d.0)
     {

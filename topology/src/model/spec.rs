@@ -3,6 +3,7 @@
 use crate::decision::Served;
 use crate::learn::{HalfLife, Ladder, Policy, Prior, Provisional};
 use crate::reward::RewardSpec;
+use crate::spec::Duration;
 use serde::{Deserialize, Serialize};
 
 /// One `[[models]]` table: one per surface.
@@ -41,6 +42,10 @@ pub struct ModelSpec {
     /// Which of several decisions an event without decision id belongs to.
     #[serde(default)]
     pub attribute: Attribute,
+    /// How far before a decision such an event may be dated where no decision was made before it: the clock that dated it may be
+    /// behind the one that dated the decision.
+    #[serde(default = "attribution_tolerance")]
+    pub attribution_tolerance: Duration,
     /// Who answers.
     #[serde(default)]
     pub mode: Mode,
@@ -78,6 +83,10 @@ impl ModelSpec {
     }
 }
 
+/// What clocks that are set over the network stay within; more would claim what viewers did on their own just before.
+fn attribution_tolerance() -> Duration {
+    Duration::from_secs(2)
+}
 fn candidates_max() -> u32 {
     500
 }

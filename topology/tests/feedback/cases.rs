@@ -190,10 +190,55 @@ fn a_reward_that_comes_before_its_decision_waits_for_it_and_one_without_dangles(
 fn what_names_its_decision_and_is_dated_before_it_was_dated_by_another_clock() {
     let mut w = World::new(|_| {});
     w.decide("d", 5000, 1, |_| {});
-    w.event("e", 3000, "click", Some("i0"), None);
+    w.event("e", 2999, "click", Some("i0"), None);
     assert_eq!(w.known("d", 0, 1), None, "by viewer and item alone it may be about something else");
-    w.event("f", 4000, "click", None, Some("d"));
+    w.event("f", 2000, "click", None, Some("d"));
     assert_eq!(w.known("d", 0, 1), Some(10.0));
+}
+
+#[test]
+fn what_is_dated_shortly_before_a_decision_is_its_own_where_no_other_was_made_before() {
+    for event_comes_first in [false, true] {
+        let mut w = World::new(|_| {});
+        let click = |w: &mut World| {
+            let before = w.rewarded(RewardEnd::Joined);
+            w.event("e", 3000, "click", Some("i0"), None);
+            assert_eq!(w.rewarded(RewardEnd::Joined), before + u64::from(!event_comes_first));
+        };
+        if event_comes_first {
+            click(&mut w);
+        }
+        // Two seconds after the click, one, and before it.
+        w.decide("far", 5000, 1, |_| {});
+        w.decide("near", 4000, 1, |_| {});
+        if !event_comes_first {
+            click(&mut w);
+        }
+        assert_eq!([w.known("far", 0, 1), w.known("near", 0, 1)], [None, Some(10.0)], "the nearest");
+        w.decide("own", 2000, 1, |_| {});
+        assert_eq!([w.known("near", 0, 1), w.known("own", 0, 1)], [None, Some(10.0)], "the one made before it");
+        assert_eq!(w.rewarded(RewardEnd::Joined), 1, "however often it changes hands");
+    }
+}
+
+#[test]
+fn clocks_are_trusted_as_far_as_configured() {
+    for (tolerance, at, known) in
+        [(0, 4999, None), (0, 5000, Some(10.0)), (700, 4299, None), (700, 4300, Some(10.0)), (60_000, 0, Some(10.0))]
+    {
+        let mut w = World::new(|model| model.attribution_tolerance = Duration(tolerance));
+        w.decide("d", 5000, 1, |_| {});
+        w.event("e", at, "click", Some("i0"), None);
+        assert_eq!(w.known("d", 0, 1), known, "{tolerance} ms, at {at}");
+    }
+    let plan = |ms| {
+        let count = serde_json::from_str(r#"{"name": "events", "type": "count"}"#).expect("a feature");
+        let models = vec![model(|m| m.attribution_tolerance = Duration(ms))];
+        let spec = Spec { models, features: vec![count], ..Spec::default() };
+        Plan::compile(&spec).map(drop)
+    };
+    assert!(plan(60_000).is_ok());
+    assert!(plan(60_001).is_err_and(|e| e.to_string().contains("attribution_tolerance")));
 }
 
 #[test]

@@ -32,11 +32,47 @@ pub fn plan(model: ModelSpec) -> Arc<Plan> {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    Decision { id: usize, viewer: u8, items: Vec<u8>, is_deferred: bool, served: Served },
-    Activation { id: usize },
-    Event { n: usize, viewer: u8, item: u8, kind: &'static str, value: f64, decision: Option<usize> },
-    Reward { n: usize, id: usize, value: f64 },
-    Item { item: u8, stars: f64 },
+    Decision {
+        id: usize,
+        viewer: u8,
+        items: Vec<u8>,
+        is_deferred: bool,
+        served: Served,
+    },
+    Activation {
+        id: usize,
+    },
+    Event {
+        n: usize,
+        viewer: u8,
+        item: u8,
+        kind: &'static str,
+        value: f64,
+        decision: Option<usize>,
+    },
+    Reward {
+        n: usize,
+        id: usize,
+        value: f64,
+    },
+    Item {
+        item: u8,
+        stars: f64,
+    },
+    /// What waits for it leaves.
+    Leaving {
+        id: usize,
+    },
+    /// A reward comes from another partition: twice the same where `n` is.
+    Passed {
+        n: usize,
+        id: usize,
+        value: f64,
+    },
+    /// What left by records before the last `ago` has landed.
+    Landed {
+        ago: u64,
+    },
 }
 
 /// Something that happens `at` ms after the beginning and arrives `delay` ms later.
@@ -67,9 +103,28 @@ fn what(n: usize) -> impl Strategy<Value = What> {
     ]
 }
 
+/// As [`what`], of a partition among others.
+fn what_among(n: usize) -> impl Strategy<Value = What> {
+    let known = (n / 2).max(1);
+    prop_oneof![
+        12 => what(n),
+        1 => (0..n + 1).prop_map(|id| What::Leaving { id }),
+        1 => (n / 2..n + 1, 0..n + 1, -50..50i8).prop_map(|(n, id, value)| What::Passed { n, id, value: f64::from(value) / 3.0 }),
+        1 => (0..known as u64).prop_map(|ago| What::Landed { ago }),
+    ]
+}
+
 /// A history in order of event time; delays are below `delay_max` ms.
 pub fn history(count: usize, every: i64, delay_max: i64) -> impl Strategy<Value = Vec<Happening>> {
-    let steps: Vec<_> = (0..count).map(|n| (0..every, 0..delay_max, what(n)).boxed()).collect();
+    in_order((0..count).map(|n| (0..every, 0..delay_max, what(n)).boxed()).collect())
+}
+
+/// As [`history`], of a partition that exchanges with others.
+pub fn history_among(count: usize, every: i64, delay_max: i64) -> impl Strategy<Value = Vec<Happening>> {
+    in_order((0..count).map(|n| (0..every, 0..delay_max, what_among(n)).boxed()).collect())
+}
+
+fn in_order(steps: Vec<BoxedStrategy<(i64, i64, What)>>) -> impl Strategy<Value = Vec<Happening>> {
     steps.prop_map(|steps| {
         let mut now = 0;
         let happenings = steps.into_iter().map(|(step, delay, what)| {
@@ -143,6 +198,16 @@ pub fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn 
                 event_time: Some(time),
             }))
         }
+        What::Leaving { id } => apply(Record::Leaving(Leaving { decision: &name('d', *id), to: 7 })),
+        What::Passed { n, id, value } => {
+            let (id, decision) = (name('r', *n), name('d', *id));
+            let (value, event_time) = (*value, None);
+            let told =
+                ExplicitReward { decision: &decision, id: Some(&id), item: None, position: None, value, event_time };
+            let passed = Passed { from: 3, offset: *n as u64, event_time: time, told: Told::Reward(told) };
+            apply(Record::Passed(Box::new(passed)))
+        }
+        What::Landed { ago } => apply(Record::Landed(Landed { until: offset.saturating_sub(*ago) })),
         What::Item { item, stars } => {
             let (item, mut fields) = (name('i', usize::from(*item)), vec![]);
             Fields::push(&mut fields, "stars", Value::Number(*stars));
@@ -189,4 +254,9 @@ pub fn pass(topology: &mut Topology, offset: u64, to: i64, sink: &mut dyn Sink) 
 
 pub fn attribute(attribute: Attribute) -> Arc<Plan> {
     plan(model(|model| model.attribute = attribute))
+}
+
+/// As [`crate::common::generations`], of the decisions that are over.
+pub fn over_generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
+    crate::common::generations_of(topology.books(Offset(0)).over, topology.over_since((0, 0)))
 }

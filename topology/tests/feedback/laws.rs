@@ -37,6 +37,9 @@ fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<Served>) {
     (home.ends.to_vec(), [joined, rest.iter().sum()], earned.collect())
 }
 
+/// Ids of two generations.
+type Generations = (Vec<u64>, Vec<u64>);
+
 /// A checkpoint as a writer gathers it.
 #[derive(Default)]
 struct Checkpoint {
@@ -72,12 +75,12 @@ impl Checkpoint {
         }
     }
 
-    fn restore(&self, mut restore: Restore, feedback: &StoredFeedback, books: &Books) -> Topology {
+    fn restore(&self, mut restore: Restore, feedback: &StoredFeedback, books: &Books, over: &Generations) -> Topology {
         // As the store keeps them.
         let bytes = postcard::to_extend(&(feedback, books), vec![]).expect("memory takes any state");
         let (feedback, books): (StoredFeedback, Books) = postcard::from_bytes(&bytes).expect("as written");
         restore.feedback(&feedback);
-        restore.books(books).expect("the same models");
+        restore.books(books, &over.0, &over.1).expect("the same models");
         restore.departures(&self.departures);
         for ((kind, key), bytes) in &self.rows {
             restore.row(*kind, key, bytes).expect("a whole row");
@@ -91,14 +94,14 @@ impl Checkpoint {
 
 fn restart(topology: &mut Topology, offset: u64) -> Topology {
     let globals = topology.globals(Offset(offset));
-    let ids = generations(topology);
+    let (ids, over) = (generations(topology), over_generations(topology));
     let (feedback, books) = (topology.stored_feedback(), topology.books(Offset(offset)));
     let mut checkpoint = Checkpoint::default();
     let changes = topology.take_changes();
     changes.places.into_iter().for_each(|(kind, place)| checkpoint.row(topology, kind, place, offset));
     changes.items.iter().for_each(|item| checkpoint.item(topology, item, offset));
     let restore = Restore::new(Arc::clone(topology.plan()), &globals, &ids.0, &ids.1).expect("the same plan");
-    let mut topology = checkpoint.restore(restore, &feedback, &books);
+    let mut topology = checkpoint.restore(restore, &feedback, &books, &over);
     topology.caught_up();
     topology
 }
@@ -111,8 +114,12 @@ proptest! {
         history in history(160, 4000, 25_000),
         other in prop::collection::vec(0..25_000i64, 160),
         earliest: bool,
+        tolerance in prop::sample::select(vec![0, 2_000, 15_000]),
     ) {
-        let plan = attribute(if earliest { Attribute::Earliest } else { Attribute::Last });
+        let plan = plan(model(|model| {
+            model.attribute = if earliest { Attribute::Earliest } else { Attribute::Last };
+            model.attribution_tolerance = Duration(tolerance);
+        }));
         let shuffled = history.iter().zip(other).map(|(h, delay)| Happening { delay, ..h.clone() });
         // A decision is answered before it can be shown.
         let shown = |h: Happening| match h.what {
@@ -140,28 +147,32 @@ proptest! {
     }
 
     #[test]
-    fn every_decision_and_reward_ends_in_exactly_one_bucket(history in history(200, 30_000, 90_000), max in 1..40u32) {
+    fn every_decision_and_reward_ends_in_exactly_one_bucket(history in history_among(200, 30_000, 90_000), max in 1..40u32) {
         let plan = plan(model(|model| model.decisions_max = max));
         let mut topology = Topology::new(Arc::clone(&plan));
         let first = begin(&mut topology, &mut Ignore);
-        let (mut decisions, mut named) = (0, 0);
+        let (mut decisions, mut named, mut landed) = (0, 0, 0);
         for (offset, h) in (first..).zip(&arrivals(&history)) {
+            let before = topology.away();
             let outcome = feed(&mut topology, offset, h, &mut Ignore);
             let is_in = matches!(outcome, Outcome::Accepted | Outcome::Late(_));
             decisions += u64::from(is_in && matches!(h.what, What::Decision { .. }));
             let is_named = match &h.what {
-                What::Reward { .. } => true,
+                What::Reward { .. } | What::Passed { .. } => true,
                 What::Event { decision, kind, .. } => decision.is_some() && *kind != "scroll",
                 _ => false,
             };
             named += u64::from(is_in && is_named);
+            if matches!(h.what, What::Landed { .. }) {
+                landed += before - topology.away();
+            }
             let (open, waiting) = topology.open_decisions();
             let books = topology.books(Offset(0));
             prop_assert_eq!(books.models[0].decisions, decisions);
             prop_assert_eq!(books.models[0].ends.iter().sum::<u64>() + open as u64, decisions);
             prop_assert!(open as u32 <= max);
             // Events that were matched by item count as well.
-            prop_assert!(books.rewards.iter().sum::<u64>() + waiting as u64 >= named);
+            prop_assert!(books.rewards.iter().sum::<u64>() + (waiting + topology.away() + landed) as u64 >= named);
         }
         let next = first + history.len() as u64;
         pass(&mut topology, next, history.last().map_or(0, |h| h.at) + 4 * 3_600_000, &mut Ignore);
@@ -170,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_at_any_record_changes_no_bit(history in history(200, 20_000, 40_000), at in 0..200usize) {
+    fn a_restart_at_any_record_changes_no_bit(history in history_among(200, 20_000, 40_000), at in 0..200usize) {
         let plan = attribute(Attribute::Last);
         let (mut straight, mut restarted) = (Topology::new(Arc::clone(&plan)), Topology::new(Arc::clone(&plan)));
         let first = begin(&mut straight, &mut Ignore);
@@ -188,7 +199,7 @@ proptest! {
 
     #[test]
     fn rows_written_at_different_offsets_catch_up_to_the_same_state(
-        history in history(240, 20_000, 40_000),
+        history in history_among(240, 20_000, 40_000),
         spread in prop::collection::vec(0..80usize, 12),
         weighted: bool,
     ) {
@@ -214,7 +225,7 @@ proptest! {
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= i).collect();
             due.into_iter().for_each(|(_, (kind, place))| checkpoint.row(&mut straight, kind, place, offset));
             if i == last {
-                books = Some(straight.books(Offset(offset)));
+                books = Some((straight.books(Offset(offset)), over_generations(&straight)));
             }
             feed(&mut straight, offset, h, &mut Ignore);
             if i >= start {
@@ -226,9 +237,9 @@ proptest! {
                 }
             }
         }
-        let Some(((globals, ids, feedback, from), books)) = begun.zip(books) else { return Ok(()) };
+        let Some(((globals, ids, feedback, from), (books, over))) = begun.zip(books) else { return Ok(()) };
         let restore = Restore::new(plan, &globals, &ids.0, &ids.1).expect("the same plan");
-        let mut restored = checkpoint.restore(restore, &feedback, &books);
+        let mut restored = checkpoint.restore(restore, &feedback, &books, &over);
         for (i, h) in history.iter().enumerate().skip(from as usize - first) {
             feed(&mut restored, (first + i) as u64, h, &mut Ignore);
         }

@@ -6,3 +6,4 @@ mod common;
 mod history;
 mod laws;
 mod linucb;
+mod partitions;
