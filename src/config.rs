@@ -102,6 +102,8 @@ pub struct Ingest {
     pub rate_max: u32,
     /// Batches that may wait for a partition; further ones get 429.
     pub queue_max: usize,
+    /// How long a batch may wait for its partition where more comes than it can take.
+    pub queue_wait_max: Duration,
     /// Origins that browsers may send from; `*` is any.
     pub allow_origins: Vec<String>,
     /// Keys of a body object that hold its events.
@@ -118,6 +120,7 @@ impl Default for Ingest {
             event_bytes_max: 256 << 10,
             rate_max: 0,
             queue_max: 1024,
+            queue_wait_max: Duration(25),
             allow_origins: vec!["*".into()],
             envelope: vec!["events".into(), "batch".into()],
             map: BTreeMap::new(),

@@ -160,7 +160,7 @@ fn a_wrong_type_or_word_is_refused_with_what_was_expected() {
 /// Key; least and most that are allowed; values below and above them, where the type has any; the range as it is told.
 type Bound = (&'static str, [&'static str; 2], &'static [&'static str], &'static str);
 
-const BOUNDS: [Bound; 30] = [
+const BOUNDS: [Bound; 31] = [
     ("server.connections_max", ["1", "1000000"], &["0", "1000001"], "1 to 1000000"),
     ("server.header_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
     ("server.body_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
@@ -169,6 +169,7 @@ const BOUNDS: [Bound; 30] = [
     ("ingest.event_bytes_max", ["256", "16777216"], &["255", "16777217"], "256 to 16777216"),
     ("ingest.rate_max", ["0", "1000000000"], &["1000000001"], "0 to 1000000000"),
     ("ingest.queue_max", ["1", "1000000"], &["0", "1000001"], "1 to 1000000"),
+    ("ingest.queue_wait_max", ["\"1ms\"", "\"1m\""], &["\"0s\"", "\"61s\""], "\"1ms\" to \"1m\""),
     ("cmcd.batch_records_max", ["1", "100000"], &["0", "100001"], "1 to 100000"),
     ("log.partitions", ["1", "256"], &["0", "257"], "1 to 256"),
     ("log.retention_age", ["\"1m\"", "\"3650d\""], &["\"59s\"", "\"3651d\""], "\"1m\" to \"3650d\""),

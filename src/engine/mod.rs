@@ -14,6 +14,7 @@ mod decisions;
 mod frozen;
 mod latency;
 mod learner;
+mod load;
 mod mailbox;
 mod metrics;
 mod partition;
@@ -220,6 +221,11 @@ impl Engine {
             total.add(answer.await.map_err(|_| SubmitError::Stopping)?);
         }
         Ok(total)
+    }
+
+    /// No partition takes anything now.
+    pub fn is_overloaded(&self) -> bool {
+        self.inboxes.iter().all(Inbox::is_full)
     }
 
     /// What the fold would refuse for its time: `Err` is the rule that was broken, with the value.

@@ -6,6 +6,7 @@ use super::contexts::Places;
 use super::courier::Round;
 use super::decisions::{Claim, StagedDecisions};
 use super::learner::HandOver;
+use super::load::{Load, Trend};
 use super::mailbox::{Receiver, Sender, mailbox};
 use super::metrics::PartitionMetrics;
 use super::restore::Restored;
@@ -17,7 +18,7 @@ use saccade_topology::{
     Arrived, Away, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,17 +50,16 @@ pub(super) struct Message {
 #[derive(Clone)]
 pub(super) struct Inbox {
     sender: Sender<Message>,
-    depth: Arc<AtomicUsize>,
-    max: usize,
+    load: Arc<Load>,
 }
 
 impl Inbox {
     pub(super) fn is_full(&self) -> bool {
-        self.depth.load(Ordering::Relaxed) >= self.max
+        self.load.is_full()
     }
 
     pub(super) fn send(&self, message: Message) -> Result<(), ()> {
-        self.depth.fetch_add(1, Ordering::Relaxed);
+        self.load.sent(message.records.count());
         self.sender.send(message).map_err(drop)
     }
 
@@ -82,6 +82,8 @@ struct Partition {
     metrics: PartitionMetrics,
     log_batch: RecordBatch,
     stage: Stage,
+    load: Arc<Load>,
+    trend: Trend,
     last_record: Instant,
     last_gauges: Instant,
     /// [`Fold::waited`] as it was looked last whether what begins to wait belongs elsewhere, and when all that waits was looked at.
@@ -102,8 +104,9 @@ pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward
     let Onward { committer, writer, learner, courier } = onward;
     let (sender, receiver) = mailbox();
     let (published, waiting) = std::sync::mpsc::sync_channel(1);
-    let depth = Arc::new(AtomicUsize::new(0));
-    let inbox = Inbox { sender, depth: Arc::clone(&depth), max: shared.config.ingest.queue_max };
+    let wait_max = Duration::from_millis(shared.config.ingest.queue_wait_max.0 as u64);
+    let load = Arc::new(Load::new(shared.config.ingest.queue_max, wait_max));
+    let inbox = Inbox { sender, load: Arc::clone(&load) };
     let run = move || {
         let mut partition = Partition {
             walk: Walk::new(
@@ -123,13 +126,15 @@ pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward
             courier,
             log_batch: RecordBatch::default(),
             stage: Stage { number, ..Stage::default() },
+            load,
+            trend: Trend::default(),
             last_record: Instant::now(),
             last_gauges: Instant::now() - Duration::from_secs(60),
             looked: (0, Instant::now()),
         };
         partition.publish_restored();
         let _ = published.send(());
-        partition.run(&receiver, &depth);
+        partition.run(&receiver);
     };
     let thread = std::thread::Builder::new().name(format!("partition-{number}"));
     let thread = thread.spawn(run).expect("the system starts a thread");
@@ -205,7 +210,7 @@ impl Partition {
         }
     }
 
-    fn run(&mut self, receiver: &Receiver<Message>, depth: &AtomicUsize) {
+    fn run(&mut self, receiver: &Receiver<Message>) {
         let mut waiting = vec![];
         loop {
             if !receiver.take(&mut waiting, self.wait()) {
@@ -216,14 +221,14 @@ impl Partition {
             }
             while !waiting.is_empty() {
                 let count = turn_of(&waiting);
-                self.turn(waiting.drain(..count), depth);
+                self.turn(waiting.drain(..count));
             }
         }
     }
 
     /// Fold, append, publish, hand over to the committer: once for all batches of the turn.
-    fn turn(&mut self, turn: Drain<'_, Message>, depth: &AtomicUsize) {
-        depth.fetch_sub(turn.len(), Ordering::Relaxed);
+    fn turn(&mut self, turn: Drain<'_, Message>) {
+        let (begun, batches, mut records) = (Instant::now(), turn.len(), 0);
         let first = self.next;
         self.log_batch.clear();
         self.look_again();
@@ -231,6 +236,7 @@ impl Partition {
         let mut arrivals = Vec::with_capacity(turn.len());
         let (mut sync, mut claims) = (false, vec![]);
         for message in turn {
+            records += message.records.count();
             let (receipt, events) = self.fold(&message.records);
             claims.extend(message.claims);
             arrivals.push((message.arrived, events));
@@ -249,7 +255,9 @@ impl Partition {
         let _ = self.committer.send(appended);
         self.last_record = Instant::now();
         self.walk.step(&mut self.fold, self.next);
-        self.gauges(depth);
+        self.gauges();
+        let now = Instant::now();
+        self.load.turned(&mut self.trend, batches, records, now - begun, now);
     }
 
     /// What became of the records, and how many of the accepted ones are events.
@@ -368,8 +376,7 @@ impl Partition {
         }
         self.hand_over(false);
         self.walk.step(&mut self.fold, self.next);
-        let none = AtomicUsize::new(0);
-        self.gauges(&none);
+        self.gauges();
     }
 
     fn tick(&mut self) {
@@ -384,7 +391,7 @@ impl Partition {
         self.last_record = Instant::now();
     }
 
-    fn gauges(&mut self, depth: &AtomicUsize) {
+    fn gauges(&mut self) {
         if self.last_gauges.elapsed() < Duration::from_millis(250) {
             return;
         }
@@ -393,7 +400,7 @@ impl Partition {
         self.metrics.sessions.set(sessions as f64);
         self.metrics.viewers.set(viewers as f64);
         self.metrics.state_bytes.set(self.fold.state_bytes() as f64);
-        self.metrics.queue.set(depth.load(Ordering::Relaxed) as f64);
+        self.metrics.queue.set(self.load.batches() as f64);
         self.metrics.offset.set(self.next.0 as f64);
         self.metrics.profile_late.absolute(self.fold.late_for_profile());
         if let Some(watermark) = self.fold.watermark() {

@@ -4,6 +4,7 @@ use super::error::Refusal;
 use super::metrics::Source;
 use super::rows::{Rows, Submitted};
 use super::{App, body, ingest_time};
+use crate::engine::SubmitError;
 use crate::wire::RowError;
 use axum::Json;
 use axum::extract::{Request, State};
@@ -48,6 +49,11 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Submitted, Refusal> {
             return Err(refusal);
         }
     };
+    // Before its body is parsed: that takes longer than all else.
+    if app.engine.is_overloaded() {
+        body::discard(&parts.headers, body, body::deadline(app)).await;
+        return Err(SubmitError::Overloaded.into());
+    }
     let received = body::receive(app, &parts.headers, body).await?;
     app.metrics.bytes(received.len());
     let (rows, reserved) = body::digest(app, received, read).await?;

@@ -2,17 +2,49 @@
 //! its name, which does not depend on the database's version; its rules are read when they are first needed.
 
 use crate::plan::input::hash;
+use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// IANA names are shorter.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Seconds since 1970 for which offsets are listed: 2000 to 2199, the times that events may have.
+const LISTED: Range<i64> = 946_684_800..7_258_118_400;
+
 /// All zones that there are.
 #[derive(Debug)]
 pub(crate) struct Zones {
     /// By word.
-    zones: Vec<(u64, String, OnceLock<TimeZone>)>,
+    zones: Vec<(u64, String, OnceLock<Rules>)>,
+}
+
+/// Of one zone: its offsets as a list, which is looked through faster than rules are worked out, for the times events have.
+#[derive(Debug)]
+struct Rules {
+    zone: TimeZone,
+    /// (from when, seconds east of UTC), both in seconds, from `LISTED` on.
+    offsets: Vec<(i64, i64)>,
+}
+
+impl Rules {
+    fn read(name: &str) -> Rules {
+        let zone = TimeZoneDatabase::bundled().get(name).expect("the database has the zones it lists");
+        let first = Timestamp::from_second(LISTED.start).expect("a time");
+        let before = (LISTED.start, i64::from(zone.to_offset(first).seconds()));
+        let later = zone.following(first).map(|t| (t.timestamp().as_second(), i64::from(t.offset().seconds())));
+        let offsets = std::iter::once(before).chain(later.take_while(|(from, _)| *from < LISTED.end)).collect();
+        Rules { zone, offsets }
+    }
+
+    fn offset_s(&self, time: i64) -> i64 {
+        let second = time.div_euclid(1000);
+        if LISTED.contains(&second) {
+            return self.offsets[self.offsets.partition_point(|(from, _)| *from <= second) - 1].1;
+        }
+        Timestamp::from_millisecond(time).map_or(0, |at| self.zone.to_offset(at).seconds().into())
+    }
 }
 
 /// There is only one database.
@@ -38,17 +70,13 @@ impl Zones {
 
     /// Seconds east of UTC at `time`, epoch ms; 0 for a word of no zone.
     pub(crate) fn offset_s(&self, word: u64, time: i64) -> i64 {
-        let zone = self.zone(word).zip(jiff::Timestamp::from_millisecond(time).ok());
-        zone.map_or(0, |((name, zone), at)| {
-            let read = || TimeZoneDatabase::bundled().get(name).expect("the database has the zones it lists");
-            i64::from(zone.get_or_init(read).to_offset(at).seconds())
-        })
+        self.zone(word).map_or(0, |(name, rules)| rules.get_or_init(|| Rules::read(name)).offset_s(time))
     }
 
-    fn zone(&self, word: u64) -> Option<(&str, &OnceLock<TimeZone>)> {
+    fn zone(&self, word: u64) -> Option<(&str, &OnceLock<Rules>)> {
         let at = self.zones.binary_search_by_key(&word, |(word, ..)| *word).ok()?;
-        let (_, name, zone) = &self.zones[at];
-        Some((name, zone))
+        let (_, name, rules) = &self.zones[at];
+        Some((name, rules))
     }
 }
 
@@ -74,6 +102,22 @@ mod tests {
             for (word, name, _) in &zones.zones {
                 let expected = TimeZoneDatabase::bundled().get(name).expect("a zone").to_offset(at).seconds();
                 assert_eq!((zones.word(name), zones.offset_s(*word, ms)), (Some(*word), expected.into()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_change_of_the_clocks_is_followed_to_the_millisecond() {
+        let zones = Zones::new();
+        for name in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata"] {
+            let zone = TimeZoneDatabase::bundled().get(name).expect("a zone");
+            let word = zones.word(name).expect("a zone");
+            let begin = Timestamp::from_second(LISTED.start - 400 * 86_400).expect("a time");
+            let changes = zone.following(begin).map(|t| t.timestamp().as_millisecond());
+            let changes = changes.take_while(|ms| *ms < (LISTED.end + 400 * 86_400) * 1000);
+            for ms in changes.chain([LISTED.start * 1000, LISTED.end * 1000]).flat_map(|ms| [ms - 1, ms, ms + 1]) {
+                let expected = zone.to_offset(Timestamp::from_millisecond(ms).expect("a time")).seconds();
+                assert_eq!(zones.offset_s(word, ms), i64::from(expected), "{name} at {ms}");
             }
         }
     }

@@ -1,0 +1,174 @@
+//! How long what waits for a partition will wait, and when senders are told to come back.
+//!
+//! A queue that empties again was a burst and is let be. One that stands is more than the partition can take: it makes everything
+//! late and helps nobody (Nichols and Jacobson, Controlling Queue Delay, ACM Queue 2012). Then only as much is let in as is folded
+//! within `ingest.queue_wait_max`, until the queue has been short for a while.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A wait over the limit for this long is a standing queue.
+const STANDS_AFTER: Duration = Duration::from_millis(100);
+/// A wait under a quarter of the limit for this long is none any more.
+const CALM_AFTER: Duration = Duration::from_secs(1);
+/// Share of the newest turn in the estimate of what a record takes, as a power of two.
+const NEWEST: u32 = 3;
+
+/// What waits, seen by all who send.
+pub(super) struct Load {
+    batches: AtomicUsize,
+    records: AtomicU64,
+    nanos_per_record: AtomicU64,
+    stands: AtomicBool,
+    batches_max: usize,
+    wait_max: Duration,
+}
+
+/// What only the partition's thread knows of it.
+#[derive(Default)]
+pub(super) struct Trend {
+    over_since: Option<Instant>,
+    calm_since: Option<Instant>,
+}
+
+impl Load {
+    pub(super) fn new(batches_max: usize, wait_max: Duration) -> Load {
+        Load {
+            batches: AtomicUsize::new(0),
+            records: AtomicU64::new(0),
+            nanos_per_record: AtomicU64::new(0),
+            stands: AtomicBool::new(false),
+            batches_max,
+            wait_max,
+        }
+    }
+
+    /// Batches that wait.
+    pub(super) fn batches(&self) -> usize {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// No further batch is to be sent now.
+    pub(super) fn is_full(&self) -> bool {
+        self.batches() >= self.batches_max || (self.stands.load(Ordering::Relaxed) && self.wait() > self.wait_max)
+    }
+
+    pub(super) fn sent(&self, records: u64) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// How long a batch that is sent now will wait.
+    fn wait(&self) -> Duration {
+        let nanos = self.nanos_per_record.load(Ordering::Relaxed);
+        Duration::from_nanos(self.records.load(Ordering::Relaxed).saturating_mul(nanos))
+    }
+
+    /// A turn is over. Called by the partition's thread alone.
+    pub(super) fn turned(&self, trend: &mut Trend, batches: usize, records: u64, took: Duration, now: Instant) {
+        self.batches.fetch_sub(batches, Ordering::Relaxed);
+        self.records.fetch_sub(records, Ordering::Relaxed);
+        let nanos = took.as_nanos() as u64 / records.max(1);
+        let before = self.nanos_per_record.load(Ordering::Relaxed);
+        let mean = if before == 0 { nanos } else { before - (before >> NEWEST) + (nanos >> NEWEST) };
+        self.nanos_per_record.store(mean, Ordering::Relaxed);
+        let wait = self.wait();
+        if wait > self.wait_max {
+            trend.calm_since = None;
+            if now - *trend.over_since.get_or_insert(now) >= STANDS_AFTER {
+                self.stands.store(true, Ordering::Relaxed);
+            }
+            return;
+        }
+        trend.over_since = None;
+        if wait > self.wait_max / 4 {
+            trend.calm_since = None;
+        } else if now - *trend.calm_since.get_or_insert(now) >= CALM_AFTER {
+            self.stands.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const RECORDS: u64 = 100;
+
+    /// A partition that takes 1 ms for a batch of 100 records, in turns of one batch.
+    struct Run {
+        load: Load,
+        trend: Trend,
+        now: Instant,
+        refused: u64,
+    }
+
+    impl Run {
+        fn new() -> Run {
+            Run { load: Load::new(1000, 20 * MS), trend: Trend::default(), now: Instant::now(), refused: 0 }
+        }
+
+        /// For `turns` turns, `sent` batches come in each. Gives the longest queue in batches.
+        fn turns(&mut self, turns: usize, sent: usize) -> usize {
+            let mut longest = 0;
+            for _ in 0..turns {
+                for _ in 0..sent {
+                    match self.load.is_full() {
+                        true => self.refused += 1,
+                        false => self.load.sent(RECORDS),
+                    }
+                }
+                longest = longest.max(self.load.batches());
+                self.now += MS;
+                if self.load.batches() > 0 {
+                    self.load.turned(&mut self.trend, 1, RECORDS, MS, self.now);
+                }
+            }
+            longest
+        }
+    }
+
+    #[test]
+    fn a_burst_that_goes_by_is_taken() {
+        let mut run = Run::new();
+        run.turns(1, 80);
+        run.turns(200, 0);
+        assert_eq!((run.refused, run.load.batches()), (0, 0));
+    }
+
+    #[test]
+    fn a_standing_queue_is_kept_short() {
+        let mut run = Run::new();
+        run.turns(500, 2);
+        let before = run.refused;
+        let longest = run.turns(2000, 2);
+        assert!(longest <= 22, "{longest} batches of 1 ms wait");
+        // What is beyond what it can do is refused, and nothing else.
+        assert!((1900..=2100).contains(&(run.refused - before)), "{} of 4000 refused", run.refused - before);
+    }
+
+    #[test]
+    fn bursts_are_taken_again_once_it_was_calm() {
+        let mut run = Run::new();
+        run.turns(1000, 2);
+        assert!(run.refused > 0);
+        run.turns(30, 0);
+        // Half of what it can do, for longer than it takes to be calm.
+        for _ in 0..600 {
+            run.turns(1, 1);
+            run.turns(1, 0);
+        }
+        let before = run.refused;
+        run.turns(1, 80);
+        run.turns(200, 0);
+        assert_eq!(run.refused, before);
+    }
+
+    #[test]
+    fn there_is_no_room_beyond_the_number_of_batches() {
+        let mut run = Run::new();
+        run.turns(1, 1500);
+        assert_eq!((run.refused, run.load.batches()), (500, 999));
+    }
+}
