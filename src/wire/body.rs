@@ -100,24 +100,52 @@ impl EventReader {
 
     fn read_array<'a>(&self, text: &'a str, arena: &'a Bump, row: Row<'_, 'a>) -> Result<(), BodyError> {
         let max = self.batch_events_max;
-        let mut rows = Vec::new();
-        let end = scan::split_array(text, 0, max + 1, &mut rows);
-        if rows.len() > max {
-            return Err(BodyError::TooManyEvents { max });
+        // None may be taken of too many; where there are not even as many braces, they need not be counted first.
+        if memchr::memchr_iter(b'{', text.as_bytes()).count() > max {
+            let mut rows = Vec::new();
+            let _ = scan::split_array(text, 0, max + 1, &mut rows);
+            if rows.len() > max {
+                return Err(BodyError::TooManyEvents { max });
+            }
         }
+        let (mut scratch, mut index) = (Scratch::default(), 0);
+        let end = scan::walk_array(text, 0, &mut |rest| {
+            let (end, event) = self.read_first(rest, arena, &mut scratch)?;
+            row(event.map_err(|error| RowError { index, ..error }));
+            index += 1;
+            Some(end)
+        });
         let broken = match end {
             Ok(end) if end < text.len() => Some(Break { at: end, expected: "nothing after the array" }),
             Ok(_) => None,
             Err(broken) => Some(broken),
         };
-        let index = rows.len();
-        self.deliver(&rows, None, arena, row);
         if let Some(Break { at, expected }) = broken {
             let what = format!("the array breaks here, at byte {at}: expected {expected}");
             let message = format!("{what}; what follows could not be read");
             row(Err(RowError { index, code: "invalid_json", message }));
         }
         Ok(())
+    }
+
+    /// Reads the row that `text` begins with, and gives its length; `None` where it does not end.
+    ///
+    /// The usual row is read at once; any other is cut out first.
+    #[inline]
+    fn read_first<'a>(
+        &self,
+        text: &'a str,
+        arena: &'a Bump,
+        scratch: &mut Scratch,
+    ) -> Option<(usize, Result<Event<'a>, RowError>)> {
+        let mut event = row::blank();
+        let usual = row::read_first(&self.keys, text, arena, scratch, &mut event);
+        if let Some((end, read)) = usual.filter(|(end, _)| *end <= self.event_bytes_max) {
+            return Some((end, read.map(|()| event)));
+        }
+        let end = scan::value_end(text.as_bytes(), 0)?;
+        let read = self.read_row(&text[..end], None, arena, scratch, &mut event);
+        Some((end, read.map(|()| event)))
     }
 
     /// Places of the arrays of events in `text` if it is an envelope.

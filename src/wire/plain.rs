@@ -64,14 +64,15 @@ impl Shape {
     }
 }
 
-/// Calls `set` for every name and its value; `None` where `text` is not of the usual kind. `set` says whether to go on.
+/// Calls `set` for every name and value of the object that `text` begins with, and gives the object's length; `None` where it is not of
+/// the usual kind. `set` says whether to go on.
 #[inline]
 pub(super) fn read<'a, 'k>(
     text: &'a str,
     keys: &'k KeyTable,
     shape: &mut Shape,
     mut set: impl FnMut(Name<'a, 'k>, Scalar<'a>) -> bool,
-) -> Option<()> {
+) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     for nth in 0.. {
@@ -82,7 +83,7 @@ pub(super) fn read<'a, 'k>(
                 match bytes.get(before)? {
                     b'{' if nth == 0 => {}
                     b',' if nth > 0 => {}
-                    b'}' if nth > 0 => return (skip_space(bytes, before + 1) == bytes.len()).then_some(()),
+                    b'}' if nth > 0 => return Some(before + 1),
                     _ => return None,
                 }
                 let start = expect(bytes, skip_space(bytes, before + 1), b'"')?;
@@ -234,7 +235,7 @@ mod tests {
 
     fn values_with(text: &str, keys: &KeyTable, shape: &mut Shape) -> Option<Vec<(String, String)>> {
         let mut values = vec![];
-        read(text, keys, shape, |name, value| {
+        let end = read(text, keys, shape, |name, value| {
             let name = match name {
                 Name::Key(key) => &key.name,
                 Name::Free(name) => {
@@ -245,7 +246,7 @@ mod tests {
             values.push((name.to_string(), format!("{value:?}")));
             true
         })?;
-        Some(values)
+        (end == text.trim_end().len()).then_some(values)
     }
 
     /// Rows, rows cut short, and what is not a row at all.

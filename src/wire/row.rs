@@ -58,6 +58,20 @@ pub(super) fn read<'a>(
     row.finish(text, inherited)
 }
 
+/// Reads the event that `text` begins with, if its row is of the usual kind; gives the row's length too.
+#[inline]
+pub(super) fn read_first<'a>(
+    keys: &KeyTable,
+    text: &'a str,
+    arena: &'a Bump,
+    scratch: &mut Scratch,
+    event: &mut Event<'a>,
+) -> Option<(usize, Result<(), RowError>)> {
+    let mut row = Row::new(keys, arena, None, &mut scratch.fields, event, false);
+    let end = plain::read(text, keys, &mut scratch.shape, |name, value| row.plain(name, value))?;
+    Some((end, row.finish(&text[..end], None)))
+}
+
 /// Reads what rows may inherit from the envelope `text`, in which the events are replaced by `null`.
 pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump) -> Result<Inherited<'a>, RowError> {
     let (mut fields, mut event) = (Vec::new(), blank());
@@ -137,7 +151,8 @@ impl<'s, 'a> Row<'s, 'a> {
 
     #[inline]
     fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>, shape: &mut Shape) -> Result<(), RowError> {
-        if plain::read(text, self.keys, shape, |name, value| self.plain(name, value)).is_some() {
+        let end = plain::read(text, self.keys, shape, |name, value| self.plain(name, value));
+        if end.is_some_and(|end| scan::skip_space(text.as_bytes(), end) == text.len()) {
             return Ok(());
         }
         self.reset(inherited);

@@ -115,24 +115,42 @@ pub(super) struct Break {
     pub(super) expected: &'static str,
 }
 
-/// Cuts the array that starts at `at` into its elements, at most `max` of them; returns where it ends.
-pub(super) fn split_array<'a>(text: &'a str, at: usize, max: usize, rows: &mut Vec<&'a str>) -> Result<usize, Break> {
+/// Walks the array that starts at `at`; returns where it ends. `element` is given what begins with an element and says where that ends.
+#[inline]
+pub(super) fn walk_array<'a>(
+    text: &'a str,
+    at: usize,
+    element: &mut dyn FnMut(&'a str) -> Option<usize>,
+) -> Result<usize, Break> {
     let bytes = text.as_bytes();
     let mut at = skip_space(bytes, at + 1);
     if bytes.get(at) == Some(&b']') {
         return Ok(at + 1);
     }
-    while rows.len() < max {
-        let end = value_end(bytes, at).ok_or(Break { at, expected: "a complete value" })?;
-        rows.push(&text[at..end]);
-        at = skip_space(bytes, end);
+    loop {
+        let end = text.get(at..).and_then(&mut *element).ok_or(Break { at, expected: "a complete value" })?;
+        at = skip_space(bytes, at + end);
         match bytes.get(at) {
             Some(b',') => at = skip_space(bytes, at + 1),
             Some(b']') => return Ok(at + 1),
             _ => return Err(Break { at, expected: "`,` or `]`" }),
         }
     }
-    Ok(at)
+}
+
+/// Cuts the array that starts at `at` into its elements, at most `max` of them; returns where it ends.
+pub(super) fn split_array<'a>(text: &'a str, at: usize, max: usize, rows: &mut Vec<&'a str>) -> Result<usize, Break> {
+    let mut is_full = false;
+    let walked = walk_array(text, at, &mut |rest| {
+        is_full = rows.len() == max;
+        let end = value_end(rest.as_bytes(), 0).filter(|_| !is_full)?;
+        rows.push(&rest[..end]);
+        Some(end)
+    });
+    match walked {
+        Err(Break { at, .. }) if is_full => Ok(at),
+        walked => walked,
+    }
 }
 
 /// Places of the elements of the array at the start of `text`, as far as it is well formed.

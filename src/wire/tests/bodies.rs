@@ -58,6 +58,30 @@ fn an_array_that_breaks_gives_the_rows_before_and_one_error() {
 }
 
 #[test]
+fn rows_of_an_array_end_where_they_end_whatever_stands_in_their_strings() {
+    let event = |n: usize, rest: &str| {
+        format!(r#"{{"id":"e{n}","type":"play","event_time":1790000000000,"session":"s"{rest}}}"#)
+    };
+    let odd = [
+        "",
+        r#","item":"},{""#,
+        r#","item":"a\"},{\"b""#,
+        r#","fields":{"x":"}]"}"#,
+        r#","value":-1"#,
+        r#","tags":[1,{"y":"]"}]"#,
+        " ",
+    ];
+    let rows: Vec<String> = (0..70).map(|n| event(n, odd[n * 5 % odd.len()])).collect();
+    let body = format!("[ {} ]", rows.join(" ,\n"));
+    let arena = Bump::new();
+    let mut found = vec![];
+    let reader = reader("");
+    reader.read_body(body.as_bytes(), &arena, &mut |row| found.push(row.expect("all are good"))).expect("a body");
+    let alone: Vec<_> = rows.iter().map(|row| reader.read_event(row, &arena).expect("it is good")).collect();
+    assert_eq!(found, alone);
+}
+
+#[test]
 fn bodies_of_which_nothing_can_be_read_are_refused_as_a_whole() {
     for (bytes, expected) in [
         (&b""[..], BodyError::Empty),
