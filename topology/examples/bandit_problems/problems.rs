@@ -143,6 +143,44 @@ fn headline_test(setup: &Setup, seed: u64) -> (f64, f64) {
     (lost, 10_000.0 * (best - rates.iter().sum::<f64>() / actions as f64))
 }
 
+/// Clicks lost where tastes change at half-time: 8 features, 10 actions, clicked with a probability of 5 % to 60 % that is linear in the
+/// features, rewards 200 rounds late. After the change alone, and of all.
+pub fn clicks(setup: &Setup, seeds: u64) -> String {
+    let losses: Vec<(f64, f64)> = (0..seeds).map(|seed| clicks_lost(setup, seed)).collect();
+    let of = |part: fn(&(f64, f64)) -> f64| summary(&losses.iter().map(part).collect::<Vec<_>>(), 0);
+    format!("before {}, after {}", of(|loss| loss.0), of(|loss| loss.1))
+}
+
+fn clicks_lost(setup: &Setup, seed: u64) -> (f64, f64) {
+    const FEATURES: usize = 8;
+    let mut source = Source::new(seed, "clicks");
+    let unit = |source: &mut Source| -> Vec<f64> {
+        let x: Vec<f64> = (0..FEATURES).map(|_| source.normal()).collect();
+        let norm = x.iter().map(|v| v * v).sum::<f64>().sqrt();
+        x.iter().map(|v| v / norm).collect()
+    };
+    let mut player = Player::new(setup, FEATURES + 1, 10, seed);
+    let mut under_way: VecDeque<Pending> = VecDeque::new();
+    let (mut theta, mut lost) = (vec![], [0.0; 2]);
+    for round in 0..40_000 {
+        if round % 20_000 == 0 {
+            theta = (0..10).map(|_| unit(&mut source)).collect();
+        }
+        if round >= 200 {
+            player.learn(&under_way.pop_front().expect("200 rewards are under way"));
+        }
+        let features = unit(&mut source);
+        let rates: Vec<f64> =
+            theta.iter().map(|theta| (0.2 + 0.3 * product(theta, &features)).clamp(0.05, 0.6)).collect();
+        let mut pending = player.choose(&[&[1.0], &features[..]].concat());
+        lost[round / 20_000] += rates.iter().copied().fold(0.0, f64::max) - rates[pending.action];
+        pending.reward = f64::from(u8::from(source.uniform() < rates[pending.action]));
+        under_way.push_back(pending);
+        player.lean(under_way.iter_mut());
+    }
+    (lost[0], lost[1])
+}
+
 /// Mean and standard error.
 fn summary(values: &[f64], digits: usize) -> String {
     let n = values.len() as f64;
