@@ -18,8 +18,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli::Command::Run(run) = cli::Cli::parse().command;
-    match run.execute() {
+    match cli::Cli::parse().execute() {
         Ok(report::Verdict::Ok) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(why) => {

@@ -1,5 +1,6 @@
-//! The command line.
+//! `saccade-loadgen run`: sends events for a while and prints a report.
 
+use super::values::{batch, duration, skew};
 use crate::drive::{self, Drive};
 use crate::http::{Target, get_once};
 use crate::observe::Observer;
@@ -7,29 +8,12 @@ use crate::report::{Asked, Report, Verdict};
 use crate::schedule::Plan;
 use crate::scrape::Reading;
 use crate::tally::Tally;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Puts a Saccade server under load at a fixed rate and reports latencies that can be trusted.
-#[derive(Parser)]
-#[command(name = "saccade-loadgen", version, after_help = AFTER_HELP)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-const AFTER_HELP: &str = "\
-Examples:
-  saccade-loadgen run                                   20,000 events/s at a local server for 30 s
-  saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
-  saccade-loadgen run --format json --seed 7 > run.json
-
-Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
 
 const RUN_HELP: &str = "\
 How it measures:
@@ -42,16 +26,9 @@ How it measures:
 
 Ids are l{seed}-{n}: give each run against the same server another --seed, or its events are duplicates.";
 
-/// Subcommands.
-#[derive(Subcommand)]
-pub enum Command {
-    /// Sends events for a while and prints a report.
-    #[command(after_help = RUN_HELP)]
-    Run(Run),
-}
-
 /// Options of `run`.
 #[derive(Args)]
+#[command(after_help = RUN_HELP)]
 pub struct Run {
     /// Server: http://HOST:PORT
     #[arg(long, default_value = "http://127.0.0.1:8080")]
@@ -188,68 +165,6 @@ fn progress(events: u64) -> impl FnMut(&Tally, Duration) {
             let (sent, lost) = (tally.counts.sent, tally.counts.lost);
             let (s, p50, p99) = (elapsed.as_secs(), ms(0.5), ms(0.99));
             eprintln!("{s:>4} s  {sent} of {events} events  p50 {p50:.3} ms  p99 {p99:.3} ms  lost {lost}");
-        }
-    }
-}
-
-fn batch(text: &str) -> Result<RangeInclusive<u32>, String> {
-    const BATCH_MAX: u32 = 10_000;
-    let number = |text: &str| text.parse::<u32>().ok().filter(|n| (1..=BATCH_MAX).contains(n));
-    let (low, high) = text.split_once("..").unwrap_or((text, text));
-    match (number(low), number(high.trim_start_matches('='))) {
-        (Some(low), Some(high)) if low <= high => Ok(low..=high),
-        _ => Err(format!("write a number or a range within 1..{BATCH_MAX}, both ends included, for example 1..20")),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    const RULE: &str = "write a whole number with ms, s, m or h, at most 24h, for example 500ms or 30s";
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(RULE.into()),
-    };
-    let ms = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit_ms));
-    ms.filter(|ms| (1..=86_400_000).contains(ms)).map(Duration::from_millis).ok_or_else(|| RULE.into())
-}
-
-fn skew(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|x| (0.0..=5.0).contains(x));
-    number.ok_or_else(|| "write a number from 0 to 5".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn batches_are_numbers_or_ranges_with_both_ends() {
-        for (text, expected) in
-            [("1..20", Some(1..=20)), ("5", Some(5..=5)), ("3..=4", Some(3..=4)), ("7..7", Some(7..=7))]
-        {
-            assert_eq!(batch(text).ok(), expected);
-        }
-        for bad in ["0", "0..5", "5..4", "", "..", "10001", "a"] {
-            assert!(batch(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn durations_have_a_unit_and_a_limit() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
-        for bad in ["30", "s", "0s", "-1s", "1.5s", "25h", "99999999999999999999s"] {
-            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,0 +1,51 @@
+//! The command line: one file per subcommand.
+
+mod run;
+mod values;
+
+use crate::report::Verdict;
+use clap::{Parser, Subcommand};
+
+/// Puts a Saccade server under load at a fixed rate and reports latencies that can be trusted.
+#[derive(Parser)]
+#[command(name = "saccade-loadgen", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  saccade-loadgen run                                   20,000 events/s at a local server for 30 s
+  saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
+  saccade-loadgen run --format json --seed 7 > run.json
+
+Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
+
+/// Subcommands.
+#[derive(Subcommand)]
+enum Command {
+    /// Sends events for a while and prints a report.
+    Run(run::Run),
+}
+
+impl Cli {
+    /// Does what was asked and says how it ended.
+    pub fn execute(self) -> Result<Verdict, String> {
+        match self.command {
+            Command::Run(run) => run.execute(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
