@@ -1,6 +1,7 @@
 //! The driver against a small real server on loopback.
 
 use super::*;
+use crate::schedule::{Arrivals, Shape};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -96,7 +97,7 @@ async fn answer(
 fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, events: u64) -> Drive {
     Drive {
         target: Target::new(&format!("http://{}", server.address), None, None).expect("an address is a target"),
-        plan: Plan { rate, batch, events, seed: 3 },
+        plan: Plan { rate, batch, events, seed: 3, shape: Shape::Constant, arrivals: Arrivals::Even },
         sessions: 100,
         skew: 1.0,
         connections: 4,

@@ -5,12 +5,14 @@
 
 mod cli;
 mod drive;
+mod float;
 mod http;
 mod observe;
 mod report;
 mod schedule;
 mod scrape;
 mod seeded;
+mod span;
 mod tally;
 mod traffic;
 

@@ -10,11 +10,18 @@ pub enum Stream {
     Session = 2,
     /// What the event says.
     Body = 3,
+    /// Gaps between arrivals.
+    Arrival = 4,
 }
 
 /// 64 random bits for number `n` of a stream (the finaliser of SplitMix64, Steele et al. 2014, applied twice).
 pub fn keyed(seed: u64, stream: Stream, n: u64) -> u64 {
     mix(mix(seed ^ (stream as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(n))
+}
+
+/// The number in (0, 1] that 64 random bits stand for; never 0, so that it has a logarithm.
+pub fn unit(bits: u64) -> f64 {
+    ((bits >> 11) + 1) as f64 / (1u64 << 53) as f64
 }
 
 fn mix(x: u64) -> u64 {

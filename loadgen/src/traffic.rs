@@ -116,11 +116,13 @@ fn kind(share: u8) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::{Arrivals, Shape};
     use serde_json::Value;
     use std::collections::BTreeMap;
 
     fn traffic(events: u64) -> Traffic {
-        let plan = Plan { rate: 2000, batch: 1..=20, events, seed: 9 };
+        let plan =
+            Plan { rate: 2000, batch: 1..=20, events, seed: 9, shape: Shape::Constant, arrivals: Arrivals::Even };
         Traffic::new(plan, 100, 1.0).starting_at(1_700_000_000_000)
     }
 

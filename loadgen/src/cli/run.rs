@@ -5,7 +5,7 @@ use crate::drive::{self, Drive};
 use crate::http::{Target, get_once};
 use crate::observe::Observer;
 use crate::report::{Asked, Report, Verdict};
-use crate::schedule::Plan;
+use crate::schedule::{Arrivals, Plan, Shape};
 use crate::scrape::Reading;
 use crate::tally::Tally;
 use clap::{Args, ValueEnum};
@@ -36,6 +36,13 @@ pub struct Run {
     /// Events per second, all connections together
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     rate: u64,
+    /// How the rate changes: constant, ramp:from=0.1,to=1,over=60s, step:every=10s,by=0.5,steps=6,
+    /// sine:period=10m,low=0.2, spike:at=10s,for=5s,times=4; factors are of --rate
+    #[arg(long, default_value = "constant", value_parser = Shape::parse)]
+    shape: Shape,
+    /// How events are spread where the rate is what it is
+    #[arg(long, value_enum, default_value_t = Arrivals::Even)]
+    arrivals: Arrivals,
     /// Events per request: a number, or a range drawn from evenly
     #[arg(long, default_value = "1..20", value_parser = batch)]
     batch: RangeInclusive<u32>,
@@ -113,10 +120,17 @@ impl Run {
     }
 
     fn drive(&self, target: &Target) -> Drive {
-        let events = Plan::events_in(self.rate, self.duration.as_nanos() as u64);
+        let events = Plan::events_in(self.rate, &self.shape, self.duration.as_nanos() as u64);
         Drive {
             target: target.clone(),
-            plan: Plan { rate: self.rate, batch: self.batch.clone(), events, seed: self.seed },
+            plan: Plan {
+                rate: self.rate,
+                shape: self.shape,
+                arrivals: self.arrivals,
+                batch: self.batch.clone(),
+                events,
+                seed: self.seed,
+            },
             sessions: self.sessions,
             skew: self.skew,
             connections: self.connections.into(),
