@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand.
 
+mod load;
 mod run;
+mod sink;
 mod values;
 
 use crate::report::Verdict;
@@ -19,6 +21,8 @@ const AFTER_HELP: &str = "\
 Examples:
   saccade-loadgen run                                   20,000 events/s at a local server for 30 s
   saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
+  saccade-loadgen run --profile steady_evening --rate 50000    viewers instead of independent events
+  saccade-loadgen run --profile bot_flood --out events.ndjson  a file instead of a server
   saccade-loadgen run --format json --seed 7 > run.json
 
 Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
@@ -28,6 +32,9 @@ Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or t
 enum Command {
     /// Sends events for a while and prints a report.
     Run(run::Run),
+    /// Reads requests and answers them as Saccade would, to measure this program alone.
+    #[command(hide = true)]
+    Sink(sink::Sink),
 }
 
 impl Cli {
@@ -35,6 +42,7 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
+            Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }
     }
 }

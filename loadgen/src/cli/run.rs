@@ -1,23 +1,25 @@
 //! `saccade-loadgen run`: sends events for a while and prints a report.
 
-use super::values::{batch, duration, skew};
+use super::load::LoadArgs;
+use super::values::duration;
+use crate::beside::Beside;
 use crate::drive::{self, Drive};
 use crate::http::{Target, get_once};
 use crate::observe::Observer;
-use crate::report::{Asked, Report, Verdict};
-use crate::schedule::{Arrivals, Plan, Shape};
+use crate::out;
+use crate::report::{Report, Verdict};
 use crate::scrape::Reading;
 use crate::tally::Tally;
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 const RUN_HELP: &str = "\
 How it measures:
-  Event i is due i/rate seconds after the start, whatever the server does; a batch is due when its last event is.
+  With --shape constant and --arrivals even, event i is due i/rate seconds after the start, whatever the server does; a batch is due
+  when its last event is.
   intended   from that due time to the whole answer: what a player would wait. Includes waiting for a free connection.
   service    from the sending of the request to the whole answer: what the server needed.
   own lag    how late this program began a request that could have begun. If its p99 is above 1 ms the run is invalid.
@@ -33,34 +35,8 @@ pub struct Run {
     /// Server: http://HOST:PORT
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     target: String,
-    /// Events per second, all connections together
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    rate: u64,
-    /// How the rate changes: constant, ramp:from=0.1,to=1,over=60s, step:every=10s,by=0.5,steps=6,
-    /// sine:period=10m,low=0.2, spike:at=10s,for=5s,times=4; factors are of --rate
-    #[arg(long, default_value = "constant", value_parser = Shape::parse)]
-    shape: Shape,
-    /// How events are spread where the rate is what it is
-    #[arg(long, value_enum, default_value_t = Arrivals::Even)]
-    arrivals: Arrivals,
-    /// Events per request: a number, or a range drawn from evenly
-    #[arg(long, default_value = "1..20", value_parser = batch)]
-    batch: RangeInclusive<u32>,
-    /// Length of the run: 500ms, 30s, 2m, 1h
-    #[arg(long, default_value = "30s", value_parser = duration)]
-    duration: Duration,
-    /// Sessions that events belong to; two sessions make a viewer
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    sessions: u64,
-    /// Zipf exponent of the sessions' popularity: 0 all alike, 1 the first twice as busy as the second
-    #[arg(long, default_value_t = 0.0, value_parser = skew)]
-    skew: f64,
-    /// Keep-alive connections
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    connections: u16,
-    /// Decides batch sizes and events: the same seed, the same traffic
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Longest wait for an answer, and for stragglers after the last request
     #[arg(long, default_value = "10s", value_parser = duration)]
     timeout: Duration,
@@ -76,6 +52,10 @@ pub struct Run {
     /// Write a line `id TAB session TAB status` for every acknowledged event
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Send nothing: write the events into a file, one JSON object a line, `-` for standard output. They are dated from
+    /// 2026-01-15T19:00:00Z on, so that the same seed gives the same file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["observe", "record"])]
+    out: Option<PathBuf>,
     /// Form of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -93,6 +73,10 @@ enum Format {
 impl Run {
     /// Runs, prints the report and returns its verdict.
     pub fn execute(self) -> Result<Verdict, String> {
+        let load = self.load.resolve()?;
+        if let Some(out) = &self.out {
+            return out::write(load.source(false), out).map(|()| Verdict::Ok);
+        }
         let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
         let record: drive::Record = match &self.record {
             None => None,
@@ -101,55 +85,25 @@ impl Run {
                 Some(Box::new(BufWriter::new(file)))
             }
         };
+        let mut source = load.source(true);
         let before = self.scrape(&target);
         let observer = match self.observe {
             true => Some(Observer::start(target.clone(), self.timeout).map_err(|e| format!("--observe: {e}"))?),
             false => None,
         };
-        let drive = self.drive(&target);
-        let asked = self.asked(&drive);
-        let tally = drive::run(drive, record, progress(asked.events)).map_err(|e| format!("running: {e}"))?;
+        let drive = Drive { target: target.clone(), connections: load.connections.into(), timeout: self.timeout };
+        let progress = progress(load.plan.events);
+        let done = drive::run(drive, &mut source, record, progress).map_err(|e| format!("running: {e}"))?;
         let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
         let server = before.zip(self.scrape(&target)).map(|(before, after)| after.since(&before));
-        let report = Report::new(asked, tally, server, observed);
+        let beside = Beside::new(&done.calls, source.so_far());
+        let asked = load.asked(&target, done.events, source.repeated());
+        let report = Report::new(asked, done.tally, server, observed);
         match self.format {
-            Format::Text => print!("{report}"),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
+            Format::Text => print!("{report}{beside}"),
+            Format::Json => println!("{}", beside.put_into(&report)),
         }
-        Ok(report.verdict().clone())
-    }
-
-    fn drive(&self, target: &Target) -> Drive {
-        let events = Plan::events_in(self.rate, &self.shape, self.duration.as_nanos() as u64);
-        Drive {
-            target: target.clone(),
-            plan: Plan {
-                rate: self.rate,
-                shape: self.shape,
-                arrivals: self.arrivals,
-                batch: self.batch.clone(),
-                events,
-                seed: self.seed,
-            },
-            sessions: self.sessions,
-            skew: self.skew,
-            connections: self.connections.into(),
-            timeout: self.timeout,
-        }
-    }
-
-    fn asked(&self, drive: &Drive) -> Asked {
-        Asked {
-            target: drive.target.authority.clone(),
-            rate: self.rate,
-            batch: [*self.batch.start(), *self.batch.end()],
-            duration_s: self.duration.as_secs_f64(),
-            sessions: self.sessions,
-            skew: self.skew,
-            connections: drive.connections,
-            seed: self.seed,
-            events: drive.plan.events,
-        }
+        Ok(beside.judge(report.verdict().clone()))
     }
 
     /// The server's metrics; a server without them is measured from outside only.
