@@ -7,6 +7,7 @@
 mod beside;
 mod cli;
 mod drive;
+mod fit;
 mod float;
 mod http;
 mod observe;

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod fit;
 mod load;
 mod run;
 mod sink;
@@ -31,7 +32,9 @@ Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or t
 #[derive(Subcommand)]
 enum Command {
     /// Sends events for a while and prints a report.
-    Run(run::Run),
+    Run(Box<run::Run>),
+    /// Makes a profile that resembles a recorded log.
+    Fit(fit::FitArgs),
     /// Reads requests and answers them as Saccade would, to measure this program alone.
     #[command(hide = true)]
     Sink(sink::Sink),
@@ -42,6 +45,7 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
+            Command::Fit(fit) => fit.execute().map(|()| Verdict::Ok),
             Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }
     }
