@@ -6,6 +6,9 @@ mod run;
 mod sink;
 mod values;
 
+#[cfg(test)]
+pub use sink::serve as sink;
+
 use crate::report::Verdict;
 use clap::{Parser, Subcommand};
 

@@ -1,8 +1,10 @@
 //! The driver against a small real server on loopback.
 
 use super::*;
+use crate::profile::Profile;
 use crate::schedule::{Arrivals, Plan, Shape};
-use crate::source::Simple;
+use crate::source::{Simple, Viewers};
+use crate::span::Span;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -213,6 +215,38 @@ fn no_server_is_an_error_and_not_a_report() {
     let (drive, plan) = drive(&server, 1_000, 1..=1, 10);
     let error = run(drive, &mut simple(&plan), None, |_, _| ()).err().expect("nobody listens");
     assert!(error.to_string().contains(&server.address.to_string()), "{error}");
+}
+
+#[test]
+fn viewers_ask_see_what_was_answered_and_tell_what_it_was_worth() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.expect("accepting on loopback");
+            std::thread::spawn(move || crate::cli::sink(stream));
+        }
+    });
+    let mut profile = Profile::load("bad_network").expect("it is shipped");
+    (profile.load.rate, profile.rank.share, profile.rank.explicit) = (5_000, 1.0, 0.5);
+    profile.rank.look_after = Span::parse("2s").expect("a span");
+    let drive = Drive {
+        target: Target::new(&format!("http://{address}"), None, None).expect("an address is a target"),
+        connections: 8,
+        timeout: Duration::from_secs(10),
+    };
+    let (shape, arrivals) = (Shape::Constant, Arrivals::Poisson);
+    // Five of the viewers' seconds: some have asked, waited and decided.
+    let plan = Plan { rate: 5_000, shape, arrivals, batch: 1..=20, events: 25_000, seed: 6 };
+    let mut source = Source::Viewers(Box::new(Viewers::new(&profile, plan, true)));
+    let done = run(drive, &mut source, None, |_, _| ()).expect("the server is there");
+    let counts = &done.tally.counts;
+    assert_eq!((counts.accepted, counts.lost), (done.events, 0));
+    for (name, kept) in [("rank", &done.calls.rank), ("reward", &done.calls.reward), ("cmcd", &done.calls.cmcd)] {
+        assert!(kept.sent > 0 && kept.answered == kept.sent && kept.errors.is_empty(), "{name}: {kept:?}");
+    }
+    let so_far = source.so_far().expect("viewers ask");
+    assert!(so_far.answered > 0 && so_far.answered + so_far.unanswered == so_far.looked, "{so_far:?}");
 }
 
 #[derive(Clone, Default)]

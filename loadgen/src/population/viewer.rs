@@ -9,6 +9,8 @@ use super::tastes::Outcome;
 use super::world::World;
 use crate::seeded::{Draws, Stream};
 
+/// Time from the first event of a visit to its question: what is asked must know who is there, on what device.
+const BEFORE_ASKING_US: u64 = 200_000;
 /// Time between two impressions of a slate.
 const BETWEEN_POSITIONS_US: u64 = 60_000;
 /// Bitrates of a player, kbit/s.
@@ -21,6 +23,8 @@ pub(super) enum Doing {
     /// Is about to see the home page.
     Home,
     Browsing,
+    /// Is on the home page, which is about to ask what to show.
+    Asking,
     /// Has asked, and will look at the answer.
     Looking,
     /// Sees the answer, position by position.
@@ -111,6 +115,12 @@ impl Viewer {
             }
             Doing::Home => self.home(world, number, &mut draws, questions),
             Doing::Browsing => self.browse(world, number, now_us, &mut draws),
+            Doing::Asking => {
+                let (decision, slot) = questions.ask(world);
+                (self.slot, self.doing) = (slot, Doing::Looking);
+                let ask = Ask { decision, viewer: number, visit: self.visit, slot };
+                (Some(Output::Ask(ask)), world.profile.rank.look_after.micros())
+            }
             Doing::Looking => self.look(world, number, &mut draws, questions),
             Doing::Seeing => self.see(world, number, &mut draws, questions),
             Doing::Starting => {
@@ -145,17 +155,15 @@ impl Viewer {
         Act { item: Some(self.item), playhead, network, ..self.act(number, kind) }
     }
 
-    fn home(&mut self, world: &World, number: u32, draws: &mut Draws, questions: &mut Questions) -> Step {
+    fn home(&mut self, world: &World, number: u32, draws: &mut Draws, questions: &Questions) -> Step {
         (self.depth, self.position, self.doing) = (0, 0, Doing::Browsing);
-        let rank = &world.profile.rank;
-        if questions.are_answered && !self.is_bot && draws.chance(rank.share) {
-            let (decision, slot) = questions.ask(world);
-            (self.slot, self.doing) = (slot, Doing::Looking);
-            let ask = Ask { decision, viewer: number, visit: self.visit, slot };
-            return (Some(Output::Ask(ask)), rank.look_after.micros());
-        }
         self.item = world.item(draws);
-        (self.on_item(number, Kind::Impression).0, self.browse_gap(world, draws))
+        let act = self.on_item(number, Kind::Impression).0;
+        if questions.are_answered && !self.is_bot && draws.chance(world.profile.rank.share) {
+            self.doing = Doing::Asking;
+            return (act, BEFORE_ASKING_US);
+        }
+        (act, self.browse_gap(world, draws))
     }
 
     fn browse_gap(&self, world: &World, draws: &mut Draws) -> u64 {
