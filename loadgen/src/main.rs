@@ -1,25 +1,33 @@
 //! `saccade-loadgen`: sends player events at a fixed rate and says what the server made of them.
 //!
 //! Open loop: the schedule does not depend on the server ([`schedule`]), latency is measured from the intended time, and a run in
-//! which the generator itself fell behind is marked invalid. It does not model viewers; events are drawn independently.
+//! which the generator itself fell behind is marked invalid. What is sent comes from a [`population`] of viewers that a [`profile`]
+//! describes, or is drawn independently.
 
+mod beside;
 mod cli;
 mod drive;
+mod fit;
+mod float;
 mod http;
 mod observe;
+mod out;
+mod population;
+mod profile;
 mod report;
 mod schedule;
 mod scrape;
 mod seeded;
+mod source;
+mod span;
 mod tally;
-mod traffic;
+mod wire;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli::Command::Run(run) = cli::Cli::parse().command;
-    match run.execute() {
+    match cli::Cli::parse().execute() {
         Ok(report::Verdict::Ok) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(why) => {

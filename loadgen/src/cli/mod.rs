@@ -1,0 +1,66 @@
+//! The command line: one file per subcommand.
+
+mod fit;
+mod load;
+mod run;
+mod sink;
+mod values;
+
+#[cfg(test)]
+pub use sink::serve as sink;
+
+use crate::report::Verdict;
+use clap::{Parser, Subcommand};
+
+/// Puts a Saccade server under load at a fixed rate and reports latencies that can be trusted.
+#[derive(Parser)]
+#[command(name = "saccade-loadgen", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  saccade-loadgen run                                   20,000 events/s at a local server for 30 s
+  saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
+  saccade-loadgen run --profile steady_evening --rate 50000    viewers instead of independent events
+  saccade-loadgen run --profile bot_flood --out events.ndjson  a file instead of a server
+  saccade-loadgen run --format json --seed 7 > run.json
+
+Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
+
+/// Subcommands.
+#[derive(Subcommand)]
+enum Command {
+    /// Sends events for a while and prints a report.
+    Run(Box<run::Run>),
+    /// Makes a profile that resembles a recorded log.
+    Fit(fit::FitArgs),
+    /// Reads requests and answers them as Saccade would, to measure this program alone.
+    #[command(hide = true)]
+    Sink(sink::Sink),
+}
+
+impl Cli {
+    /// Does what was asked and says how it ended.
+    pub fn execute(self) -> Result<Verdict, String> {
+        match self.command {
+            Command::Run(run) => run.execute(),
+            Command::Fit(fit) => fit.execute().map(|()| Verdict::Ok),
+            Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,41 @@
+//! Values of options as people write them: each either is understood or says how to write it.
+
+use crate::span::Span;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+pub(super) fn batch(text: &str) -> Result<RangeInclusive<u32>, String> {
+    const BATCH_MAX: u32 = 10_000;
+    let number = |text: &str| text.parse::<u32>().ok().filter(|n| (1..=BATCH_MAX).contains(n));
+    let (low, high) = text.split_once("..").unwrap_or((text, text));
+    match (number(low), number(high.trim_start_matches('='))) {
+        (Some(low), Some(high)) if low <= high => Ok(low..=high),
+        _ => Err(format!("write a number or a range within 1..{BATCH_MAX}, both ends included, for example 1..20")),
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    Span::parse(text).map(|span| span.0)
+}
+
+pub(super) fn skew(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x| (0.0..=5.0).contains(x));
+    number.ok_or_else(|| "write a number from 0 to 5".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_numbers_or_ranges_with_both_ends() {
+        for (text, expected) in
+            [("1..20", Some(1..=20)), ("5", Some(5..=5)), ("3..=4", Some(3..=4)), ("7..7", Some(7..=7))]
+        {
+            assert_eq!(batch(text).ok(), expected);
+        }
+        for bad in ["0", "0..5", "5..4", "", "..", "10001", "a"] {
+            assert!(batch(bad).is_err(), "{bad}");
+        }
+    }
+}

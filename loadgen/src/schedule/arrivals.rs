@@ -1,0 +1,55 @@
+//! How events are spread over the integral of the rate.
+
+use crate::float::ln;
+use crate::seeded::{Stream, keyed, unit};
+use serde::Deserialize;
+
+/// How events are spread where the rate is what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Event `i` where the integral of the rate is `i`.
+    #[default]
+    Even,
+    /// As from many independent senders: gaps are exponential.
+    Poisson,
+}
+
+/// Events of a block of [`Arrivals::Poisson`].
+const BLOCK: u64 = 1024;
+
+/// The places of one block of a Poisson process.
+///
+/// A Poisson process that is known to have `n` points in an interval has them where `n` independent uniform draws fall: the running
+/// sums of `n + 1` exponential gaps over their total (Devroye 1986, V.2.1). Blocks hold exactly [`BLOCK`] events each, so any number can be placed
+/// without those before its block, and nothing drifts.
+#[derive(Default)]
+pub(super) struct Block {
+    /// Number of the block whose places are kept, if any.
+    number: Option<u64>,
+    places: Vec<f64>,
+}
+
+impl Block {
+    /// Where event `i` is: from `i − BLOCK` to `i + BLOCK`, never before event `i − 1`.
+    pub(super) fn place(&mut self, seed: u64, i: u64) -> f64 {
+        let number = i / BLOCK;
+        if self.number != Some(number) {
+            self.fill(seed, number);
+        }
+        (number * BLOCK) as f64 + self.places[(i % BLOCK) as usize]
+    }
+
+    fn fill(&mut self, seed: u64, number: u64) {
+        let mut sum = 0.0;
+        let gap = |k| -ln(unit(keyed(seed, Stream::Arrival, number * (BLOCK + 1) + k)));
+        self.places.clear();
+        self.places.extend((0..BLOCK).map(|k| {
+            sum += gap(k);
+            sum
+        }));
+        let scale = BLOCK as f64 / (sum + gap(BLOCK));
+        self.places.iter_mut().for_each(|place| *place *= scale);
+        self.number = Some(number);
+    }
+}
