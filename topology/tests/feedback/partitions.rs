@@ -37,7 +37,7 @@ struct Seen {
 impl Sink for Seen {
     fn context(&mut self, _: &ContextRef<'_>) {}
     fn ended(&mut self, _: &SessionEnd<'_>) {}
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
     fn decided(&mut self, id: &str, _: &Arc<[u8]>) {
         self.keys.push(decision_key(id));
     }
