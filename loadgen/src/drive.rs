@@ -105,7 +105,7 @@ async fn send_all(
     ticker.abort();
     let unsent = pacer.join().expect("the pacer does not panic");
     let mut tally = shared.tally.borrow().clone();
-    unsent.iter().for_each(|due| tally.unsent(u64::from(due.len)));
+    unsent.iter().for_each(|due| tally.unsent(u64::from(due.len), Duration::from_nanos(due.due_ns)));
     if let Some(record) = shared.record.borrow_mut().as_mut() {
         record.flush()?;
     }
@@ -151,13 +151,14 @@ async fn work(shared: Rc<Shared>, mut connection: Connection) -> io::Result<()> 
         let Some(Prepared { due, body }) = next else { return Ok(()) };
         let begun = Instant::now();
         if begun > give_up {
-            shared.tally.borrow_mut().unsent(u64::from(due.len));
+            shared.tally.borrow_mut().unsent(u64::from(due.len), Duration::from_nanos(due.due_ns));
             continue;
         }
         let intended = shared.start + Duration::from_nanos(due.due_ns);
         let outcome = exchange(&mut connection, body, due, shared.drive.timeout).await;
         let done = Instant::now();
         let times = Times {
+            due: Duration::from_nanos(due.due_ns),
             intended: done.saturating_duration_since(intended),
             service: done - begun,
             lag: begun.saturating_duration_since(intended.max(free)),
