@@ -81,18 +81,17 @@ pub struct Judged {
 /// Measured values by metric name.
 pub type Values = BTreeMap<String, f64>;
 
-/// Reads a list of objectives, separated by commas.
-pub fn parse(text: &str) -> Result<Vec<Objective>, String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(objective).collect()
-}
-
-fn objective(text: &str) -> Result<Objective, String> {
+/// Reads one objective; the error says what there is.
+pub fn objective(text: &str) -> Result<Objective, String> {
+    let text = text.trim();
     let found = text.find(['<', '>', '=']).and_then(|at| {
         let (sign, comparison) = SIGNS.into_iter().find(|(sign, _)| text[at..].starts_with(sign))?;
         Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
     });
     let Some((metric, comparison, bound)) = found else {
-        return Err(format!("`{text}` is no objective: write METRIC, one of < <= = >= >, and a bound, for example lost=0"));
+        return Err(format!(
+            "`{text}` is no objective: write METRIC, one of < <= = >= >, and a bound, for example lost=0"
+        ));
     };
     let Some(unit) = unit(metric) else {
         return Err(format!("`{text}`: there is no metric `{metric}`; there are {}", names()));
@@ -114,7 +113,12 @@ fn unit(metric: &str) -> Option<Unit> {
 }
 
 fn names() -> String {
-    format!("{} with {}; {}; {BYTES}", LATENCIES.join(", "), PERCENTILES.map(|p| format!("_{p}")).join(" "), NUMBERS.join(", "))
+    format!(
+        "{} with {}; {}; {BYTES}",
+        LATENCIES.join(", "),
+        PERCENTILES.map(|p| format!("_{p}")).join(" "),
+        NUMBERS.join(", ")
+    )
 }
 
 fn rule(unit: Unit) -> &'static str {
@@ -155,11 +159,6 @@ impl Objective {
         });
         Judged { objective: self.text.clone(), metric: self.metric.clone(), measured, held }
     }
-
-    /// Whether it is about the latency of publication, which only probes measure.
-    pub fn needs_probes(&self) -> bool {
-        self.metric.starts_with("publish_") || ["unpublished", "backwards"].contains(&self.metric.as_str())
-    }
 }
 
 impl Judged {
@@ -187,7 +186,7 @@ mod tests {
     use super::*;
 
     fn judge(objective: &str, metric: &str, value: f64) -> bool {
-        parse(objective).expect("an objective")[0].judge(&Values::from([(metric.to_owned(), value)])).held
+        super::objective(objective).expect("an objective").judge(&Values::from([(metric.to_owned(), value)])).held
     }
 
     #[test]
@@ -209,15 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn objectives_are_separated_by_commas() {
-        let texts = |text| parse(text).map(|list| list.into_iter().map(|o| o.text).collect::<Vec<_>>());
-        assert_eq!(texts("lost=0, publish_p99<1ms,"), Ok(vec!["lost=0".into(), "publish_p99<1ms".into()]));
-        assert_eq!(texts(""), Ok(vec![]));
-    }
-
-    #[test]
     fn what_was_not_measured_is_missed() {
-        let judged = parse("publish_p99<1ms").expect("an objective")[0].judge(&Values::new());
+        let judged = objective("publish_p99<1ms").expect("an objective").judge(&Values::new());
         assert_eq!((judged.held, judged.measured), (false, None));
         assert_eq!(judged.to_string(), "MISSED: publish_p99<1ms (measured: not measured)");
     }
@@ -234,7 +226,7 @@ mod tests {
             ("publish_p99<fast", "us, ms or s"),
             ("server_rss<1GB", "MiB or GiB"),
         ] {
-            let error = parse(text).expect_err(text);
+            let error = objective(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod run;
 mod values;
+mod watching;
 
 use crate::report::Verdict;
 use clap::{Parser, Subcommand};

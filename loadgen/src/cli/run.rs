@@ -1,14 +1,14 @@
 //! `saccade-loadgen run`: sends events for a while and prints a report.
 
 use super::values::{batch, duration, skew};
+use super::watching::{Output, Watching};
 use crate::drive::{self, Drive};
-use crate::http::{Target, get_once};
-use crate::observe::Observer;
-use crate::report::{Asked, Report, Verdict};
+use crate::http::Target;
+use crate::measure;
+use crate::report::{Asked, Verdict};
 use crate::schedule::{Arrivals, Plan, Shape};
-use crate::scrape::Reading;
 use crate::tally::Tally;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal};
 use std::ops::RangeInclusive;
@@ -70,24 +70,13 @@ pub struct Run {
     /// Token that may read contexts and /metrics
     #[arg(long, env = "SACCADE_READ_TOKEN", hide_env_values = true)]
     read_token: Option<String>,
-    /// Also follow the stream of all contexts and check that versions never go back
-    #[arg(long)]
-    observe: bool,
     /// Write a line `id TAB session TAB status` for every acknowledged event
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Form of the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-/// Form of the report.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table.
-    Text,
-    /// One JSON object.
-    Json,
+    #[command(flatten)]
+    watching: Watching,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Run {
@@ -101,21 +90,11 @@ impl Run {
                 Some(Box::new(BufWriter::new(file)))
             }
         };
-        let before = self.scrape(&target);
-        let observer = match self.observe {
-            true => Some(Observer::start(target.clone(), self.timeout).map_err(|e| format!("--observe: {e}"))?),
-            false => None,
-        };
         let drive = self.drive(&target);
         let asked = self.asked(&drive);
-        let tally = drive::run(drive, record, progress(asked.events)).map_err(|e| format!("running: {e}"))?;
-        let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
-        let server = before.zip(self.scrape(&target)).map(|(before, after)| after.since(&before));
-        let report = Report::new(asked, tally, server, observed);
-        match self.format {
-            Format::Text => print!("{report}"),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data")),
-        }
+        let progress = progress(asked.events);
+        let report = measure::run(drive, asked, record, &self.watching.watch(), progress)?;
+        self.output.give(&report)?;
         Ok(report.verdict().clone())
     }
 
@@ -149,23 +128,6 @@ impl Run {
             connections: drive.connections,
             seed: self.seed,
             events: drive.plan.events,
-        }
-    }
-
-    /// The server's metrics; a server without them is measured from outside only.
-    fn scrape(&self, target: &Target) -> Option<Reading> {
-        match get_once(target, "/metrics", self.timeout) {
-            Ok((200, body)) => Some(Reading::parse(&String::from_utf8_lossy(&body))),
-            Ok((status, _)) => {
-                eprintln!(
-                    "GET /metrics was answered {status}: the server's own figures are left out (see --read-token)"
-                );
-                None
-            }
-            Err(e) => {
-                eprintln!("GET /metrics failed: {e}: the server's own figures are left out");
-                None
-            }
         }
     }
 }

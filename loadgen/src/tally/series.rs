@@ -66,9 +66,8 @@ impl Windows {
             brief.max_ms = brief.max_ms.max(nanos(latency) as f64 / 1e6);
             return;
         }
-        let fresh = || {
-            Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 2).expect("bounds and digits are in range")
-        };
+        let fresh =
+            || Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 2).expect("bounds and digits are in range");
         self.open.entry(second).or_insert_with(fresh).saturating_record(nanos(latency));
         if self.open.len() > OPEN_MAX {
             self.close_oldest();

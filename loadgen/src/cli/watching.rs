@@ -1,0 +1,63 @@
+//! Options of what is watched during a run, and of what becomes of its report.
+
+use crate::measure::Watch;
+use crate::report::Report;
+use crate::slo::{self, Objective};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+/// What is watched.
+#[derive(Args)]
+pub(super) struct Watching {
+    /// Objectives; a missed one fails the run: publish_p99<1ms,lost=0,intended_p999<5ms
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective)]
+    slo: Vec<Objective>,
+    /// Also follow the stream of all contexts and check that versions never go back
+    #[arg(long)]
+    observe: bool,
+}
+
+/// What becomes of the report.
+#[derive(Args)]
+pub(super) struct Output {
+    /// Form of the report on standard output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// Also keep it as JSON, for `report` and `compare`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Form of a report.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+impl Watching {
+    pub(super) fn watch(&self) -> Watch {
+        Watch { observe: self.observe, objectives: self.slo.clone() }
+    }
+}
+
+impl Output {
+    /// Prints the report, and writes the files that were asked for.
+    pub(super) fn give(&self, report: &Report) -> Result<(), String> {
+        match self.format {
+            Format::Text => print!("{report}"),
+            Format::Json => println!("{}", report.to_json()),
+        }
+        if let Some(path) = &self.out {
+            write(path, &report.to_json())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a whole file.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|e| format!("writing {}: {e}", path.display()))
+}

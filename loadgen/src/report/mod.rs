@@ -1,0 +1,356 @@
+//! The verdict and the numbers of a run: kept as JSON, from which every other form is made.
+
+mod latency;
+mod text;
+
+pub use latency::Latency;
+
+use crate::observe::Observed;
+use crate::scrape::{Measured, ServerSecond};
+use crate::slo::{Judged, Objective, Values};
+use crate::tally::{Counts, Second, Tally};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::path::Path;
+
+/// Shape of the JSON; grows when a field changes its meaning.
+const FORMAT: u32 = 1;
+
+/// Above this the generator itself was too slow for the numbers to mean anything.
+const LAG_P99_MS_MAX: f64 = 1.0;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every event acknowledged, as intended.
+    Ok,
+    /// The server lost, refused or misreported something.
+    Failed(String),
+    /// The generator fell behind: the numbers say nothing about the server.
+    Invalid(String),
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// `host:port`.
+    pub target: String,
+    /// Events per second.
+    pub rate: u64,
+    /// Smallest and largest batch.
+    pub batch: [u32; 2],
+    /// Seconds.
+    pub duration_s: f64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Zipf exponent.
+    pub skew: f64,
+    /// Connections.
+    pub connections: usize,
+    /// Seed.
+    pub seed: u64,
+    /// Events in the schedule.
+    pub events: u64,
+}
+
+/// Everything there is to say about a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Shape of this document.
+    format: u32,
+    verdict: Verdict,
+    /// One for each objective that was asked for.
+    objectives: Vec<Judged>,
+    asked: Asked,
+    /// When it began, epoch milliseconds.
+    began_ms: u64,
+    counts: Counts,
+    /// From the intended time of a request to its answer.
+    intended: Latency,
+    /// From the sending of a request to its answer.
+    service: Latency,
+    /// How late the generator itself began requests.
+    lag: Latency,
+    /// Each second of the schedule.
+    seconds: Vec<Second>,
+    server: Option<Measured>,
+    /// The server's processor and memory over time.
+    server_seconds: Vec<ServerSecond>,
+    observed: Option<Observed>,
+}
+
+/// What a run left behind, to be judged.
+pub struct Run {
+    /// What was asked for.
+    pub asked: Asked,
+    /// When it began, epoch milliseconds.
+    pub began_ms: u64,
+    /// What came of the requests.
+    pub tally: Tally,
+    /// What the server measured.
+    pub server: Option<Measured>,
+    /// And over time.
+    pub server_seconds: Vec<ServerSecond>,
+    /// What the stream of all contexts showed.
+    pub observed: Option<Observed>,
+}
+
+impl Report {
+    /// Judges a run.
+    pub fn new(run: Run, objectives: &[Objective]) -> Self {
+        let Run { asked, began_ms, tally, server, server_seconds, observed } = run;
+        let mut report = Report {
+            format: FORMAT,
+            verdict: Verdict::Ok,
+            objectives: vec![],
+            asked,
+            began_ms,
+            intended: Latency::of(&tally.intended),
+            service: Latency::of(&tally.service),
+            lag: Latency::of(&tally.lag),
+            counts: tally.counts,
+            seconds: tally.series.finish(BTreeMap::new()),
+            server,
+            server_seconds,
+            observed,
+        };
+        let values = report.values();
+        report.objectives = objectives.iter().map(|objective| objective.judge(&values)).collect();
+        report.verdict = report.judge();
+        report
+    }
+
+    /// Reads a report that was written with `--out`.
+    pub fn read(path: &Path) -> Result<Report, String> {
+        let text = std::fs::read(path).map_err(|e| format!("reading the report {}: {e}", path.display()))?;
+        let shape = |e| format!("{} is no report of this version, as --out writes it: {e}", path.display());
+        let report: Report = serde_json::from_slice(&text).map_err(|e| shape(e.to_string()))?;
+        match report.format {
+            FORMAT => Ok(report),
+            other => Err(shape(format!("its format is {other}, expected {FORMAT}"))),
+        }
+    }
+
+    /// As one JSON object.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report is plain data")
+    }
+
+    /// How it ended.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Every latency that was measured, by name.
+    pub fn latencies(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
+        [("intended", &self.intended), ("service", &self.service), ("own lag", &self.lag)].into_iter()
+    }
+
+    /// Measured values by the names that objectives use.
+    pub fn values(&self) -> Values {
+        let c = &self.counts;
+        let duration_s = self.asked.duration_s;
+        let status_429 = c.http_errors.get("429").copied().unwrap_or(0);
+        let mut values: Values = [
+            ("lost", c.lost),
+            ("rejected", c.rejected_total()),
+            ("duplicates", c.duplicates),
+            ("late", c.late),
+            ("errors", c.http_errors.values().sum()),
+            ("status_429", status_429),
+            ("accepted", c.accepted),
+        ]
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count as f64))
+        .collect();
+        values.insert("throughput".into(), c.accepted as f64 / duration_s);
+        for (name, latency) in self.latencies().filter(|(_, latency)| latency.count > 0) {
+            let name = if name == "own lag" { "lag" } else { name };
+            values.extend(latency.named().map(|(percentile, ms)| (format!("{name}_{percentile}"), ms)));
+        }
+        let server = self.server.as_ref();
+        values.extend(server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), s / duration_s)));
+        values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), bytes as f64)));
+        values
+    }
+}
+
+impl Report {
+    /// A failure of the server is told even when the generator fell behind: a lost event is lost either way.
+    fn judge(&self) -> Verdict {
+        let c = &self.counts;
+        let accounted = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
+        assert_eq!(accounted, self.asked.events, "every scheduled event ends in exactly one bucket");
+        let mut failures = self.failures_of_counts();
+        if let Some(seen) = self.observed.as_ref().filter(|s| s.backwards + s.unreadable > 0 || s.ended_early) {
+            failures.push(format!(
+                "the context stream is wrong: {} versions went back, {} contexts unreadable, ended early: {}",
+                seen.backwards, seen.unreadable, seen.ended_early
+            ));
+        }
+        let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
+        if !missed.is_empty() {
+            failures.push(format!("missed {}", missed.join(", ")));
+        }
+        if !failures.is_empty() {
+            return Verdict::Failed(failures.join("; "));
+        }
+        if self.lag.p99_ms > LAG_P99_MS_MAX {
+            return Verdict::Invalid(format!(
+                "generator fell behind (p99 {:.3} ms late, allowed {LAG_P99_MS_MAX} ms); lower --rate or give it a processor of its own",
+                self.lag.p99_ms
+            ));
+        }
+        Verdict::Ok
+    }
+
+    fn failures_of_counts(&self) -> Vec<String> {
+        let c = &self.counts;
+        let error = || c.first_error.clone().unwrap_or_default();
+        let mut failures = vec![];
+        if c.lost > 0 {
+            failures.push(format!("{} events were not acknowledged; first: {}", c.lost, error()));
+        }
+        if c.rejected_total() > 0 {
+            failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), error()));
+        }
+        if c.duplicates > 0 {
+            failures.push(format!(
+                "{} events were called duplicates, but each was sent once; if this server has seen --seed {} before, give another",
+                c.duplicates, self.asked.seed
+            ));
+        }
+        failures
+    }
+
+    /// Whether the generator was late itself.
+    pub fn is_generator_late(&self) -> bool {
+        self.lag.p99_ms > LAG_P99_MS_MAX
+    }
+}
+
+impl Display for Asked {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} at {} events/s for {} s, batches of {} to {}, {} sessions, {} connections, seed {}",
+            self.target,
+            self.rate,
+            self.duration_s,
+            self.batch[0],
+            self.batch[1],
+            self.sessions,
+            self.connections,
+            self.seed
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(events: u64) -> Asked {
+        let target = "127.0.0.1:1".into();
+        Asked {
+            target,
+            rate: 1,
+            batch: [1, 1],
+            duration_s: 1.0,
+            sessions: 1,
+            skew: 0.0,
+            connections: 1,
+            seed: 1,
+            events,
+        }
+    }
+
+    fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
+        let objectives = slo
+            .split_terminator(',')
+            .map(|text| crate::slo::objective(text).expect("an objective"))
+            .collect::<Vec<_>>();
+        let (server, server_seconds) = (None, vec![]);
+        Report::new(Run { asked: asked(events), began_ms: 0, tally, server, server_seconds, observed }, &objectives)
+    }
+
+    fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {
+        let mut tally = Tally::default();
+        tally.counts.accepted = 10;
+        change(&mut tally);
+        let c = &tally.counts;
+        let events = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
+        report(events, tally, None, "").verdict().clone()
+    }
+
+    #[test]
+    fn verdicts_tell_lost_rejected_duplicate_and_late_apart() {
+        assert_eq!(verdict(|_| ()), Verdict::Ok);
+        assert_eq!(verdict(|t| t.counts.late = 1), Verdict::Ok);
+        assert!(matches!(verdict(|t| t.counts.lost = 1), Verdict::Failed(_)));
+        assert!(matches!(verdict(|t| t.counts.duplicates = 1), Verdict::Failed(_)));
+        assert!(matches!(verdict(|t| _ = t.counts.rejected.insert("future".into(), 1)), Verdict::Failed(_)));
+    }
+
+    #[test]
+    fn a_generator_that_fell_behind_makes_the_run_invalid_just_above_a_millisecond() {
+        let lag = |nanos| move |t: &mut Tally| t.lag.saturating_record(nanos);
+        assert_eq!(verdict(lag(999_000)), Verdict::Ok);
+        assert!(matches!(verdict(lag(1_002_000)), Verdict::Invalid(_)));
+    }
+
+    #[test]
+    fn a_stream_that_goes_back_fails_the_run() {
+        let mut tally = Tally::default();
+        tally.counts.accepted = 1;
+        let seen = Observed { backwards: 1, ..Observed::default() };
+        assert!(matches!(report(1, tally, Some(seen), "").verdict(), Verdict::Failed(_)));
+    }
+
+    #[test]
+    #[should_panic(expected = "exactly one bucket")]
+    fn an_event_in_no_bucket_is_a_bug() {
+        report(11, Tally::default(), None, "");
+    }
+
+    #[test]
+    fn a_missed_objective_fails_the_run_and_is_named() {
+        let tally = || {
+            let mut tally = Tally::default();
+            tally.counts.accepted = 10;
+            tally.intended.saturating_record(3_000_000);
+            tally
+        };
+        assert_eq!(report(10, tally(), None, "intended_p99<4ms,lost=0,throughput>=10").verdict(), &Verdict::Ok);
+        let missed = report(10, tally(), None, "lost=0,intended_p99<2ms");
+        assert_eq!(missed.verdict(), &Verdict::Failed("missed intended_p99<2ms".into()));
+        assert_eq!(missed.objectives.iter().map(|o| o.held).collect::<Vec<_>>(), [true, false]);
+        assert!(missed.to_string().contains("MISSED: intended_p99<2ms (measured: 3.0"), "{missed}");
+    }
+
+    #[test]
+    fn every_loss_and_every_missed_objective_is_told() {
+        let mut tally = Tally::default();
+        tally.counts.lost = 3;
+        tally.counts.rejected.insert("future".into(), 2);
+        let Verdict::Failed(why) = report(5, tally, None, "lost=0").verdict().clone() else { panic!("it failed") };
+        for part in ["3 events were not acknowledged", "2 events were rejected", "missed lost=0"] {
+            assert!(why.contains(part), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_report_is_the_same_after_it_was_written_and_read() {
+        let mut tally = Tally::default();
+        tally.counts.accepted = 1;
+        tally.intended.saturating_record(1_234_567);
+        let written = report(1, tally, Some(Observed::default()), "lost=0,publish_p99<1ms");
+        let file = std::env::temp_dir().join(format!("saccade-report-{}.json", std::process::id()));
+        std::fs::write(&file, written.to_json()).expect("the temporary directory can be written");
+        let read = Report::read(&file);
+        std::fs::remove_file(&file).expect("it was written");
+        assert_eq!(read, Ok(written));
+    }
+}
