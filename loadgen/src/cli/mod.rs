@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod report;
 mod run;
 mod values;
 mod watching;
@@ -29,6 +30,8 @@ Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or t
 enum Command {
     /// Sends events for a while and prints a report.
     Run(run::Run),
+    /// Shows a report that was kept with --out, or makes its page again.
+    Report(report::Again),
 }
 
 impl Cli {
@@ -36,6 +39,7 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
+            Command::Report(again) => again.execute(),
         }
     }
 }

@@ -26,6 +26,9 @@ pub(super) struct Output {
     /// Also keep it as JSON, for `report` and `compare`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also write it as one page with charts, without anything outside of it
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Form of a report.
@@ -52,6 +55,9 @@ impl Output {
         }
         if let Some(path) = &self.out {
             write(path, &report.to_json())?;
+        }
+        if let Some(path) = &self.html {
+            write(path, &report.to_html())?;
         }
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! The verdict and the numbers of a run: kept as JSON, from which every other form is made.
 
+mod axis;
+mod chart;
+mod html;
 mod latency;
+mod page;
 mod text;
 
 pub use latency::Latency;
@@ -30,6 +34,17 @@ pub enum Verdict {
     Failed(String),
     /// The generator fell behind: the numbers say nothing about the server.
     Invalid(String),
+}
+
+impl Verdict {
+    /// In one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Ok => "passed",
+            Verdict::Failed(_) => "failed",
+            Verdict::Invalid(_) => "invalid",
+        }
+    }
 }
 
 /// What was asked for.

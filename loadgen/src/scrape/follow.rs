@@ -55,7 +55,8 @@ async fn read_on(target: Target, mut stopped: oneshot::Receiver<()>) -> Readings
     let mut connection = Connection::new(target);
     let mut readings = vec![];
     let mut seconds = tokio::time::interval(INTERVAL);
-    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    // After a gap the next reading is a whole interval away: over a shorter one the processor's clock is too coarse.
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = seconds.tick() => {}

@@ -40,6 +40,8 @@ pub struct Second {
     pub rejected: u64,
     /// Events without an acknowledgment.
     pub lost: u64,
+    /// Events of requests that were acknowledged within this second, whenever they were due.
+    pub answered: u64,
     /// Requests answered 429.
     pub status_429: u64,
     /// Requests not acknowledged, 429 among them.
@@ -50,6 +52,13 @@ pub struct Second {
     pub service: Option<Brief>,
     /// From the intended time to the refreshed context, of sampled sessions.
     pub publish: Option<Brief>,
+}
+
+impl Second {
+    /// Events that were due.
+    pub fn due(&self) -> u64 {
+        self.accepted + self.duplicates + self.late + self.rejected + self.lost
+    }
 }
 
 /// Latencies by second.
@@ -109,6 +118,8 @@ impl Series {
         counts.sent += events;
         match outcome {
             Outcome::Acknowledged(answer) => {
+                self.at((times.due + times.intended).as_secs()).answered += events;
+                let counts = self.at(second);
                 counts.accepted += answer.accepted;
                 counts.duplicates += answer.duplicates;
                 counts.late += answer.late;
@@ -184,6 +195,7 @@ mod tests {
         assert_eq!([max(0), max(1), max(2), max(3)], [Some(0.0), Some(2000.0), None, Some(0.0)]);
         assert!(seconds[1].service.expect("a request was due").max_ms < 1.1);
         assert_eq!(seconds.iter().map(|s| s.accepted).collect::<Vec<_>>(), [5, 5, 0, 5]);
+        assert_eq!(seconds.iter().map(|s| s.answered).collect::<Vec<_>>(), [5, 0, 0, 10]);
     }
 
     #[test]
