@@ -4,6 +4,7 @@
 //! millisecond) and hands the finished body over. It never waits for the server: when all connections are busy requests queue, and
 //! that wait is part of their latency from the intended time. The queue is bounded; what does not fit is counted as lost.
 
+use crate::check::Watcher;
 use crate::http::{Connection, Target};
 use crate::schedule::{Due, Plan};
 use crate::tally::{Outcome, Tally, Times};
@@ -54,18 +55,25 @@ struct Shared {
     queue: Mutex<mpsc::Receiver<Prepared>>,
     tally: RefCell<Tally>,
     record: RefCell<Record>,
+    watcher: Option<Watcher>,
 }
 
 /// Runs the whole schedule and returns what came of it. `progress` is called about once a second.
-pub fn run(drive: Drive, record: Record, progress: impl FnMut(&Tally, Duration) + 'static) -> io::Result<Tally> {
+pub fn run(
+    drive: Drive,
+    record: Record,
+    watcher: Option<Watcher>,
+    progress: impl FnMut(&Tally, Duration) + 'static,
+) -> io::Result<Tally> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, send_all(drive, record, progress))
+    local.block_on(&runtime, send_all(drive, record, watcher, progress))
 }
 
 async fn send_all(
     drive: Drive,
     record: Record,
+    watcher: Option<Watcher>,
     mut progress: impl FnMut(&Tally, Duration) + 'static,
 ) -> io::Result<Tally> {
     let connections = open(&drive).await?;
@@ -83,6 +91,7 @@ async fn send_all(
         queue: Mutex::new(receive),
         tally: RefCell::default(),
         record: RefCell::new(record),
+        watcher,
         drive,
     });
     let mut workers = tokio::task::JoinSet::new();
@@ -155,6 +164,8 @@ async fn work(shared: Rc<Shared>, mut connection: Connection) -> io::Result<()> 
             continue;
         }
         let intended = shared.start + Duration::from_nanos(due.due_ns);
+        let watched =
+            shared.watcher.as_ref().map(|watcher| watcher.sending(&body, Duration::from_nanos(due.due_ns), intended));
         let outcome = exchange(&mut connection, body, due, shared.drive.timeout).await;
         let done = Instant::now();
         let times = Times {
@@ -164,6 +175,9 @@ async fn work(shared: Rc<Shared>, mut connection: Connection) -> io::Result<()> 
             lag: begun.saturating_duration_since(intended.max(free)),
         };
         free = done;
+        if let (Some(watcher), Some(watched)) = (&shared.watcher, watched) {
+            watcher.ended(watched, &outcome);
+        }
         shared.tally.borrow_mut().add(u64::from(due.len), &outcome, times);
         shared.write_down(due, &outcome)?;
     }

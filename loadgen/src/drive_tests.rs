@@ -106,7 +106,7 @@ fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, event
 }
 
 fn run_quietly(drive: Drive) -> Tally {
-    run(drive, None, |_, _| ()).expect("the server is there")
+    run(drive, None, None, |_, _| ()).expect("the server is there")
 }
 
 /// Every event arrived once, and says the time at which it was due.
@@ -188,7 +188,7 @@ fn only_acknowledged_events_are_recorded() {
     let file = Written::default();
     let drive = Drive { connections: 1, ..drive(&server, 1_000, 1..=1, 6) };
     let traffic = Traffic::new(drive.plan.clone(), drive.sessions, drive.skew);
-    run(drive, Some(Box::new(file.clone())), |_, _| ()).expect("the server is there");
+    run(drive, Some(Box::new(file.clone())), None, |_, _| ()).expect("the server is there");
     let line = |i| format!("l3-{i}\t{}\t202\n", traffic.session(i));
     let expected: String = [0, 1, 3, 4].into_iter().map(line).collect();
     assert_eq!(String::from_utf8_lossy(&file.0.lock().expect("one thread")), expected);
@@ -199,7 +199,7 @@ fn no_server_is_an_error_and_not_a_report() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let server = Server { address: listener.local_addr().expect("bound"), received: Arc::default() };
     drop(listener);
-    let error = run(drive(&server, 1_000, 1..=1, 10), None, |_, _| ()).expect_err("nobody listens");
+    let error = run(drive(&server, 1_000, 1..=1, 10), None, None, |_, _| ()).expect_err("nobody listens");
     assert!(error.to_string().contains(&server.address.to_string()), "{error}");
 }
 

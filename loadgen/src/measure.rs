@@ -1,5 +1,6 @@
 //! One measured run: everything that watches is started, the schedule is sent, what was seen is judged.
 
+use crate::check::{Checks, Wanted};
 use crate::drive::{self, Drive};
 use crate::http::{Target, get_once};
 use crate::observe::Observer;
@@ -7,6 +8,7 @@ use crate::report::{Asked, Report, Run};
 use crate::scrape::{Follower, Reading};
 use crate::slo::Objective;
 use crate::tally::Tally;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What is watched, and what it is to be.
@@ -14,6 +16,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Watch {
     /// Follow the stream of all contexts.
     pub observe: bool,
+    /// Viewers that are followed and whose vectors are compared; 0 for none.
+    pub probes: usize,
+    /// The server's configuration.
+    pub config: Option<PathBuf>,
     /// What the run is to hold.
     pub objectives: Vec<Objective>,
 }
@@ -36,10 +42,18 @@ pub fn run(
         Some(_) => Some(Follower::start(target.clone()).map_err(|e| format!("reading /metrics: {e}"))?),
         None => None,
     };
+    // Two sessions make a viewer.
+    let wanted =
+        Wanted { probes: watch.probes, viewers_expected: drive.sessions.div_ceil(2), config: watch.config.clone() };
+    let (watcher, checks) = match watch.probes {
+        0 => (None, None),
+        _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
+    };
     let (start, began) = (Instant::now(), SystemTime::now());
-    let tally = drive::run(drive, record, progress).map_err(|e| format!("running: {e}"))?;
+    let tally = drive::run(drive, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
+    let findings = checks.map(Checks::finish).transpose().map_err(|e| format!("checking: {e}"))?;
     let after = before.as_ref().and_then(|_| scrape(&target, timeout));
     let run = Run {
         asked,
@@ -48,6 +62,7 @@ pub fn run(
         server: before.zip(after).map(|(before, after)| after.since(&before)),
         server_seconds: followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default(),
         observed,
+        findings,
     };
     Ok(Report::new(run, &watch.objectives))
 }

@@ -12,6 +12,13 @@ pub(super) struct Watching {
     /// Objectives; a missed one fails the run: publish_p99<1ms,lost=0,intended_p999<5ms
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective)]
     slo: Vec<Objective>,
+    /// Viewers that are followed from the sending of each event to its context, and whose vectors are compared with the fold of
+    /// what was acknowledged; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(..=1000))]
+    probes: u16,
+    /// Configuration of the server, for the comparison of vectors; its built-in default without
+    #[arg(long, value_name = "FILE", env = "SACCADE_CONFIG")]
+    config: Option<PathBuf>,
     /// Also follow the stream of all contexts and check that versions never go back
     #[arg(long)]
     observe: bool,
@@ -42,7 +49,8 @@ pub(super) enum Format {
 
 impl Watching {
     pub(super) fn watch(&self) -> Watch {
-        Watch { observe: self.observe, objectives: self.slo.clone() }
+        let (probes, config, objectives) = (self.probes.into(), self.config.clone(), self.slo.clone());
+        Watch { observe: self.observe, probes, config, objectives }
     }
 }
 

@@ -26,7 +26,8 @@ impl Report {
         let _ = write!(body, "<h2>Latency and throughput</h2><div class=\"charts\">{}</div>", self.charts());
         let _ = write!(body, "<h2>Latency</h2>{}", self.latency_table());
         let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.objectives_section(), self.counts_section());
-        let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.asked_section(), self.server_section());
+        let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.checked_section(), self.server_section());
+        let _ = write!(body, "<div class=\"columns\">{}</div>", self.asked_section());
         body.push_str(FOOTER);
         page(&format!("Load on {}: {}", self.asked.target, self.verdict.word()), &body)
     }
@@ -136,7 +137,7 @@ impl Report {
             row
         };
         let rows: Vec<_> = self.latencies().map(row).collect();
-        let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its answer, what a player waits. <b>service</b>: from its sending to its answer. <b>own lag</b>: how late the generator itself was.</p>";
+        let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its answer, what a player waits. <b>service</b>: from its sending to its answer. <b>publish</b>: from the time an event was due to the context that contains it, received by a follower of its session. <b>own lag</b>: how late the generator itself was.</p>";
         table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + note
     }
 
@@ -189,6 +190,34 @@ impl Report {
         ];
         let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
         format!("<section><h2>What was sent</h2>{}</section>", table(&[], &rows))
+    }
+
+    fn checked_section(&self) -> String {
+        let Some(checked) = &self.checked else {
+            return "<section><h2>Checks</h2><p class=\"soft\">No sessions were followed; see --probes.</p></section>"
+                .into();
+        };
+        let none = |n: u64| format!("<b class=\"{}\">{}</b>", if n == 0 { "good" } else { "bad" }, count(n));
+        let vectors = &checked.vectors;
+        let mut rows = vec![
+            ("sessions followed", count(checked.sessions)),
+            ("contexts received", count(checked.contexts)),
+            ("accepted events in no context", none(checked.unpublished)),
+            ("versions that went back", none(checked.backwards)),
+        ];
+        if vectors.not_compared.is_none() {
+            rows.push(("vectors same as the fold, bit for bit", count(vectors.same)));
+            rows.push(("vectors that differ", none(vectors.different)));
+            rows.push(("viewers and events folded", format!("{} / {}", count(vectors.viewers), count(vectors.events))));
+        }
+        let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+        let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
+        let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
+        let left_out = vectors.left_out.iter().map(|(why, n)| format!("{n} viewers not compared: {why}"));
+        for note in not.chain(left_out).chain(vectors.first_difference.clone()) {
+            let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
+        }
+        out + "</section>"
     }
 
     fn server_section(&self) -> String {

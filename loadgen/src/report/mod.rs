@@ -9,6 +9,7 @@ mod text;
 
 pub use latency::Latency;
 
+use crate::check::{Checked, Findings};
 use crate::observe::Observed;
 use crate::scrape::{Measured, ServerSecond};
 use crate::slo::{Judged, Objective, Values};
@@ -86,6 +87,8 @@ pub struct Report {
     intended: Latency,
     /// From the sending of a request to its answer.
     service: Latency,
+    /// From the intended time of an event to the context that contains it, of followed sessions.
+    publish: Option<Latency>,
     /// How late the generator itself began requests.
     lag: Latency,
     /// Each second of the schedule.
@@ -94,6 +97,8 @@ pub struct Report {
     /// The server's processor and memory over time.
     server_seconds: Vec<ServerSecond>,
     observed: Option<Observed>,
+    /// What followed sessions and compared vectors showed.
+    checked: Option<Checked>,
 }
 
 /// What a run left behind, to be judged.
@@ -110,12 +115,18 @@ pub struct Run {
     pub server_seconds: Vec<ServerSecond>,
     /// What the stream of all contexts showed.
     pub observed: Option<Observed>,
+    /// What the checks found.
+    pub findings: Option<Findings>,
 }
 
 impl Report {
     /// Judges a run.
     pub fn new(run: Run, objectives: &[Objective]) -> Self {
-        let Run { asked, began_ms, tally, server, server_seconds, observed } = run;
+        let Run { asked, began_ms, tally, server, server_seconds, observed, findings } = run;
+        let (checked, publish, by_second) = match findings {
+            None => (None, None, BTreeMap::new()),
+            Some(found) => (Some(found.checked), Some(Latency::of(&found.publish)), found.by_second),
+        };
         let mut report = Report {
             format: FORMAT,
             verdict: Verdict::Ok,
@@ -124,12 +135,14 @@ impl Report {
             began_ms,
             intended: Latency::of(&tally.intended),
             service: Latency::of(&tally.service),
+            publish,
             lag: Latency::of(&tally.lag),
             counts: tally.counts,
-            seconds: tally.series.finish(BTreeMap::new()),
+            seconds: tally.series.finish(by_second),
             server,
             server_seconds,
             observed,
+            checked,
         };
         let values = report.values();
         report.objectives = objectives.iter().map(|objective| objective.judge(&values)).collect();
@@ -160,7 +173,9 @@ impl Report {
 
     /// Every latency that was measured, by name.
     pub fn latencies(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
-        [("intended", &self.intended), ("service", &self.service), ("own lag", &self.lag)].into_iter()
+        let publish = self.publish.as_ref().filter(|publish| publish.count > 0).map(|publish| ("publish", publish));
+        let sent = [("intended", &self.intended), ("service", &self.service)];
+        sent.into_iter().chain(publish).chain([("own lag", &self.lag)])
     }
 
     /// Measured values by the names that objectives use.
@@ -185,6 +200,12 @@ impl Report {
             let name = if name == "own lag" { "lag" } else { name };
             values.extend(latency.named().map(|(percentile, ms)| (format!("{name}_{percentile}"), ms)));
         }
+        if let Some(checked) = &self.checked {
+            let counts = [("unpublished", checked.unpublished), ("backwards", checked.backwards)];
+            values.extend(counts.map(|(name, count)| (name.to_owned(), count as f64)));
+            let compared = checked.vectors.not_compared.is_none().then_some(checked.vectors.different);
+            values.extend(compared.map(|different| ("mismatches".to_owned(), different as f64)));
+        }
         let server = self.server.as_ref();
         values.extend(server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), s / duration_s)));
         values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), bytes as f64)));
@@ -205,6 +226,8 @@ impl Report {
                 seen.backwards, seen.unreadable, seen.ended_early
             ));
         }
+        failures.extend(self.checked.iter().flat_map(Checked::failures));
+        failures.extend(self.failure_of_the_server());
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
         if !missed.is_empty() {
             failures.push(format!("missed {}", missed.join(", ")));
@@ -238,6 +261,16 @@ impl Report {
             ));
         }
         failures
+    }
+
+    /// What was acknowledged has to be in the server's own counts; others may have sent more.
+    fn failure_of_the_server(&self) -> Option<String> {
+        let (server, acknowledged) = (self.server.as_ref()?, self.counts.accepted);
+        let lacks = |counted: Option<u64>, what: &str| {
+            let counted = counted.filter(|counted| *counted < acknowledged)?;
+            Some(format!("{acknowledged} events were acknowledged as accepted, but the server {what} only {counted}"))
+        };
+        lacks(server.accepted, "folded").or_else(|| lacks(server.contexts, "published contexts for"))
     }
 
     /// Whether the generator was late itself.
@@ -287,8 +320,9 @@ mod tests {
             .split_terminator(',')
             .map(|text| crate::slo::objective(text).expect("an objective"))
             .collect::<Vec<_>>();
-        let (server, server_seconds) = (None, vec![]);
-        Report::new(Run { asked: asked(events), began_ms: 0, tally, server, server_seconds, observed }, &objectives)
+        let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
+        let run = Run { asked, began_ms, tally, server, server_seconds, observed, findings };
+        Report::new(run, &objectives)
     }
 
     fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {

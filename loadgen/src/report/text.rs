@@ -1,6 +1,7 @@
 //! The report as a table for people.
 
 use super::{Latency, Report, Verdict};
+use crate::check::Checked;
 use crate::scrape::Measured;
 use std::fmt::{self, Display, Formatter};
 
@@ -31,6 +32,9 @@ impl Display for Report {
                 "\nstream     {} contexts of {} sessions, {} notices, {} backwards, {} unreadable",
                 seen.contexts, seen.sessions, seen.notices, seen.backwards, seen.unreadable
             )?;
+        }
+        if let Some(checked) = &self.checked {
+            write_checked(f, checked)?;
         }
         for (i, judged) in self.objectives.iter().enumerate() {
             let head = if i == 0 { "\nobjectives" } else { "          " };
@@ -69,6 +73,27 @@ fn write_latency(f: &mut Formatter<'_>, name: &str, l: &Latency) -> fmt::Result 
         "{name:<13} {:>10.3} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
         l.p50_ms, l.p99_ms, l.p999_ms, l.p9999_ms, l.max_ms
     )
+}
+
+fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
+    let Checked { sessions, contexts, unpublished, backwards, .. } = checked;
+    writeln!(
+        f,
+        "\nchecks     {sessions} sessions followed, {contexts} contexts; accepted but in none {unpublished}, versions back {backwards}"
+    )?;
+    let vectors = &checked.vectors;
+    if let Some(why) = &vectors.not_compared {
+        return writeln!(f, "           vectors NOT compared: {why}");
+    }
+    writeln!(
+        f,
+        "           {} vectors the same as the fold of {} events of {} viewers, {} different",
+        vectors.same, vectors.events, vectors.viewers, vectors.different
+    )?;
+    for (why, n) in &vectors.left_out {
+        writeln!(f, "           {n} viewers not compared: {why}")?;
+    }
+    Ok(())
 }
 
 fn write_server(f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
