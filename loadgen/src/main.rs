@@ -3,6 +3,7 @@
 //! Open loop: the schedule does not depend on the server ([`schedule`]), latency is measured from the intended time, and a run in
 //! which the generator itself fell behind is marked invalid. It does not model viewers; events are drawn independently.
 
+mod capacity;
 mod check;
 mod cli;
 mod drive;

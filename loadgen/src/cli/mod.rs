@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod capacity;
 mod report;
 mod run;
 mod values;
@@ -30,6 +31,8 @@ Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or t
 enum Command {
     /// Sends events for a while and prints a report.
     Run(run::Run),
+    /// Searches for the highest rate that holds the objectives.
+    Capacity(capacity::Capacity),
     /// Shows a report that was kept with --out, or makes its page again.
     Report(report::Again),
 }
@@ -39,6 +42,7 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
+            Command::Capacity(capacity) => capacity.execute(),
             Command::Report(again) => again.execute(),
         }
     }

@@ -1,11 +1,11 @@
 //! `saccade-loadgen run`: sends events for a while and prints a report.
 
 use super::values::{batch, duration, skew};
-use super::watching::{Output, Watching};
+use super::watching::{Format, Output, Watching};
 use crate::drive::{self, Drive};
 use crate::http::Target;
 use crate::measure;
-use crate::report::{Asked, Verdict};
+use crate::report::{Asked, Report, Verdict};
 use crate::schedule::{Arrivals, Plan, Shape};
 use crate::tally::Tally;
 use clap::Args;
@@ -27,7 +27,7 @@ How it measures:
 Ids are l{seed}-{n}: give each run against the same server another --seed, or its events are duplicates.";
 
 /// Options of `run`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(after_help = RUN_HELP)]
 pub struct Run {
     /// Server: http://HOST:PORT
@@ -96,6 +96,27 @@ impl Run {
         let report = measure::run(drive, asked, record, &self.watching.watch(), progress)?;
         self.output.give(&report)?;
         Ok(report.verdict().clone())
+    }
+
+    /// One run of a search: as asked, but for these.
+    pub(super) fn measured(&self, rate: u64, duration: Duration, seed: u64) -> Result<Report, String> {
+        let run = Run { rate, duration, seed, record: None, ..self.clone() };
+        let target = Target::new(&run.target, run.write_key.as_deref(), run.read_token.as_deref())?;
+        let drive = run.drive(&target);
+        let asked = run.asked(&drive);
+        measure::run(drive, asked, None, &run.watching.watch(), |_, _| ())
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    pub(super) fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.output.format
     }
 
     fn drive(&self, target: &Target) -> Drive {

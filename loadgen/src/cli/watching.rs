@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// What is watched.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Watching {
     /// Objectives; a missed one fails the run: publish_p99<1ms,lost=0,intended_p999<5ms
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective)]
@@ -25,7 +25,7 @@ pub(super) struct Watching {
 }
 
 /// What becomes of the report.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(super) struct Output {
     /// Form of the report on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]

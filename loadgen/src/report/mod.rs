@@ -171,6 +171,17 @@ impl Report {
         &self.verdict
     }
 
+    /// The run in a line.
+    pub fn in_short(&self) -> String {
+        let latency = |(name, latency): (&str, &Latency)| format!("{name} p99 {:.3} ms", latency.p99_ms);
+        let latencies: Vec<String> = self.latencies().map(latency).collect();
+        let verdict = match &self.verdict {
+            Verdict::Ok => String::new(),
+            Verdict::Failed(why) | Verdict::Invalid(why) => format!("; {why}"),
+        };
+        format!("{}, lost {}{verdict}", latencies.join(", "), self.counts.lost)
+    }
+
     /// Every latency that was measured, by name.
     pub fn latencies(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
         let publish = self.publish.as_ref().filter(|publish| publish.count > 0).map(|publish| ("publish", publish));

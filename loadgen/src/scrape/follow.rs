@@ -55,7 +55,6 @@ async fn read_on(target: Target, mut stopped: oneshot::Receiver<()>) -> Readings
     let mut connection = Connection::new(target);
     let mut readings = vec![];
     let mut seconds = tokio::time::interval(INTERVAL);
-    // After a gap the next reading is a whole interval away: over a shorter one the processor's clock is too coarse.
     seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -81,6 +80,13 @@ async fn read_on(target: Target, mut stopped: oneshot::Receiver<()>) -> Readings
 }
 
 fn between(readings: &[(Instant, f64, u64)], start: Instant) -> Vec<ServerSecond> {
+    // Over a short time the processor's clock is too coarse: what came soon after another reading is passed over.
+    let mut apart: Vec<(Instant, f64, u64)> = vec![];
+    for reading in readings {
+        if apart.last().is_none_or(|(last, ..)| reading.0.duration_since(*last) >= INTERVAL / 2) {
+            apart.push(*reading);
+        }
+    }
     let second = |pair: &[(Instant, f64, u64)]| {
         let [(from, cpu_before, _), (to, cpu, rss_bytes)] = pair else { unreachable!("windows of two") };
         let passed = to.duration_since(*from).as_secs_f64();
@@ -88,7 +94,7 @@ fn between(readings: &[(Instant, f64, u64)], start: Instant) -> Vec<ServerSecond
         let at_s = to.checked_duration_since(start)?.as_secs_f64();
         (passed > 0.0).then(|| ServerSecond { at_s, cpu_cores: (cpu - cpu_before) / passed, rss_bytes: *rss_bytes })
     };
-    readings.windows(2).filter_map(second).collect()
+    apart.windows(2).filter_map(second).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +105,7 @@ mod tests {
     fn processors_in_use_are_the_mean_between_two_readings() {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
-        let readings = [(start, 10.0, 1), (at(1_000), 10.5, 2), (at(3_000), 13.5, 3)];
+        let readings = [(start, 10.0, 1), (at(1_000), 10.5, 2), (at(1_001), 10.6, 2), (at(3_000), 13.5, 3)];
         let seconds = between(&readings, at(500));
         let expected = [
             ServerSecond { at_s: 0.5, cpu_cores: 0.5, rss_bytes: 2 },
