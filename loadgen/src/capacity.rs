@@ -8,6 +8,9 @@ use std::fmt::{self, Display, Formatter};
 /// Steps of the first climb, and of those that begin near a capacity that is known.
 const STRIDES: [f64; 2] = [2.0, 1.2];
 
+/// Runs at a rate before the generator counts as too slow for it.
+const TRIES: u32 = 3;
+
 /// Where and how long to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
@@ -96,7 +99,7 @@ pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<(Outcome, Strin
         false => limits.last().copied().unwrap_or(Limit::Lowest),
     };
     Ok(Found {
-        capacity: median(&capacities).filter(|_| limit != Limit::Lowest),
+        capacity: median(&capacities),
         spread: capacities.first().copied().zip(capacities.last().copied()),
         limit,
         trials: climber.trials,
@@ -149,17 +152,26 @@ impl Climber<'_> {
     /// The generator, where it was late in the lowest run above `rate` in this search, else `otherwise`.
     fn limit_above(&self, rate: u64, otherwise: Limit) -> Limit {
         let above = self.trials.iter().filter(|trial| trial.repeat == self.repeat && trial.rate > rate);
-        let lowest = above.filter(|trial| trial.outcome != Outcome::Held).min_by_key(|trial| trial.rate);
+        // Of several at one rate, the last decided.
+        let lowest = above.rev().filter(|trial| trial.outcome != Outcome::Held).min_by_key(|trial| trial.rate);
         match lowest.map(|trial| trial.outcome) {
             Some(Outcome::GeneratorLate) => Limit::Generator,
             _ => otherwise,
         }
     }
 
+    /// A run in which the generator was late says nothing, and is made again: another program may have been in the way.
     fn run(&mut self, rate: u64) -> Result<Outcome, String> {
-        let (outcome, why) = (self.trial)(rate)?;
-        self.trials.push(Trial { repeat: self.repeat, rate, outcome, why });
-        Ok(outcome)
+        let mut last = Outcome::GeneratorLate;
+        for _ in 0..TRIES {
+            let (outcome, why) = (self.trial)(rate)?;
+            self.trials.push(Trial { repeat: self.repeat, rate, outcome, why });
+            last = outcome;
+            if outcome != Outcome::GeneratorLate {
+                break;
+            }
+        }
+        Ok(last)
     }
 }
 
@@ -190,6 +202,7 @@ impl Display for Found {
             (Some(capacity), Some((low, high))) => {
                 writeln!(f, "capacity {capacity} events/s, the median of {searches} searches from {low} to {high}")?;
             }
+            _ if self.limit == Limit::Generator => writeln!(f, "no capacity: nothing could be measured")?,
             _ => writeln!(f, "no capacity: the lowest rate does not hold the objectives; try a lower --from")?,
         }
         match self.limit {
@@ -245,6 +258,19 @@ mod tests {
         assert_eq!(found.limit, Limit::Generator);
         assert!(found.capacity.is_some_and(|capacity| (90_000..100_000).contains(&capacity)), "{found}");
         assert!(found.to_string().contains("GENERATOR was the limit"));
+    }
+
+    #[test]
+    fn a_generator_that_was_late_once_tries_again() {
+        let mut n = 0;
+        let mut trial = |rate: u64| {
+            n += 1;
+            let outcome = if rate > 10_000 { Outcome::Missed } else { Outcome::Held };
+            Ok((if n % 3 == 1 { Outcome::GeneratorLate } else { outcome }, String::new()))
+        };
+        let found = find(SEARCH, &mut trial).expect("trials do not fail");
+        assert_eq!(found.limit, Limit::Server, "{found}");
+        assert!(found.capacity.is_some_and(|capacity| (9_500..=10_000).contains(&capacity)), "{found}");
     }
 
     #[test]

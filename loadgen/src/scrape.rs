@@ -14,7 +14,6 @@ const RSS: &str = "process_resident_memory_bytes";
 const EVENTS: &str = "saccade_events_total";
 const CONTEXTS: &str = "saccade_contexts_published_total";
 const PROFILE_LATE: &str = "saccade_profile_late_total";
-const OFFSET: &str = "saccade_log_offset";
 
 /// One reading of `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +28,6 @@ pub struct Reading {
     events: BTreeMap<String, f64>,
     contexts: Option<f64>,
     profile_late: Option<f64>,
-    /// The lowest of the partitions' next offsets.
-    offset: Option<f64>,
 }
 
 /// What the server measured during a run. Absent where it does not say.
@@ -60,11 +57,6 @@ impl Reading {
         (self.cpu_seconds, self.rss_bytes.map(|bytes| bytes as u64))
     }
 
-    /// What was in the log at this reading has a version below this.
-    pub fn first_version(&self) -> Option<u64> {
-        self.offset.map(|offset| offset as u64)
-    }
-
     /// Reads the Prometheus text format; lines of other metrics are passed over.
     pub fn parse(text: &str) -> Reading {
         let mut reading = Reading::default();
@@ -89,7 +81,6 @@ impl Reading {
                 }
                 CONTEXTS if label(labels, "kind") == Some("session") => reading.contexts = Some(value),
                 PROFILE_LATE => *reading.profile_late.get_or_insert(0.0) += value,
-                OFFSET => reading.offset = Some(reading.offset.map_or(value, |lowest| lowest.min(value))),
                 _ => {}
             }
         }
@@ -169,8 +160,6 @@ saccade_contexts_published_total{kind=\"viewer\"} 7
 saccade_contexts_published_total{kind=\"session\"} 120
 saccade_profile_late_total{partition=\"0\"} 2
 saccade_profile_late_total{partition=\"1\"} 1
-saccade_log_offset{partition=\"0\"} 80
-saccade_log_offset{partition=\"1\"} 60
 ";
 
     #[test]
@@ -185,11 +174,9 @@ saccade_log_offset{partition=\"1\"} 60
     }
 
     #[test]
-    fn partitions_are_added_up_and_the_lowest_of_their_offsets_is_safe() {
-        let after = Reading::parse(AFTER);
-        let measured = after.since(&Reading::parse(BEFORE));
+    fn partitions_are_added_up() {
+        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE));
         assert_eq!((measured.accepted, measured.contexts, measured.profile_late), (Some(100), Some(120), Some(3)));
-        assert_eq!(after.first_version(), Some(60));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod capacity;
+mod compare;
 mod report;
 mod run;
 mod values;
@@ -22,9 +23,12 @@ const AFTER_HELP: &str = "\
 Examples:
   saccade-loadgen run                                   20,000 events/s at a local server for 30 s
   saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
-  saccade-loadgen run --format json --seed 7 > run.json
+  saccade-loadgen run --slo 'publish_p99<1ms,lost=0' --out run.json --html run.html
+  saccade-loadgen capacity --slo 'publish_p99<5ms,lost=0' --from 5000
+  saccade-loadgen compare before.json after.json --html compared.html
 
-Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
+Exit codes: 0 every event acknowledged and every objective held; 1 something lost, refused or wrong, an objective missed, or the run
+is invalid; 2 usage.";
 
 /// Subcommands.
 #[derive(Subcommand)]
@@ -35,6 +39,8 @@ enum Command {
     Capacity(capacity::Capacity),
     /// Shows a report that was kept with --out, or makes its page again.
     Report(report::Again),
+    /// Shows two kept runs side by side, with ratios.
+    Compare(compare::Compare),
 }
 
 impl Cli {
@@ -42,6 +48,7 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
+            Command::Compare(compare) => compare.execute(),
             Command::Capacity(capacity) => capacity.execute(),
             Command::Report(again) => again.execute(),
         }

@@ -55,8 +55,9 @@ impl Axis {
         Axis { scale: Scale::Linear, quantity: Quantity::Seconds, low: 0.0, high: high.max(1.0) }
     }
 
-    /// Decades around the values from `low` to `high`.
+    /// Decades around the values from `low` to `high`; `low` is infinite where there are none.
     pub fn log(quantity: Quantity, low: f64, high: f64) -> Axis {
+        let low = if low.is_finite() { low } else { 1.0 };
         let low = 10f64.powf(low.max(LOG_LOW).log10().floor());
         let high = 10f64.powf(high.max(low * 2.0).log10().ceil());
         Axis { scale: Scale::Log, quantity, low, high }

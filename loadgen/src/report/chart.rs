@@ -17,6 +17,9 @@ const BOTTOM: f64 = 28.0;
 /// Points of a line; what is longer is summed up first.
 pub const POINTS_MAX: usize = 360;
 
+/// x and y; nothing was measured where there is no y.
+pub type Points = Vec<(f64, Option<f64>)>;
+
 /// A line of a chart.
 pub struct Line {
     /// What it shows.
@@ -25,8 +28,8 @@ pub struct Line {
     pub colour: u8,
     /// Dashed, for what is only compared with.
     pub dashed: bool,
-    /// x and y; nothing was measured where there is no y.
-    pub points: Vec<(f64, Option<f64>)>,
+    /// What it goes through.
+    pub points: Points,
 }
 
 /// A chart.
@@ -157,7 +160,7 @@ impl Chart {
 }
 
 /// At most [`POINTS_MAX`] points: neighbours are joined, `join` says how.
-pub fn summed_up(points: Vec<(f64, Option<f64>)>, join: impl Fn(f64, f64) -> f64) -> Vec<(f64, Option<f64>)> {
+pub fn summed_up(points: Points, join: impl Fn(f64, f64) -> f64) -> Points {
     let each = points.len().div_ceil(POINTS_MAX).max(1);
     let one = |chunk: &[(f64, Option<f64>)]| (chunk[0].0, chunk.iter().filter_map(|(_, y)| *y).reduce(&join));
     points.chunks(each).map(one).collect()
@@ -168,7 +171,7 @@ mod tests {
     use super::super::axis::Quantity;
     use super::*;
 
-    fn chart(points: Vec<(f64, Option<f64>)>) -> String {
+    fn chart(points: Points) -> String {
         let line = Line { name: "a<b".into(), colour: 0, dashed: false, points };
         let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
         Chart { title: "t & u".into(), note: String::new(), x, y, lines: vec![line], filled: true, wide: false }.html()
@@ -197,8 +200,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_summed_up_without_losing_their_peaks() {
-        let points: Vec<(f64, Option<f64>)> =
-            (0..10_000).map(|i| (f64::from(i), Some(if i == 7_777 { 99.0 } else { 1.0 }))).collect();
+        let points: Points = (0..10_000).map(|i| (f64::from(i), Some(if i == 7_777 { 99.0 } else { 1.0 }))).collect();
         let short = summed_up(points, f64::max);
         assert!(short.len() <= POINTS_MAX);
         assert_eq!(short.iter().filter_map(|(_, y)| *y).fold(0.0, f64::max), 99.0);

@@ -1,7 +1,7 @@
 //! The report as one page that can be mailed around: verdict, charts, tables.
 
 use super::axis::{Axis, Quantity, text};
-use super::chart::{Chart, Line, summed_up};
+use super::chart::{Chart, Line, Points, summed_up};
 use super::page::{badge, count, escape, page, table};
 use super::{Latency, Report, Verdict};
 use crate::tally::{Brief, Second};
@@ -114,7 +114,7 @@ impl Report {
         self.server_chart("Server: resident memory", Quantity::Bytes, 0, points)
     }
 
-    fn server_chart(&self, title: &str, quantity: Quantity, colour: u8, points: Vec<(f64, Option<f64>)>) -> Chart {
+    fn server_chart(&self, title: &str, quantity: Quantity, colour: u8, points: Points) -> Chart {
         let name = title.trim_start_matches("Server: ").into();
         let lines = vec![Line { name, colour, dashed: false, points: summed_up(points, f64::max) }];
         let note = "From /metrics, once a second.".into();

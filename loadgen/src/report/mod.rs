@@ -2,11 +2,13 @@
 
 mod axis;
 mod chart;
+mod compare;
 mod html;
 mod latency;
 mod page;
 mod text;
 
+pub use compare::Comparison;
 pub use latency::Latency;
 
 use crate::check::{Checked, Findings};
@@ -308,109 +310,4 @@ impl Display for Asked {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(events: u64) -> Asked {
-        let target = "127.0.0.1:1".into();
-        Asked {
-            target,
-            rate: 1,
-            batch: [1, 1],
-            duration_s: 1.0,
-            sessions: 1,
-            skew: 0.0,
-            connections: 1,
-            seed: 1,
-            events,
-        }
-    }
-
-    fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
-        let objectives = slo
-            .split_terminator(',')
-            .map(|text| crate::slo::objective(text).expect("an objective"))
-            .collect::<Vec<_>>();
-        let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
-        let run = Run { asked, began_ms, tally, server, server_seconds, observed, findings };
-        Report::new(run, &objectives)
-    }
-
-    fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {
-        let mut tally = Tally::default();
-        tally.counts.accepted = 10;
-        change(&mut tally);
-        let c = &tally.counts;
-        let events = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
-        report(events, tally, None, "").verdict().clone()
-    }
-
-    #[test]
-    fn verdicts_tell_lost_rejected_duplicate_and_late_apart() {
-        assert_eq!(verdict(|_| ()), Verdict::Ok);
-        assert_eq!(verdict(|t| t.counts.late = 1), Verdict::Ok);
-        assert!(matches!(verdict(|t| t.counts.lost = 1), Verdict::Failed(_)));
-        assert!(matches!(verdict(|t| t.counts.duplicates = 1), Verdict::Failed(_)));
-        assert!(matches!(verdict(|t| _ = t.counts.rejected.insert("future".into(), 1)), Verdict::Failed(_)));
-    }
-
-    #[test]
-    fn a_generator_that_fell_behind_makes_the_run_invalid_just_above_a_millisecond() {
-        let lag = |nanos| move |t: &mut Tally| t.lag.saturating_record(nanos);
-        assert_eq!(verdict(lag(999_000)), Verdict::Ok);
-        assert!(matches!(verdict(lag(1_002_000)), Verdict::Invalid(_)));
-    }
-
-    #[test]
-    fn a_stream_that_goes_back_fails_the_run() {
-        let mut tally = Tally::default();
-        tally.counts.accepted = 1;
-        let seen = Observed { backwards: 1, ..Observed::default() };
-        assert!(matches!(report(1, tally, Some(seen), "").verdict(), Verdict::Failed(_)));
-    }
-
-    #[test]
-    #[should_panic(expected = "exactly one bucket")]
-    fn an_event_in_no_bucket_is_a_bug() {
-        report(11, Tally::default(), None, "");
-    }
-
-    #[test]
-    fn a_missed_objective_fails_the_run_and_is_named() {
-        let tally = || {
-            let mut tally = Tally::default();
-            tally.counts.accepted = 10;
-            tally.intended.saturating_record(3_000_000);
-            tally
-        };
-        assert_eq!(report(10, tally(), None, "intended_p99<4ms,lost=0,throughput>=10").verdict(), &Verdict::Ok);
-        let missed = report(10, tally(), None, "lost=0,intended_p99<2ms");
-        assert_eq!(missed.verdict(), &Verdict::Failed("missed intended_p99<2ms".into()));
-        assert_eq!(missed.objectives.iter().map(|o| o.held).collect::<Vec<_>>(), [true, false]);
-        assert!(missed.to_string().contains("MISSED: intended_p99<2ms (measured: 3.0"), "{missed}");
-    }
-
-    #[test]
-    fn every_loss_and_every_missed_objective_is_told() {
-        let mut tally = Tally::default();
-        tally.counts.lost = 3;
-        tally.counts.rejected.insert("future".into(), 2);
-        let Verdict::Failed(why) = report(5, tally, None, "lost=0").verdict().clone() else { panic!("it failed") };
-        for part in ["3 events were not acknowledged", "2 events were rejected", "missed lost=0"] {
-            assert!(why.contains(part), "{why}");
-        }
-    }
-
-    #[test]
-    fn a_report_is_the_same_after_it_was_written_and_read() {
-        let mut tally = Tally::default();
-        tally.counts.accepted = 1;
-        tally.intended.saturating_record(1_234_567);
-        let written = report(1, tally, Some(Observed::default()), "lost=0,publish_p99<1ms");
-        let file = std::env::temp_dir().join(format!("saccade-report-{}.json", std::process::id()));
-        std::fs::write(&file, written.to_json()).expect("the temporary directory can be written");
-        let read = Report::read(&file);
-        std::fs::remove_file(&file).expect("it was written");
-        assert_eq!(read, Ok(written));
-    }
-}
+mod tests;
