@@ -9,6 +9,7 @@ mod cli;
 mod drive;
 mod float;
 mod http;
+mod live;
 mod measure;
 mod observe;
 mod report;

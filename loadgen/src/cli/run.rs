@@ -4,13 +4,14 @@ use super::values::{batch, duration, skew};
 use super::watching::{Format, Output, Watching};
 use crate::drive::{self, Drive};
 use crate::http::Target;
+use crate::live::Live;
 use crate::measure;
 use crate::report::{Asked, Report, Verdict};
 use crate::schedule::{Arrivals, Plan, Shape};
 use crate::tally::Tally;
 use clap::Args;
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal};
+use std::io::BufWriter;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,7 +93,8 @@ impl Run {
         };
         let drive = self.drive(&target);
         let asked = self.asked(&drive);
-        let progress = progress(asked.events);
+        let mut live = Live::new(asked.to_string(), self.duration, self.watching.is_quiet());
+        let progress = move |tally: &Tally, elapsed| live.tick(tally, elapsed);
         let report = measure::run(drive, asked, record, &self.watching.watch(), progress)?;
         self.output.give(&report)?;
         Ok(report.verdict().clone())
@@ -149,19 +151,6 @@ impl Run {
             connections: drive.connections,
             seed: self.seed,
             events: drive.plan.events,
-        }
-    }
-}
-
-/// A line a second for people who watch.
-fn progress(events: u64) -> impl FnMut(&Tally, Duration) {
-    let shown = std::io::stderr().is_terminal();
-    move |tally, elapsed| {
-        if shown {
-            let ms = |q| tally.intended.value_at_quantile(q) as f64 / 1e6;
-            let (sent, lost) = (tally.counts.sent, tally.counts.lost);
-            let (s, p50, p99) = (elapsed.as_secs(), ms(0.5), ms(0.99));
-            eprintln!("{s:>4} s  {sent} of {events} events  p50 {p50:.3} ms  p99 {p99:.3} ms  lost {lost}");
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct Watching {
     /// Also follow the stream of all contexts and check that versions never go back
     #[arg(long)]
     observe: bool,
+    /// Show nothing while it runs
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// What becomes of the report.
@@ -51,6 +54,10 @@ impl Watching {
     pub(super) fn watch(&self) -> Watch {
         let (probes, config, objectives) = (self.probes.into(), self.config.clone(), self.slo.clone());
         Watch { observe: self.observe, probes, config, objectives }
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
     }
 }
 

@@ -83,6 +83,11 @@ impl Windows {
         }
     }
 
+    /// Latency of a second, as far as it is known.
+    pub fn so_far(&self, second: u64) -> Option<Brief> {
+        self.closed.get(&second).copied().or_else(|| self.open.get(&second).map(brief))
+    }
+
     /// Latency of each second that had any.
     pub fn finish(mut self) -> BTreeMap<u64, Brief> {
         while !self.open.is_empty() {
@@ -93,9 +98,13 @@ impl Windows {
 
     fn close_oldest(&mut self) {
         let Some((second, histogram)) = self.open.pop_first() else { return };
-        let ms = |q| histogram.value_at_quantile(q) as f64 / 1e6;
-        self.closed.insert(second, Brief { p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms: histogram.max() as f64 / 1e6 });
+        self.closed.insert(second, brief(&histogram));
     }
+}
+
+fn brief(histogram: &Histogram<u64>) -> Brief {
+    let ms = |q| histogram.value_at_quantile(q) as f64 / 1e6;
+    Brief { p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms: histogram.max() as f64 / 1e6 }
 }
 
 /// All seconds of a run.
@@ -153,10 +162,11 @@ impl Series {
         last.map_or(vec![], |last| (0..=last).map(row).collect())
     }
 
-    /// The newest second that is over at `elapsed`, for those who watch.
-    pub fn newest(&self, elapsed: Duration) -> Option<&Second> {
-        let over = elapsed.as_secs();
-        self.seconds.range(..over).next_back().map(|(_, second)| second)
+    /// The newest second that is over at `elapsed`, as far as it is known, for those who watch.
+    pub fn newest(&self, elapsed: Duration) -> Option<Second> {
+        let second = elapsed.as_secs().checked_sub(1)?;
+        let known = self.seconds.get(&second).cloned().unwrap_or(Second { second, ..Second::default() });
+        Some(Second { intended: self.intended.so_far(second), service: self.service.so_far(second), ..known })
     }
 
     fn at(&mut self, second: u64) -> &mut Second {
@@ -227,6 +237,9 @@ mod tests {
         let mut series = Series::default();
         series.add(1, &accepted(1), times(100, 1));
         assert_eq!(series.newest(Duration::from_millis(900)), None);
-        assert_eq!(series.newest(Duration::from_millis(1_100)).map(|s| s.accepted), Some(1));
+        let newest = series.newest(Duration::from_millis(1_100)).expect("a second is over");
+        assert_eq!((newest.accepted, newest.intended.is_some()), (1, true));
+        let silent = series.newest(Duration::from_millis(2_100)).expect("another is over");
+        assert_eq!((silent.second, silent.accepted, silent.intended), (1, 0, None), "nothing came: that is news too");
     }
 }
