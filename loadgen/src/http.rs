@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{Request, Response, Uri, body::Incoming};
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -48,6 +48,19 @@ impl Target {
     }
 }
 
+impl Target {
+    /// What stands in the head of every request between path and content type.
+    pub fn common_head(&self) -> Vec<u8> {
+        let mut head = b" HTTP/1.1\r\nhost: ".to_vec();
+        head.extend_from_slice(self.host.as_bytes());
+        if let Some(key) = &self.write {
+            head.extend_from_slice(b"\r\nauthorization: ");
+            head.extend_from_slice(key.as_bytes());
+        }
+        head
+    }
+}
+
 /// One connection; not open until used.
 pub struct Connection {
     target: Target,
@@ -79,16 +92,6 @@ impl Connection {
     /// Drops the connection; the next request opens another.
     pub fn close(&mut self) {
         self.sender = None;
-    }
-
-    /// Sends one batch and reads the whole answer.
-    pub async fn post_events(&mut self, body: Vec<u8>) -> io::Result<(u16, Bytes)> {
-        let mut request = Request::post("/v1/events").header(CONTENT_TYPE, "application/json");
-        if let Some(key) = &self.target.write {
-            request = request.header(AUTHORIZATION, key);
-        }
-        let request = request.header(HOST, &self.target.host).body(Full::from(body)).map_err(io::Error::other)?;
-        read_whole(self.send(request).await?).await
     }
 
     /// Reads `path` whole.

@@ -1,8 +1,10 @@
 //! `saccade-loadgen`: sends player events at a fixed rate and says what the server made of them.
 //!
 //! Open loop: the schedule does not depend on the server ([`schedule`]), latency is measured from the intended time, and a run in
-//! which the generator itself fell behind is marked invalid. It does not model viewers; events are drawn independently.
+//! which the generator itself fell behind is marked invalid. What is sent comes from a [`population`] of viewers that a [`profile`]
+//! describes, or is drawn independently.
 
+mod beside;
 mod capacity;
 mod check;
 mod cli;
@@ -12,15 +14,19 @@ mod http;
 mod live;
 mod measure;
 mod observe;
+mod out;
+mod population;
+mod profile;
 mod report;
 mod schedule;
 mod scrape;
 mod seeded;
 mod slo;
+mod source;
 mod span;
 mod sse;
 mod tally;
-mod traffic;
+mod wire;
 
 use clap::Parser;
 use std::process::ExitCode;

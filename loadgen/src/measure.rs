@@ -1,10 +1,12 @@
 //! One measured run: everything that watches is started, the schedule is sent, what was seen is judged.
 
+use crate::beside::Beside;
 use crate::check::{Checks, Wanted};
+use crate::cli::Load;
 use crate::drive::{self, Drive};
 use crate::http::{Target, get_once};
 use crate::observe::Observer;
-use crate::report::{Asked, Report, Run};
+use crate::report::{Report, Run};
 use crate::scrape::{Follower, Reading};
 use crate::slo::Objective;
 use crate::tally::Tally;
@@ -24,13 +26,13 @@ pub struct Watch {
     pub objectives: Vec<Objective>,
 }
 
-/// Sends the schedule, watches as `watch` says, and judges what came of it.
+/// Sends the load, watches as `watch` says, and judges what came of it.
 pub fn run(
     drive: Drive,
-    asked: Asked,
+    load: &Load,
     record: drive::Record,
     watch: &Watch,
-    progress: impl FnMut(&Tally, Duration) + 'static,
+    progress: impl FnMut(&Tally, Duration),
 ) -> Result<Report, String> {
     let (target, timeout) = (drive.target.clone(), drive.timeout);
     let before = scrape(&target, timeout);
@@ -42,23 +44,23 @@ pub fn run(
         Some(_) => Some(Follower::start(target.clone()).map_err(|e| format!("reading /metrics: {e}"))?),
         None => None,
     };
-    // Two sessions make a viewer.
-    let wanted =
-        Wanted { probes: watch.probes, viewers_expected: drive.sessions.div_ceil(2), config: watch.config.clone() };
+    let wanted = Wanted { probes: watch.probes, viewers_expected: load.viewers(), config: watch.config.clone() };
     let (watcher, checks) = match watch.probes {
         0 => (None, None),
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
     };
+    let mut source = load.source(true);
     let (start, began) = (Instant::now(), SystemTime::now());
-    let tally = drive::run(drive, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
+    let done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
     let findings = checks.map(Checks::finish).transpose().map_err(|e| format!("checking: {e}"))?;
     let after = before.as_ref().and_then(|_| scrape(&target, timeout));
     let run = Run {
-        asked,
+        asked: load.asked(&target, done.events, source.repeated()),
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
-        tally,
+        tally: done.tally,
+        beside: Beside::new(&done.calls, source.so_far()),
         server: before.zip(after).map(|(before, after)| after.since(&before)),
         server_seconds: followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default(),
         observed,

@@ -18,7 +18,7 @@ enum Unit {
 }
 
 /// Latencies, each with a `_` and a percentile behind it.
-const LATENCIES: [&str; 5] = ["intended", "service", "publish", "rank", "lag"];
+const LATENCIES: [&str; 7] = ["intended", "service", "publish", "rank", "reward", "cmcd", "lag"];
 const PERCENTILES: [&str; 7] = ["p50", "p90", "p99", "p999", "p9999", "max", "mean"];
 const NUMBERS: [&str; 12] = [
     "lost",
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn errors_say_what_is_wrong_and_what_there_is() {
         for (text, expected) in [
-            ("publish_p98<1ms", "there are intended, service, publish, rank, lag with _p50 _p90"),
+            ("publish_p98<1ms", "there are intended, service, publish, rank, reward, cmcd, lag with _p50 _p90"),
             ("losses=0", "lost, rejected"),
             ("lost", "is no objective"),
             ("lost<1ms", "write a number"),

@@ -12,6 +12,9 @@ const SPAN_MAX: Duration = Duration::from_secs(86_400);
 pub struct Span(pub Duration);
 
 impl Span {
+    /// The shortest.
+    pub const MS: Span = Span(Duration::from_millis(1));
+
     /// Reads a whole number with its unit.
     pub fn parse(text: &str) -> Result<Span, String> {
         let rule = || {

@@ -30,6 +30,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest wait for contexts that are still missing after the last answer.
 const GRACE: Duration = Duration::from_secs(2);
@@ -94,6 +95,13 @@ impl Watcher {
         let sent = Arc::new(Sent { due, intended, sent_ms: now_ms(), rows });
         self.tell(Told::Sent(Arc::clone(&sent)));
         Watched(Some(sent))
+    }
+
+    /// A player reports by `/v1/cmcd/{session}`: what it says changes the session, and is in no event that is seen here.
+    pub fn reported_by_player(&self, path: &[u8]) {
+        if let Some(session) = path.strip_prefix(b"/v1/cmcd/") {
+            self.tell(Told::Aside(xxh3_64(session)));
+        }
     }
 
     /// It was answered, or given up.

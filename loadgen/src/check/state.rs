@@ -4,7 +4,7 @@ use super::probe::{Pending, Probe, Received};
 use super::sample::Row;
 use crate::tally::{Windows, histogram};
 use hdrhistogram::Histogram;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
@@ -44,6 +44,8 @@ pub enum Told {
     Sent(Arc<Sent>),
     /// Was answered, at this wall clock, or was not.
     Ended(Arc<Sent>, Fate, i64),
+    /// Something else changes the session with this hash.
+    Aside(u64),
 }
 
 /// An event of a sampled viewer.
@@ -60,6 +62,8 @@ pub struct Kept {
 pub struct Viewer {
     /// By id, so that one that was sent twice is kept once.
     pub events: BTreeMap<Box<str>, Kept>,
+    /// Hashes of their sessions.
+    sessions: BTreeSet<u64>,
     /// Why their vectors cannot be compared.
     pub left_out: Option<&'static str>,
 }
@@ -80,6 +84,8 @@ pub struct State {
     pub publish: Histogram<u64>,
     /// The same by second.
     pub windows: Windows,
+    /// Hashes of sessions that something else changes.
+    aside: HashSet<u64>,
     /// Contexts received.
     pub contexts: u64,
     /// Contexts whose version was lower than one before.
@@ -100,6 +106,7 @@ impl State {
             to_open: vec![],
             publish: histogram(),
             windows: Windows::default(),
+            aside: HashSet::new(),
             contexts: 0,
             backwards: 0,
             unreadable: 0,
@@ -110,6 +117,9 @@ impl State {
     pub fn told(&mut self, told: Told) {
         match told {
             Told::Sent(sent) => sent.rows.iter().for_each(|row| self.sent(&sent, row)),
+            Told::Aside(session) => {
+                self.aside.insert(session);
+            }
             Told::Ended(sent, fate, ended_ms) => {
                 for row in &sent.rows {
                     self.ended(row, &fate);
@@ -126,6 +136,10 @@ impl State {
             self.backwards += 1;
             return;
         };
+        if self.is_aside(probe) {
+            // Its count grows by what was not seen here too.
+            return;
+        }
         for event in contained.iter().filter(|event| event.measured) {
             let latency = at.saturating_duration_since(event.intended);
             self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
@@ -138,9 +152,16 @@ impl State {
         self.probes.iter().filter(|(_, probe)| probe.is_open).map(|(_, probe)| probe.unpublished()).sum()
     }
 
+    fn is_aside(&self, probe: usize) -> bool {
+        !self.aside.is_empty() && self.aside.contains(&xxh3_64(self.probes[probe].0.as_bytes()))
+    }
+
     /// Leaves out every viewer of whose events one is not known to be in the log.
     pub fn close(&mut self) {
         for viewer in &mut self.viewers {
+            if viewer.sessions.iter().any(|session| self.aside.contains(session)) {
+                viewer.left_out = Some("a player reported by CMCD");
+            }
             let all_known = viewer.events.values().all(|event| event.is_accepted);
             if !all_known {
                 viewer.left_out.get_or_insert("a request was not acknowledged");
@@ -154,6 +175,7 @@ impl State {
             self.viewers.resize_with(number + 1, Viewer::default);
         }
         let viewer = &mut self.viewers[number];
+        viewer.sessions.extend(row.session.as_deref().map(|session| xxh3_64(session.as_bytes())));
         if viewer.events.contains_key(&row.id) {
             // Sent again: at most one of the two makes a context.
             return;
@@ -285,6 +307,16 @@ mod tests {
         let mut skewed = row(0, "a");
         skewed.sent_at = Some(-20_000);
         assert!(after(vec![skewed], acknowledged(vec![], false)).viewers[0].left_out.is_some());
+    }
+
+    #[test]
+    fn a_session_that_its_player_reports_too_is_neither_measured_nor_compared() {
+        let mut state = after(vec![row(0, "a")], acknowledged(vec![], false));
+        state.told(Told::Sent(sent(vec![row(0, "b")])));
+        state.told(Told::Aside(xxh3_64(b"s")));
+        state.received(0, Received { version: 9, event_time: 5, events: Some(2) }, Instant::now());
+        state.close();
+        assert_eq!((state.publish.len(), state.viewers[0].left_out), (0, Some("a player reported by CMCD")));
     }
 
     #[test]

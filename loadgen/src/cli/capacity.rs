@@ -21,6 +21,8 @@ Every run has its own seed, counted up from --seed.";
     mut_arg("record", |arg| arg.hide(true)),
     mut_arg("out", |arg| arg.hide(true)),
     mut_arg("html", |arg| arg.hide(true)),
+    mut_arg("write", |arg| arg.hide(true)),
+    mut_arg("quiet", |arg| arg.hide(true)),
     mut_arg("duration", |arg| arg.default_value("10s").help("Length of each run")),
     mut_arg("slo", |arg| arg.default_value("publish_p99<5ms,lost=0"))
 )]
@@ -50,15 +52,15 @@ impl Capacity {
         if self.from > self.to {
             return Err(format!("--from {} is above --to {}", self.from, self.to));
         }
-        let mut seed = self.run.seed();
+        let mut nth = 0;
         let mut measured = |rate, duration| {
-            seed += 1;
-            self.run.measured(rate, duration, seed)
+            nth += 1;
+            self.run.measured(rate, duration, nth)
         };
-        measured(self.from, self.warm_up)?;
+        measured(self.from, Some(self.warm_up))?;
         let search = Search { from: self.from, to: self.to, repeats: self.repeats, precision: self.precision };
         let found = find(search, &mut |rate| {
-            let (outcome, why) = judged(&measured(rate, self.run.duration())?);
+            let (outcome, why) = judged(&measured(rate, None)?);
             eprintln!("{rate:>10} events/s  {why}");
             Ok((outcome, why))
         })?;

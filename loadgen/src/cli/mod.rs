@@ -2,10 +2,14 @@
 
 mod capacity;
 mod compare;
+mod load;
 mod report;
 mod run;
+mod sink;
 mod values;
 mod watching;
+
+pub use load::Load;
 
 use crate::report::Verdict;
 use clap::{Parser, Subcommand};
@@ -23,6 +27,8 @@ const AFTER_HELP: &str = "\
 Examples:
   saccade-loadgen run                                   20,000 events/s at a local server for 30 s
   saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
+  saccade-loadgen run --profile steady_evening --rate 50000    viewers instead of independent events
+  saccade-loadgen run --profile bot_flood --write events.ndjson  a file instead of a server
   saccade-loadgen run --slo 'publish_p99<1ms,lost=0' --out run.json --html run.html
   saccade-loadgen capacity --slo 'publish_p99<5ms,lost=0' --from 5000
   saccade-loadgen compare before.json after.json --html compared.html
@@ -34,13 +40,16 @@ is invalid; 2 usage.";
 #[derive(Subcommand)]
 enum Command {
     /// Sends events for a while and prints a report.
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Searches for the highest rate that holds the objectives.
-    Capacity(capacity::Capacity),
+    Capacity(Box<capacity::Capacity>),
     /// Shows a report that was kept with --out, or makes its page again.
     Report(report::Again),
     /// Shows two kept runs side by side, with ratios.
     Compare(compare::Compare),
+    /// Reads requests and answers them as Saccade would, to measure this program alone.
+    #[command(hide = true)]
+    Sink(sink::Sink),
 }
 
 impl Cli {
@@ -48,9 +57,10 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
-            Command::Compare(compare) => compare.execute(),
             Command::Capacity(capacity) => capacity.execute(),
             Command::Report(again) => again.execute(),
+            Command::Compare(compare) => compare.execute(),
+            Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }
     }
 }

@@ -14,7 +14,8 @@ fn colour(name: &str) -> u8 {
         "service" => 1,
         "publish" => 2,
         "rank" => 3,
-        _ => 4,
+        "own lag" => 4,
+        _ => 5,
     }
 }
 
@@ -27,7 +28,7 @@ impl Report {
         let _ = write!(body, "<h2>Latency</h2>{}", self.latency_table());
         let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.objectives_section(), self.counts_section());
         let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.checked_section(), self.server_section());
-        let _ = write!(body, "<div class=\"columns\">{}</div>", self.asked_section());
+        let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.asked_section(), self.calls_section());
         body.push_str(FOOTER);
         page(&format!("Load on {}: {}", self.asked.target, self.verdict.word()), &body)
     }
@@ -179,7 +180,9 @@ impl Report {
     fn asked_section(&self) -> String {
         let a = &self.asked;
         let rows = [
+            ("profile", a.profile.clone().map_or("none: independent events".into(), |name| escape(&name))),
             ("rate", format!("{} events/s", count(a.rate))),
+            ("shape", escape(&a.shape)),
             ("duration", format!("{} s", a.duration_s)),
             ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
             ("sessions", count(a.sessions)),
@@ -190,6 +193,18 @@ impl Report {
         ];
         let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
         format!("<section><h2>What was sent</h2>{}</section>", table(&[], &rows))
+    }
+
+    fn calls_section(&self) -> String {
+        if self.beside.calls.is_empty() {
+            return String::new();
+        }
+        let call = |(name, c): (&String, &crate::beside::Counted)| {
+            vec![format!("{name} calls answered"), format!("{} of {}", count(c.answered), count(c.sent))]
+        };
+        let mut rows: Vec<_> = self.beside.calls.iter().map(call).collect();
+        rows.extend(self.beside.learnt().into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+        format!("<section><h2>Decisions and other calls</h2>{}</section>", table(&[], &rows))
     }
 
     fn checked_section(&self) -> String {

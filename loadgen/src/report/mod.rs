@@ -11,6 +11,7 @@ mod text;
 pub use compare::Comparison;
 pub use latency::Latency;
 
+use crate::beside::Beside;
 use crate::check::{Checked, Findings};
 use crate::observe::Observed;
 use crate::scrape::{Measured, ServerSecond};
@@ -55,6 +56,10 @@ impl Verdict {
 pub struct Asked {
     /// `host:port`.
     pub target: String,
+    /// Name of the profile, if there is one.
+    pub profile: Option<String>,
+    /// How the rate changes.
+    pub shape: String,
     /// Events per second.
     pub rate: u64,
     /// Smallest and largest batch.
@@ -71,6 +76,8 @@ pub struct Asked {
     pub seed: u64,
     /// Events in the schedule.
     pub events: u64,
+    /// Events among them that were sent once more on purpose.
+    pub repeated: u64,
 }
 
 /// Everything there is to say about a run.
@@ -101,6 +108,9 @@ pub struct Report {
     observed: Option<Observed>,
     /// What followed sessions and compared vectors showed.
     checked: Option<Checked>,
+    /// Calls that carry no events.
+    #[serde(flatten)]
+    beside: Beside,
 }
 
 /// What a run left behind, to be judged.
@@ -119,12 +129,14 @@ pub struct Run {
     pub observed: Option<Observed>,
     /// What the checks found.
     pub findings: Option<Findings>,
+    /// What came of calls that carry no events.
+    pub beside: Beside,
 }
 
 impl Report {
     /// Judges a run.
     pub fn new(run: Run, objectives: &[Objective]) -> Self {
-        let Run { asked, began_ms, tally, server, server_seconds, observed, findings } = run;
+        let Run { asked, began_ms, tally, server, server_seconds, observed, findings, beside } = run;
         let (checked, publish, by_second) = match findings {
             None => (None, None, BTreeMap::new()),
             Some(found) => (Some(found.checked), Some(Latency::of(&found.publish)), found.by_second),
@@ -145,6 +157,7 @@ impl Report {
             server_seconds,
             observed,
             checked,
+            beside,
         };
         let values = report.values();
         report.objectives = objectives.iter().map(|objective| objective.judge(&values)).collect();
@@ -185,10 +198,11 @@ impl Report {
     }
 
     /// Every latency that was measured, by name.
-    pub fn latencies(&self) -> impl Iterator<Item = (&'static str, &Latency)> {
+    pub fn latencies(&self) -> impl Iterator<Item = (&str, &Latency)> {
         let publish = self.publish.as_ref().filter(|publish| publish.count > 0).map(|publish| ("publish", publish));
         let sent = [("intended", &self.intended), ("service", &self.service)];
-        sent.into_iter().chain(publish).chain([("own lag", &self.lag)])
+        let calls = self.beside.calls.iter().map(|(name, counted)| (name.as_str(), &counted.intended));
+        sent.into_iter().chain(publish).chain(calls).chain([("own lag", &self.lag)])
     }
 
     /// Measured values by the names that objectives use.
@@ -241,6 +255,7 @@ impl Report {
         }
         failures.extend(self.checked.iter().flat_map(Checked::failures));
         failures.extend(self.failure_of_the_server());
+        failures.extend(self.beside.failures());
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
         if !missed.is_empty() {
             failures.push(format!("missed {}", missed.join(", ")));
@@ -267,10 +282,10 @@ impl Report {
         if c.rejected_total() > 0 {
             failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), error()));
         }
-        if c.duplicates > 0 {
+        if c.duplicates > self.asked.repeated {
             failures.push(format!(
-                "{} events were called duplicates, but each was sent once; if this server has seen --seed {} before, give another",
-                c.duplicates, self.asked.seed
+                "{} events were called duplicates, but {} were sent twice; if this server has seen --seed {} before, give another",
+                c.duplicates, self.asked.repeated, self.asked.seed
             ));
         }
         failures
@@ -294,18 +309,16 @@ impl Report {
 
 impl Display for Asked {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} at {} events/s for {} s, batches of {} to {}, {} sessions, {} connections, seed {}",
-            self.target,
-            self.rate,
-            self.duration_s,
-            self.batch[0],
-            self.batch[1],
-            self.sessions,
-            self.connections,
-            self.seed
-        )
+        write!(f, "{} at {} events/s", self.target, self.rate)?;
+        if self.shape != "constant" {
+            write!(f, " ({})", self.shape)?;
+        }
+        write!(f, " for {} s, batches of {} to {}", self.duration_s, self.batch[0], self.batch[1])?;
+        match &self.profile {
+            Some(profile) => write!(f, ", profile {profile}")?,
+            None => write!(f, ", {} sessions", self.sessions)?,
+        }
+        write!(f, ", {} connections, seed {}", self.connections, self.seed)
     }
 }
 

@@ -5,14 +5,28 @@ use std::time::Duration;
 
 fn asked(events: u64) -> Asked {
     let target = "127.0.0.1:1".into();
-    Asked { target, rate: 1, batch: [1, 1], duration_s: 1.0, sessions: 1, skew: 0.0, connections: 1, seed: 1, events }
+    Asked {
+        target,
+        profile: None,
+        shape: "constant".into(),
+        rate: 1,
+        batch: [1, 1],
+        duration_s: 1.0,
+        sessions: 1,
+        skew: 0.0,
+        connections: 1,
+        seed: 1,
+        events,
+        repeated: 0,
+    }
 }
 
 fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
     let objectives =
         slo.split_terminator(',').map(|text| crate::slo::objective(text).expect("an objective")).collect::<Vec<_>>();
     let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
-    let run = Run { asked, began_ms, tally, server, server_seconds, observed, findings };
+    let beside = Beside::default();
+    let run = Run { asked, began_ms, tally, server, server_seconds, observed, findings, beside };
     Report::new(run, &objectives)
 }
 

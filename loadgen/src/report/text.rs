@@ -23,6 +23,7 @@ impl Display for Report {
         for (name, latency) in self.latencies() {
             write_latency(f, name, latency)?;
         }
+        write!(f, "{}", self.beside)?;
         if let Some(server) = &self.server {
             write_server(f, server)?;
         }

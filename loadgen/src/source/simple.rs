@@ -1,6 +1,7 @@
-//! What the events say: JSON bodies as players send them, a pure function of (seed, event number, wall clock of the start).
+//! Events drawn independently: JSON as players send it, a pure function of (seed, event number, wall clock of the start).
 
-use crate::schedule::{Due, Plan};
+use super::{Call, Framing, Pool, Request};
+use crate::schedule::{Due, Plan, Timetable};
 use crate::seeded::{Popularity, Stream, keyed};
 use std::io::Write;
 
@@ -29,57 +30,54 @@ const ITEMS: u64 = 5_000;
 /// Neighbouring sessions belong to one viewer.
 const SESSIONS_PER_VIEWER: u64 = 2;
 
-/// Makes bodies for the requests of a plan.
-pub struct Traffic {
+/// Events that are drawn independently of each other.
+pub struct Simple {
     plan: Plan,
+    requests: Box<dyn Iterator<Item = Due>>,
+    table: Timetable,
     sessions: Popularity,
     items: Popularity,
+    pub(super) pool: Pool,
+    pub(super) framing: Framing,
+    pub(super) end_ns: u64,
     /// Wall clock of the start, epoch milliseconds.
-    epoch_ms: u64,
+    pub(super) epoch_ms: u64,
 }
 
-impl Traffic {
-    /// Traffic over `sessions` sessions, Zipf-distributed with exponent `skew`, that starts in 1970.
+impl Simple {
+    /// Events over `sessions` sessions, Zipf-distributed with exponent `skew`.
     pub fn new(plan: Plan, sessions: u64, skew: f64) -> Self {
-        Traffic { plan, sessions: Popularity::new(sessions, skew), items: Popularity::new(ITEMS, 1.0), epoch_ms: 0 }
-    }
-
-    /// The same traffic, started at `epoch_ms`.
-    pub fn starting_at(self, epoch_ms: u64) -> Self {
-        Traffic { epoch_ms, ..self }
-    }
-
-    /// The body of a request: a JSON array of its events.
-    pub fn body(&self, due: Due) -> Vec<u8> {
-        let mut body = Vec::with_capacity(due.len as usize * 256 + 2);
-        body.push(b'[');
-        for i in due.first..due.first + u64::from(due.len) {
-            if i > due.first {
-                body.push(b',');
-            }
-            self.event(i, &mut body);
+        let mut table = Timetable::new(plan.clone());
+        Simple {
+            requests: Box::new(plan.requests()),
+            end_ns: table.due_ns(plan.events.saturating_sub(1)),
+            table,
+            plan,
+            sessions: Popularity::new(sessions, skew),
+            items: Popularity::new(ITEMS, 1.0),
+            pool: Pool::default(),
+            framing: Framing::default(),
+            epoch_ms: 0,
         }
-        body.push(b']');
-        body
     }
 
-    /// The dedup key of event `i`.
-    pub fn id(&self, i: u64) -> String {
-        format!("l{}-{i}", self.plan.seed)
+    /// The next request.
+    pub(super) fn next(&mut self) -> Option<Request> {
+        let due = self.requests.next()?;
+        let mut request = self.pool.take(Call::Events, b"/v1/events", due.due_ns);
+        request.events = due.len;
+        for i in due.first..due.first + u64::from(due.len) {
+            self.framing.before(&mut request.body, i == due.first);
+            self.event(i, &mut request.body);
+            self.framing.after(&mut request.body);
+        }
+        self.framing.close(&mut request.body);
+        Some(request)
     }
 
-    /// The session of event `i`.
-    pub fn session(&self, i: u64) -> String {
-        format!("s{}-{}", self.plan.seed, self.session_key(i))
-    }
-
-    fn session_key(&self, i: u64) -> u64 {
-        self.sessions.pick(keyed(self.plan.seed, Stream::Session, i))
-    }
-
-    fn event(&self, i: u64, body: &mut Vec<u8>) {
+    fn event(&mut self, i: u64, body: &mut Vec<u8>) {
         let seed = self.plan.seed;
-        let key = self.session_key(i);
+        let key = self.sessions.pick(keyed(seed, Stream::Session, i));
         let viewer = key / SESSIONS_PER_VIEWER;
         let bits = keyed(seed, Stream::Body, i);
         let kind = kind((bits & 0xff) as u8);
@@ -87,7 +85,7 @@ impl Traffic {
         // What belongs to a viewer stays the same over their events.
         let (country, timezone) = PLACES[(viewer % PLACES.len() as u64) as usize];
         let device = DEVICES[(key % DEVICES.len() as u64) as usize];
-        let event_time = self.epoch_ms + self.plan.event_due_ns(i) / 1_000_000;
+        let event_time = self.epoch_ms + self.table.due_ns(i) / 1_000_000;
         let value = (bits >> 8) % 1000;
         let playhead_ms = (bits >> 20) % 7_200_000;
         write!(
@@ -120,15 +118,19 @@ mod tests {
     use serde_json::Value;
     use std::collections::BTreeMap;
 
-    fn traffic(events: u64) -> Traffic {
+    fn source(events: u64) -> Simple {
         let plan =
             Plan { rate: 2000, batch: 1..=20, events, seed: 9, shape: Shape::Constant, arrivals: Arrivals::Even };
-        Traffic::new(plan, 100, 1.0).starting_at(1_700_000_000_000)
+        Simple { epoch_ms: 1_700_000_000_000, ..Simple::new(plan, 100, 1.0) }
     }
 
-    fn events(traffic: &Traffic) -> Vec<Value> {
-        let body = |due| serde_json::from_slice::<Vec<Value>>(&traffic.body(due)).expect("bodies are JSON arrays");
-        traffic.plan.requests().flat_map(body).collect()
+    fn events(mut source: Simple) -> Vec<Value> {
+        let read = |request: Request| {
+            let events: Vec<Value> = serde_json::from_slice(&request.body).expect("bodies are JSON arrays");
+            assert_eq!(events.len(), request.events as usize);
+            events
+        };
+        std::iter::from_fn(|| source.next()).flat_map(read).collect()
     }
 
     #[test]
@@ -138,24 +140,16 @@ mod tests {
 
     #[test]
     fn event_time_is_the_wall_clock_of_the_intended_time() {
-        for (i, event) in events(&traffic(5000)).iter().enumerate() {
+        for (i, event) in events(source(5000)).iter().enumerate() {
             assert_eq!(event["event_time"], 1_700_000_000_000 + i as u64 / 2);
-        }
-    }
-
-    #[test]
-    fn ids_are_numbered_and_name_the_same_session_as_the_body() {
-        let traffic = traffic(1000);
-        for (i, event) in events(&traffic).iter().enumerate() {
-            assert_eq!(event["id"], traffic.id(i as u64));
-            assert_eq!(event["session"], traffic.session(i as u64));
+            assert_eq!(event["id"], format!("l9-{i}"));
         }
     }
 
     #[test]
     fn all_types_occur() {
         let mut kinds = BTreeMap::new();
-        for event in events(&traffic(10_000)) {
+        for event in events(source(10_000)) {
             *kinds.entry(event["type"].as_str().unwrap_or("").to_owned()).or_insert(0) += 1;
         }
         assert_eq!(kinds.len(), TYPES.len(), "{kinds:?}");
@@ -165,7 +159,7 @@ mod tests {
     #[test]
     fn a_viewer_stays_in_one_place() {
         let mut places = BTreeMap::new();
-        for event in events(&traffic(10_000)) {
+        for event in events(source(10_000)) {
             let place = (event["country"].clone(), event["timezone"].clone());
             let known = places.entry(event["viewer"].to_string()).or_insert_with(|| place.clone());
             assert_eq!(*known, place);

@@ -1,7 +1,8 @@
 //! The driver against a small real server on loopback.
 
 use super::*;
-use crate::schedule::{Arrivals, Shape};
+use crate::schedule::{Arrivals, Plan, Shape};
+use crate::source::Simple;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -94,19 +95,24 @@ async fn answer(
     Ok(Response::builder().status(status).body(Full::from(text)).expect("a plain response"))
 }
 
-fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, events: u64) -> Drive {
-    Drive {
+/// A drive and the plan it follows.
+fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, events: u64) -> (Drive, Plan) {
+    let drive = Drive {
         target: Target::new(&format!("http://{}", server.address), None, None).expect("an address is a target"),
-        plan: Plan { rate, batch, events, seed: 3, shape: Shape::Constant, arrivals: Arrivals::Even },
-        sessions: 100,
-        skew: 1.0,
         connections: 4,
         timeout: Duration::from_secs(10),
-    }
+    };
+    (drive, Plan { rate, batch, events, seed: 3, shape: Shape::Constant, arrivals: Arrivals::Even })
 }
 
-fn run_quietly(drive: Drive) -> Tally {
-    run(drive, None, None, |_, _| ()).expect("the server is there")
+fn simple(plan: &Plan) -> Source {
+    Source::Simple(Simple::new(plan.clone(), 100, 1.0))
+}
+
+fn run_quietly((drive, plan): (Drive, Plan)) -> Tally {
+    let done = run(drive, &mut simple(&plan), None, None, |_, _| ()).expect("the server is there");
+    assert_eq!(done.events, plan.events);
+    done.tally
 }
 
 /// Every event arrived once, and says the time at which it was due.
@@ -123,12 +129,12 @@ fn assert_on_schedule(server: &Server, plan: &Plan) {
 #[test]
 fn every_event_is_sent_once_with_its_intended_time_and_acknowledged() {
     let server = Server::start(Behaviour::Accepts);
-    let drive = drive(&server, 5_000, 1..=20, 2_001);
-    let tally = run_quietly(drive.clone());
+    let (drive, plan) = drive(&server, 5_000, 1..=20, 2_001);
+    let tally = run_quietly((drive, plan.clone()));
     assert_eq!((tally.counts.sent, tally.counts.accepted, tally.counts.lost), (2_001, 2_001, 0));
-    assert_eq!(tally.counts.requests, drive.plan.requests().count() as u64);
+    assert_eq!(tally.counts.requests, plan.requests().count() as u64);
     assert_eq!(tally.intended.len(), tally.counts.requests);
-    assert_on_schedule(&server, &drive.plan);
+    assert_on_schedule(&server, &plan);
 }
 
 #[test]
@@ -136,10 +142,10 @@ fn a_stalled_server_shows_in_intended_latency_and_not_in_service_latency() {
     let stall = Duration::from_millis(400);
     let server = Server::start(Behaviour::Stalls { at: 100, length: stall });
     // One event a millisecond for a second: some 400 of 1,000 requests are due while the server is silent, 4 are under way.
-    let drive = drive(&server, 1_000, 1..=1, 1_000);
-    let tally = run_quietly(drive.clone());
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 1_000);
+    let tally = run_quietly((drive, plan.clone()));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (1_000, 0));
-    assert_on_schedule(&server, &drive.plan);
+    assert_on_schedule(&server, &plan);
     let ms = |histogram: &hdrhistogram::Histogram<u64>, q| histogram.value_at_quantile(q) as f64 / 1e6;
     assert!(ms(&tally.intended, 1.0) >= 399.0, "the stall is in the longest intended latency");
     assert!(ms(&tally.intended, 0.80) >= 100.0, "a request in five waited a quarter of the stall or longer");
@@ -159,10 +165,10 @@ fn refused_requests_are_lost_and_counted_by_status() {
 #[test]
 fn a_connection_that_the_server_closes_is_opened_again() {
     let server = Server::start(Behaviour::Closes);
-    let drive = drive(&server, 2_000, 1..=1, 200);
-    let tally = run_quietly(drive.clone());
+    let (drive, plan) = drive(&server, 2_000, 1..=1, 200);
+    let tally = run_quietly((drive, plan.clone()));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{:?}", tally.counts);
-    assert_on_schedule(&server, &drive.plan);
+    assert_on_schedule(&server, &plan);
 }
 
 #[test]
@@ -177,7 +183,8 @@ fn an_answer_that_forgets_an_event_is_not_an_acknowledgment() {
 fn a_server_that_never_answers_ends_the_run_after_the_timeout_with_everything_lost() {
     let server = Server::start(Behaviour::Silent);
     let timeout = Duration::from_millis(100);
-    let tally = run_quietly(Drive { timeout, ..drive(&server, 1_000, 1..=1, 100) });
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 100);
+    let tally = run_quietly((Drive { timeout, ..drive }, plan));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (0, 100));
     assert!(tally.intended.max() >= 100_000_000);
 }
@@ -186,12 +193,16 @@ fn a_server_that_never_answers_ends_the_run_after_the_timeout_with_everything_lo
 fn only_acknowledged_events_are_recorded() {
     let server = Server::start(Behaviour::Refuses);
     let file = Written::default();
-    let drive = Drive { connections: 1, ..drive(&server, 1_000, 1..=1, 6) };
-    let traffic = Traffic::new(drive.plan.clone(), drive.sessions, drive.skew);
-    run(drive, Some(Box::new(file.clone())), None, |_, _| ()).expect("the server is there");
-    let line = |i| format!("l3-{i}\t{}\t202\n", traffic.session(i));
-    let expected: String = [0, 1, 3, 4].into_iter().map(line).collect();
-    assert_eq!(String::from_utf8_lossy(&file.0.lock().expect("one thread")), expected);
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 6);
+    let drive = Drive { connections: 1, ..drive };
+    run(drive, &mut simple(&plan), Some(Box::new(file.clone())), None, |_, _| ()).expect("the server is there");
+    let text = String::from_utf8(file.0.lock().expect("one thread").clone()).expect("ids are text");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    for (line, i) in lines.iter().zip([0, 1, 3, 4]) {
+        assert_eq!((line[0], line[2], line.len()), (format!("l3-{i}").as_str(), "202", 3));
+        assert!(line[1].starts_with("s3-"), "{line:?}");
+    }
+    assert_eq!(lines.len(), 4);
 }
 
 #[test]
@@ -199,7 +210,8 @@ fn no_server_is_an_error_and_not_a_report() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let server = Server { address: listener.local_addr().expect("bound"), received: Arc::default() };
     drop(listener);
-    let error = run(drive(&server, 1_000, 1..=1, 10), None, None, |_, _| ()).expect_err("nobody listens");
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 10);
+    let error = run(drive, &mut simple(&plan), None, None, |_, _| ()).err().expect("nobody listens");
     assert!(error.to_string().contains(&server.address.to_string()), "{error}");
 }
 

@@ -1,0 +1,149 @@
+//! What is sent and when: a profile, or the simple load of before; options go before the profile.
+
+use super::values::{batch, duration, skew};
+use crate::http::Target;
+use crate::profile::Profile;
+use crate::report::Asked;
+use crate::schedule::{Arrivals, Plan, Shape};
+use crate::source::{Simple, Source, Viewers};
+use crate::span::Span;
+use clap::Args;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Options of whatever sends a load.
+#[derive(Args, Clone)]
+pub struct LoadArgs {
+    /// Viewers that behave like people: steady_evening, prime_time_spike, bot_flood, bad_network, one_hot_viewer,
+    /// million_idle_sessions, or a file like those in configs/load. Without it, events are drawn independently
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Option<String>,
+    /// Events per second, all connections together; with a profile, all calls [default: the profile's, else 20000]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    rate: Option<u64>,
+    /// How the rate changes: constant, ramp:from=0.1,to=1,over=60s, step:every=10s,by=0.5,steps=6, sine:period=10m,low=0.2,
+    /// spike:at=10s,for=5s,times=4; factors are of --rate [default: the profile's, else constant]
+    #[arg(long, value_parser = Shape::parse)]
+    shape: Option<Shape>,
+    /// How events are spread where the rate is what it is [default: the profile's, else even]
+    #[arg(long, value_enum)]
+    arrivals: Option<Arrivals>,
+    /// Events per request: a number, or a range drawn from evenly [default: the profile's, else 1..20]
+    #[arg(long, value_parser = batch)]
+    batch: Option<RangeInclusive<u32>>,
+    /// Length of the run: 500ms, 30s, 2m, 1h [default: the profile's, else 30s]
+    #[arg(long, value_parser = duration)]
+    duration: Option<Duration>,
+    /// Without a profile: sessions that events belong to; two sessions make a viewer
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(conflicts_with = "profile")]
+    sessions: u64,
+    /// Without a profile: Zipf exponent of the sessions' popularity, 0 all alike, 1 the first twice as busy as the second
+    #[arg(long, default_value_t = 0.0, value_parser = skew, conflicts_with = "profile")]
+    skew: f64,
+    /// With a profile: how many viewers there are; 0 is as many as the rate needs [default: the profile's]
+    #[arg(long, requires = "profile", value_parser = clap::value_parser!(u32).range(0..=20_000_000))]
+    viewers: Option<u32>,
+    /// Keep-alive connections [default: the profile's, else 32]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    connections: Option<u16>,
+    /// Decides batch sizes, arrivals and events: the same seed, the same traffic
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// A load that is decided.
+pub struct Load {
+    /// When.
+    pub plan: Plan,
+    /// Keep-alive connections.
+    pub connections: u16,
+    /// Length of the run.
+    pub duration: Duration,
+    what: What,
+}
+
+enum What {
+    Simple { sessions: u64, skew: f64 },
+    Viewers { name: String, profile: Box<Profile> },
+}
+
+impl LoadArgs {
+    /// The same load at another rate, for another time where one is given; `nth` makes its ids its own.
+    pub fn changed(&self, rate: u64, duration: Option<Duration>, nth: u64) -> LoadArgs {
+        let (rate, duration) = (Some(rate), duration.or(self.duration));
+        LoadArgs { rate, duration, seed: self.seed.wrapping_add(nth), ..self.clone() }
+    }
+
+    /// Reads the profile, if there is one, and decides.
+    pub fn resolve(&self) -> Result<Load, String> {
+        let profile = self.profile.as_deref().map(Profile::load).transpose()?;
+        let of = profile.as_ref().map(|profile| &profile.load);
+        let rate = self.rate.or(of.map(|load| load.rate)).unwrap_or(20_000);
+        let shape = self.shape.or(of.map(|load| load.shape)).unwrap_or_default();
+        let duration = self.duration.or(of.map(|load| load.duration.0)).unwrap_or(Duration::from_secs(30));
+        let of_profile = of.map(|load| load.batch[0]..=load.batch[1]);
+        let plan = Plan {
+            rate,
+            shape,
+            arrivals: self.arrivals.or(of.map(|load| load.arrivals)).unwrap_or_default(),
+            batch: self.batch.clone().or(of_profile).unwrap_or(1..=20),
+            events: Plan::events_in(rate, &shape, duration.as_nanos() as u64),
+            seed: self.seed,
+        };
+        let connections = self.connections.or(of.map(|load| load.connections)).unwrap_or(32);
+        let what = match (profile, &self.profile) {
+            (Some(mut profile), Some(name)) => {
+                // The population is made for the load it is going to have.
+                (profile.load.rate, profile.load.shape, profile.load.duration) = (rate, shape, Span(duration));
+                profile.viewers.count = self.viewers.unwrap_or(profile.viewers.count);
+                What::Viewers { name: name.clone(), profile: Box::new(profile) }
+            }
+            _ => What::Simple { sessions: self.sessions, skew: self.skew },
+        };
+        Ok(Load { plan, connections, duration, what })
+    }
+}
+
+impl Load {
+    /// The source of the requests. Without `are_calls_made` there are events only.
+    pub fn source(&self, are_calls_made: bool) -> Source {
+        match &self.what {
+            What::Simple { sessions, skew } => Source::Simple(Simple::new(self.plan.clone(), *sessions, *skew)),
+            What::Viewers { profile, .. } => {
+                Source::Viewers(Box::new(Viewers::new(profile, self.plan.clone(), are_calls_made)))
+            }
+        }
+    }
+
+    /// How many viewers there are, about; 0 where that is not known beforehand.
+    pub fn viewers(&self) -> u64 {
+        match &self.what {
+            // Two sessions make a viewer.
+            What::Simple { sessions, .. } => sessions.div_ceil(2),
+            What::Viewers { profile, .. } => profile.viewers.count.into(),
+        }
+    }
+
+    /// What was asked for, for the report.
+    pub fn asked(&self, target: &Target, events: u64, repeated: u64) -> Asked {
+        let (profile, sessions, skew) = match &self.what {
+            What::Simple { sessions, skew } => (None, *sessions, *skew),
+            What::Viewers { name, profile } => (Some(name.clone()), profile.viewers.count.into(), 0.0),
+        };
+        Asked {
+            target: target.authority.clone(),
+            profile,
+            shape: self.plan.shape.to_string(),
+            rate: self.plan.rate,
+            batch: [*self.plan.batch.start(), *self.plan.batch.end()],
+            duration_s: self.duration.as_secs_f64(),
+            sessions,
+            skew,
+            connections: self.connections.into(),
+            seed: self.plan.seed,
+            events,
+            repeated,
+        }
+    }
+}

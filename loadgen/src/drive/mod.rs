@@ -1,0 +1,347 @@
+//! Sends what a source gives, when it is due, on one thread.
+//!
+//! A turn: hand out what is due to connections that are free, then wait until a socket is ready or the next request is due, whichever is
+//! first (`ppoll`, nanoseconds). The next request is made while there is nothing else to do. The loop never waits for the server: when all connections are busy
+//! requests queue, and that wait is part of their latency from the intended time. The queue is bounded; what does not fit is counted
+//! as lost.
+
+mod calls;
+mod connection;
+
+pub use calls::{Calls, Kept};
+
+use crate::check::{Watched, Watcher};
+use crate::http::Target;
+use crate::source::{Call, Request, Source};
+use crate::tally::{Outcome, Tally, Times};
+use connection::{Answer, Connection, Waits};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+use std::time::{Duration, Instant};
+
+/// Requests that may wait for a connection.
+const QUEUE_MAX: usize = 65_536;
+/// Requests that are handed out before the sockets are looked at again.
+const TURN_MAX: usize = 64;
+/// Time between the opening of connections and the first event, so that the first is not late.
+const LEAD: Duration = Duration::from_millis(50);
+/// How often time-outs are looked for, at least.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How to send.
+#[derive(Clone, Debug)]
+pub struct Drive {
+    /// Where to.
+    pub target: Target,
+    /// Keep-alive connections.
+    pub connections: usize,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+}
+
+/// Where acknowledged events are written down, when asked for.
+pub type Record = Option<Box<dyn Write>>;
+
+/// What came of a run.
+pub struct Done {
+    /// Of the events.
+    pub tally: Tally,
+    /// Of other calls.
+    pub calls: Calls,
+    /// Events that came out of the source.
+    pub events: u64,
+}
+
+/// Sends everything and returns what came of it. `progress` is called about once a second.
+pub fn run(
+    drive: Drive,
+    source: &mut Source,
+    record: Record,
+    watcher: Option<Watcher>,
+    progress: impl FnMut(&Tally, Duration),
+) -> io::Result<Done> {
+    let mut addresses = drive.target.authority.to_socket_addrs()?;
+    let address =
+        addresses.next().ok_or_else(|| io::Error::other(format!("{} has no address", drive.target.authority)))?;
+    let open = |_| Connection::open(&drive.target, address, drive.timeout);
+    let connections = (0..drive.connections).map(open).collect::<io::Result<Vec<_>>>()?;
+    source.start_at(epoch_ms(LEAD));
+    let start = Instant::now() + LEAD;
+    let mut sending = Sending {
+        common: drive.target.common_head(),
+        give_up: start + Duration::from_nanos(source.end_ns()) + drive.timeout,
+        free: (0..connections.len()).rev().collect(),
+        busy: Vec::new(),
+        watched: (0..connections.len()).map(|_| None).collect(),
+        watcher,
+        connections,
+        queue: VecDeque::new(),
+        next: None,
+        source,
+        start,
+        timeout: drive.timeout,
+        record,
+        tally: Tally::default(),
+        calls: Calls::default(),
+        events: 0,
+    };
+    sending.all(progress)?;
+    if let Some(record) = &mut sending.record {
+        record.flush()?;
+    }
+    Ok(Done { tally: sending.tally, calls: sending.calls, events: sending.events })
+}
+
+struct Sending<'s> {
+    source: &'s mut Source,
+    connections: Vec<Connection>,
+    /// Those without a request, the one that was free last at the end; and those with one.
+    free: Vec<usize>,
+    busy: Vec<usize>,
+    /// What the checks look at, of the request of each connection.
+    watched: Vec<Option<Watched>>,
+    watcher: Option<Watcher>,
+    queue: VecDeque<Request>,
+    /// Made, but not due.
+    next: Option<Request>,
+    /// The head of every request, from after the path to before the content type.
+    common: Vec<u8>,
+    start: Instant,
+    give_up: Instant,
+    timeout: Duration,
+    record: Record,
+    tally: Tally,
+    calls: Calls,
+    events: u64,
+}
+
+impl Sending<'_> {
+    fn all(&mut self, mut progress: impl FnMut(&Tally, Duration)) -> io::Result<()> {
+        self.make();
+        let (mut told, mut looked) = (self.start, self.start);
+        loop {
+            let now = Instant::now();
+            self.take_due(now);
+            self.hand_out()?;
+            if self.next.is_none() && self.queue.is_empty() && self.busy.is_empty() {
+                return Ok(());
+            }
+            self.wait()?;
+            if now.saturating_duration_since(looked) >= LOOK {
+                looked = now;
+                self.end_what_takes_too_long(now)?;
+            }
+            if now.saturating_duration_since(told) >= Duration::from_secs(1) {
+                told = now;
+                progress(&self.tally, now - self.start);
+            }
+        }
+    }
+
+    /// Tells the checks of a request that is about to be sent.
+    fn watch(&mut self, place: usize, request: &Request) {
+        let Some(watcher) = &self.watcher else { return };
+        match request.call {
+            Call::Events => {
+                let due = Duration::from_nanos(request.due_ns);
+                self.watched[place] = Some(watcher.sending(&request.body, due, self.intended(request)));
+            }
+            Call::Cmcd => watcher.reported_by_player(&request.path),
+            Call::Rank { .. } | Call::Reward => {}
+        }
+    }
+
+    fn make(&mut self) {
+        self.next = self.source.next();
+        self.events += self.next.as_ref().map_or(0, |request| u64::from(request.events));
+    }
+
+    fn intended(&self, request: &Request) -> Instant {
+        self.start + Duration::from_nanos(request.due_ns)
+    }
+
+    /// Queues what is due.
+    fn take_due(&mut self, now: Instant) {
+        for _ in 0..TURN_MAX {
+            let Some(request) = self.next.take_if(|request| self.start + Duration::from_nanos(request.due_ns) <= now)
+            else {
+                return;
+            };
+            if self.queue.len() < QUEUE_MAX {
+                self.queue.push_back(request);
+            } else {
+                self.is_unsent(request);
+            }
+            self.make();
+        }
+    }
+
+    fn is_unsent(&mut self, request: Request) {
+        match request.call {
+            Call::Events => self.tally.unsent(u64::from(request.events), Duration::from_nanos(request.due_ns)),
+            call => self.calls.unanswered(call, &Outcome::Unaccounted(String::new())),
+        }
+        self.source.recycle(request);
+    }
+
+    fn hand_out(&mut self) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            let now = Instant::now();
+            if now > self.give_up {
+                let late = std::mem::take(&mut self.queue);
+                late.into_iter().for_each(|request| self.is_unsent(request));
+                return Ok(());
+            }
+            let Some(place) = self.free.pop() else { return Ok(()) };
+            let request = self.queue.pop_front().expect("it is not empty");
+            self.busy.push(place);
+            self.watch(place, &request);
+            if let Err(e) = self.connections[place].begin(request, &self.common, now) {
+                self.end_without_answer(place, Outcome::Broken(e.to_string()))?;
+                self.busy.retain(|busy| *busy != place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for sockets and for the next due time, and does what can be done about those that are ready.
+    fn wait(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        let until = match &self.next {
+            Some(_) if self.queue.len() >= QUEUE_MAX => LOOK,
+            Some(request) => self.intended(request).saturating_duration_since(now),
+            None => LOOK,
+        };
+        let until = until.min(LOOK);
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(self.busy.len());
+        for place in &self.busy {
+            let connection = &self.connections[*place];
+            let wanted = if connection.waits == Waits::Room { PollFlags::OUT } else { PollFlags::IN };
+            let stream = connection.stream().expect("what is busy has a socket");
+            fds.push(PollFd::new(stream, wanted));
+        }
+        let timeout = Timespec { tv_sec: 0, tv_nsec: until.as_nanos() as i64 as _ };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
+            Ok(_) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        // From the end, so that what is removed moves nothing that is still to come.
+        for at in (0..ready.len()).rev().filter(|at| ready[*at]) {
+            if self.is_over(self.busy[at])? {
+                self.busy.swap_remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with a connection that is ready. True when its request is over.
+    fn is_over(&mut self, place: usize) -> io::Result<bool> {
+        let connection = &mut self.connections[place];
+        let went_on = match connection.waits {
+            Waits::Room => connection.send().map(|()| None),
+            _ => connection.receive(),
+        };
+        match went_on {
+            Ok(None) => Ok(false),
+            Ok(Some(answer)) => self.end_with_answer(place, answer).map(|()| true),
+            Err(e) => self.end_without_answer(place, Outcome::Broken(e.to_string())).map(|()| true),
+        }
+    }
+
+    fn end_what_takes_too_long(&mut self, now: Instant) -> io::Result<()> {
+        for at in (0..self.busy.len()).rev() {
+            let place = self.busy[at];
+            if now.saturating_duration_since(self.connections[place].begun) >= self.timeout {
+                self.end_without_answer(place, Outcome::TimedOut)?;
+                self.busy.swap_remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn times(&self, place: usize, request: &Request, now: Instant) -> Times {
+        let (connection, intended) = (&self.connections[place], self.intended(request));
+        Times {
+            due: Duration::from_nanos(request.due_ns),
+            intended: now.saturating_duration_since(intended),
+            service: now.saturating_duration_since(connection.begun),
+            lag: connection.begun.saturating_duration_since(intended.max(connection.free)),
+        }
+    }
+
+    fn end_with_answer(&mut self, place: usize, answer: Answer) -> io::Result<()> {
+        let now = Instant::now();
+        let connection = &self.connections[place];
+        let request = connection.request.as_ref().expect("what is answered was asked");
+        let (call, times) = (request.call, self.times(place, request, now));
+        let body = connection.body(answer);
+        if call == Call::Events {
+            let outcome = Outcome::read(answer.status, body, u64::from(request.events));
+            self.tally.add(u64::from(request.events), &outcome, times);
+            end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
+            if let (Some(record), true) = (&mut self.record, outcome.is_acknowledged()) {
+                write_down(record, &request.body)?;
+            }
+        } else {
+            self.calls.answered(call, answer.status, times);
+            if answer.status == 200 {
+                self.source.answer(call, body);
+            }
+        }
+        self.let_go(place, Some(answer), now);
+        Ok(())
+    }
+
+    fn end_without_answer(&mut self, place: usize, outcome: Outcome) -> io::Result<()> {
+        let now = Instant::now();
+        let request = self.connections[place].request.as_ref().expect("what is over was asked");
+        let times = self.times(place, request, now);
+        match request.call {
+            Call::Events => {
+                self.tally.add(u64::from(request.events), &outcome, times);
+                end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
+            }
+            call => self.calls.unanswered(call, &outcome),
+        }
+        self.let_go(place, None, now);
+        Ok(())
+    }
+
+    fn let_go(&mut self, place: usize, answer: Option<Answer>, now: Instant) {
+        if let Some(request) = self.connections[place].end(answer, now) {
+            self.source.recycle(request);
+        }
+        self.free.push(place);
+    }
+}
+
+fn end_watch(watcher: Option<&Watcher>, watched: Option<Watched>, outcome: &Outcome) {
+    if let (Some(watcher), Some(watched)) = (watcher, watched) {
+        watcher.ended(watched, outcome);
+    }
+}
+
+/// One line per event of a body: id, session, status.
+fn write_down(record: &mut dyn Write, body: &[u8]) -> io::Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Named<'a> {
+        id: &'a str,
+        session: &'a str,
+    }
+    let events: Vec<Named<'_>> = serde_json::from_slice(body)?;
+    events.iter().try_for_each(|event| writeln!(record, "{}\t{}\t202", event.id, event.session))
+}
+
+/// Wall clock `ahead` of now, epoch milliseconds.
+fn epoch_ms(ahead: Duration) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    (now.expect("the clock is after 1970") + ahead).as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests;

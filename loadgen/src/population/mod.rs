@@ -1,0 +1,119 @@
+//! A population of viewers, each a state machine, in a calendar of their own time. It yields acts in order, without end.
+//!
+//! It knows neither clock nor server: when an act is sent, and what it is dated, is not its business. Only an answer to a question
+//! ([`Questions::answer`]) changes what comes next. Same profile, seed and answers: same acts.
+
+mod act;
+mod calendar;
+mod questions;
+mod settle;
+mod tastes;
+mod viewer;
+mod world;
+
+pub use act::{Act, Ask, Kind, Output, Reward};
+pub use questions::{Loop, Questions};
+
+use crate::profile::Profile;
+use crate::seeded::{Stream, keyed, unit};
+use calendar::Calendar;
+use settle::Steady;
+use viewer::Viewer;
+use world::World;
+
+/// Most viewers of a population that has as many as it needs.
+const COUNT_MAX: u32 = 2_000_000;
+
+/// A population.
+pub struct Population {
+    world: World,
+    viewers: Vec<Viewer>,
+    calendar: Calendar,
+    /// Decisions that were asked for.
+    pub questions: Questions,
+    /// Viewers' time, microseconds.
+    now_us: u64,
+    acts: u64,
+    /// The one viewer who does more than all others, and their number.
+    hot_share: f64,
+}
+
+impl Population {
+    /// The viewers of a profile. `are_answered` says whether there is somebody to ask.
+    pub fn new(profile: &Profile, seed: u64, are_answered: bool) -> Population {
+        let mut world = World::new(profile, seed);
+        let steady = Steady::observe(&mut world);
+        let bots = &profile.bots;
+        let each = steady.acts_per_s * (1.0 - bots.share) + bots.share / bots.step.seconds();
+        let rate = profile.load.rate as f64 * (1.0 - profile.viewers.hot_share);
+        let count = match profile.viewers.count {
+            // What the shape averages to over the run, its viewers do at the speed of the clock.
+            0 => (rate * profile.load.shape.integral(profile.load.duration.seconds())
+                / profile.load.duration.seconds()
+                / each)
+                .clamp(2.0, f64::from(COUNT_MAX)) as u32,
+            count => count,
+        };
+        let mut calendar = Calendar::new(count as usize, 1e6 / (each * f64::from(count)));
+        let mut viewers: Vec<Viewer> = (0..=count).map(|number| Viewer::new(&world, number)).collect();
+        for (number, viewer) in viewers.iter_mut().enumerate().take(count as usize) {
+            let after = steady.settle(&world, viewer, number as u32);
+            calendar.push(number as u32, after);
+        }
+        let questions = Questions::new(are_answered);
+        let hot_share = profile.viewers.hot_share;
+        Population { world, viewers, calendar, questions, now_us: 0, acts: 0, hot_share }
+    }
+
+    /// What happens next.
+    pub fn next(&mut self) -> Output {
+        loop {
+            if let Some(reward) = self.questions.rewards.pop() {
+                return Output::Reward(reward);
+            }
+            if self.hot_share > 0.0 && unit(keyed(self.world.seed, Stream::Turn, self.acts)) <= self.hot_share {
+                let number = self.viewers.len() as u32 - 1;
+                if let Some(output) = self.step(number).0 {
+                    return output;
+                }
+                continue;
+            }
+            let (time, number) = self.calendar.pop().expect("everyone is in the calendar");
+            self.now_us = self.now_us.max(time);
+            let (output, after) = self.step(number);
+            self.calendar.push(number, self.now_us + after.max(1));
+            if let Some(output) = output {
+                return output;
+            }
+        }
+    }
+
+    fn step(&mut self, number: u32) -> viewer::Step {
+        self.acts += 1;
+        self.viewers[number as usize].step(&self.world, number, self.now_us, &mut self.questions)
+    }
+
+    /// How many there are.
+    pub fn viewers(&self) -> usize {
+        self.viewers.len() - 1
+    }
+
+    /// Viewers' time that has passed, seconds.
+    pub fn now_s(&self) -> f64 {
+        self.now_us as f64 / 1e6
+    }
+
+    /// What came of decisions so far.
+    pub fn so_far(&self) -> &Loop {
+        &self.questions.so_far
+    }
+
+    /// Device and country of a viewer, as places in the profile's lists.
+    pub fn belongings(&self, viewer: u32) -> (usize, usize) {
+        let viewer = &self.viewers[viewer as usize];
+        (viewer.device.into(), viewer.place.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Profiles: a population and its load as a TOML file.
+//!
+//! What is left out is as in `steady_evening`; unknown keys are errors. Everything is checked when a profile is loaded, so
+//! that the population can rely on it: an error names file, key, value and what is allowed.
+
+mod check;
+mod sections;
+
+pub use sections::{
+    Away, Bots, Browse, Catalogue, Clocks, Cmcd, Country, Day, Disorder, Load, Network, Rank, Viewers, Watch,
+};
+
+use serde::Deserialize;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Profiles that need no file.
+pub const BUILT_IN: [(&str, &str); 6] = [
+    ("steady_evening", include_str!("../../../configs/load/steady_evening.toml")),
+    ("prime_time_spike", include_str!("../../../configs/load/prime_time_spike.toml")),
+    ("bot_flood", include_str!("../../../configs/load/bot_flood.toml")),
+    ("bad_network", include_str!("../../../configs/load/bad_network.toml")),
+    ("one_hot_viewer", include_str!("../../../configs/load/one_hot_viewer.toml")),
+    ("million_idle_sessions", include_str!("../../../configs/load/million_idle_sessions.toml")),
+];
+
+/// A population and its load.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What it is like, in a sentence.
+    pub description: String,
+    /// How much is sent, and when.
+    pub load: Load,
+    /// Who they are.
+    pub viewers: Viewers,
+    /// Where they are.
+    pub countries: Vec<Country>,
+    /// When they are there.
+    pub day: Day,
+    /// What there is to see.
+    pub catalogue: Catalogue,
+    /// What they do before they watch.
+    pub browse: Browse,
+    /// What they do while they watch.
+    pub watch: Watch,
+    /// How long they are gone.
+    pub away: Away,
+    /// What their network is like.
+    pub network: Network,
+    /// How their clocks are.
+    pub clocks: Clocks,
+    /// What happens to events on their way.
+    pub disorder: Disorder,
+    /// Those that are no people.
+    pub bots: Bots,
+    /// Decisions that are asked for.
+    pub rank: Rank,
+    /// Players that report by CMCD.
+    pub cmcd: Cmcd,
+}
+
+impl Profile {
+    /// The profile that `name` names: a built-in one, else a file.
+    pub fn load(name: &str) -> Result<Profile, String> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+            return Profile::read(name, text);
+        }
+        let text = std::fs::read_to_string(Path::new(name)).map_err(|e| {
+            let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+            format!("profile `{name}`: {e}; give a file or one of {}", names.join(" "))
+        })?;
+        Profile::read(name, &text)
+    }
+
+    /// Reads a profile; `name` is for messages.
+    pub fn read(name: &str, text: &str) -> Result<Profile, String> {
+        let told = |e: &dyn std::fmt::Display| format!("profile `{name}`: {}", e.to_string().trim_end());
+        let given: Table = text.parse().map_err(|e| told(&e))?;
+        let mut whole: Table = BUILT_IN[0].1.parse().expect("what is built in is read by a test");
+        lay_over(&mut whole, given);
+        let profile: Profile = whole.try_into().map_err(|e| told(&e))?;
+        profile.check().map_err(|e| told(&e))?;
+        Ok(profile)
+    }
+}
+
+/// Sections key by key, everything else as a whole.
+fn lay_over(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Value::Table(section)), Value::Table(given)) if key != "devices" => lay_over(section, given),
+            (_, value) => _ = under.insert(key, value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_profile_loads_and_says_what_it_is_like() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/load");
+        let files = std::fs::read_dir(folder).expect("the folder of profiles is there");
+        let mut names: Vec<_> = files
+            .map(|file| file.expect("it can be listed").path())
+            .map(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default())
+            .collect();
+        names.sort_unstable();
+        let mut built_in: Vec<_> = BUILT_IN.iter().map(|(name, _)| name.to_string()).collect();
+        built_in.sort_unstable();
+        assert_eq!(names, built_in, "each file is built in");
+        for (name, _) in BUILT_IN {
+            let profile = Profile::load(name).unwrap_or_else(|e| panic!("{e}"));
+            assert!(profile.description.len() > 20, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_in_steady_evening() {
+        let shipped = Profile::load("steady_evening").expect("it is shipped");
+        let profile = Profile::read("p.toml", "[load]\nrate = 7").expect("the rest is left out");
+        assert_eq!(profile, Profile { load: Load { rate: 7, ..shipped.load.clone() }, ..shipped });
+    }
+
+    #[test]
+    fn an_error_names_file_key_value_and_what_is_allowed() {
+        for (text, wanted) in [
+            ("[load]\nrat = 5", vec!["p.toml", "rat", "rate"]),
+            ("[load]\nrate = 0", vec!["p.toml", "load.rate", "0", "1 to 10000000"]),
+            ("[load]\nshape = \"wave\"", vec!["p.toml", "shape", "wave", "spike:"]),
+            ("[load]\nbatch = [5, 2]", vec!["load.batch", "[5, 2]", "10000"]),
+            ("[watch]\npause = 1.5", vec!["watch.pause", "1.5", "0 to 1"]),
+            ("[watch]\npause = 0.6\nseek = 0.6", vec!["watch", "1.2", "together"]),
+            ("[browse]\nstep = \"5\"", vec!["p.toml", "step", "whole number"]),
+            ("[viewers]\ndevices = { tv = 0.5 }", vec!["viewers.devices", "0.5", "1"]),
+            ("[viewers]\ndevices = { \"a b\\\"\" = 1.0 }", vec!["viewers.devices", "letters"]),
+            (
+                "[[countries]]\ncode = \"DE\"\ntimezone = \"Europe/Bonn\"\nshare = 1.0",
+                vec!["countries", "Europe/Bonn", "time zone"],
+            ),
+            ("[rank]\nshare = 0.5\nk = 9\ncandidates = 5", vec!["rank.k", "9", "1 to 5"]),
+        ] {
+            let message = Profile::read("p.toml", text).expect_err(text);
+            for part in wanted {
+                assert!(message.contains(part), "{message:?} names {part:?}");
+            }
+        }
+    }
+}
