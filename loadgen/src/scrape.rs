@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 const FRESHNESS: &str = "saccade_context_freshness_seconds_bucket";
 const FRESHNESS_QUANTILE: &str = "saccade_context_freshness_quantile_seconds";
 const CPU: &str = "process_cpu_seconds_total";
+const STARTED: &str = "process_start_time_seconds";
 const RSS: &str = "process_resident_memory_bytes";
 const EVENTS: &str = "saccade_events_total";
 const CONTEXTS: &str = "saccade_contexts_published_total";
@@ -24,6 +25,7 @@ pub struct Reading {
     quantiles: BTreeMap<String, f64>,
     cpu_seconds: Option<f64>,
     rss_bytes: Option<f64>,
+    started: Option<f64>,
     /// Events by result, over all partitions.
     events: BTreeMap<String, f64>,
     contexts: Option<f64>,
@@ -49,6 +51,9 @@ pub struct Measured {
     pub cpu_seconds: Option<f64>,
     /// Resident memory at the end, bytes.
     pub rss_bytes: Option<u64>,
+    /// It was started anew during the run: its counts began again, and are left out.
+    #[serde(default)]
+    pub restarted: bool,
 }
 
 impl Reading {
@@ -74,6 +79,7 @@ impl Reading {
                     *slowest = slowest.max(value);
                 }
                 CPU => reading.cpu_seconds = Some(value),
+                STARTED => reading.started = Some(value),
                 RSS => reading.rss_bytes = Some(value),
                 EVENTS => {
                     let Some(result) = label(labels, "result") else { continue };
@@ -89,6 +95,9 @@ impl Reading {
 
     /// What happened between `before` and this reading.
     pub fn since(&self, before: &Reading) -> Measured {
+        if self.started.is_some() && self.started != before.started {
+            return Measured { restarted: true, rss_bytes: self.process().1, ..Measured::default() };
+        }
         let was = |bound: &u64| before.freshness.get(bound).copied().unwrap_or(0.0);
         let counts: Vec<(f64, f64)> =
             self.freshness.iter().map(|(bound, n)| (f64::from_bits(*bound), n - was(bound))).collect();
@@ -112,6 +121,7 @@ impl Reading {
             freshness_ms_since_start: self.quantiles.iter().map(|(q, s)| (q.clone(), s * 1000.0)).collect(),
             cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before),
             rss_bytes: self.process().1,
+            restarted: false,
         }
     }
 }
@@ -171,6 +181,15 @@ saccade_profile_late_total{partition=\"1\"} 1
         assert_eq!(measured.freshness_ms_at_most, expected);
         assert_eq!(measured.freshness_ms_since_start, BTreeMap::from([("0.5".into(), 0.4), ("0.99".into(), 2.0)]));
         assert_eq!((measured.cpu_seconds, measured.rss_bytes), (Some(2.5), Some(1 << 20)));
+    }
+
+    #[test]
+    fn counts_of_a_server_that_was_started_anew_are_left_out() {
+        let started = |at: u32| Reading::parse(&format!("{AFTER}process_start_time_seconds {at}\n"));
+        assert_eq!(started(5).since(&started(5)).accepted, Some(0));
+        let measured = started(9).since(&started(5));
+        assert_eq!((measured.restarted, measured.accepted, measured.published), (true, None, None));
+        assert_eq!(measured.rss_bytes, Some(1 << 20));
     }
 
     #[test]

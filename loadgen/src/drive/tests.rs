@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -152,6 +153,8 @@ fn a_stalled_server_shows_in_intended_latency_and_not_in_service_latency() {
     assert!(ms(&tally.service, 0.80) <= 50.0, "nearly all requests were served at once");
     assert!(ms(&tally.service, 1.0) >= 399.0, "the stall is in the longest service latency");
     assert!(ms(&tally.lag, 0.80) <= 50.0, "waiting for the server is not the generator's lag");
+    let first = &tally.series.finish(BTreeMap::new())[0];
+    assert!(first.intended.is_some_and(|brief| brief.max_ms >= 399.0), "the second in which it was says so: {first:?}");
 }
 
 #[test]

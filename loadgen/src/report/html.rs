@@ -7,6 +7,9 @@ use super::{Latency, Report, Verdict};
 use crate::tally::{Brief, Second};
 use std::fmt::Write;
 
+/// Latencies that are shown large.
+const TILES: [&str; 4] = ["intended", "service", "publish", "rank"];
+
 /// Colour of each latency, everywhere on the page.
 fn colour(name: &str) -> u8 {
     match name {
@@ -55,7 +58,7 @@ impl Report {
         };
         let rate = self.counts.accepted as f64 / self.asked.duration_s;
         tile(text(Quantity::PerSecond, rate), "events accepted", "");
-        for (name, latency) in self.latencies().filter(|(name, latency)| *name != "own lag" && latency.count > 0) {
+        for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
             tile(ms(latency.p99_ms), &format!("{name} p99"), "");
         }
         tile(ms(self.intended.max_ms), "longest, intended", "");
@@ -75,8 +78,11 @@ impl Report {
 
     fn throughput(&self) -> Chart {
         let line = |name: &str, colour, dashed, of: fn(&Second) -> u64| {
-            // The last second of the schedule may be a part of one.
-            let rate = |s: &Second| of(s) as f64 / (self.asked.duration_s - s.second as f64).clamp(0.001, 1.0);
+            let rate = |s: &Second| {
+                let left = self.asked.duration_s - s.second as f64;
+                // The last second of the schedule may be a part of one.
+                of(s) as f64 / if left > 0.0 { left.min(1.0) } else { 1.0 }
+            };
             let points = self.schedule().iter().map(|second| (second.second as f64 + 0.5, Some(rate(second))));
             Line { name: name.into(), colour, dashed, points: summed_up(points.collect(), |a, b| (a + b) / 2.0) }
         };
@@ -239,6 +245,7 @@ impl Report {
         let Some(server) = &self.server else { return String::new() };
         let mut rows = vec![];
         let mut row = |name: &str, value: Option<String>| rows.extend(value.map(|value| vec![name.to_owned(), value]));
+        row("started anew during the run", server.restarted.then(|| "yes: its counts are left out".into()));
         row("events folded", server.accepted.map(count));
         row("contexts refreshed", server.contexts.map(count));
         for (quantile, bound) in &server.freshness_ms_at_most {

@@ -108,6 +108,17 @@ fn a_report_is_the_same_after_it_was_written_and_read() {
     assert_eq!(read, Ok(written));
 }
 
+#[test]
+fn answers_after_the_schedule_are_a_rate_like_others() {
+    let mut tally = Tally::default();
+    let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
+    let (due, waited) = (Duration::from_millis(500), Duration::from_secs(3));
+    let times = crate::tally::Times { due, intended: waited, service: waited, lag: Duration::ZERO };
+    tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
+    let html = report(10, tally, None, "").to_html();
+    assert!(html.contains("<title>3.5 s\nacknowledged: 10 /s\ndue: 0 /s</title>"), "{html}");
+}
+
 /// A run of three seconds in which the server was silent for one.
 fn stalled() -> Report {
     let mut tally = Tally::default();

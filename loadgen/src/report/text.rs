@@ -99,6 +99,9 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
 
 fn write_server(f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
     writeln!(f)?;
+    if server.restarted {
+        writeln!(f, "server     was started anew during the run: its own counts are left out")?;
+    }
     if let Some(n) = server.published {
         write!(f, "server     published {n} contexts")?;
         for (name, ms) in &server.freshness_ms_at_most {

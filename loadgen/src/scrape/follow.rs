@@ -92,7 +92,12 @@ fn between(readings: &[(Instant, f64, u64)], start: Instant) -> Vec<ServerSecond
         let passed = to.duration_since(*from).as_secs_f64();
         // Readings before the start belong to no second of the run.
         let at_s = to.checked_duration_since(start)?.as_secs_f64();
-        (passed > 0.0).then(|| ServerSecond { at_s, cpu_cores: (cpu - cpu_before) / passed, rss_bytes: *rss_bytes })
+        // The processor's clock goes back when the server is started anew.
+        (passed > 0.0 && cpu >= cpu_before).then(|| ServerSecond {
+            at_s,
+            cpu_cores: (cpu - cpu_before) / passed,
+            rss_bytes: *rss_bytes,
+        })
     };
     apart.windows(2).filter_map(second).collect()
 }
@@ -112,6 +117,8 @@ mod tests {
             ServerSecond { at_s: 2.5, cpu_cores: 1.5, rss_bytes: 3 },
         ];
         assert_eq!(seconds, expected);
+        let anew = [(start, 10.0, 1), (at(1_000), 0.1, 1), (at(2_000), 0.6, 1)];
+        assert_eq!(between(&anew, start).iter().map(|s| s.cpu_cores).collect::<Vec<_>>(), [0.5]);
         assert_eq!(between(&readings, at(2_000)).len(), 1, "what was before the start is left out");
         assert_eq!(between(&[], start), []);
     }
