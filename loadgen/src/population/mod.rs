@@ -54,7 +54,7 @@ impl Population {
                 .clamp(2.0, f64::from(COUNT_MAX)) as u32,
             count => count,
         };
-        let mut calendar = Calendar::new(count as usize, 1e6 / (each * f64::from(count)));
+        let mut calendar = Calendar::new(1e6 / (each * f64::from(count)));
         let mut viewers: Vec<Viewer> = (0..=count).map(|number| Viewer::new(&world, number)).collect();
         for (number, viewer) in viewers.iter_mut().enumerate().take(count as usize) {
             let after = steady.settle(&world, viewer, number as u32);
@@ -78,6 +78,11 @@ impl Population {
                 }
                 continue;
             }
+            if let Some(coming) = self.calendar.refill() {
+                // Looked at all at once, they come from memory side by side; one after the other it is half of the time.
+                let seen = coming.iter().fold(0, |seen, (_, number)| seen ^ self.viewers[*number as usize].steps);
+                std::hint::black_box(seen);
+            }
             let (time, number) = self.calendar.pop().expect("everyone is in the calendar");
             self.now_us = self.now_us.max(time);
             let (output, after) = self.step(number);
@@ -94,11 +99,13 @@ impl Population {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub fn viewers(&self) -> usize {
         self.viewers.len() - 1
     }
 
     /// Viewers' time that has passed, seconds.
+    #[cfg(test)]
     pub fn now_s(&self) -> f64 {
         self.now_us as f64 / 1e6
     }

@@ -41,7 +41,7 @@ pub(super) struct Viewer {
     pub(super) is_bot: bool,
     depth: u8,
     position: u16,
-    steps: u32,
+    pub(super) steps: u32,
     visit: u32,
     item: u32,
     playhead_ms: u32,

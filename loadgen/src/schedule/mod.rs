@@ -56,6 +56,7 @@ impl Plan {
     }
 
     /// Nanoseconds from the start at which event `i` is due. [`Timetable`] is faster for one after the other.
+    #[cfg(test)]
     pub fn event_due_ns(&self, i: u64) -> u64 {
         Timetable::new(self.clone()).due_ns(i)
     }
