@@ -9,6 +9,7 @@ mod capacity;
 mod check;
 mod cli;
 mod drive;
+mod fit;
 mod float;
 mod http;
 mod live;

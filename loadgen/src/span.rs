@@ -50,7 +50,7 @@ impl Span {
 impl Display for Span {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
-        match [(3_600_000, "h"), (60_000, "m"), (1000, "s")].iter().find(|(unit, _)| ms % unit == 0) {
+        match [(3_600_000, "h"), (60_000, "m"), (1000, "s")].iter().find(|(unit, _)| ms.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", ms / unit),
             None => write!(f, "{ms}ms"),
         }

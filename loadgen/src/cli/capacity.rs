@@ -11,7 +11,8 @@ use std::time::Duration;
 const HELP: &str = "\
 Climbs from --from in doubling steps until a run misses, then bisects to --precision; then again from what was found, --repeats
 times in all. Says the median and the spread, and whether the generator itself was the limit. Without --slo: publish_p99<5ms,lost=0.
-Every run has its own seed, counted up from --seed.";
+Every run has its own seed, counted up from --seed. Where intended is far above service, requests waited for a free connection: the
+server, or --connections, is the limit.";
 
 /// Options of `capacity`.
 #[derive(Args)]

@@ -109,7 +109,9 @@ impl Load {
     /// The source of the requests. Without `are_calls_made` there are events only.
     pub fn source(&self, are_calls_made: bool) -> Source {
         match &self.what {
-            What::Simple { sessions, skew } => Source::Simple(Simple::new(self.plan.clone(), *sessions, *skew)),
+            What::Simple { sessions, skew } => {
+                Source::Simple(Box::new(Simple::new(self.plan.clone(), *sessions, *skew)))
+            }
             What::Viewers { profile, .. } => {
                 Source::Viewers(Box::new(Viewers::new(profile, self.plan.clone(), are_calls_made)))
             }

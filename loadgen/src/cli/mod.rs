@@ -2,6 +2,7 @@
 
 mod capacity;
 mod compare;
+mod fit;
 mod load;
 mod report;
 mod run;
@@ -47,6 +48,8 @@ enum Command {
     Report(report::Again),
     /// Shows two kept runs side by side, with ratios.
     Compare(compare::Compare),
+    /// Makes a profile that resembles a recorded log.
+    Fit(fit::FitArgs),
     /// Reads requests and answers them as Saccade would, to measure this program alone.
     #[command(hide = true)]
     Sink(sink::Sink),
@@ -60,6 +63,7 @@ impl Cli {
             Command::Capacity(capacity) => capacity.execute(),
             Command::Report(again) => again.execute(),
             Command::Compare(compare) => compare.execute(),
+            Command::Fit(fit) => fit.execute().map(|()| Verdict::Ok),
             Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }
     }

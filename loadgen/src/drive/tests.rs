@@ -107,7 +107,7 @@ fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, event
 }
 
 fn simple(plan: &Plan) -> Source {
-    Source::Simple(Simple::new(plan.clone(), 100, 1.0))
+    Source::Simple(Box::new(Simple::new(plan.clone(), 100, 1.0)))
 }
 
 fn run_quietly((drive, plan): (Drive, Plan)) -> Tally {

@@ -45,7 +45,8 @@ impl Population {
         let steady = Steady::observe(&mut world);
         let bots = &profile.bots;
         let each = steady.acts_per_s * (1.0 - bots.share) + bots.share / bots.step.seconds();
-        let rate = profile.load.rate as f64 * (1.0 - profile.viewers.hot_share);
+        // What is sent twice takes a place in the schedule, too.
+        let rate = profile.load.rate as f64 * (1.0 - profile.viewers.hot_share) / (1.0 + profile.disorder.duplicates);
         let count = match profile.viewers.count {
             // What the shape averages to over the run, its viewers do at the speed of the clock.
             0 => (rate * profile.load.shape.integral(profile.load.duration.seconds())

@@ -83,7 +83,7 @@ fn sessions_follow_the_state_machine() {
         }
         last.insert(key, act);
     }
-    assert_eq!(kinds(&last.into_values().collect::<Vec<_>>()).len() > 5, true);
+    assert!(kinds(&last.into_values().collect::<Vec<_>>()).len() > 5);
 }
 
 #[test]

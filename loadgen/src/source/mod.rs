@@ -96,7 +96,7 @@ impl Pool {
 /// A source of requests.
 pub enum Source {
     /// Events drawn independently.
-    Simple(Simple),
+    Simple(Box<Simple>),
     /// What a population does.
     Viewers(Box<Viewers>),
 }

@@ -1,0 +1,62 @@
+//! `saccade-loadgen fit`: a profile from a recorded log.
+
+use super::values::duration;
+use crate::fit::Fit;
+use clap::Args;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of `fit`.
+#[derive(Args)]
+#[command(after_help = "\
+Reads what `saccade export` writes, or events as they were sent, one a line. It keeps numbers, not viewers: nobody's id, item or text is
+in the profile. What a log does not tell (tastes, batches, connections) is as in configs/load/steady_evening.toml.
+
+  saccade export --data DIR --out log.ndjson
+  saccade-loadgen fit log.ndjson --out ours.toml
+  saccade-loadgen run --profile ours.toml --rate 50000")]
+pub struct FitArgs {
+    /// The log, NDJSON; `-` for standard input
+    log: PathBuf,
+    /// Where the profile goes
+    #[arg(long, value_name = "FILE", default_value = "profile.toml")]
+    out: PathBuf,
+    /// Silence while browsing that counts as having left
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    away_after: Duration,
+}
+
+impl FitArgs {
+    /// Reads, writes the profile and prints what was found.
+    pub fn execute(self) -> Result<(), String> {
+        let reading = |e: io::Error| format!("reading {}: {e}", self.log.display());
+        let (log, bytes): (Box<dyn BufRead>, u64) = match self.log.as_os_str() == "-" {
+            true => (Box::new(BufReader::new(io::stdin())), 0),
+            false => {
+                let file = File::open(&self.log).map_err(reading)?;
+                let bytes = file.metadata().map_err(reading)?.len();
+                (Box::new(BufReader::with_capacity(1 << 18, file)), bytes)
+            }
+        };
+        let mut fit = Fit::new(self.away_after);
+        let is_shown = io::stderr().is_terminal();
+        let shown = |read: u64| {
+            if is_shown {
+                let part = if bytes > 0 { format!(" of {} MB", bytes >> 20) } else { String::new() };
+                eprint!("\r{} MB{part}", read >> 20);
+            }
+        };
+        fit.read(log, shown).map_err(reading)?;
+        if is_shown {
+            eprintln!();
+        }
+        let found = fit.finish(&self.log.display().to_string())?;
+        let writing = |e: io::Error| format!("writing {}: {e}", self.out.display());
+        std::fs::write(&self.out, found.toml()).map_err(writing)?;
+        print!("{found}");
+        println!("written    {}", self.out.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,235 @@
+//! The course of sessions: what follows what, and after how long.
+//!
+//! The states are those of the population's viewers, told from the types of events. A session's events wait a little, so that what was
+//! overtaken on its way still comes in order; what comes later than that is left out here.
+
+use super::order::histogram;
+use crate::population::Kind;
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, HashMap};
+
+/// How long events wait for others.
+const WAIT_MS: i64 = 15_000;
+/// Viewers that are followed at once; beyond, every other one is let go.
+const VIEWERS_MAX: usize = 200_000;
+
+/// An event, as far as the course is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) time: i64,
+    pub(super) kind: Kind,
+    pub(super) session: u64,
+    /// The player is at the end of the item.
+    pub(super) is_at_end: bool,
+}
+
+/// What was counted.
+pub(super) struct Course {
+    /// Silence while browsing that counts as having left.
+    away_after_ms: i64,
+    viewers: HashMap<u64, Viewer>,
+    /// Viewers are followed whose hash has this many zeros at its end.
+    zeros: u32,
+    /// What followed while browsing; and while watching.
+    pub(super) browse: BTreeMap<Kind, u64>,
+    pub(super) watch: BTreeMap<Kind, u64>,
+    pub(super) browse_leaves: u64,
+    pub(super) ends: u64,
+    pub(super) binges: u64,
+    /// What followed a stop where nothing was played next.
+    pub(super) stays: u64,
+    pub(super) stop_leaves: u64,
+    pub(super) pauses: u64,
+    pub(super) pause_leaves: u64,
+    /// Lengths, milliseconds.
+    pub(super) browse_step: Histogram<u64>,
+    pub(super) startup: Histogram<u64>,
+    pub(super) progress: Histogram<u64>,
+    pub(super) pause: Histogram<u64>,
+    pub(super) unfinished_pause: Histogram<u64>,
+    pub(super) rebuffer: Histogram<u64>,
+    pub(super) returns: Histogram<u64>,
+    pub(super) aways: Histogram<u64>,
+    pub(super) unfinished_aways: Histogram<u64>,
+    pub(super) session_length: Histogram<u64>,
+    pub(super) session_events: Histogram<u64>,
+}
+
+#[derive(Default)]
+struct Viewer {
+    waiting: Vec<Seen>,
+    last: Option<Seen>,
+    begun: i64,
+    events: u64,
+}
+
+impl Course {
+    pub(super) fn new(away_after_ms: i64) -> Course {
+        Course {
+            away_after_ms,
+            viewers: HashMap::new(),
+            zeros: 0,
+            browse: BTreeMap::new(),
+            watch: BTreeMap::new(),
+            browse_leaves: 0,
+            ends: 0,
+            binges: 0,
+            stays: 0,
+            stop_leaves: 0,
+            pauses: 0,
+            pause_leaves: 0,
+            browse_step: histogram(),
+            startup: histogram(),
+            progress: histogram(),
+            pause: histogram(),
+            unfinished_pause: histogram(),
+            rebuffer: histogram(),
+            returns: histogram(),
+            aways: histogram(),
+            unfinished_aways: histogram(),
+            session_length: histogram(),
+            session_events: histogram(),
+        }
+    }
+
+    /// True where this viewer is followed; `is_new` where it is for the first time.
+    pub(super) fn follows(&mut self, viewer: u64) -> bool {
+        if viewer.trailing_zeros() < self.zeros {
+            return false;
+        }
+        if self.viewers.len() >= VIEWERS_MAX && !self.viewers.contains_key(&viewer) {
+            self.zeros += 1;
+            self.viewers.retain(|viewer, _| viewer.trailing_zeros() >= self.zeros);
+            return viewer.trailing_zeros() >= self.zeros;
+        }
+        true
+    }
+
+    /// Viewers that were seen, as far as can be told from those who were followed.
+    pub(super) fn viewers(&self) -> u64 {
+        (self.viewers.len() as u64) << self.zeros
+    }
+
+    /// Takes an event of a viewer who is followed. True where it is their first.
+    pub(super) fn take(&mut self, viewer: u64, seen: Seen, latest: i64) -> bool {
+        let is_new = !self.viewers.contains_key(&viewer);
+        let mut of = self.viewers.remove(&viewer).unwrap_or_default();
+        if of.last.is_none_or(|last| seen.time >= last.time) {
+            let place = of.waiting.partition_point(|other| other.time <= seen.time);
+            of.waiting.insert(place, seen);
+        }
+        let ready = of.waiting.partition_point(|other| other.time <= latest - WAIT_MS);
+        for seen in of.waiting.drain(..ready).collect::<Vec<_>>() {
+            self.follow(&mut of, seen);
+        }
+        self.viewers.insert(viewer, of);
+        is_new
+    }
+
+    fn follow(&mut self, of: &mut Viewer, seen: Seen) {
+        if let Some(last) = of.last {
+            let after = (seen.time - last.time).max(0);
+            match last.session == seen.session {
+                true => self.goes_on(last, seen, after),
+                false => {
+                    self.left(last);
+                    self.aways.saturating_record(after as u64);
+                    self.session_ended(of, last.time);
+                    (of.begun, of.events) = (seen.time, 0);
+                }
+            }
+        } else {
+            of.begun = seen.time;
+        }
+        of.events += 1;
+        of.last = Some(seen);
+    }
+
+    fn session_ended(&mut self, of: &Viewer, at: i64) {
+        self.session_length.saturating_record((at - of.begun).max(0) as u64);
+        self.session_events.saturating_record(of.events);
+    }
+
+    /// Counts what a viewer left from.
+    fn left(&mut self, last: Seen) {
+        match last.kind {
+            Kind::Pause => {
+                self.pauses += 1;
+                self.pause_leaves += 1;
+            }
+            Kind::Stop => {
+                self.ends += u64::from(last.is_at_end);
+                self.stop_leaves += 1;
+            }
+            kind if !kind.is_of_player() && kind != Kind::Click => self.browse_leaves += 1,
+            _ => {}
+        }
+    }
+
+    fn goes_on(&mut self, last: Seen, seen: Seen, after: i64) {
+        let after_ms = after as u64;
+        let browses = |kind: Kind| !kind.is_of_player() && kind != Kind::Click;
+        match (last.kind, seen.kind) {
+            (Kind::Pause, Kind::Play) => {
+                self.pauses += 1;
+                self.pause.saturating_record(after_ms);
+            }
+            (Kind::Stop, Kind::Play) => {
+                self.ends += 1;
+                self.binges += 1;
+                self.startup.saturating_record(after_ms);
+            }
+            (Kind::Click, Kind::Play) => self.startup.saturating_record(after_ms),
+            (Kind::BufferStart, Kind::BufferEnd) => self.rebuffer.saturating_record(after_ms),
+            (Kind::Stop, _) if after <= self.away_after_ms => {
+                self.ends += u64::from(last.is_at_end);
+                self.stays += 1;
+            }
+            (kind, _) if after > self.away_after_ms && (browses(kind) || matches!(kind, Kind::Stop | Kind::Pause)) => {
+                self.left(last);
+                self.returns.saturating_record(after_ms);
+            }
+            (Kind::Pause, _) => {
+                self.left(last);
+                self.returns.saturating_record(after_ms);
+            }
+            (kind, _) if browses(kind) && !seen.kind.is_of_player() => {
+                *self.browse.entry(seen.kind).or_insert(0) += 1;
+                self.browse_step.saturating_record(after_ms);
+            }
+            (Kind::Play | Kind::Progress | Kind::Seek | Kind::BufferEnd | Kind::QualityChange, _) => {
+                if !(seen.kind == Kind::Stop && seen.is_at_end) {
+                    *self.watch.entry(seen.kind).or_insert(0) += 1;
+                }
+                if seen.kind == Kind::Progress {
+                    self.progress.saturating_record(after_ms);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing comes after `latest`: what waits is over, what goes on is unfinished.
+    pub(super) fn finish(&mut self, latest: i64) {
+        for (_, mut of) in std::mem::take(&mut self.viewers) {
+            for seen in std::mem::take(&mut of.waiting) {
+                self.follow(&mut of, seen);
+            }
+            let Some(last) = of.last else { continue };
+            let silent = latest - last.time;
+            let is_silent = silent > self.away_after_ms;
+            match last.kind {
+                Kind::Pause => {
+                    self.pauses += 1;
+                    self.unfinished_pause.saturating_record(silent.max(1) as u64);
+                }
+                kind if is_silent && (!kind.is_of_player() || kind == Kind::Stop) => {
+                    self.left(last);
+                    self.unfinished_aways.saturating_record(silent as u64);
+                    self.session_ended(&of, last.time);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! From counts to a profile, and that as text.
+
+use super::{Fit, zipf};
+use crate::float::{ln, pow};
+use crate::population::Kind;
+use crate::profile::{Country, Profile};
+use crate::span::Span;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+/// Places that a profile names; the others come with the last of them.
+const PLACES_MAX: usize = 32;
+/// Fewer of something say nothing about its length.
+const LEAST: u64 = 20;
+
+/// A profile that resembles a log, and what else there is to say about it.
+pub struct Estimate {
+    /// The profile.
+    pub profile: Profile,
+    /// Events by type, the most frequent first.
+    pub kinds: Vec<(String, u64)>,
+    notes: Vec<String>,
+}
+
+impl Fit {
+    /// What was read, as a profile.
+    pub fn finish(mut self, name: &str) -> Result<Estimate, String> {
+        let latest = self.order.latest();
+        let seconds = self.order.seconds();
+        let (events, viewers) = (self.order.events, self.course.viewers());
+        if events < 100 || seconds <= 0.0 {
+            return Err(format!(
+                "{name} holds {events} events over {seconds} s ({} of {} lines are not readable): at least 100 are needed",
+                self.unreadable, self.lines
+            ));
+        }
+        self.course.finish(latest);
+        let mut profile = Profile::load("steady_evening").expect("what is built in is read by a test");
+        profile.description =
+            format!("Fitted to {name}: {events} events of about {viewers} viewers within {seconds:.0} s");
+        profile.load.rate = ((events + self.order.duplicates) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
+        profile.day.starts = self.order.first.rem_euclid(86_400_000) as f64 / 3_600_000.0;
+        profile.day.starts = (profile.day.starts * 100.0).floor() / 100.0;
+        self.mixes(&mut profile);
+        self.behaviour(&mut profile);
+        self.pauses(&mut profile);
+        self.disorder(&mut profile);
+        self.rank(&mut profile);
+        let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
+        kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        Ok(Estimate { notes: self.notes(seconds, viewers), kinds, profile })
+    }
+
+    fn mixes(&self, profile: &mut Profile) {
+        let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        let mut devices: Vec<_> = self.devices.iter().filter(|(name, _)| is_plain(name)).collect();
+        devices.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        devices.truncate(16);
+        let whole: u64 = devices.iter().map(|(_, n)| **n).sum();
+        if whole > 0 {
+            let share = |n: u64| n as f64 / whole as f64;
+            profile.viewers.devices = devices.into_iter().map(|(name, n)| (name.clone(), share(*n))).collect();
+        }
+        let mut places: Vec<_> = self.places.iter().collect();
+        places.retain(|((code, zone), _)| is_plain(code) && jiff::tz::TimeZone::get(zone).is_ok());
+        places.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        places.truncate(PLACES_MAX);
+        let whole: u64 = places.iter().map(|(_, n)| **n).sum();
+        if whole > 0 {
+            let country = |((code, timezone), n): (&(String, String), &u64)| Country {
+                code: code.clone(),
+                timezone: timezone.clone(),
+                share: *n as f64 / whole as f64,
+            };
+            profile.countries = places.into_iter().map(country).collect();
+        }
+        if !self.items.is_empty() {
+            profile.catalogue.items = self.items.len() as u32;
+            profile.catalogue.zipf = zipf::exponent(self.items.values().copied().collect()).unwrap_or(0.0);
+            profile.rank.pool = profile.rank.pool.min(profile.catalogue.items);
+            profile.rank.candidates = profile.rank.candidates.min(profile.rank.pool);
+            profile.rank.k = profile.rank.k.min(profile.rank.candidates);
+        }
+        if self.item_length.len() >= LEAST {
+            profile.catalogue.length = [span(self.item_length.min()), span(self.item_length.max())];
+        }
+        if let Some((median, spread)) = self.throughput.spread() {
+            (profile.network.throughput_kbps, profile.network.throughput_spread) = (median, spread.min(3.0));
+        }
+        if let Some((median, spread)) = self.rtt.spread() {
+            (profile.network.rtt_ms, profile.network.rtt_spread) = (median, spread.min(3.0));
+        }
+    }
+
+    fn behaviour(&self, profile: &mut Profile) {
+        let course = &self.course;
+        let steps = course.browse.values().sum::<u64>() + course.browse_leaves;
+        let browse = &mut profile.browse;
+        if steps >= LEAST {
+            let share = |kind| course.browse.get(&kind).copied().unwrap_or(0) as f64 / steps as f64;
+            (browse.impression, browse.scroll, browse.hover) =
+                (share(Kind::Impression), share(Kind::Scroll), share(Kind::Hover));
+            (browse.click, browse.add_to_list, browse.not_interested) =
+                (share(Kind::Click), share(Kind::AddToList), share(Kind::NotInterested));
+        }
+        set_mean(&mut browse.step, &course.browse_step);
+        let steps: u64 = course.watch.values().sum();
+        let watch = &mut profile.watch;
+        if steps >= LEAST {
+            let share = |kind| course.watch.get(&kind).copied().unwrap_or(0) as f64 / steps as f64;
+            (watch.pause, watch.seek, watch.rebuffer) =
+                (share(Kind::Pause), share(Kind::Seek), share(Kind::BufferStart));
+            (watch.quality_change, watch.abandon, watch.error) =
+                (share(Kind::QualityChange), share(Kind::Stop), share(Kind::Error));
+        }
+        set_mean(&mut watch.startup, &course.startup);
+        set_mean(&mut watch.rebuffer_length, &course.rebuffer);
+        if course.progress.len() >= LEAST {
+            watch.progress = span(course.progress.value_at_quantile(0.5));
+        }
+        if course.ends >= LEAST {
+            watch.binge = course.binges as f64 / course.ends as f64;
+        }
+        if course.stays + course.stop_leaves >= LEAST {
+            watch.leave = course.stop_leaves as f64 / (course.stays + course.stop_leaves) as f64;
+        }
+        let (returned, gone) = (course.returns.len(), course.aways.len() + course.unfinished_aways.len());
+        if returned + gone >= LEAST {
+            profile.away.return_share = returned as f64 / (returned + gone) as f64;
+        }
+        set_mean(&mut profile.away.return_after, &course.returns);
+        if course.aways.len() >= LEAST {
+            // Of an exponential with unfinished lengths: all time over what has ended.
+            let time = total(&course.aways) + total(&course.unfinished_aways);
+            profile.away.length = span((time / course.aways.len() as f64) as u64);
+        }
+    }
+
+    fn pauses(&self, profile: &mut Profile) {
+        let (course, watch) = (&self.course, &mut profile.watch);
+        if course.pauses >= LEAST {
+            watch.pause_leave = course.pause_leaves as f64 / course.pauses as f64;
+        }
+        let pauses = &course.pause;
+        if pauses.len() < LEAST {
+            return;
+        }
+        // Maximum likelihood of a Pareto over a threshold (Hill 1975), of which the longest are cut off or not over yet. What is below the
+        // threshold is as likely an error of a clock.
+        const BELOW: f64 = 0.05;
+        let (threshold, most) = (pauses.value_at_quantile(BELOW), pauses.max());
+        let above = |lengths: &Histogram<u64>| -> (f64, f64) {
+            let above = lengths.iter_recorded().filter(|value| value.value_iterated_to() > threshold);
+            above.fold((0.0, 0.0), |(n, logs), value| {
+                let count = value.count_at_value() as f64;
+                (n + count, logs + count * ln(value.value_iterated_to() as f64 / threshold as f64))
+            })
+        };
+        let cut_off = pauses.count_between(most - most / 100, most) as f64;
+        let cut_off = if cut_off > 0.002 * pauses.len() as f64 { cut_off } else { 0.0 };
+        let ((ended, logs), (_, unfinished)) = (above(pauses), above(&course.unfinished_pause));
+        let stayed = 1.0 - watch.pause_leave;
+        watch.pause_tail = ((ended - cut_off) / (logs + stayed * unfinished).max(1e-9)).clamp(0.1, 10.0);
+        let least = threshold as f64 * pow(1.0 - BELOW, 1.0 / watch.pause_tail);
+        watch.pause_length = [span(least.round() as u64), span(most)];
+    }
+
+    fn disorder(&self, profile: &mut Profile) {
+        let (order, disorder) = (&self.order, &mut profile.disorder);
+        let share = |n: u64| n as f64 / order.events as f64;
+        (disorder.reordered, disorder.late) = (share(order.reordered.len()), share(order.late.len()));
+        if order.reordered.len() >= LEAST {
+            disorder.reordered_max = span(order.reordered.value_at_quantile(0.995));
+        }
+        if order.late.len() >= LEAST {
+            disorder.late_by = [span(order.late.value_at_quantile(0.005)), span(order.late.value_at_quantile(0.995))];
+        }
+        if !self.is_export {
+            // Copies of events and of requests look alike.
+            (disorder.duplicates, disorder.retries) = (share(order.duplicates).min(1.0), 0.0);
+        }
+        let viewers = self.clocks[0] + self.clocks[1];
+        profile.clocks.wrong = self.clocks[1] as f64 / viewers.max(1) as f64;
+        if order.off.len() >= LEAST {
+            profile.clocks.off_max = span(order.off.value_at_quantile(0.995));
+        }
+    }
+
+    fn rank(&self, profile: &mut Profile) {
+        let asked = self.models.iter().max_by_key(|(_, (n, ..))| *n);
+        let Some((model, (n, candidates, k))) = asked else {
+            profile.rank.share = 0.0;
+            return;
+        };
+        let rank = &mut profile.rank;
+        let visits = self.course.session_events.len() + self.course.stays;
+        rank.model.clone_from(model);
+        rank.share = (*n as f64 / (visits.max(1) as f64)).min(1.0);
+        rank.candidates = (*candidates as u32).clamp(1, profile.catalogue.items);
+        rank.pool = rank.pool.max(rank.candidates).min(profile.catalogue.items);
+        rank.k = (*k as u32).clamp(1, rank.candidates);
+    }
+
+    fn notes(&self, seconds: f64, viewers: u64) -> Vec<String> {
+        let course = &self.course;
+        let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
+        let (sessions, events) = (&course.session_length, &course.session_events);
+        let known: u64 = Kind::ALL.iter().filter_map(|kind| self.kinds.get(kind.name())).sum();
+        let mut notes = vec![
+            format!(
+                "{} lines, {} not readable, {} events over {seconds:.0} s",
+                self.lines, self.unreadable, self.order.events
+            ),
+            format!("about {viewers} viewers; {} sessions seen to their end", sessions.len()),
+            format!(
+                "a session lasts {:.0} s (median; p90 {:.0} s) and has {} events (median; p90 {})",
+                s(sessions, 0.5),
+                s(sessions, 0.9),
+                events.value_at_quantile(0.5),
+                events.value_at_quantile(0.9)
+            ),
+        ];
+        if known < self.order.events {
+            notes.push(format!("{} events are of types that viewers here do not have", self.order.events - known));
+        }
+        if self.is_export {
+            notes.push(
+                "an exported log holds no duplicates: disorder.duplicates and retries are left as they were".into(),
+            );
+        }
+        notes
+    }
+}
+
+fn span(ms: u64) -> Span {
+    Span(Duration::from_millis(ms.clamp(1, 86_400_000)))
+}
+
+fn total(lengths: &Histogram<u64>) -> f64 {
+    lengths.mean() * lengths.len() as f64
+}
+
+fn set_mean(to: &mut Span, lengths: &Histogram<u64>) {
+    if lengths.len() >= LEAST {
+        *to = span(lengths.mean().round() as u64);
+    }
+}
+
+/// The profile, as a file.
+impl Estimate {
+    /// TOML that is read again to the same profile.
+    pub fn toml(&self) -> String {
+        let p = &self.profile;
+        let mut text = String::from("# configs/load/steady_evening.toml explains every key.\n");
+        for note in &self.notes {
+            text += &format!("# {note}.\n");
+        }
+        text += &format!("\ndescription = {:?}\n", p.description);
+        let (l, v, d, c) = (&p.load, &p.viewers, &p.day, &p.catalogue);
+        let pair = |[a, b]: [Span; 2]| format!("[\"{a}\", \"{b}\"]");
+        text += &format!("\n[load]\nrate = {}\nduration = \"{}\"\nshape = \"{}\"\n", l.rate, l.duration, l.shape);
+        text += &format!("batch = [{}, {}]\nconnections = {}\n", l.batch[0], l.batch[1], l.connections);
+        text += &format!("\n[viewers]\ncount = {}\ndevices = {{ {} }}\n", v.count, shares(&v.devices));
+        for Country { code, timezone, share } in &p.countries {
+            text += &format!("\n[[countries]]\ncode = \"{code}\"\ntimezone = \"{timezone}\"\nshare = {share:.5}\n");
+        }
+        text += &format!("\n[day]\nstarts = {:.2}\n", d.starts);
+        text += &format!("\n[catalogue]\nitems = {}\nzipf = {:.3}\nlength = {}\n", c.items, c.zipf, pair(c.length));
+        let b = &p.browse;
+        text +=
+            &format!("\n[browse]\nstep = \"{}\"\nimpression = {:.5}\nscroll = {:.5}\n", b.step, b.impression, b.scroll);
+        text += &format!("hover = {:.5}\nclick = {:.5}\n", b.hover, b.click);
+        text += &format!("add_to_list = {:.5}\nnot_interested = {:.5}\n", b.add_to_list, b.not_interested);
+        let w = &p.watch;
+        text += &format!("\n[watch]\nstartup = \"{}\"\nprogress = \"{}\"\n", w.startup, w.progress);
+        text += &format!("pause = {:.5}\nseek = {:.5}\nrebuffer = {:.5}\n", w.pause, w.seek, w.rebuffer);
+        text +=
+            &format!("quality_change = {:.5}\nabandon = {:.5}\nerror = {:.5}\n", w.quality_change, w.abandon, w.error);
+        text += &format!("pause_length = {}\npause_tail = {:.3}\n", pair(w.pause_length), w.pause_tail);
+        text += &format!("pause_leave = {:.4}\nrebuffer_length = \"{}\"\n", w.pause_leave, w.rebuffer_length);
+        text += &format!("binge = {:.4}\nleave = {:.4}\n", w.binge, w.leave);
+        let a = &p.away;
+        text += &format!("\n[away]\nreturn_share = {:.4}\nreturn_after = \"{}\"\n", a.return_share, a.return_after);
+        text += &format!("length = \"{}\"\n", a.length);
+        let n = &p.network;
+        text += &format!("\n[network]\nthroughput_kbps = {:.0}.0\nrtt_ms = {:.0}.0\n", n.throughput_kbps, n.rtt_ms);
+        text += &format!("throughput_spread = {:.3}\nrtt_spread = {:.3}\n", n.throughput_spread, n.rtt_spread);
+        text += &format!("\n[clocks]\nwrong = {:.5}\noff_max = \"{}\"\n", p.clocks.wrong, p.clocks.off_max);
+        let o = &p.disorder;
+        text += &format!("\n[disorder]\nreordered = {:.5}\nreordered_max = \"{}\"\n", o.reordered, o.reordered_max);
+        text += &format!("late = {:.6}\nlate_by = {}\n", o.late, pair(o.late_by));
+        text += &format!("duplicates = {:.6}\nduplicates_after = \"{}\"\n", o.duplicates, o.duplicates_after);
+        text += &format!("retries = {:.6}\nretries_after = \"{}\"\n", o.retries, o.retries_after);
+        let r = &p.rank;
+        text += &format!("\n[rank]\nshare = {:.4}\nmodel = \"{}\"\npool = {}\n", r.share, r.model, r.pool);
+        text += &format!("candidates = {}\nk = {}\n", r.candidates, r.k);
+        text
+    }
+}
+
+fn shares(devices: &BTreeMap<String, f64>) -> String {
+    devices.iter().map(|(name, share)| format!("{name:?} = {share:.5}")).collect::<Vec<_>>().join(", ")
+}
+
+impl Display for Estimate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))?;
+        let (p, all) = (&self.profile, self.kinds.iter().map(|(_, n)| n).sum::<u64>());
+        for (kind, n) in self.kinds.iter().take(20) {
+            writeln!(f, "  {kind:<16} {n:>10}  {:>6.2} %", *n as f64 / all as f64 * 100.0)?;
+        }
+        let (w, o) = (&p.watch, &p.disorder);
+        writeln!(f, "rate       {} events/s", p.load.rate)?;
+        writeln!(f, "items      {}, Zipf exponent {:.2}", p.catalogue.items, p.catalogue.zipf)?;
+        let [least, most] = w.pause_length;
+        writeln!(
+            f,
+            "pauses     {least} to {most}, Pareto exponent {:.2}; {:.1} % for good",
+            w.pause_tail,
+            w.pause_leave * 100.0
+        )?;
+        let percent = |share: f64| share * 100.0;
+        writeln!(
+            f,
+            "disorder   {:.2} % reordered by up to {}, {:.3} % late, {:.2} % twice, {:.1} % of clocks wrong",
+            percent(o.reordered),
+            o.reordered_max,
+            percent(o.late),
+            percent(o.duplicates),
+            percent(p.clocks.wrong)
+        )?;
+        let devices: Vec<_> =
+            p.viewers.devices.iter().map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
+        writeln!(f, "devices    {}", devices.join(", "))?;
+        let places: Vec<_> = p.countries.iter().map(|c| format!("{} {:.0} %", c.code, c.share * 100.0)).collect();
+        writeln!(f, "countries  {}", places.join(", "))
+    }
+}

@@ -1,0 +1,127 @@
+//! One line of a log: an exported record, or an event as it was sent.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
+
+/// What is used of an event.
+#[derive(Debug, Deserialize)]
+pub(super) struct Event<'a> {
+    #[serde(borrow, default)]
+    pub(super) id: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    event_time: Time<'a>,
+    #[serde(borrow, default)]
+    sent_at: Option<Time<'a>>,
+    #[serde(borrow, default)]
+    pub(super) session: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) viewer: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) item: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) device: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) country: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) timezone: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(super) playhead_s: Option<f64>,
+    #[serde(default)]
+    pub(super) duration_s: Option<f64>,
+    #[serde(default)]
+    pub(super) throughput_kbps: Option<f64>,
+    #[serde(default)]
+    pub(super) rtt_ms: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Time<'a> {
+    Ms(i64),
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+}
+
+impl Time<'_> {
+    fn ms(&self) -> Option<i64> {
+        match self {
+            Time::Ms(ms) => Some(*ms),
+            Time::Text(text) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
+        }
+    }
+}
+
+impl Event<'_> {
+    /// When it happened by the player's clock, epoch milliseconds.
+    pub(super) fn event_time(&self) -> Option<i64> {
+        self.event_time.ms()
+    }
+
+    /// When it was sent by that clock.
+    pub(super) fn sent_at(&self) -> Option<i64> {
+        self.sent_at.as_ref()?.ms()
+    }
+}
+
+/// A decision of an exported log.
+#[derive(Debug, Deserialize)]
+pub(super) struct Decision<'a> {
+    #[serde(borrow)]
+    pub(super) model: Cow<'a, str>,
+    pub(super) candidates: Vec<IgnoredAny>,
+    pub(super) picks: Vec<IgnoredAny>,
+}
+
+/// What a line holds.
+#[derive(Debug)]
+pub(super) enum Line<'a> {
+    /// Boxed: it is much larger than the rest.
+    Event(Box<Event<'a>>),
+    Decision(Decision<'a>),
+    /// A record that tells nothing of viewers.
+    Other,
+}
+
+/// Reads a line; none where it is neither a record nor an event.
+pub(super) fn read(text: &str) -> Option<Line<'_>> {
+    #[derive(Deserialize)]
+    struct Record<'a> {
+        #[serde(rename = "offset")]
+        _offset: u64,
+        #[serde(borrow, default)]
+        event: Option<Box<Event<'a>>>,
+        #[serde(borrow, default)]
+        decision: Option<Decision<'a>>,
+    }
+    if !text.contains("\"offset\":") {
+        return serde_json::from_str(text).ok().map(Line::Event);
+    }
+    let record: Record<'_> = serde_json::from_str(text).ok()?;
+    Some(match (record.event, record.decision) {
+        (Some(event), _) => Line::Event(event),
+        (None, Some(decision)) => Line::Decision(decision),
+        (None, None) => Line::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_plain_or_in_records_and_what_is_neither_is_none() {
+        let plain = r#"{"id":"a","type":"play","event_time":"2026-01-15T19:00:00Z","session":"s","more":{"x":[1]}}"#;
+        let record = format!(r#"{{"offset":7,"partition":0,"ingest_time":5,"event":{plain}}}"#);
+        for text in [plain, &record] {
+            let Some(Line::Event(event)) = read(text) else { panic!("{text}") };
+            assert_eq!((event.kind.as_ref(), event.event_time()), ("play", Some(1_768_503_600_000)));
+        }
+        let decision = r#"{"offset":8,"partition":0,"ingest_time":5,"decision":{"id":"d","model":"home","candidates":[{"item":"a"}],"picks":[{}],"x":1}}"#;
+        assert!(matches!(read(decision), Some(Line::Decision(d)) if d.model == "home" && d.candidates.len() == 1));
+        assert!(matches!(read(r#"{"offset":9,"partition":0,"ingest_time":5,"tick":true}"#), Some(Line::Other)));
+        assert!(read("garbage").is_none() && read("{}").is_none());
+    }
+}

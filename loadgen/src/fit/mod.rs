@@ -1,0 +1,196 @@
+//! A profile from a recorded log: numbers of its viewers, not the viewers.
+//!
+//! One pass, memory bounded whatever the length: counts, histograms, and the course of up to 200,000 viewers. What a log does not tell,
+//! such as tastes, stays as in the default profile.
+
+mod course;
+mod estimate;
+mod line;
+mod order;
+mod zipf;
+
+use crate::float::ln;
+use crate::population::Kind;
+use course::{Course, Seen};
+use line::{Decision, Event, Line};
+use order::{Order, histogram};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufRead};
+use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Items and texts whose counts are kept; those that come first.
+const ITEMS_MAX: usize = 1 << 20;
+const TEXTS_MAX: usize = 256;
+/// The player has reached the end when no more is left, milliseconds.
+const END_MS: f64 = 1_500.0;
+
+/// What was read of a log.
+pub struct Fit {
+    lines: u64,
+    unreadable: u64,
+    /// Events by type; those of types that the population does not have are only counted.
+    kinds: BTreeMap<String, u64>,
+    order: Order,
+    course: Course,
+    items: HashMap<u64, u64>,
+    item_length: hdrhistogram::Histogram<u64>,
+    /// By viewer.
+    devices: BTreeMap<String, u64>,
+    places: BTreeMap<(String, String), u64>,
+    clocks: [u64; 2],
+    throughput: Logs,
+    rtt: Logs,
+    /// Decisions by model, with candidates and positions of the last.
+    models: BTreeMap<String, (u64, usize, usize)>,
+    is_export: bool,
+}
+
+/// Mean and deviation of logarithms.
+#[derive(Default)]
+struct Logs {
+    n: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Logs {
+    fn take(&mut self, x: f64) {
+        if x > 0.0 {
+            let log = ln(x);
+            self.n += 1.0;
+            self.sum += log;
+            self.squares += log * log;
+        }
+    }
+
+    /// Median and deviation, where there are any.
+    fn spread(&self) -> Option<(f64, f64)> {
+        if self.n < 10.0 {
+            return None;
+        }
+        let mean = self.sum / self.n;
+        Some((crate::float::exp(mean), (self.squares / self.n - mean * mean).max(0.0).sqrt()))
+    }
+}
+
+impl Fit {
+    /// Nothing was read yet. A viewer who browses and is silent for `away_after` has left.
+    pub fn new(away_after: Duration) -> Fit {
+        Fit {
+            lines: 0,
+            unreadable: 0,
+            kinds: BTreeMap::new(),
+            order: Order::new(),
+            course: Course::new(away_after.as_millis() as i64),
+            items: HashMap::new(),
+            item_length: histogram(),
+            devices: BTreeMap::new(),
+            places: BTreeMap::new(),
+            clocks: [0; 2],
+            throughput: Logs::default(),
+            rtt: Logs::default(),
+            models: BTreeMap::new(),
+            is_export: false,
+        }
+    }
+
+    /// Reads a log to its end. `progress` is told the bytes that were read, now and then.
+    pub fn read(&mut self, mut log: impl BufRead, mut progress: impl FnMut(u64)) -> io::Result<()> {
+        let (mut line, mut bytes) = (String::new(), 0);
+        loop {
+            line.clear();
+            let n = log.read_line(&mut line)?;
+            if n == 0 {
+                return Ok(());
+            }
+            bytes += n as u64;
+            self.line(line.trim());
+            if self.lines.is_multiple_of(100_000) {
+                progress(bytes);
+            }
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.lines += 1;
+        self.is_export |= text.starts_with("{\"offset\":");
+        match line::read(text) {
+            Some(Line::Event(event)) => self.event(&event),
+            Some(Line::Decision(decision)) => self.decision(&decision),
+            Some(Line::Other) => {}
+            None => self.unreadable += 1,
+        }
+    }
+
+    fn decision(&mut self, decision: &Decision<'_>) {
+        if self.models.len() < TEXTS_MAX || self.models.contains_key(decision.model.as_ref()) {
+            let (n, ..) = self.models.get(decision.model.as_ref()).copied().unwrap_or_default();
+            let model = (n + 1, decision.candidates.len(), decision.picks.len());
+            self.models.insert(decision.model.to_string(), model);
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        let Some(event_time) = event.event_time() else {
+            self.unreadable += 1;
+            return;
+        };
+        if self.order.is_duplicate(&event.id) {
+            return;
+        }
+        count(&mut self.kinds, &event.kind);
+        let time = self.order.take(event_time, event.sent_at());
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == event.kind);
+        if let (Some(item), Some(Kind::Impression)) = (&event.item, kind) {
+            let item = xxh3_64(item.as_bytes());
+            if self.items.len() < ITEMS_MAX || self.items.contains_key(&item) {
+                *self.items.entry(item).or_insert(0) += 1;
+            }
+        }
+        let Some(who) = event.viewer.as_ref().or(event.session.as_ref()) else { return };
+        let (viewer, session) = (xxh3_64(who.as_bytes()), event.session.as_ref().map_or(0, |s| xxh3_64(s.as_bytes())));
+        if !self.course.follows(viewer) {
+            return;
+        }
+        let left_ms = event.duration_s.zip(event.playhead_s).map(|(whole, at)| (whole - at) * 1e3);
+        let is_at_end = left_ms.is_some_and(|left| left < END_MS);
+        let Some(kind) = kind else { return };
+        if self.course.take(viewer, Seen { time, kind, session, is_at_end }, self.order.latest()) {
+            self.viewer(event);
+        }
+        if kind == Kind::Play {
+            event.duration_s.into_iter().for_each(|s| self.item_length.saturating_record((s * 1e3) as u64));
+            event.rtt_ms.into_iter().for_each(|ms| self.rtt.take(ms));
+            // Later, the player has changed over to what it can have.
+            let begins = event.playhead_s.is_none_or(|at| at < 0.5);
+            event.throughput_kbps.filter(|_| begins).into_iter().for_each(|kbps| self.throughput.take(kbps));
+        }
+    }
+
+    /// What is known of a viewer from their first event.
+    fn viewer(&mut self, event: &Event<'_>) {
+        self.clocks[usize::from(event.sent_at().is_some())] += 1;
+        if let Some(device) = &event.device {
+            count(&mut self.devices, device);
+        }
+        let place = (event.country.as_deref().unwrap_or("ZZ"), event.timezone.as_deref().unwrap_or("UTC"));
+        if self.places.len() < TEXTS_MAX {
+            *self.places.entry((place.0.to_owned(), place.1.to_owned())).or_insert(0) += 1;
+        }
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, text: &str) {
+    if let Some(n) = counts.get_mut(text) {
+        *n += 1;
+    } else if counts.len() < TEXTS_MAX {
+        counts.insert(text.to_owned(), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

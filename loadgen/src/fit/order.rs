@@ -1,0 +1,111 @@
+//! In which order events came, and how late: against the latest event time so far, since a log does not say when it was sent.
+//!
+//! A clock that is wrong would lead all others astray: what says when it was sent is corrected by that first.
+
+use hdrhistogram::Histogram;
+use std::collections::{HashSet, VecDeque};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Behind by less is as good as in order.
+const IN_ORDER_MS: i64 = 20;
+/// Behind by more is late: what the default server sets aside.
+const LATE_MS: i64 = 32_000;
+/// A clock off by less is right.
+const RIGHT_MS: i64 = 1_000;
+/// Events from which it is told what the time is at first: any single clock may be wrong.
+const BEGINNING: usize = 65;
+/// Latest ids that are remembered.
+const IDS_MAX: usize = 1 << 20;
+
+/// What is known of the order.
+pub(super) struct Order {
+    latest: Option<i64>,
+    beginning: Vec<i64>,
+    /// When it began.
+    pub(super) first: i64,
+    pub(super) events: u64,
+    pub(super) reordered: Histogram<u64>,
+    pub(super) late: Histogram<u64>,
+    pub(super) duplicates: u64,
+    /// By how much clocks are wrong, of events that say so.
+    pub(super) off: Histogram<u64>,
+    ids: HashSet<u64>,
+    oldest: VecDeque<u64>,
+}
+
+/// Milliseconds, two digits, up to a day.
+pub(super) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 86_400_000 * 2, 3).expect("bounds and digits are in range")
+}
+
+impl Order {
+    pub(super) fn new() -> Order {
+        Order {
+            latest: None,
+            beginning: Vec::new(),
+            first: 0,
+            events: 0,
+            reordered: histogram(),
+            late: histogram(),
+            duplicates: 0,
+            off: histogram(),
+            ids: HashSet::new(),
+            oldest: VecDeque::new(),
+        }
+    }
+
+    /// True where the id was there before.
+    pub(super) fn is_duplicate(&mut self, id: &str) -> bool {
+        let hash = xxh3_64(id.as_bytes());
+        if id.is_empty() || self.ids.insert(hash) {
+            self.oldest.push_back(hash);
+            if self.oldest.len() > IDS_MAX
+                && let Some(hash) = self.oldest.pop_front()
+            {
+                self.ids.remove(&hash);
+            }
+            return false;
+        }
+        self.duplicates += 1;
+        true
+    }
+
+    /// Takes the times of an event; returns when it happened by a clock that is right.
+    pub(super) fn take(&mut self, event_time: i64, sent_at: Option<i64>) -> i64 {
+        self.events += 1;
+        let Some(latest) = self.latest else {
+            self.beginning.push(event_time);
+            if self.beginning.len() == BEGINNING {
+                self.beginning.sort_unstable();
+                self.first = self.beginning[BEGINNING / 2];
+                self.latest = Some(self.first);
+            }
+            return event_time;
+        };
+        let mut happened = event_time;
+        let off = sent_at.map_or(0, |sent_at| sent_at - latest);
+        if off.abs() > RIGHT_MS {
+            self.off.saturating_record(off.unsigned_abs());
+            happened -= off;
+        }
+        let behind = latest - happened;
+        if behind > LATE_MS {
+            self.late.saturating_record(behind as u64);
+        } else if behind > IN_ORDER_MS {
+            self.reordered.saturating_record(behind as u64);
+        } else if off.abs() <= RIGHT_MS {
+            self.latest = Some(latest.max(happened));
+        }
+        happened
+    }
+
+    /// Seconds from the first events to the latest.
+    pub(super) fn seconds(&self) -> f64 {
+        (self.latest() - self.first).max(0) as f64 / 1e3
+    }
+
+    /// The latest time that was seen.
+    pub(super) fn latest(&self) -> i64 {
+        self.latest.unwrap_or_default()
+    }
+}

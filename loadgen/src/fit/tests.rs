@@ -1,0 +1,108 @@
+use super::estimate::Estimate;
+use super::*;
+use crate::profile::Profile;
+use crate::schedule::{Arrivals, Plan, Shape};
+use crate::source::{Framing, Source, Viewers};
+use crate::span::Span;
+
+/// The log of a profile: as many events as come within so many seconds.
+fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
+    let plan = Plan {
+        rate: profile.load.rate,
+        shape: Shape::Constant,
+        arrivals: Arrivals::Even,
+        batch: 1..=1,
+        events: profile.load.rate * seconds,
+        seed: 8,
+    };
+    let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, false)));
+    source.start_at(1_768_503_600_000);
+    source.frame(Framing::Lines);
+    let mut log = Vec::new();
+    while let Some(request) = source.next() {
+        log.extend_from_slice(&request.body);
+        source.recycle(request);
+    }
+    log
+}
+
+fn fitted(log: &[u8]) -> Estimate {
+    let mut fit = Fit::new(Duration::from_secs(30));
+    fit.read(log, |_| ()).expect("memory can be read");
+    fit.finish("log").expect("it holds enough")
+}
+
+fn near(name: &str, found: f64, expected: f64, part: f64) {
+    assert!((found - expected).abs() <= part * expected.abs(), "{name}: {found} for {expected}");
+}
+
+#[test]
+fn the_profile_of_a_generated_log_is_near_the_one_that_generated_it() {
+    let mut profile = Profile::load("bad_network").expect("it is shipped");
+    (profile.load.rate, profile.day.swing) = (60, 0.0);
+    profile.disorder.retries = 0.0;
+    profile.catalogue.items = 300;
+    // Long enough for pauses and absences to be over.
+    (profile.away.length, profile.away.return_after) = (minutes(6), minutes(2));
+    profile.watch.pause_length[1] = minutes(20);
+    let found = fitted(&log(&profile, 6_000));
+    let (f, p) = (&found.profile, &profile);
+    near("rate", f.load.rate as f64, 60.0, 0.02);
+    near("zipf", f.catalogue.zipf, p.catalogue.zipf, 0.05);
+    near("step", f.browse.step.seconds(), p.browse.step.seconds(), 0.12);
+    near("impression", f.browse.impression, p.browse.impression, 0.06);
+    near("scroll", f.browse.scroll, p.browse.scroll, 0.06);
+    near("click", f.browse.click, p.browse.click, 0.1);
+    near("progress", f.watch.progress.seconds(), p.watch.progress.seconds(), 0.06);
+    near("rebuffer", f.watch.rebuffer, p.watch.rebuffer, 0.06);
+    near("rebuffer_length", f.watch.rebuffer_length.seconds(), p.watch.rebuffer_length.seconds(), 0.08);
+    near("quality_change", f.watch.quality_change, p.watch.quality_change, 0.06);
+    near("pause", f.watch.pause, p.watch.pause, 0.1);
+    near("abandon", f.watch.abandon, p.watch.abandon, 0.1);
+    near("startup", f.watch.startup.seconds(), p.watch.startup.seconds(), 0.1);
+    near("pause_tail", f.watch.pause_tail, p.watch.pause_tail, 0.1);
+    near("leave", f.watch.leave, p.watch.leave, 0.15);
+    near("return_share", f.away.return_share, p.away.return_share, 0.3);
+    near("away", f.away.length.seconds(), p.away.length.seconds(), 0.25);
+    near("reordered", f.disorder.reordered, p.disorder.reordered, 0.1);
+    near("late", f.disorder.late, p.disorder.late, 0.2);
+    near("duplicates", f.disorder.duplicates, p.disorder.duplicates, 0.1);
+    near("wrong clocks", f.clocks.wrong, p.clocks.wrong, 0.2);
+    near("throughput", f.network.throughput_kbps, p.network.throughput_kbps, 0.35);
+    near("mobile", f.viewers.devices["mobile"], 0.7, 0.1);
+    near("GB", f.countries.iter().find(|c| c.code == "GB").map_or(0.0, |c| c.share), 0.16, 0.25);
+    // What is written is what was found, and a population can live by it.
+    let again = Profile::read("profile.toml", &found.toml()).unwrap_or_else(|e| panic!("{e}\n{}", found.toml()));
+    near("written", again.watch.pause_tail, f.watch.pause_tail, 0.01);
+    assert_eq!(again.viewers.devices.len(), f.viewers.devices.len());
+    assert!(!log(&Profile { load: profile.load.clone(), ..again }, 2).is_empty());
+}
+
+fn minutes(n: u64) -> Span {
+    Span(Duration::from_secs(60 * n))
+}
+
+#[test]
+fn an_exported_log_is_read_and_garbage_is_counted() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    profile.load.rate = 50;
+    let mut exported = String::from("garbage\n{\"offset\":0,\"partition\":0,\"ingest_time\":1,\"tick\":true}\n");
+    for (offset, line) in String::from_utf8(log(&profile, 60)).expect("text").lines().enumerate() {
+        exported += &format!("{{\"offset\":{offset},\"partition\":0,\"ingest_time\":1,\"event\":{line}}}\n");
+    }
+    exported += "{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"decision\":{\"model\":\"row\",\"candidates\":[{},{},{}],\"picks\":[{},{}]}}\n";
+    let found = fitted(exported.as_bytes());
+    near("rate", found.profile.load.rate as f64, 50.0, 0.05);
+    assert_eq!(found.profile.rank.model, "row");
+    assert_eq!((found.profile.rank.candidates, found.profile.rank.k), (3, 2));
+    assert!(found.to_string().contains("1 not readable"), "{found}");
+    assert_eq!(found.profile.disorder.duplicates, profile.disorder.duplicates);
+}
+
+#[test]
+fn too_little_is_an_error_that_says_what_was_there() {
+    let mut fit = Fit::new(Duration::from_secs(30));
+    fit.read(b"{}\nx\n".as_slice(), |_| ()).expect("memory can be read");
+    let error = fit.finish("log").err().expect("there is nothing in it");
+    assert!(error.contains("0 events") && error.contains("2 of 2 lines"), "{error}");
+}
