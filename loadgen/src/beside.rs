@@ -2,24 +2,26 @@
 
 use crate::drive::{Calls, Kept};
 use crate::population::Loop;
-use crate::report::{Report, Verdict};
-use serde::Serialize;
+use crate::report::Latency;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 /// Calls of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Counted {
-    sent: u64,
-    answered: u64,
-    errors: BTreeMap<String, u64>,
-    p50_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Handed to connections, or lost before.
+    pub sent: u64,
+    /// Answered as they should be.
+    pub answered: u64,
+    /// Others by cause.
+    pub errors: BTreeMap<String, u64>,
+    /// From the intended time to the answer.
+    pub intended: Latency,
 }
 
 /// What came of the decisions.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Learning {
     #[serde(flatten)]
     sums: Loop,
@@ -30,9 +32,10 @@ struct Learning {
 }
 
 /// Calls beside events.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
-    calls: BTreeMap<&'static str, Counted>,
+    /// By kind.
+    pub calls: BTreeMap<String, Counted>,
     #[serde(rename = "loop")]
     learning: Option<Learning>,
 }
@@ -47,55 +50,50 @@ impl Beside {
             sums: sums.clone(),
         });
         let made = kinds.into_iter().filter(|(_, kept)| kept.sent > 0);
-        Beside { calls: made.map(|(name, kept)| (name, Counted::of(kept))).collect(), learning }
+        Beside { calls: made.map(|(name, kept)| (name.to_owned(), Counted::of(kept))).collect(), learning }
     }
 
-    /// A call that was not answered as it should be fails a run that is otherwise well.
-    pub fn judge(&self, verdict: Verdict) -> Verdict {
-        let failed = self.calls.iter().find(|(_, counted)| !counted.errors.is_empty());
-        match (verdict, failed) {
-            (Verdict::Ok, Some((name, counted))) => {
-                let n: u64 = counted.errors.values().sum();
-                let causes: Vec<_> = counted.errors.keys().map(String::as_str).collect();
-                Verdict::Failed(format!(
-                    "{n} of {} {name} calls were not answered: {}",
-                    counted.sent,
-                    causes.join(", ")
-                ))
-            }
-            (verdict, _) => verdict,
-        }
+    /// Calls that were not answered as they should be, in words.
+    pub fn failures(&self) -> Vec<String> {
+        let failed = self.calls.iter().filter(|(_, counted)| !counted.errors.is_empty());
+        let words = |(name, counted): (&String, &Counted)| {
+            let n: u64 = counted.errors.values().sum();
+            let causes: Vec<_> = counted.errors.keys().map(String::as_str).collect();
+            format!("{n} of {} {name} calls were not answered: {}", counted.sent, causes.join(", "))
+        };
+        failed.map(words).collect()
     }
 
-    /// The report with this in it, as JSON.
-    pub fn put_into(&self, report: &Report) -> String {
-        let mut whole = serde_json::to_value(report).expect("a report is plain data");
-        let beside = serde_json::to_value(self).expect("counts are plain data");
-        if let (Some(whole), serde_json::Value::Object(beside)) = (whole.as_object_mut(), beside) {
-            whole.extend(beside);
-            whole.insert("verdict".into(), serde_json::to_value(self.judge(report.verdict().clone())).expect("a text"));
-        }
-        serde_json::to_string_pretty(&whole).expect("it is plain data")
+    /// What came of decisions, by name; empty where none were asked for.
+    pub fn learnt(&self) -> Vec<(&'static str, String)> {
+        let Some(Learning { sums, regret_per_decision, gain }) = &self.learning else { return vec![] };
+        let each = |sum: f64| format!("{:.4}", sum / sums.answered.max(1) as f64);
+        let mut learnt = vec![
+            ("decisions looked at", sums.looked.to_string()),
+            ("shown", sums.answered.to_string()),
+            ("unanswered in time", sums.unanswered.to_string()),
+            ("worth earned, each", each(sums.earned)),
+            ("worth expected, each", each(sums.expected)),
+            ("by chance", each(sums.uniform)),
+            ("at best", each(sums.best)),
+            ("regret, each", format!("{regret_per_decision:.4}")),
+        ];
+        learnt.extend(gain.map(|gain| ("of what could be gained over chance", format!("{:.1} %", gain * 100.0))));
+        learnt
     }
 }
 
 impl Counted {
     fn of(kept: &Kept) -> Counted {
-        let ms = |q| kept.intended.value_at_quantile(q) as f64 / 1e6;
-        let (p50_ms, p99_ms, max_ms) = (ms(0.5), ms(0.99), kept.intended.max() as f64 / 1e6);
-        Counted { sent: kept.sent, answered: kept.answered, errors: kept.errors.clone(), p50_ms, p99_ms, max_ms }
+        let (sent, answered, errors) = (kept.sent, kept.answered, kept.errors.clone());
+        Counted { sent, answered, errors, intended: Latency::of(&kept.intended) }
     }
 }
 
 impl Display for Beside {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (name, c) in &self.calls {
-            let (p50, p99, max) = (c.p50_ms, c.p99_ms, c.max_ms);
-            write!(
-                f,
-                "{name:<10} {} of {} calls answered, intended p50 {p50:.3} p99 {p99:.3} max {max:.3} ms",
-                c.answered, c.sent
-            )?;
+            write!(f, "{name:<10} {} of {} calls answered", c.answered, c.sent)?;
             c.errors.iter().try_for_each(|(cause, n)| write!(f, ", {cause}: {n}"))?;
             writeln!(f)?;
         }

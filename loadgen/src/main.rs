@@ -5,11 +5,15 @@
 //! describes, or is drawn independently.
 
 mod beside;
+mod capacity;
+mod check;
 mod cli;
 mod drive;
 mod fit;
 mod float;
 mod http;
+mod live;
+mod measure;
 mod observe;
 mod out;
 mod population;
@@ -18,8 +22,10 @@ mod report;
 mod schedule;
 mod scrape;
 mod seeded;
+mod slo;
 mod source;
 mod span;
+mod sse;
 mod tally;
 mod wire;
 

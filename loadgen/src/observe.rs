@@ -1,6 +1,7 @@
 //! Follows `GET /v1/context/stream` on a thread of its own: how many contexts came out, and that no session's version goes back.
 
 use crate::http::{Connection, Target};
+use crate::sse::{Line, Lines};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What was seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// Contexts received.
     pub contexts: u64,
@@ -105,33 +106,27 @@ async fn follow(
     Ok(events.seen)
 }
 
-/// Splits a stream of server-sent events into lines and checks each context.
+/// Checks each context of a stream.
 #[derive(Default)]
 struct Events {
     seen: Observed,
     versions: HashMap<String, u64>,
-    /// A line that has not ended yet.
-    partial: Vec<u8>,
+    lines: Lines,
 }
 
 impl Events {
-    fn read(&mut self, mut data: &[u8]) {
-        while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
-            self.partial.extend_from_slice(&data[..end]);
-            let line = std::mem::take(&mut self.partial);
-            self.line(&line);
-            data = &data[end + 1..];
-        }
-        self.partial.extend_from_slice(data);
+    fn read(&mut self, data: &[u8]) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.read(data, &mut |line| self.line(line));
+        self.lines = lines;
     }
 
-    fn line(&mut self, line: &[u8]) {
-        if let Some(name) = line.strip_prefix(b"event:") {
-            self.seen.notices += u64::from(name.trim_ascii() != b"context");
-            return;
-        }
-        // Comments, ids and blank lines are the protocol's own; data that is no object belongs to a notice.
-        let Some(data) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) else { return };
+    fn line(&mut self, line: Line<'_>) {
+        let data = match line {
+            Line::Event(name) => return self.seen.notices += u64::from(name != b"context"),
+            Line::Data(data) => data,
+        };
+        // Data that is no object belongs to a notice.
         match serde_json::from_slice::<Context<'_>>(data) {
             Ok(Context { session, version }) => self.context(session.as_deref(), version),
             Err(_) => self.seen.unreadable += u64::from(data.windows(8).any(|w| w == b"\"vector\"")),

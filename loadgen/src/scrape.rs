@@ -1,11 +1,20 @@
-//! The server's own measurements, read from its `/metrics` before and after a run.
+//! The server's own measurements, read from its `/metrics` before, during and after a run.
 
-use serde::Serialize;
+mod follow;
+
+pub use follow::{Follower, ServerSecond};
+
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const FRESHNESS: &str = "saccade_context_freshness_seconds_bucket";
 const FRESHNESS_QUANTILE: &str = "saccade_context_freshness_quantile_seconds";
 const CPU: &str = "process_cpu_seconds_total";
+const STARTED: &str = "process_start_time_seconds";
+const RSS: &str = "process_resident_memory_bytes";
+const EVENTS: &str = "saccade_events_total";
+const CONTEXTS: &str = "saccade_contexts_published_total";
+const PROFILE_LATE: &str = "saccade_profile_late_total";
 
 /// One reading of `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,22 +24,44 @@ pub struct Reading {
     /// Quantile (as written) and seconds.
     quantiles: BTreeMap<String, f64>,
     cpu_seconds: Option<f64>,
+    rss_bytes: Option<f64>,
+    started: Option<f64>,
+    /// Events by result, over all partitions.
+    events: BTreeMap<String, f64>,
+    contexts: Option<f64>,
+    profile_late: Option<f64>,
 }
 
 /// What the server measured during a run. Absent where it does not say.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Contexts published.
+    /// Events whose contexts were published.
     pub published: Option<u64>,
-    /// Arrival to published, milliseconds; from a histogram, so each is the upper bound of its bucket.
-    pub freshness_ms_at_most: BTreeMap<&'static str, f64>,
+    /// Contexts of sessions that were refreshed.
+    pub contexts: Option<u64>,
+    /// Events folded, whoever sent them.
+    pub accepted: Option<u64>,
+    /// Events folded into their session, but too late for their viewer's profile.
+    pub profile_late: Option<u64>,
+    /// Arrival to published, milliseconds; from a histogram, so each is the upper bound of its bucket. Absent above the last.
+    pub freshness_ms_at_most: BTreeMap<String, f64>,
     /// The same as the server's own histogram has it since it began, milliseconds, by quantile.
     pub freshness_ms_since_start: BTreeMap<String, f64>,
     /// Processor time used during the run.
     pub cpu_seconds: Option<f64>,
+    /// Resident memory at the end, bytes.
+    pub rss_bytes: Option<u64>,
+    /// It was started anew during the run: its counts began again, and are left out.
+    #[serde(default)]
+    pub restarted: bool,
 }
 
 impl Reading {
+    /// Processor seconds since the server began, and its resident bytes.
+    pub fn process(&self) -> (Option<f64>, Option<u64>) {
+        (self.cpu_seconds, self.rss_bytes.map(|bytes| bytes as u64))
+    }
+
     /// Reads the Prometheus text format; lines of other metrics are passed over.
     pub fn parse(text: &str) -> Reading {
         let mut reading = Reading::default();
@@ -48,6 +79,14 @@ impl Reading {
                     *slowest = slowest.max(value);
                 }
                 CPU => reading.cpu_seconds = Some(value),
+                STARTED => reading.started = Some(value),
+                RSS => reading.rss_bytes = Some(value),
+                EVENTS => {
+                    let Some(result) = label(labels, "result") else { continue };
+                    *reading.events.entry(result.to_owned()).or_insert(0.0) += value;
+                }
+                CONTEXTS if label(labels, "kind") == Some("session") => reading.contexts = Some(value),
+                PROFILE_LATE => *reading.profile_late.get_or_insert(0.0) += value,
                 _ => {}
             }
         }
@@ -56,21 +95,33 @@ impl Reading {
 
     /// What happened between `before` and this reading.
     pub fn since(&self, before: &Reading) -> Measured {
+        if self.started.is_some() && self.started != before.started {
+            return Measured { restarted: true, rss_bytes: self.process().1, ..Measured::default() };
+        }
         let was = |bound: &u64| before.freshness.get(bound).copied().unwrap_or(0.0);
         let counts: Vec<(f64, f64)> =
             self.freshness.iter().map(|(bound, n)| (f64::from_bits(*bound), n - was(bound))).collect();
         let published = counts.last().map(|(_, n)| *n);
         let within = |q: f64| counts.iter().find(|(_, n)| *n >= q * published.unwrap_or(0.0)).map(|(bound, _)| *bound);
         let quantiles = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
-        let bound = |(name, q)| within(q).map(|seconds| (name, seconds * 1000.0));
+        let bound = |(name, q): (&str, f64)| {
+            within(q).filter(|seconds| seconds.is_finite()).map(|seconds| (name.to_owned(), seconds * 1000.0))
+        };
+        let added = |now: Option<f64>, was: Option<f64>| now.map(|now| (now - was.unwrap_or(0.0)) as u64);
+        let accepted = |reading: &Reading| reading.events.get("accepted").copied();
         Measured {
             published: published.map(|n| n as u64),
+            contexts: added(self.contexts, before.contexts),
+            accepted: added(accepted(self), accepted(before)),
+            profile_late: added(self.profile_late, before.profile_late),
             freshness_ms_at_most: match published {
                 Some(n) if n > 0.0 => quantiles.into_iter().filter_map(bound).collect(),
                 _ => BTreeMap::new(),
             },
             freshness_ms_since_start: self.quantiles.iter().map(|(q, s)| (q.clone(), s * 1000.0)).collect(),
             cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before),
+            rss_bytes: self.process().1,
+            restarted: false,
         }
     }
 }
@@ -100,6 +151,7 @@ saccade_context_freshness_seconds_bucket{partition=\"0\",le=\"0.01\"} 10
 saccade_context_freshness_seconds_bucket{partition=\"0\",le=\"+Inf\"} 10
 saccade_context_freshness_seconds_sum{partition=\"0\"} 0.001
 process_cpu_seconds_total 1.5
+saccade_events_total{partition=\"0\",result=\"accepted\"} 10
 ";
     const AFTER: &str = "saccade_context_freshness_seconds_bucket{partition=\"0\",le=\"0.001\"} 60
 saccade_context_freshness_seconds_bucket{partition=\"0\",le=\"0.01\"} 109
@@ -110,16 +162,40 @@ saccade_context_freshness_seconds_bucket{partition=\"1\",le=\"+Inf\"} 0
 saccade_context_freshness_quantile_seconds{quantile=\"0.5\"} 0.0004 1700000000000
 saccade_context_freshness_quantile_seconds{quantile=\"0.99\"} 0.002
 process_cpu_seconds_total 4
+process_resident_memory_bytes 1048576
+saccade_events_total{partition=\"0\",result=\"accepted\"} 70
+saccade_events_total{partition=\"1\",result=\"accepted\"} 40
+saccade_events_total{partition=\"1\",result=\"late\"} 3
+saccade_contexts_published_total{kind=\"viewer\"} 7
+saccade_contexts_published_total{kind=\"session\"} 120
+saccade_profile_late_total{partition=\"0\"} 2
+saccade_profile_late_total{partition=\"1\"} 1
 ";
 
     #[test]
     fn percentiles_are_the_bounds_of_what_was_added_during_the_run() {
         let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE));
         assert_eq!(measured.published, Some(100));
-        let expected = BTreeMap::from([("p50", 1.0), ("p99", 10.0), ("p99.9", f64::INFINITY)]);
+        // The slowest of 100 was above the last bound: no percentile is made up for it.
+        let expected = BTreeMap::from([("p50", 1.0), ("p99", 10.0)].map(|(name, ms)| (name.to_owned(), ms)));
         assert_eq!(measured.freshness_ms_at_most, expected);
         assert_eq!(measured.freshness_ms_since_start, BTreeMap::from([("0.5".into(), 0.4), ("0.99".into(), 2.0)]));
-        assert_eq!(measured.cpu_seconds, Some(2.5));
+        assert_eq!((measured.cpu_seconds, measured.rss_bytes), (Some(2.5), Some(1 << 20)));
+    }
+
+    #[test]
+    fn counts_of_a_server_that_was_started_anew_are_left_out() {
+        let started = |at: u32| Reading::parse(&format!("{AFTER}process_start_time_seconds {at}\n"));
+        assert_eq!(started(5).since(&started(5)).accepted, Some(0));
+        let measured = started(9).since(&started(5));
+        assert_eq!((measured.restarted, measured.accepted, measured.published), (true, None, None));
+        assert_eq!(measured.rss_bytes, Some(1 << 20));
+    }
+
+    #[test]
+    fn partitions_are_added_up() {
+        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE));
+        assert_eq!((measured.accepted, measured.contexts, measured.profile_late), (Some(100), Some(120), Some(3)));
     }
 
     #[test]

@@ -1,4 +1,8 @@
-//! What came of the requests: counts by outcome and latency histograms, in nanoseconds.
+//! What came of the requests: counts by outcome, latency histograms in nanoseconds, and both by second.
+
+mod series;
+
+pub use series::{Brief, Second, Series, Windows};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -51,6 +55,8 @@ pub enum Outcome {
 /// Times of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
+    /// When it was to be sent, from the start of the schedule.
+    pub due: Duration,
     /// From the intended time to the answer.
     pub intended: Duration,
     /// From the first attempt to send to the answer.
@@ -70,10 +76,12 @@ pub struct Tally {
     pub service: Histogram<u64>,
     /// The generator's own lateness.
     pub lag: Histogram<u64>,
+    /// The same by second.
+    pub series: Series,
 }
 
 /// Every scheduled event ends in exactly one of accepted, duplicates, late, rejected, lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Events handed to connections.
     pub sent: u64,
@@ -108,11 +116,15 @@ impl Counts {
     }
 }
 
+/// An empty histogram of latencies, three digits.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 3).expect("bounds and digits are in range")
+}
+
 impl Default for Tally {
     fn default() -> Self {
-        let histogram =
-            || Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 3).expect("bounds and digits are in range");
-        Tally { counts: Counts::default(), intended: histogram(), service: histogram(), lag: histogram() }
+        let (intended, service, lag) = (histogram(), histogram(), histogram());
+        Tally { counts: Counts::default(), intended, service, lag, series: Series::default() }
     }
 }
 
@@ -122,6 +134,7 @@ impl Tally {
     pub fn add(&mut self, events: u64, outcome: &Outcome, times: Times) {
         self.counts.sent += events;
         self.counts.requests += 1;
+        self.series.add(events, outcome, times);
         self.lag.saturating_record(nanos(times.lag));
         if !matches!(outcome, Outcome::Broken(_)) {
             self.intended.saturating_record(nanos(times.intended));
@@ -138,8 +151,9 @@ impl Tally {
         }
     }
 
-    /// Counts events that could not be handed to a connection at all.
-    pub fn unsent(&mut self, events: u64) {
+    /// Counts events that were `due` then and could not be handed to a connection at all.
+    pub fn unsent(&mut self, events: u64, due: Duration) {
+        self.series.unsent(events, due);
         self.counts.error("unsent".into(), events, "the queue before the connections was full or the run ended".into());
     }
 
@@ -187,7 +201,8 @@ mod tests {
     use super::*;
 
     fn times(ms: u64) -> Times {
-        Times { intended: Duration::from_millis(ms), service: Duration::from_millis(1), lag: Duration::ZERO }
+        let (due, intended) = (Duration::ZERO, Duration::from_millis(ms));
+        Times { due, intended, service: Duration::from_millis(1), lag: Duration::ZERO }
     }
 
     #[test]
@@ -209,7 +224,7 @@ mod tests {
         tally.add(7, &Outcome::Status(503), times(1));
         tally.add(3, &Outcome::TimedOut, times(10_000));
         tally.add(2, &Outcome::Broken("reset".into()), times(0));
-        tally.unsent(4);
+        tally.unsent(4, Duration::ZERO);
         let c = &tally.counts;
         assert_eq!((c.accepted, c.duplicates, c.late, c.rejected_total(), c.lost), (2, 1, 1, 1, 16));
         assert_eq!((c.sent, c.requests), (17, 4));

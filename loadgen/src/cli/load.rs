@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Options of whatever sends a load.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct LoadArgs {
     /// Viewers that behave like people: steady_evening, prime_time_spike, bot_flood, bad_network, one_hot_viewer,
     /// million_idle_sessions, or a file like those in configs/load. Without it, events are drawn independently
@@ -58,7 +58,8 @@ pub struct Load {
     pub plan: Plan,
     /// Keep-alive connections.
     pub connections: u16,
-    duration: Duration,
+    /// Length of the run.
+    pub duration: Duration,
     what: What,
 }
 
@@ -68,6 +69,12 @@ enum What {
 }
 
 impl LoadArgs {
+    /// The same load at another rate, for another time where one is given; `nth` makes its ids its own.
+    pub fn changed(&self, rate: u64, duration: Option<Duration>, nth: u64) -> LoadArgs {
+        let (rate, duration) = (Some(rate), duration.or(self.duration));
+        LoadArgs { rate, duration, seed: self.seed.wrapping_add(nth), ..self.clone() }
+    }
+
     /// Reads the profile, if there is one, and decides.
     pub fn resolve(&self) -> Result<Load, String> {
         let profile = self.profile.as_deref().map(Profile::load).transpose()?;
@@ -108,6 +115,15 @@ impl Load {
             What::Viewers { profile, .. } => {
                 Source::Viewers(Box::new(Viewers::new(profile, self.plan.clone(), are_calls_made)))
             }
+        }
+    }
+
+    /// How many viewers there are, about; 0 where that is not known beforehand.
+    pub fn viewers(&self) -> u64 {
+        match &self.what {
+            // Two sessions make a viewer.
+            What::Simple { sessions, .. } => sessions.div_ceil(2),
+            What::Viewers { profile, .. } => profile.viewers.count.into(),
         }
     }
 

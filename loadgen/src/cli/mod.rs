@@ -1,10 +1,16 @@
 //! The command line: one file per subcommand.
 
+mod capacity;
+mod compare;
 mod fit;
 mod load;
+mod report;
 mod run;
 mod sink;
 mod values;
+mod watching;
+
+pub use load::Load;
 
 #[cfg(test)]
 pub use sink::serve as sink;
@@ -26,16 +32,25 @@ Examples:
   saccade-loadgen run                                   20,000 events/s at a local server for 30 s
   saccade-loadgen run --rate 5000 --batch 1 --duration 2m --observe
   saccade-loadgen run --profile steady_evening --rate 50000    viewers instead of independent events
-  saccade-loadgen run --profile bot_flood --out events.ndjson  a file instead of a server
-  saccade-loadgen run --format json --seed 7 > run.json
+  saccade-loadgen run --profile bot_flood --write events.ndjson  a file instead of a server
+  saccade-loadgen run --slo 'publish_p99<1ms,lost=0' --out run.json --html run.html
+  saccade-loadgen capacity --slo 'publish_p99<5ms,lost=0' --from 5000
+  saccade-loadgen compare before.json after.json --html compared.html
 
-Exit codes: 0 every event acknowledged; 1 something lost, refused or wrong, or the run is invalid; 2 usage.";
+Exit codes: 0 every event acknowledged and every objective held; 1 something lost, refused or wrong, an objective missed, or the run
+is invalid; 2 usage.";
 
 /// Subcommands.
 #[derive(Subcommand)]
 enum Command {
     /// Sends events for a while and prints a report.
     Run(Box<run::Run>),
+    /// Searches for the highest rate that holds the objectives.
+    Capacity(Box<capacity::Capacity>),
+    /// Shows a report that was kept with --out, or makes its page again.
+    Report(report::Again),
+    /// Shows two kept runs side by side, with ratios.
+    Compare(compare::Compare),
     /// Makes a profile that resembles a recorded log.
     Fit(fit::FitArgs),
     /// Reads requests and answers them as Saccade would, to measure this program alone.
@@ -48,6 +63,9 @@ impl Cli {
     pub fn execute(self) -> Result<Verdict, String> {
         match self.command {
             Command::Run(run) => run.execute(),
+            Command::Capacity(capacity) => capacity.execute(),
+            Command::Report(again) => again.execute(),
+            Command::Compare(compare) => compare.execute(),
             Command::Fit(fit) => fit.execute().map(|()| Verdict::Ok),
             Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }

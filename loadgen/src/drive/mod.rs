@@ -10,6 +10,7 @@ mod connection;
 
 pub use calls::{Calls, Kept};
 
+use crate::check::{Watched, Watcher};
 use crate::http::Target;
 use crate::source::{Call, Request, Source};
 use crate::tally::{Outcome, Tally, Times};
@@ -58,6 +59,7 @@ pub fn run(
     drive: Drive,
     source: &mut Source,
     record: Record,
+    watcher: Option<Watcher>,
     progress: impl FnMut(&Tally, Duration),
 ) -> io::Result<Done> {
     let mut addresses = drive.target.authority.to_socket_addrs()?;
@@ -72,6 +74,8 @@ pub fn run(
         give_up: start + Duration::from_nanos(source.end_ns()) + drive.timeout,
         free: (0..connections.len()).rev().collect(),
         busy: Vec::new(),
+        watched: (0..connections.len()).map(|_| None).collect(),
+        watcher,
         connections,
         queue: VecDeque::new(),
         next: None,
@@ -96,6 +100,9 @@ struct Sending<'s> {
     /// Those without a request, the one that was free last at the end; and those with one.
     free: Vec<usize>,
     busy: Vec<usize>,
+    /// What the checks look at, of the request of each connection.
+    watched: Vec<Option<Watched>>,
+    watcher: Option<Watcher>,
     queue: VecDeque<Request>,
     /// Made, but not due.
     next: Option<Request>,
@@ -133,6 +140,19 @@ impl Sending<'_> {
         }
     }
 
+    /// Tells the checks of a request that is about to be sent.
+    fn watch(&mut self, place: usize, request: &Request) {
+        let Some(watcher) = &self.watcher else { return };
+        match request.call {
+            Call::Events => {
+                let due = Duration::from_nanos(request.due_ns);
+                self.watched[place] = Some(watcher.sending(&request.body, due, self.intended(request)));
+            }
+            Call::Cmcd => watcher.reported_by_player(&request.path),
+            Call::Rank { .. } | Call::Reward => {}
+        }
+    }
+
     fn make(&mut self) {
         self.next = self.source.next();
         self.events += self.next.as_ref().map_or(0, |request| u64::from(request.events));
@@ -160,7 +180,7 @@ impl Sending<'_> {
 
     fn is_unsent(&mut self, request: Request) {
         match request.call {
-            Call::Events => self.tally.unsent(u64::from(request.events)),
+            Call::Events => self.tally.unsent(u64::from(request.events), Duration::from_nanos(request.due_ns)),
             call => self.calls.unanswered(call, &Outcome::Unaccounted(String::new())),
         }
         self.source.recycle(request);
@@ -177,6 +197,7 @@ impl Sending<'_> {
             let Some(place) = self.free.pop() else { return Ok(()) };
             let request = self.queue.pop_front().expect("it is not empty");
             self.busy.push(place);
+            self.watch(place, &request);
             if let Err(e) = self.connections[place].begin(request, &self.common, now) {
                 self.end_without_answer(place, Outcome::Broken(e.to_string()))?;
                 self.busy.retain(|busy| *busy != place);
@@ -246,6 +267,7 @@ impl Sending<'_> {
     fn times(&self, place: usize, request: &Request, now: Instant) -> Times {
         let (connection, intended) = (&self.connections[place], self.intended(request));
         Times {
+            due: Duration::from_nanos(request.due_ns),
             intended: now.saturating_duration_since(intended),
             service: now.saturating_duration_since(connection.begun),
             lag: connection.begun.saturating_duration_since(intended.max(connection.free)),
@@ -261,6 +283,7 @@ impl Sending<'_> {
         if call == Call::Events {
             let outcome = Outcome::read(answer.status, body, u64::from(request.events));
             self.tally.add(u64::from(request.events), &outcome, times);
+            end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
             if let (Some(record), true) = (&mut self.record, outcome.is_acknowledged()) {
                 write_down(record, &request.body)?;
             }
@@ -279,7 +302,10 @@ impl Sending<'_> {
         let request = self.connections[place].request.as_ref().expect("what is over was asked");
         let times = self.times(place, request, now);
         match request.call {
-            Call::Events => self.tally.add(u64::from(request.events), &outcome, times),
+            Call::Events => {
+                self.tally.add(u64::from(request.events), &outcome, times);
+                end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
+            }
             call => self.calls.unanswered(call, &outcome),
         }
         self.let_go(place, None, now);
@@ -291,6 +317,12 @@ impl Sending<'_> {
             self.source.recycle(request);
         }
         self.free.push(place);
+    }
+}
+
+fn end_watch(watcher: Option<&Watcher>, watched: Option<Watched>, outcome: &Outcome) {
+    if let (Some(watcher), Some(watched)) = (watcher, watched) {
+        watcher.ended(watched, outcome);
     }
 }
 

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,7 +113,7 @@ fn simple(plan: &Plan) -> Source {
 }
 
 fn run_quietly((drive, plan): (Drive, Plan)) -> Tally {
-    let done = run(drive, &mut simple(&plan), None, |_, _| ()).expect("the server is there");
+    let done = run(drive, &mut simple(&plan), None, None, |_, _| ()).expect("the server is there");
     assert_eq!(done.events, plan.events);
     done.tally
 }
@@ -154,6 +155,8 @@ fn a_stalled_server_shows_in_intended_latency_and_not_in_service_latency() {
     assert!(ms(&tally.service, 0.80) <= 50.0, "nearly all requests were served at once");
     assert!(ms(&tally.service, 1.0) >= 399.0, "the stall is in the longest service latency");
     assert!(ms(&tally.lag, 0.80) <= 50.0, "waiting for the server is not the generator's lag");
+    let first = &tally.series.finish(BTreeMap::new())[0];
+    assert!(first.intended.is_some_and(|brief| brief.max_ms >= 399.0), "the second in which it was says so: {first:?}");
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn only_acknowledged_events_are_recorded() {
     let file = Written::default();
     let (drive, plan) = drive(&server, 1_000, 1..=1, 6);
     let drive = Drive { connections: 1, ..drive };
-    run(drive, &mut simple(&plan), Some(Box::new(file.clone())), |_, _| ()).expect("the server is there");
+    run(drive, &mut simple(&plan), Some(Box::new(file.clone())), None, |_, _| ()).expect("the server is there");
     let text = String::from_utf8(file.0.lock().expect("one thread").clone()).expect("ids are text");
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     for (line, i) in lines.iter().zip([0, 1, 3, 4]) {
@@ -213,7 +216,7 @@ fn no_server_is_an_error_and_not_a_report() {
     let server = Server { address: listener.local_addr().expect("bound"), received: Arc::default() };
     drop(listener);
     let (drive, plan) = drive(&server, 1_000, 1..=1, 10);
-    let error = run(drive, &mut simple(&plan), None, |_, _| ()).err().expect("nobody listens");
+    let error = run(drive, &mut simple(&plan), None, None, |_, _| ()).err().expect("nobody listens");
     assert!(error.to_string().contains(&server.address.to_string()), "{error}");
 }
 

@@ -4,10 +4,10 @@ use super::act::Reward;
 use super::tastes::Outcome;
 use super::world::World;
 use crate::seeded::{Draws, Stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What came of the decisions of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loop {
     /// Decisions asked for whose viewer has looked.
     pub looked: u64,

@@ -1,0 +1,299 @@
+//! Checks beside the load: a sample of viewers is followed from the intended sending of each event to the context that contains it,
+//! and what the server made of their events is compared with the fold of what it acknowledged.
+//!
+//! The driver tells what it sends and what is answered through a [`Watcher`]; all else happens on a thread of its own, which the
+//! driver never waits for.
+
+mod compare;
+mod context;
+mod fold;
+mod probe;
+mod sample;
+mod state;
+mod stream;
+
+pub use compare::Compared;
+
+use crate::http::{Connection, Target};
+use crate::tally::{Brief, Outcome};
+use fold::Folder;
+use hdrhistogram::Histogram;
+use sample::Sample;
+use serde::{Deserialize, Serialize};
+use state::{Fate, Sent, State, Told};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, oneshot};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Longest wait for contexts that are still missing after the last answer.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What is to be checked.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Viewers in the sample, and sessions that are followed.
+    pub probes: usize,
+    /// Viewers there will be, about.
+    pub viewers_expected: u64,
+    /// The server's configuration; its built-in default without.
+    pub config: Option<PathBuf>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Sessions that were followed.
+    pub sessions: u64,
+    /// Contexts they received.
+    pub contexts: u64,
+    /// Accepted events that no context showed.
+    pub unpublished: u64,
+    /// Contexts whose version was lower than one before.
+    pub backwards: u64,
+    /// Contexts that could not be read.
+    pub unreadable: u64,
+    /// How often a stream broke, or could not be opened, and was tried again.
+    pub broken: u64,
+    /// Vectors beside the fold of what was acknowledged.
+    pub vectors: Compared,
+}
+
+/// What was found, and the latencies.
+pub struct Findings {
+    /// Counts.
+    pub checked: Checked,
+    /// Intended sending to the context received, nanoseconds.
+    pub publish: Histogram<u64>,
+    /// The same by second of the schedule.
+    pub by_second: BTreeMap<u64, Brief>,
+}
+
+/// The driver's end: told of each request before it is sent and when it has ended.
+pub struct Watcher {
+    sample: RefCell<Sample>,
+    told: mpsc::Sender<Told>,
+    wake: Arc<Notify>,
+}
+
+/// Sampled events of a request that is on its way.
+pub struct Watched(Option<Arc<Sent>>);
+
+impl Watcher {
+    /// A request is about to be sent that was due then.
+    pub fn sending(&self, body: &[u8], due: Duration, intended: Instant) -> Watched {
+        let rows = self.sample.borrow_mut().rows(body);
+        if rows.is_empty() {
+            return Watched(None);
+        }
+        let sent = Arc::new(Sent { due, intended, sent_ms: now_ms(), rows });
+        self.tell(Told::Sent(Arc::clone(&sent)));
+        Watched(Some(sent))
+    }
+
+    /// A player reports by `/v1/cmcd/{session}`: what it says changes the session, and is in no event that is seen here.
+    pub fn reported_by_player(&self, path: &[u8]) {
+        if let Some(session) = path.strip_prefix(b"/v1/cmcd/") {
+            self.tell(Told::Aside(xxh3_64(session)));
+        }
+    }
+
+    /// It was answered, or given up.
+    pub fn ended(&self, watched: Watched, outcome: &Outcome) {
+        let Some(sent) = watched.0 else { return };
+        let fate = match outcome {
+            Outcome::Acknowledged(answer) => {
+                let rejected = answer.rejected.iter().map(|row| row.index).collect();
+                Fate::Acknowledged { rejected, late: answer.late > 0 }
+            }
+            _ => Fate::Unknown,
+        };
+        self.tell(Told::Ended(sent, fate, now_ms()));
+    }
+
+    fn tell(&self, told: Told) {
+        // Fails only when the checks have ended, which their result says.
+        let _ = self.told.send(told);
+        self.wake.notify_one();
+    }
+}
+
+/// The running checks.
+pub struct Checks {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<io::Result<Findings>>,
+}
+
+/// Shared by the streams; all live on one thread.
+struct Shared {
+    target: Target,
+    timeout: Duration,
+    /// The slot that counts the events of a session.
+    events_slot: Option<usize>,
+    told: mpsc::Receiver<Told>,
+    wake: Arc<Notify>,
+    state: RefCell<State>,
+    broken: RefCell<u64>,
+}
+
+/// The server's layout, as far as it is needed.
+#[derive(Deserialize)]
+struct Schema {
+    schema_version: String,
+    slots: Vec<Slot>,
+}
+
+#[derive(Deserialize)]
+struct Slot {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    scope: String,
+}
+
+impl Checks {
+    /// Begins; what goes wrong with the fold is told at the end, because latencies can be measured without.
+    pub fn start(target: Target, timeout: Duration, wanted: Wanted) -> Result<(Watcher, Checks), String> {
+        let folder = Folder::new(wanted.config.as_deref())?;
+        let (told, hears) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let wake = Arc::new(Notify::new());
+        let watcher = Watcher {
+            sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)),
+            told,
+            wake: Arc::clone(&wake),
+        };
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let local = tokio::task::LocalSet::new();
+            let schema = local.block_on(&runtime, schema(&target, timeout));
+            let state = RefCell::new(State::new(wanted.probes, folder.skew_tolerance_ms()));
+            let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
+            let broken = RefCell::new(0);
+            let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, wake, state, broken });
+            Ok(local.block_on(&runtime, check(shared, folder, schema, stopped)))
+        };
+        let thread = std::thread::Builder::new().name("checks".into()).spawn(run);
+        Ok((watcher, Checks { stop, thread: thread.map_err(|e| format!("starting the checks: {e}"))? }))
+    }
+
+    /// Waits for what is still missing, compares, and says what was found.
+    pub fn finish(self) -> io::Result<Findings> {
+        // The thread listens until it is told.
+        let _ = self.stop.send(());
+        self.thread.join().expect("the checks do not panic")
+    }
+}
+
+impl Schema {
+    /// The count of all events of a session; one of certain types has another name.
+    fn events_slot(&self) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.name == "events" && slot.kind == "count" && slot.scope == "session")
+    }
+}
+
+async fn schema(target: &Target, timeout: Duration) -> Result<Schema, String> {
+    const PATH: &str = "/v1/schema";
+    let mut connection = Connection::new(target.clone());
+    match tokio::time::timeout(timeout, connection.get(PATH)).await {
+        Ok(Ok((200, body))) => serde_json::from_slice(&body).map_err(|e| format!("GET {PATH} is not understood: {e}")),
+        Ok(Ok((status, _))) => Err(format!("GET {PATH} was answered {status}; see --read-token")),
+        Ok(Err(e)) => Err(format!("GET {PATH}: {e}")),
+        Err(_) => Err(format!("GET {PATH} was not answered within --timeout")),
+    }
+}
+
+async fn check(
+    shared: Rc<Shared>,
+    folder: Folder,
+    schema: Result<Schema, String>,
+    mut stopped: oneshot::Receiver<()>,
+) -> Findings {
+    let mut streams = tokio::task::JoinSet::new();
+    let mut ends = None;
+    loop {
+        shared.take_told();
+        let to_open = std::mem::take(&mut shared.state.borrow_mut().to_open);
+        for place in to_open {
+            let session = shared.state.borrow().probes[place].0.clone();
+            streams.spawn_local(stream::follow(Rc::clone(&shared), place, session));
+        }
+        let is_over = ends.is_some_and(|ends| Instant::now() >= ends || shared.state.borrow().unpublished() == 0);
+        if is_over {
+            break;
+        }
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            _ = &mut stopped, if ends.is_none() => ends = Some(Instant::now() + GRACE),
+            () = tokio::time::sleep(Duration::from_millis(5)), if ends.is_some() => {}
+        }
+    }
+    streams.abort_all();
+    shared.state.borrow_mut().close();
+    let vectors = match schema {
+        Err(why) => Compared::not(why),
+        Ok(schema) if schema.schema_version != folder.schema_version() => Compared::not(format!(
+            "the server's vectors have schema {}, those of the configuration here {}: give the server's with --config",
+            schema.schema_version,
+            folder.schema_version()
+        )),
+        Ok(schema) => {
+            let slots: Vec<String> = schema.slots.into_iter().map(|slot| slot.name).collect();
+            compare::compare(&shared, &folder, &slots).await
+        }
+    };
+    let mut state = shared.state.borrow_mut();
+    let checked = Checked {
+        sessions: state.probes.len() as u64,
+        contexts: state.contexts,
+        unpublished: state.unpublished(),
+        backwards: state.backwards,
+        unreadable: state.unreadable,
+        broken: *shared.broken.borrow(),
+        vectors,
+    };
+    Findings { checked, publish: state.publish.clone(), by_second: std::mem::take(&mut state.windows).finish() }
+}
+
+impl Shared {
+    fn take_told(&self) {
+        let mut state = self.state.borrow_mut();
+        while let Ok(told) = self.told.try_recv() {
+            state.told(told);
+        }
+        if !state.to_open.is_empty() {
+            self.wake.notify_one();
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64)
+}
+
+impl Checked {
+    /// What is wrong, in words.
+    pub fn failures(&self) -> Vec<String> {
+        let counts = [
+            (self.unpublished, "accepted events were in no context"),
+            (self.backwards, "versions of contexts went back"),
+            (self.unreadable, "contexts could not be read"),
+        ];
+        let mut failures: Vec<String> =
+            counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        if let Some(first) = &self.vectors.first_difference {
+            let n = self.vectors.different;
+            failures.push(format!("{n} contexts are not the fold of what was acknowledged; first: {first}"));
+        }
+        failures
+    }
+}
+
+#[cfg(test)]
+mod tests;

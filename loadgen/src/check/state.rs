@@ -1,0 +1,339 @@
+//! What is known of the sample: what was sent and acknowledged of each viewer, what came out of each session.
+
+use super::probe::{Pending, Probe, Received};
+use super::sample::Row;
+use crate::tally::{Windows, histogram};
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Events kept of a viewer; one with more is left out of the comparison.
+const EVENTS_MAX: usize = 20_000;
+
+/// Sampled events of one request.
+pub struct Sent {
+    /// When it was due, from the start.
+    pub due: Duration,
+    /// When it was due.
+    pub intended: Instant,
+    /// Wall clock at its sending, epoch milliseconds.
+    pub sent_ms: i64,
+    /// Its sampled events.
+    pub rows: Vec<Row>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Acknowledged; these rows were rejected, and some were late, the server does not say which.
+    Acknowledged {
+        /// Places in the batch.
+        rejected: Vec<usize>,
+        /// At least one row was late.
+        late: bool,
+    },
+    /// Nothing is known of its events.
+    Unknown,
+}
+
+/// What the checks are told.
+pub enum Told {
+    /// Is about to be sent.
+    Sent(Arc<Sent>),
+    /// Was answered, at this wall clock, or was not.
+    Ended(Arc<Sent>, Fate, i64),
+    /// Something else changes the session with this hash.
+    Aside(u64),
+}
+
+/// An event of a sampled viewer.
+pub struct Kept {
+    /// As it was sent.
+    pub text: Box<str>,
+    /// Wall clock at its sending, epoch milliseconds.
+    pub sent_ms: i64,
+    is_accepted: bool,
+}
+
+/// A sampled viewer.
+#[derive(Default)]
+pub struct Viewer {
+    /// By id, so that one that was sent twice is kept once.
+    pub events: BTreeMap<Box<str>, Kept>,
+    /// Hashes of their sessions.
+    sessions: BTreeSet<u64>,
+    /// Why their vectors cannot be compared.
+    pub left_out: Option<&'static str>,
+}
+
+/// Everything that is known.
+pub struct State {
+    skew_tolerance_ms: i64,
+    streams_max: usize,
+    /// By number.
+    pub viewers: Vec<Viewer>,
+    /// Place of each session's probe.
+    sessions: HashMap<Box<str>, usize>,
+    /// Each followed session.
+    pub probes: Vec<(Box<str>, Probe)>,
+    /// Probes whose stream is to be opened.
+    pub to_open: Vec<usize>,
+    /// Intended sending to the context, nanoseconds.
+    pub publish: Histogram<u64>,
+    /// The same by second.
+    pub windows: Windows,
+    /// Hashes of sessions that something else changes.
+    aside: HashSet<u64>,
+    /// Contexts received.
+    pub contexts: u64,
+    /// Contexts whose version was lower than one before.
+    pub backwards: u64,
+    /// Contexts that could not be read.
+    pub unreadable: u64,
+}
+
+impl State {
+    /// Follows at most `streams_max` sessions.
+    pub fn new(streams_max: usize, skew_tolerance_ms: i64) -> State {
+        State {
+            skew_tolerance_ms,
+            streams_max,
+            viewers: vec![],
+            sessions: HashMap::new(),
+            probes: vec![],
+            to_open: vec![],
+            publish: histogram(),
+            windows: Windows::default(),
+            aside: HashSet::new(),
+            contexts: 0,
+            backwards: 0,
+            unreadable: 0,
+        }
+    }
+
+    /// Takes in what was told.
+    pub fn told(&mut self, told: Told) {
+        match told {
+            Told::Sent(sent) => sent.rows.iter().for_each(|row| self.sent(&sent, row)),
+            Told::Aside(session) => {
+                self.aside.insert(session);
+            }
+            Told::Ended(sent, fate, ended_ms) => {
+                for row in &sent.rows {
+                    self.ended(row, &fate);
+                    self.check_clock(row, sent.sent_ms, ended_ms);
+                }
+            }
+        }
+    }
+
+    /// A context of a followed session came.
+    pub fn received(&mut self, probe: usize, context: Received, at: Instant) {
+        self.contexts += 1;
+        let Some(contained) = self.probes[probe].1.received(context) else {
+            self.backwards += 1;
+            return;
+        };
+        if self.is_aside(probe) {
+            // Its count grows by what was not seen here too.
+            return;
+        }
+        for event in contained.iter().filter(|event| event.measured) {
+            let latency = at.saturating_duration_since(event.intended);
+            self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+            self.windows.record(event.due.as_secs(), latency);
+        }
+    }
+
+    /// Accepted events that no context has shown so far.
+    pub fn unpublished(&self) -> u64 {
+        self.probes.iter().filter(|(_, probe)| probe.is_open).map(|(_, probe)| probe.unpublished()).sum()
+    }
+
+    fn is_aside(&self, probe: usize) -> bool {
+        !self.aside.is_empty() && self.aside.contains(&xxh3_64(self.probes[probe].0.as_bytes()))
+    }
+
+    /// Leaves out every viewer of whose events one is not known to be in the log.
+    pub fn close(&mut self) {
+        for viewer in &mut self.viewers {
+            if viewer.sessions.iter().any(|session| self.aside.contains(session)) {
+                viewer.left_out = Some("a player reported by CMCD");
+            }
+            let all_known = viewer.events.values().all(|event| event.is_accepted);
+            if !all_known {
+                viewer.left_out.get_or_insert("a request was not acknowledged");
+            }
+        }
+    }
+
+    fn sent(&mut self, sent: &Sent, row: &Row) {
+        let number = row.viewer as usize;
+        if self.viewers.len() <= number {
+            self.viewers.resize_with(number + 1, Viewer::default);
+        }
+        let viewer = &mut self.viewers[number];
+        viewer.sessions.extend(row.session.as_deref().map(|session| xxh3_64(session.as_bytes())));
+        if viewer.events.contains_key(&row.id) {
+            // Sent again: at most one of the two makes a context.
+            return;
+        }
+        if viewer.events.len() >= EVENTS_MAX {
+            viewer.left_out = Some("too many events to keep");
+        } else {
+            let kept = Kept { text: row.text.clone(), sent_ms: sent.sent_ms, is_accepted: false };
+            viewer.events.insert(row.id.clone(), kept);
+        }
+        let Some(probe) = row.session.as_deref().and_then(|session| self.probe(session)) else { return };
+        let (id, event_time) = (xxh3_64(row.id.as_bytes()), row.event_time);
+        let Sent { due, intended, .. } = *sent;
+        self.probes[probe].1.sent(Pending { id, event_time, due, intended, measured: false, accepted: false });
+    }
+
+    /// Place of the session's probe; a new one where there is room.
+    fn probe(&mut self, session: &str) -> Option<usize> {
+        if let Some(known) = self.sessions.get(session) {
+            return Some(*known);
+        }
+        let place = self.probes.len();
+        if place == self.streams_max {
+            return None;
+        }
+        self.sessions.insert(session.into(), place);
+        self.probes.push((session.into(), Probe::default()));
+        self.to_open.push(place);
+        Some(place)
+    }
+
+    fn ended(&mut self, row: &Row, fate: &Fate) {
+        let id = xxh3_64(row.id.as_bytes());
+        let probe = row.session.as_deref().and_then(|session| self.sessions.get(session));
+        let probe = probe.map(|place| &mut self.probes[*place].1);
+        let viewer = &mut self.viewers[row.viewer as usize];
+        match fate {
+            Fate::Acknowledged { rejected, .. } if rejected.contains(&row.index) => {
+                probe.into_iter().for_each(|probe| probe.forget(id));
+                viewer.events.remove(&row.id);
+            }
+            Fate::Acknowledged { late: true, .. } => {
+                probe.into_iter().for_each(|probe| probe.forget(id));
+                viewer.left_out = Some("a batch had late rows");
+            }
+            Fate::Acknowledged { .. } => {
+                probe.into_iter().for_each(|probe| probe.accepted(id));
+                viewer.events.get_mut(&row.id).into_iter().for_each(|event| event.is_accepted = true);
+            }
+            Fate::Unknown => probe.into_iter().for_each(|probe| probe.forget(id)),
+        }
+    }
+
+    /// Where the server may have corrected the player's clock, it did so by an arrival that is not known here.
+    fn check_clock(&mut self, row: &Row, sent_ms: i64, ended_ms: i64) {
+        let Some(sent_at) = row.sent_at else { return };
+        let tolerated = |arrival: i64| arrival.saturating_sub(sent_at).abs() <= self.skew_tolerance_ms;
+        if !(tolerated(sent_ms) && tolerated(ended_ms)) {
+            self.viewers[row.viewer as usize].left_out = Some("a clock was corrected by arrival");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(index: usize, id: &str) -> Row {
+        let (session, text) = (Some("s".into()), format!("{{{id}}}").into());
+        Row { index, viewer: 0, id: id.into(), session, event_time: 5, sent_at: None, text }
+    }
+
+    fn sent(rows: Vec<Row>) -> Arc<Sent> {
+        Arc::new(Sent { due: Duration::from_secs(3), intended: Instant::now(), sent_ms: 5, rows })
+    }
+
+    fn acknowledged(rejected: Vec<usize>, late: bool) -> Fate {
+        Fate::Acknowledged { rejected, late }
+    }
+
+    fn after(rows: Vec<Row>, fate: Fate) -> State {
+        let mut state = State::new(1, 10_000);
+        let batch = sent(rows);
+        state.told(Told::Sent(Arc::clone(&batch)));
+        state.probes[0].1.is_open = true;
+        state.told(Told::Ended(batch, fate, 5));
+        state
+    }
+
+    #[test]
+    fn an_accepted_event_without_a_context_is_unpublished_until_one_comes() {
+        let mut state = after(vec![row(0, "a"), row(1, "b")], acknowledged(vec![], false));
+        assert_eq!((state.unpublished(), state.to_open.as_slice()), (2, [0].as_slice()));
+        state.received(0, Received { version: 9, event_time: 5, events: Some(2) }, Instant::now());
+        state.close();
+        assert_eq!((state.unpublished(), state.contexts, state.viewers[0].left_out), (0, 1, None));
+        assert_eq!(state.publish.len(), 0, "the stream was not open when they were sent");
+    }
+
+    #[test]
+    fn latency_counts_from_the_intended_time_in_the_second_it_was_due() {
+        let mut state = after(vec![row(0, "a")], acknowledged(vec![], false));
+        let batch = sent(vec![row(0, "b")]);
+        state.told(Told::Sent(Arc::clone(&batch)));
+        let context = Received { version: 9, event_time: 5, events: Some(2) };
+        state.received(0, context, batch.intended + Duration::from_millis(40));
+        assert_eq!(state.publish.len(), 1);
+        assert!(state.publish.max() >= 40_000_000);
+        assert_eq!(std::mem::take(&mut state.windows).finish().keys().collect::<Vec<_>>(), [&3]);
+    }
+
+    #[test]
+    fn a_rejected_row_is_in_no_fold_and_leaves_its_viewer_in() {
+        let mut state = after(vec![row(0, "a"), row(4, "b")], acknowledged(vec![4], false));
+        state.close();
+        assert_eq!(state.viewers[0].events.keys().map(|id| &**id).collect::<Vec<_>>(), ["a"]);
+        assert_eq!((state.viewers[0].left_out, state.unpublished()), (None, 1));
+    }
+
+    #[test]
+    fn viewers_of_whom_something_is_unknown_are_left_out() {
+        for (fate, why) in
+            [(acknowledged(vec![], true), "a batch had late rows"), (Fate::Unknown, "a request was not acknowledged")]
+        {
+            let mut state = after(vec![row(0, "a")], fate);
+            state.close();
+            assert_eq!((state.viewers[0].left_out, state.unpublished()), (Some(why), 0));
+        }
+        let mut skewed = row(0, "a");
+        skewed.sent_at = Some(-20_000);
+        assert!(after(vec![skewed], acknowledged(vec![], false)).viewers[0].left_out.is_some());
+    }
+
+    #[test]
+    fn a_session_that_its_player_reports_too_is_neither_measured_nor_compared() {
+        let mut state = after(vec![row(0, "a")], acknowledged(vec![], false));
+        state.told(Told::Sent(sent(vec![row(0, "b")])));
+        state.told(Told::Aside(xxh3_64(b"s")));
+        state.received(0, Received { version: 9, event_time: 5, events: Some(2) }, Instant::now());
+        state.close();
+        assert_eq!((state.publish.len(), state.viewers[0].left_out), (0, Some("a player reported by CMCD")));
+    }
+
+    #[test]
+    fn an_event_that_was_lost_and_sent_again_is_there_once() {
+        let mut state = after(vec![row(0, "a")], Fate::Unknown);
+        let again = sent(vec![row(0, "a")]);
+        state.told(Told::Sent(Arc::clone(&again)));
+        state.told(Told::Ended(again, acknowledged(vec![], false), 5));
+        state.close();
+        assert_eq!((state.viewers[0].left_out, state.viewers[0].events.len()), (None, 1));
+    }
+
+    #[test]
+    fn sessions_beyond_the_streams_are_not_followed() {
+        let mut other = row(1, "b");
+        other.session = Some("t".into());
+        let state = after(vec![row(0, "a"), other], acknowledged(vec![], false));
+        assert_eq!((state.probes.len(), state.unpublished()), (1, 1));
+    }
+}

@@ -1,0 +1,78 @@
+//! One followed session on the wire: opens its stream, again when it breaks, and hands on every context with its arrival.
+
+use super::Shared;
+use super::context::Context;
+use super::probe::Received;
+use crate::http::Connection;
+use crate::sse::{Line, Lines};
+use http_body_util::BodyExt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Between two attempts to open a stream.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Follows `session`, the probe at `place`, until the task is dropped.
+pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
+    let path = format!("/v1/context/stream?session={}", encoded(&session));
+    let mut connection = Connection::new(shared.target.clone());
+    loop {
+        let answer = tokio::time::timeout(shared.timeout, connection.get_response(&path)).await;
+        if let Ok(Ok(response)) = answer {
+            *shared.broken.borrow_mut() += u64::from(response.status() != 200);
+            // A refusal would be the same again: no permission, or too many streams.
+            if response.status().is_client_error() {
+                return;
+            }
+            shared.state.borrow_mut().probes[place].1.is_open = true;
+            let (mut body, mut lines) = (response.into_body(), Lines::default());
+            while let Some(Ok(frame)) = body.frame().await {
+                let Some(data) = frame.data_ref() else { continue };
+                let at = Instant::now();
+                // What was sent is known before what came of it.
+                shared.take_told();
+                lines.read(data, &mut |line| shared.line(place, line, at));
+            }
+        }
+        connection.close();
+        *shared.broken.borrow_mut() += 1;
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+impl Shared {
+    fn line(&self, place: usize, line: Line<'_>, at: Instant) {
+        let Line::Data(data) = line else { return };
+        // The data of a notice, that something was skipped, is no context: the next one counts what it contains.
+        if data.starts_with(b"{\"skipped\"") {
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        match serde_json::from_slice::<Context>(data) {
+            Ok(context) => {
+                let events = self.events_slot.and_then(|slot| context.vector.get(slot)).map(|events| *events as u64);
+                let Context { version, event_time, .. } = context;
+                state.received(place, Received { version, event_time, events }, at);
+            }
+            Err(_) => state.unreadable += 1,
+        }
+    }
+}
+
+/// As it may stand in a path or a query.
+pub fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_encoded_for_paths_and_queries() {
+        assert_eq!(encoded("s1-2_a.b~"), "s1-2_a.b~");
+        assert_eq!(encoded("a b/ü&"), "a%20b%2F%C3%BC%26");
+    }
+}

@@ -1,0 +1,137 @@
+//! The checks against the real server, in this process.
+
+use super::*;
+use saccade::config::Config;
+use saccade::engine::Engine;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The real server on a free port, until the process ends.
+fn serve(data: &Path) -> Target {
+    let config = Config::load(None).expect("the default configuration loads");
+    let (ready, is_ready) = mpsc::channel::<SocketAddr>();
+    let data = data.to_path_buf();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+            let address = listener.local_addr().expect("a bound listener has an address");
+            let engine = Arc::new(Engine::open(&config, &data).expect("an empty directory opens"));
+            ready.send(address).expect("the test waits");
+            saccade::http::serve(engine, config, listener, std::future::pending()).await.expect("it serves");
+        });
+    });
+    let address = is_ready.recv().expect("the server starts");
+    Target::new(&format!("http://{address}"), None, None).expect("an address is a target")
+}
+
+struct Site {
+    target: Target,
+    watcher: Watcher,
+    checks: Checks,
+    events: u64,
+    _data: tempfile::TempDir,
+}
+
+impl Site {
+    fn new(config: Option<&str>) -> Site {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let target = serve(data.path());
+        let config = config.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(file));
+        let wanted = Wanted { probes: 4, viewers_expected: 4, config };
+        let (watcher, checks) = Checks::start(target.clone(), TIMEOUT, wanted).expect("the checks start");
+        Site { target, watcher, checks, events: 0, _data: data }
+    }
+
+    /// A batch with an event of each of six viewers, two of whom are not in the sample.
+    fn batch(&mut self) -> Vec<u8> {
+        let one = |viewer: u64| {
+            self.events += 1;
+            let (id, now) = (self.events, now_ms());
+            format!(
+                r#"{{"id":"e{id}","type":"click","event_time":{now},"session":"s{viewer}","viewer":"v{viewer}","item":"i{}","value":1.5}}"#,
+                id % 5
+            )
+        };
+        format!("[{}]", (0..6).map(one).collect::<Vec<_>>().join(",")).into_bytes()
+    }
+
+    /// Sends batches one after the other, as the driver does.
+    fn send(&mut self, batches: usize) {
+        let agent = ureq::Agent::new_with_defaults();
+        let url = format!("http://{}/v1/events", self.target.authority);
+        for _ in 0..batches {
+            let body = self.batch();
+            let watched = self.watcher.sending(&body, Duration::ZERO, Instant::now());
+            let mut answer = agent.post(&url).send(&body).expect("the server answers");
+            let (status, text) = (answer.status().as_u16(), answer.body_mut().read_to_vec().expect("a whole answer"));
+            self.watcher.ended(watched, &Outcome::read(status, &text, 6));
+        }
+    }
+
+    fn finish(self) -> Findings {
+        self.checks.finish().expect("the checks end")
+    }
+}
+
+#[test]
+fn what_the_real_server_publishes_is_measured_and_is_the_fold_of_what_it_acknowledged() {
+    let mut site = Site::new(None);
+    site.send(100);
+    let found = site.finish();
+    assert_eq!(found.checked.failures(), [""; 0]);
+    let vectors = &found.checked.vectors;
+    assert_eq!((vectors.viewers, vectors.events, vectors.same, vectors.different), (4, 400, 4, 0), "{vectors:?}");
+    assert_eq!((found.checked.sessions, vectors.left_out.len(), vectors.ended), (4, 0, 0));
+    assert!(found.publish.len() > 100 && found.publish.len() <= 400, "{} events measured", found.publish.len());
+    assert!(found.by_second.contains_key(&0));
+}
+
+#[test]
+fn an_event_that_was_acknowledged_and_is_not_there_is_found_twice() {
+    let mut site = Site::new(None);
+    site.send(50);
+    // Acknowledged by nobody but this test: as a server that loses what it accepted.
+    let body = site.batch();
+    let watched = site.watcher.sending(&body, Duration::ZERO, Instant::now());
+    let answer = crate::tally::Answer { accepted: 6, ..Default::default() };
+    site.watcher.ended(watched, &Outcome::Acknowledged(answer));
+    let found = site.finish().checked;
+    assert_eq!((found.unpublished, found.vectors.different), (4, 4), "{found:?}");
+    let failures = found.failures().join("; ");
+    assert!(failures.contains("4 accepted events were in no context"), "{failures}");
+    assert!(failures.contains("(events) is 50, the fold of what was acknowledged says 51"), "{failures}");
+}
+
+#[test]
+fn vectors_of_another_configuration_are_not_compared_and_that_is_said() {
+    let mut site = Site::new(Some("w1.toml"));
+    site.send(1);
+    let vectors = site.finish().checked.vectors;
+    let why = vectors.not_compared.expect("the schemas differ");
+    assert!(why.contains("--config"), "{why}");
+    assert_eq!(vectors.different, 0);
+}
+
+#[test]
+fn a_server_that_is_not_there_leaves_nothing_compared() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    drop(listener);
+    let target = Target::new(&format!("http://{address}"), None, None).expect("an address is a target");
+    let wanted = Wanted { probes: 1, viewers_expected: 1, config: None };
+    let (_watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
+    let found = checks.finish().expect("the checks end");
+    assert!(found.checked.vectors.not_compared.is_some_and(|why| why.contains("/v1/schema")));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_an_error_at_once() {
+    let target = Target::new("http://127.0.0.1:9", None, None).expect("an address is a target");
+    let wanted = Wanted { probes: 1, viewers_expected: 1, config: Some("/nonexistent.toml".into()) };
+    let error = Checks::start(target, TIMEOUT, wanted).err();
+    assert!(error.as_ref().is_some_and(|e| e.contains("/nonexistent.toml")), "{error:?}");
+}

@@ -1,0 +1,106 @@
+//! `saccade-loadgen capacity`: the highest rate that holds the objectives.
+
+use super::run::Run;
+use super::values::duration;
+use super::watching::Format;
+use crate::capacity::{Outcome, Search, find};
+use crate::report::{Report, Verdict};
+use clap::Args;
+use std::time::Duration;
+
+const HELP: &str = "\
+Climbs from --from in doubling steps until a run misses, then bisects to --precision; then again from what was found, --repeats
+times in all. Says the median and the spread, and whether the generator itself was the limit. Without --slo: publish_p99<5ms,lost=0.
+Every run has its own seed, counted up from --seed. Where intended is far above service, requests waited for a free connection: the
+server, or --connections, is the limit.";
+
+/// Options of `capacity`.
+#[derive(Args)]
+#[command(
+    after_help = HELP,
+    mut_arg("rate", |arg| arg.hide(true)),
+    mut_arg("record", |arg| arg.hide(true)),
+    mut_arg("out", |arg| arg.hide(true)),
+    mut_arg("html", |arg| arg.hide(true)),
+    mut_arg("write", |arg| arg.hide(true)),
+    mut_arg("quiet", |arg| arg.hide(true)),
+    mut_arg("duration", |arg| arg.default_value("10s").help("Length of each run")),
+    mut_arg("slo", |arg| arg.default_value("publish_p99<5ms,lost=0"))
+)]
+pub struct Capacity {
+    /// Lowest rate, events per second
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    from: u64,
+    /// Highest rate
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    to: u64,
+    /// How often the capacity is found anew
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repeats: u32,
+    /// How close the lowest rate that misses is to the highest that holds
+    #[arg(long, default_value = "5%", value_parser = percentage)]
+    precision: f64,
+    /// Length of the run before the first, which does not count
+    #[arg(long, default_value = "3s", value_parser = duration)]
+    warm_up: Duration,
+    #[command(flatten)]
+    run: Run,
+}
+
+impl Capacity {
+    /// Searches, and prints what was found.
+    pub fn execute(self) -> Result<Verdict, String> {
+        if self.from > self.to {
+            return Err(format!("--from {} is above --to {}", self.from, self.to));
+        }
+        let mut nth = 0;
+        let mut measured = |rate, duration| {
+            nth += 1;
+            self.run.measured(rate, duration, nth)
+        };
+        measured(self.from, Some(self.warm_up))?;
+        let search = Search { from: self.from, to: self.to, repeats: self.repeats, precision: self.precision };
+        let found = find(search, &mut |rate| {
+            let (outcome, why) = judged(&measured(rate, None)?);
+            eprintln!("{rate:>10} events/s  {why}");
+            Ok((outcome, why))
+        })?;
+        match self.run.format() {
+            Format::Text => print!("{found}"),
+            Format::Json => println!("{}", serde_json::to_string_pretty(&found).expect("plain data")),
+        }
+        match found.capacity {
+            Some(_) => Ok(Verdict::Ok),
+            None => Ok(Verdict::Failed("no rate holds the objectives".into())),
+        }
+    }
+}
+
+/// A late generator says nothing about the server, whatever was missed.
+fn judged(report: &Report) -> (Outcome, String) {
+    let outcome = match report.verdict() {
+        _ if report.is_generator_late() => Outcome::GeneratorLate,
+        Verdict::Ok => Outcome::Held,
+        Verdict::Failed(_) | Verdict::Invalid(_) => Outcome::Missed,
+    };
+    (outcome, report.in_short())
+}
+
+fn percentage(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    let fraction = number.map(|number| number / 100.0).filter(|fraction| (0.001..=1.0).contains(fraction));
+    fraction.ok_or_else(|| "write a percentage from 0.1% to 100%, for example 5%".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precision_is_a_percentage() {
+        assert_eq!(percentage("5%"), Ok(0.05));
+        for bad in ["5", "0%", "101%", "-1%", "%", "five%"] {
+            assert!(percentage(bad).is_err(), "{bad}");
+        }
+    }
+}

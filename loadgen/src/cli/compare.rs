@@ -1,0 +1,33 @@
+//! `saccade-loadgen compare`: two runs side by side.
+
+use super::watching::write;
+use crate::report::{Comparison, Report, Verdict};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Options of `compare`.
+#[derive(Args)]
+pub struct Compare {
+    /// The run to compare with, as `run --out` wrote it
+    #[arg(value_name = "A.json")]
+    a: PathBuf,
+    /// The run that is compared: ratios are B over A
+    #[arg(value_name = "B.json")]
+    b: PathBuf,
+    /// Also write it as one page with charts, without anything outside of it
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Compare {
+    /// Shows both; it passes whatever their verdicts are, because they were told when they ran.
+    pub fn execute(self) -> Result<Verdict, String> {
+        let (a, b) = (Report::read(&self.a)?, Report::read(&self.b)?);
+        let comparison = Comparison { a: &a, b: &b };
+        print!("{comparison}");
+        if let Some(path) = &self.html {
+            write(path, &comparison.to_html())?;
+        }
+        Ok(Verdict::Ok)
+    }
+}

@@ -1,0 +1,209 @@
+//! What people see while a run goes on: a small picture in the terminal, redrawn in place; lines where there is no terminal.
+
+use crate::tally::{Second, Tally};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Gauge, Paragraph, Sparkline};
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
+use std::io::{IsTerminal, Stderr, stderr, stdin};
+use std::time::Duration;
+
+/// Lines of the terminal that the picture takes.
+const HEIGHT: u16 = 9;
+/// Without a terminal, seconds between lines, once a run is longer than this many of them.
+const QUIET_AFTER: u64 = 10;
+
+/// The view of one run.
+pub struct Live {
+    history: History,
+    screen: Screen,
+}
+
+enum Screen {
+    Terminal(Box<Terminal<CrosstermBackend<Stderr>>>),
+    Lines,
+    Nothing,
+}
+
+/// What the picture is drawn from.
+#[derive(Clone)]
+struct History {
+    title: String,
+    duration: Duration,
+    elapsed: Duration,
+    /// Events acknowledged, second by second.
+    rates: Vec<u64>,
+    /// Intended p99 of each second, microseconds.
+    p99_us: Vec<u64>,
+    newest: Second,
+}
+
+impl Live {
+    /// A view of a run of this length; `quiet` shows nothing.
+    pub fn new(title: String, duration: Duration, quiet: bool) -> Live {
+        let history = History {
+            title,
+            duration,
+            elapsed: Duration::ZERO,
+            rates: vec![],
+            p99_us: vec![],
+            newest: Second::default(),
+        };
+        let screen = match quiet {
+            true => Screen::Nothing,
+            // The place of the cursor is asked for, and the answer comes by standard input.
+            false if stderr().is_terminal() && stdin().is_terminal() => {
+                let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
+                let terminal = Terminal::with_options(CrosstermBackend::new(stderr()), options);
+                terminal.map_or(Screen::Lines, |terminal| Screen::Terminal(Box::new(terminal)))
+            }
+            false => Screen::Lines,
+        };
+        Live { history, screen }
+    }
+
+    /// Another second is over.
+    pub fn tick(&mut self, tally: &Tally, elapsed: Duration) {
+        let Some(newest) = tally.series.newest(elapsed) else { return };
+        self.history.add(newest, elapsed);
+        let shown = match &mut self.screen {
+            Screen::Terminal(terminal) => terminal.draw(|frame| draw(frame, &self.history, tally)).map(drop),
+            Screen::Lines => {
+                let second = elapsed.as_secs();
+                if second <= QUIET_AFTER || second.is_multiple_of(QUIET_AFTER) {
+                    eprintln!("{}", self.history.line(tally));
+                }
+                Ok(())
+            }
+            Screen::Nothing => Ok(()),
+        };
+        if shown.is_err() {
+            // A terminal that went away is no reason to end a run.
+            self.screen = Screen::Nothing;
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Screen::Terminal(terminal) = &mut self.screen {
+            let below = terminal.get_frame().area().bottom().saturating_sub(1);
+            // What cannot be tidied up stays untidy.
+            let _ = terminal.set_cursor_position((0, below)).and_then(|()| terminal.show_cursor());
+            eprintln!();
+        }
+    }
+}
+
+impl History {
+    fn add(&mut self, newest: Second, elapsed: Duration) {
+        self.elapsed = elapsed;
+        self.rates.push(newest.answered);
+        self.p99_us.push(newest.intended.map_or(0, |brief| (brief.p99_ms * 1000.0) as u64));
+        self.newest = newest;
+    }
+
+    fn line(&self, tally: &Tally) -> String {
+        let (s, rate) = (self.elapsed.as_secs(), self.newest.answered);
+        let latency = |brief: Option<crate::tally::Brief>| {
+            brief.map_or("-".into(), |b| format!("p50 {:.3} p99 {:.3} max {:.3} ms", b.p50_ms, b.p99_ms, b.max_ms))
+        };
+        let (intended, lost) = (latency(self.newest.intended), tally.counts.lost);
+        let errors: u64 = tally.counts.http_errors.values().sum();
+        format!("{s:>4} s  {rate:>8} events/s  intended {intended}  lost {lost}  errors {errors}")
+    }
+}
+
+fn draw(frame: &mut Frame<'_>, history: &History, tally: &Tally) {
+    let rows = [1, 1, 2, 2, 3].map(Constraint::Length);
+    let [title, gauge, rates, p99, figures] = frame.area().layout(&Layout::vertical(rows));
+    let seconds = format!("{} of {} s", history.elapsed.as_secs(), history.duration.as_secs_f64());
+    let done = history.elapsed.as_secs_f64() / history.duration.as_secs_f64();
+    frame.render_widget(Paragraph::new(history.title.as_str().bold()), title);
+    let bar = Gauge::default().gauge_style(Style::new().fg(Color::Cyan)).label(seconds).ratio(done.clamp(0.0, 1.0));
+    frame.render_widget(bar, gauge);
+    let p99_ms = history.newest.intended.map_or("silent".into(), |brief| format!("{:.3} ms", brief.p99_ms));
+    let lines = [
+        (rates, format!("{} events/s", history.newest.answered), &history.rates, Color::Green),
+        (p99, format!("p99 {p99_ms}"), &history.p99_us, Color::Yellow),
+    ];
+    for (area, label, values, colour) in lines {
+        let [text, picture] = area.layout(&Layout::horizontal([Constraint::Length(22), Constraint::Min(10)]));
+        frame.render_widget(Paragraph::new(label), text);
+        let room = usize::from(picture.width);
+        let newest = &values[values.len().saturating_sub(room)..];
+        frame.render_widget(Sparkline::default().data(newest).style(colour), picture);
+    }
+    frame.render_widget(Paragraph::new(figures_of(tally)), figures);
+}
+
+fn figures_of(tally: &Tally) -> Vec<Line<'static>> {
+    let latency = |name: &str, histogram: &hdrhistogram::Histogram<u64>| {
+        let ms = |q| histogram.value_at_quantile(q) as f64 / 1e6;
+        let (p50, p99, p999, max) = (ms(0.5), ms(0.99), ms(0.999), histogram.max() as f64 / 1e6);
+        Line::from(format!("{name:<10} p50 {p50:>9.3}   p99 {p99:>9.3}   p99.9 {p999:>9.3}   max {max:>9.3} ms"))
+    };
+    let c = &tally.counts;
+    let bad = |name: &str, n: u64| {
+        let text = format!("  {name} {n}");
+        if n > 0 { Span::from(text).red().bold() } else { Span::from(text) }
+    };
+    let errors = c.http_errors.values().sum();
+    let counts = vec![
+        format!("accepted {}  duplicates {}  late {}", c.accepted, c.duplicates, c.late).into(),
+        bad("rejected", c.rejected_total()),
+        bad("lost", c.lost),
+        bad("errors", errors),
+    ];
+    vec![latency("intended", &tally.intended), latency("service", &tally.service), Line::from(counts)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::{Answer, Outcome, Times};
+    use ratatui::backend::TestBackend;
+
+    fn tally() -> Tally {
+        let mut tally = Tally::default();
+        let times = |due_ms, ms| {
+            let (due, intended) = (Duration::from_millis(due_ms), Duration::from_millis(ms));
+            Times { due, intended, service: Duration::from_millis(1), lag: Duration::ZERO }
+        };
+        let answer = Answer { accepted: 20, ..Answer::default() };
+        tally.add(20, &Outcome::Acknowledged(answer), times(100, 3));
+        tally.add(7, &Outcome::Status(503), times(200, 3));
+        tally
+    }
+
+    fn history(tally: &Tally) -> History {
+        let (title, duration) = ("127.0.0.1:1 at 20 events/s".into(), Duration::from_secs(4));
+        let mut live = Live::new(title, duration, true);
+        live.tick(tally, Duration::from_millis(1_050));
+        live.tick(tally, Duration::from_millis(2_050));
+        live.history.clone()
+    }
+
+    #[test]
+    fn the_picture_shows_rate_latency_and_what_was_lost() {
+        let tally = tally();
+        let mut terminal = Terminal::new(TestBackend::new(90, HEIGHT)).expect("a terminal in memory");
+        terminal.draw(|frame| draw(frame, &history(&tally), &tally)).expect("it is drawn");
+        let shown = terminal.backend().to_string();
+        for part in
+            ["127.0.0.1:1", "2 of 4 s", "0 events/s", "p99 silent", "intended", "accepted 20", "lost 7", "errors 1"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(shown.contains('█'), "a second of the history had events: {shown}");
+    }
+
+    #[test]
+    fn without_a_terminal_a_line_says_it() {
+        let tally = tally();
+        assert_eq!(history(&tally).rates, [20, 0]);
+        assert_eq!(history(&tally).line(&tally), "   2 s         0 events/s  intended -  lost 7  errors 1");
+    }
+}

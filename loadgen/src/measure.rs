@@ -1,0 +1,85 @@
+//! One measured run: everything that watches is started, the schedule is sent, what was seen is judged.
+
+use crate::beside::Beside;
+use crate::check::{Checks, Wanted};
+use crate::cli::Load;
+use crate::drive::{self, Drive};
+use crate::http::{Target, get_once};
+use crate::observe::Observer;
+use crate::report::{Report, Run};
+use crate::scrape::{Follower, Reading};
+use crate::slo::Objective;
+use crate::tally::Tally;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What is watched, and what it is to be.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Follow the stream of all contexts.
+    pub observe: bool,
+    /// Viewers that are followed and whose vectors are compared; 0 for none.
+    pub probes: usize,
+    /// The server's configuration.
+    pub config: Option<PathBuf>,
+    /// What the run is to hold.
+    pub objectives: Vec<Objective>,
+}
+
+/// Sends the load, watches as `watch` says, and judges what came of it.
+pub fn run(
+    drive: Drive,
+    load: &Load,
+    record: drive::Record,
+    watch: &Watch,
+    progress: impl FnMut(&Tally, Duration),
+) -> Result<Report, String> {
+    let (target, timeout) = (drive.target.clone(), drive.timeout);
+    let before = scrape(&target, timeout);
+    let observer = match watch.observe {
+        true => Some(Observer::start(target.clone(), timeout).map_err(|e| format!("--observe: {e}"))?),
+        false => None,
+    };
+    let follower = match before {
+        Some(_) => Some(Follower::start(target.clone()).map_err(|e| format!("reading /metrics: {e}"))?),
+        None => None,
+    };
+    let wanted = Wanted { probes: watch.probes, viewers_expected: load.viewers(), config: watch.config.clone() };
+    let (watcher, checks) = match watch.probes {
+        0 => (None, None),
+        _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
+    };
+    let mut source = load.source(true);
+    let (start, began) = (Instant::now(), SystemTime::now());
+    let done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
+    let followed = follower.map(|follower| follower.finish(start)).transpose();
+    let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
+    let findings = checks.map(Checks::finish).transpose().map_err(|e| format!("checking: {e}"))?;
+    let after = before.as_ref().and_then(|_| scrape(&target, timeout));
+    let run = Run {
+        asked: load.asked(&target, done.events, source.repeated()),
+        began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
+        tally: done.tally,
+        beside: Beside::new(&done.calls, source.so_far()),
+        server: before.zip(after).map(|(before, after)| after.since(&before)),
+        server_seconds: followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default(),
+        observed,
+        findings,
+    };
+    Ok(Report::new(run, &watch.objectives))
+}
+
+/// The server's metrics; a server without them is measured from outside only.
+fn scrape(target: &Target, timeout: Duration) -> Option<Reading> {
+    match get_once(target, "/metrics", timeout) {
+        Ok((200, body)) => Some(Reading::parse(&String::from_utf8_lossy(&body))),
+        Ok((status, _)) => {
+            eprintln!("GET /metrics was answered {status}: the server's own figures are left out (see --read-token)");
+            None
+        }
+        Err(e) => {
+            eprintln!("GET /metrics failed: {e}: the server's own figures are left out");
+            None
+        }
+    }
+}

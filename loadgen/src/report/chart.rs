@@ -1,0 +1,209 @@
+//! Line charts as SVG: text from values alone. Colours come from the page's style, so that they suit light and dark.
+//!
+//! No plotting library: plotters and charming write colours into the picture, which then suits one of light and dark; poloto takes
+//! them from CSS, but has no axis of nines and neither fills nor shows values under the pointer.
+
+use super::axis::Axis;
+use super::page::escape;
+use std::fmt::Write;
+
+/// Half the page, and all of it: a unit is about a pixel in both.
+const WIDTH: [f64; 2] = [500.0, 1048.0];
+const HEIGHT: f64 = 250.0;
+const LEFT: f64 = 62.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 28.0;
+/// Points of a line; what is longer is summed up first.
+pub const POINTS_MAX: usize = 360;
+
+/// x and y; nothing was measured where there is no y.
+pub type Points = Vec<(f64, Option<f64>)>;
+
+/// A line of a chart.
+pub struct Line {
+    /// What it shows.
+    pub name: String,
+    /// Which of the page's colours, from 0.
+    pub colour: u8,
+    /// Dashed, for what is only compared with.
+    pub dashed: bool,
+    /// What it goes through.
+    pub points: Points,
+}
+
+/// A chart.
+pub struct Chart {
+    /// What it shows.
+    pub title: String,
+    /// What to look for.
+    pub note: String,
+    /// Across.
+    pub x: Axis,
+    /// Up.
+    pub y: Axis,
+    /// Lines, later ones over earlier ones.
+    pub lines: Vec<Line>,
+    /// Fill the room under the first line.
+    pub filled: bool,
+    /// Takes the whole width of the page.
+    pub wide: bool,
+}
+
+impl Chart {
+    /// A figure: title, legend, picture.
+    pub fn html(&self) -> String {
+        let class = if self.wide { " class=\"wide\"" } else { "" };
+        let mut out = format!("<figure{class}><figcaption><b>{}</b>", escape(&self.title));
+        for line in self.lines.iter().filter(|_| self.lines.len() > 1) {
+            let dashed = if line.dashed { " dashed" } else { "" };
+            let _ = write!(out, "<span class=\"key c{}{dashed}\">{}</span>", line.colour, escape(&line.name));
+        }
+        let _ = writeln!(out, "</figcaption>{}<p class=\"note\">{}</p></figure>", self.svg(), escape(&self.note));
+        out
+    }
+
+    fn svg(&self) -> String {
+        let mut svg = format!(
+            "<svg viewBox=\"0 0 {} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            self.width(),
+            escape(&self.title)
+        );
+        self.grid(&mut svg);
+        for (i, line) in self.lines.iter().enumerate() {
+            self.line(&mut svg, line, self.filled && i == 0);
+        }
+        self.values_under_the_pointer(&mut svg);
+        svg.push_str("</svg>");
+        svg
+    }
+
+    fn grid(&self, svg: &mut String) {
+        let (right, floor) = (self.width() - RIGHT, HEIGHT - BOTTOM);
+        for (value, text) in self.y.ticks() {
+            let y = self.up(value);
+            let _ = write!(svg, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>");
+            let _ = write!(svg, "<text x=\"{}\" y=\"{:.1}\" class=\"end\">{text}</text>", LEFT - 8.0, y + 4.0);
+        }
+        for (value, text) in self.x.ticks() {
+            let x = self.across(value);
+            let _ = write!(svg, "<path class=\"tick\" d=\"M{x:.1} {floor}v4\"/>");
+            let anchor = if x > right - 20.0 { "end" } else { "mid" };
+            let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{}\" class=\"{anchor}\">{text}</text>", floor + 18.0);
+        }
+    }
+
+    fn line(&self, svg: &mut String, line: &Line, filled: bool) {
+        let floor = HEIGHT - BOTTOM;
+        // Each stretch without a gap is a path of its own.
+        for stretch in line.points.split(|(_, y)| y.is_none()) {
+            let places: Vec<(f64, f64)> =
+                stretch.iter().filter_map(|(x, y)| Some((self.across(*x), self.up((*y)?)))).collect();
+            let (Some(first), Some(last)) = (places.first(), places.last()) else { continue };
+            if places.len() == 1 {
+                let _ = write!(
+                    svg,
+                    "<circle class=\"dot c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"/>",
+                    line.colour, first.0, first.1
+                );
+                continue;
+            }
+            let path = places.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L");
+            if filled {
+                let _ = write!(
+                    svg,
+                    "<path class=\"area c{}\" d=\"M{:.1} {floor}L{path}L{:.1} {floor}Z\"/>",
+                    line.colour, first.0, last.0
+                );
+            }
+            let dashed = if line.dashed { " dashed" } else { "" };
+            let _ = write!(svg, "<path class=\"line c{}{dashed}\" d=\"M{path}\"/>", line.colour);
+        }
+    }
+
+    /// A strip for each point of the first line, which shows all lines' values while the pointer is on it.
+    fn values_under_the_pointer(&self, svg: &mut String) {
+        let Some(first) = self.lines.first() else { return };
+        let places: Vec<f64> = first.points.iter().map(|(x, _)| self.across(*x)).collect();
+        for (i, (x, _)) in first.points.iter().enumerate() {
+            let from = i.checked_sub(1).map_or(places[i], |before| (places[before] + places[i]) / 2.0);
+            let to = places.get(i + 1).map_or(places[i], |after| (places[i] + after) / 2.0);
+            let mut title = self.x.text(*x);
+            for line in &self.lines {
+                let near = line.points.iter().min_by(|a, b| (a.0 - x).abs().total_cmp(&(b.0 - x).abs()));
+                if let Some((_, Some(y))) = near {
+                    let _ = write!(title, "\n{}: {}", escape(&line.name), self.y.text(*y));
+                }
+            }
+            let _ = write!(
+                svg,
+                "<g class=\"hover\"><rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{}\"/><path d=\"M{:.1} {TOP}V{}\"/><title>{title}</title></g>",
+                (to - from).max(1.0),
+                HEIGHT - TOP - BOTTOM,
+                places[i],
+                HEIGHT - BOTTOM
+            );
+        }
+    }
+
+    fn width(&self) -> f64 {
+        WIDTH[usize::from(self.wide)]
+    }
+
+    fn across(&self, x: f64) -> f64 {
+        LEFT + self.x.place(x) * (self.width() - LEFT - RIGHT)
+    }
+
+    fn up(&self, y: f64) -> f64 {
+        HEIGHT - BOTTOM - self.y.place(y) * (HEIGHT - TOP - BOTTOM)
+    }
+}
+
+/// At most [`POINTS_MAX`] points: neighbours are joined, `join` says how.
+pub fn summed_up(points: Points, join: impl Fn(f64, f64) -> f64) -> Points {
+    let each = points.len().div_ceil(POINTS_MAX).max(1);
+    let one = |chunk: &[(f64, Option<f64>)]| (chunk[0].0, chunk.iter().filter_map(|(_, y)| *y).reduce(&join));
+    points.chunks(each).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::axis::Quantity;
+    use super::*;
+
+    fn chart(points: Points) -> String {
+        let line = Line { name: "a<b".into(), colour: 0, dashed: false, points };
+        let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
+        Chart { title: "t & u".into(), note: String::new(), x, y, lines: vec![line], filled: true, wide: false }.html()
+    }
+
+    #[test]
+    fn a_line_goes_through_its_points_and_is_broken_where_nothing_was_measured() {
+        let html = chart(vec![(0.0, Some(0.0)), (5.0, Some(10.0)), (6.0, None), (10.0, Some(5.0))]);
+        assert!(html.contains("class=\"line c0\" d=\"M62.0 222.0L274.0 10.0\""), "{html}");
+        assert!(html.contains("<circle class=\"dot c0\" cx=\"486.0\" cy=\"116.0\""), "{html}");
+        assert_eq!(html.matches("class=\"line").count(), 1);
+    }
+
+    #[test]
+    fn texts_are_escaped_and_values_are_under_the_pointer() {
+        let html = chart(vec![(0.0, Some(1.0)), (1.0, Some(2.5))]);
+        assert!(html.contains("<b>t &amp; u</b>") && !html.contains("a<b"), "{html}");
+        assert!(html.contains("<title>1 s\na&lt;b: 2.5 ms</title>"), "{html}");
+    }
+
+    #[test]
+    fn a_chart_without_points_is_a_grid() {
+        let html = chart(vec![]);
+        assert!(html.contains("class=\"grid\"") && !html.contains("class=\"line"), "{html}");
+    }
+
+    #[test]
+    fn long_lines_are_summed_up_without_losing_their_peaks() {
+        let points: Points = (0..10_000).map(|i| (f64::from(i), Some(if i == 7_777 { 99.0 } else { 1.0 }))).collect();
+        let short = summed_up(points, f64::max);
+        assert!(short.len() <= POINTS_MAX);
+        assert_eq!(short.iter().filter_map(|(_, y)| *y).fold(0.0, f64::max), 99.0);
+        assert_eq!(summed_up(vec![(0.0, None)], f64::max), [(0.0, None)]);
+    }
+}

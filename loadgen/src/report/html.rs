@@ -1,0 +1,333 @@
+//! The report as one page that can be mailed around: verdict, charts, tables.
+
+use super::axis::{Axis, Quantity, text};
+use super::chart::{Chart, Line, Points, summed_up};
+use super::page::{badge, count, escape, page, table};
+use super::{Latency, Report, Verdict};
+use crate::tally::{Brief, Second};
+use std::fmt::Write;
+
+/// Latencies that are shown large.
+const TILES: [&str; 4] = ["intended", "service", "publish", "rank"];
+
+/// Colour of each latency, everywhere on the page.
+fn colour(name: &str) -> u8 {
+    match name {
+        "intended" => 0,
+        "service" => 1,
+        "publish" => 2,
+        "rank" => 3,
+        "own lag" => 4,
+        _ => 5,
+    }
+}
+
+impl Report {
+    /// The page.
+    pub fn to_html(&self) -> String {
+        let mut body = self.head();
+        body.push_str(&self.tiles());
+        let _ = write!(body, "<h2>Latency and throughput</h2><div class=\"charts\">{}</div>", self.charts());
+        let _ = write!(body, "<h2>Latency</h2>{}", self.latency_table());
+        let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.objectives_section(), self.counts_section());
+        let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.checked_section(), self.server_section());
+        let _ = write!(body, "<div class=\"columns\">{}{}</div>", self.asked_section(), self.calls_section());
+        body.push_str(FOOTER);
+        page(&format!("Load on {}: {}", self.asked.target, self.verdict.word()), &body)
+    }
+
+    fn head(&self) -> String {
+        let why = match &self.verdict {
+            Verdict::Ok => String::new(),
+            Verdict::Failed(why) => format!("<p class=\"why\">{}</p>", escape(why)),
+            Verdict::Invalid(why) => format!("<p class=\"why unsure\">{}</p>", escape(why)),
+        };
+        format!(
+            "<header><div class=\"top\"><h1>Load on {}</h1>{}</div>{why}<p class=\"soft\">{} · {}</p></header>\n",
+            escape(&self.asked.target),
+            badge(&self.verdict),
+            began(self.began_ms),
+            escape(&self.asked.to_string()),
+        )
+    }
+
+    fn tiles(&self) -> String {
+        let mut tiles = String::from("<div class=\"tiles\">");
+        let mut tile = |value: String, what: &str, class: &str| {
+            let _ = write!(tiles, "<div class=\"tile\"><b class=\"{class}\">{value}</b><span>{what}</span></div>");
+        };
+        let rate = self.counts.accepted as f64 / self.asked.duration_s;
+        tile(text(Quantity::PerSecond, rate), "events accepted", "");
+        for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
+            tile(ms(latency.p99_ms), &format!("{name} p99"), "");
+        }
+        tile(ms(self.intended.max_ms), "longest, intended", "");
+        tile(count(self.counts.lost), "events lost", if self.counts.lost > 0 { "bad" } else { "good" });
+        tiles.push_str("</div>\n");
+        tiles
+    }
+
+    fn charts(&self) -> String {
+        let mut charts = vec![percentiles(self.latencies().map(|(name, l)| (name.to_owned(), colour(name), false, l)))];
+        charts.extend([latency_over_time(self.schedule()), self.throughput()]);
+        if !self.server_seconds.is_empty() {
+            charts.extend([self.processor(), self.memory()]);
+        }
+        charts.iter().map(Chart::html).collect()
+    }
+
+    fn throughput(&self) -> Chart {
+        let line = |name: &str, colour, dashed, of: fn(&Second) -> u64| {
+            let rate = |s: &Second| {
+                let left = self.asked.duration_s - s.second as f64;
+                // The last second of the schedule may be a part of one.
+                of(s) as f64 / if left > 0.0 { left.min(1.0) } else { 1.0 }
+            };
+            let points = self.schedule().iter().map(|second| (second.second as f64 + 0.5, Some(rate(second))));
+            Line { name: name.into(), colour, dashed, points: summed_up(points.collect(), |a, b| (a + b) / 2.0) }
+        };
+        let mut lines = vec![line("acknowledged", 2, false, |s| s.answered), line("due", 4, true, Second::due)];
+        if self.seconds.iter().any(|s| s.lost > 0) {
+            lines.push(line("lost", 1, false, |s| s.lost));
+        }
+        Chart {
+            title: "Throughput over time".into(),
+            note: "Events per second: due by the schedule, and acknowledged in that second. A stall is a hole, then a peak.".into(),
+            x: Axis::time(self.schedule().len() as f64),
+            y: Axis::from_zero(Quantity::PerSecond, highest(&lines)),
+            lines,
+            filled: true,
+            wide: false,
+        }
+    }
+
+    /// Seconds of the schedule; after it, as long as answers were still missing.
+    fn schedule(&self) -> &[Second] {
+        let scheduled = self.asked.duration_s.ceil() as usize;
+        match self.seconds.len() > scheduled + 1 {
+            true => &self.seconds,
+            // Only what was on its way at the end.
+            false => &self.seconds[..scheduled.min(self.seconds.len())],
+        }
+    }
+
+    fn processor(&self) -> Chart {
+        let points = self.server_seconds.iter().map(|s| (s.at_s, Some(s.cpu_cores))).collect();
+        self.server_chart("Server: processors in use", Quantity::Cores, 3, points)
+    }
+
+    fn memory(&self) -> Chart {
+        let points = self.server_seconds.iter().map(|s| (s.at_s, Some(s.rss_bytes as f64))).collect();
+        self.server_chart("Server: resident memory", Quantity::Bytes, 0, points)
+    }
+
+    fn server_chart(&self, title: &str, quantity: Quantity, colour: u8, points: Points) -> Chart {
+        let name = title.trim_start_matches("Server: ").into();
+        let lines = vec![Line { name, colour, dashed: false, points: summed_up(points, f64::max) }];
+        let note = "From /metrics, once a second.".into();
+        let x = Axis::time(self.schedule().len() as f64);
+        Chart {
+            title: title.into(),
+            note,
+            x,
+            y: Axis::from_zero(quantity, highest(&lines)),
+            lines,
+            filled: true,
+            wide: false,
+        }
+    }
+
+    fn latency_table(&self) -> String {
+        let row = |(name, l): (&str, &Latency)| {
+            let mut row = vec![format!("<span class=\"key c{}\">{name}</span>", colour(name)), count(l.count)];
+            row.extend([l.mean_ms, l.p50_ms, l.p90_ms, l.p99_ms, l.p999_ms, l.p9999_ms, l.max_ms].map(ms));
+            row
+        };
+        let rows: Vec<_> = self.latencies().map(row).collect();
+        let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its answer, what a player waits. <b>service</b>: from its sending to its answer. <b>publish</b>: from the time an event was due to the context that contains it, received by a follower of its session. <b>own lag</b>: how late the generator itself was.</p>";
+        table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + note
+    }
+
+    fn objectives_section(&self) -> String {
+        if self.objectives.is_empty() {
+            return "<section><h2>Objectives</h2><p class=\"soft\">None were set; give some with --slo.</p></section>"
+                .into();
+        }
+        let row = |o: &crate::slo::Judged| {
+            let (class, word) = if o.held { ("good", "held") } else { ("bad", "missed") };
+            vec![escape(&o.objective), o.measured_text(), format!("<b class=\"{class}\">{word}</b>")]
+        };
+        let rows: Vec<_> = self.objectives.iter().map(row).collect();
+        format!("<section><h2>Objectives</h2>{}</section>", table(&["", "measured", ""], &rows))
+    }
+
+    fn counts_section(&self) -> String {
+        let c = &self.counts;
+        let rows = [
+            ("accepted", c.accepted),
+            ("duplicates", c.duplicates),
+            ("late", c.late),
+            ("rejected", c.rejected_total()),
+            ("lost", c.lost),
+        ];
+        let mut cells: Vec<_> = rows.iter().map(|(name, n)| vec![(*name).to_owned(), count(*n)]).collect();
+        let sum = rows.iter().map(|(_, n)| n).sum();
+        cells.push(vec!["<b>= scheduled</b>".into(), format!("<b>{}</b>", count(sum))]);
+        let mut out = format!("<section><h2>Where every event ended</h2>{}", table(&["", "events"], &cells));
+        for (cause, n) in &c.http_errors {
+            let _ = write!(out, "<p class=\"note\">{} requests not acknowledged: {}</p>", count(*n), escape(cause));
+        }
+        for (code, n) in &c.rejected {
+            let _ = write!(out, "<p class=\"note\">{} events rejected: {}</p>", count(*n), escape(code));
+        }
+        out + "</section>"
+    }
+
+    fn asked_section(&self) -> String {
+        let a = &self.asked;
+        let rows = [
+            ("profile", a.profile.clone().map_or("none: independent events".into(), |name| escape(&name))),
+            ("rate", format!("{} events/s", count(a.rate))),
+            ("shape", escape(&a.shape)),
+            ("duration", format!("{} s", a.duration_s)),
+            ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
+            ("sessions", count(a.sessions)),
+            ("skew", a.skew.to_string()),
+            ("connections", a.connections.to_string()),
+            ("requests", count(self.counts.requests)),
+            ("seed", a.seed.to_string()),
+        ];
+        let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+        format!("<section><h2>What was sent</h2>{}</section>", table(&[], &rows))
+    }
+
+    fn calls_section(&self) -> String {
+        if self.beside.calls.is_empty() {
+            return String::new();
+        }
+        let call = |(name, c): (&String, &crate::beside::Counted)| {
+            vec![format!("{name} calls answered"), format!("{} of {}", count(c.answered), count(c.sent))]
+        };
+        let mut rows: Vec<_> = self.beside.calls.iter().map(call).collect();
+        rows.extend(self.beside.learnt().into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+        format!("<section><h2>Decisions and other calls</h2>{}</section>", table(&[], &rows))
+    }
+
+    fn checked_section(&self) -> String {
+        let Some(checked) = &self.checked else {
+            return "<section><h2>Checks</h2><p class=\"soft\">No sessions were followed; see --probes.</p></section>"
+                .into();
+        };
+        let none = |n: u64| format!("<b class=\"{}\">{}</b>", if n == 0 { "good" } else { "bad" }, count(n));
+        let vectors = &checked.vectors;
+        let mut rows = vec![
+            ("sessions followed", count(checked.sessions)),
+            ("contexts received", count(checked.contexts)),
+            ("accepted events in no context", none(checked.unpublished)),
+            ("versions that went back", none(checked.backwards)),
+        ];
+        if vectors.not_compared.is_none() {
+            rows.push(("vectors same as the fold, bit for bit", count(vectors.same)));
+            rows.push(("vectors that differ", none(vectors.different)));
+            rows.push(("viewers and events folded", format!("{} / {}", count(vectors.viewers), count(vectors.events))));
+        }
+        let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+        let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
+        let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
+        let left_out = vectors.left_out.iter().map(|(why, n)| format!("{n} viewers not compared: {why}"));
+        for note in not.chain(left_out).chain(vectors.first_difference.clone()) {
+            let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
+        }
+        out + "</section>"
+    }
+
+    fn server_section(&self) -> String {
+        let Some(server) = &self.server else { return String::new() };
+        let mut rows = vec![];
+        let mut row = |name: &str, value: Option<String>| rows.extend(value.map(|value| vec![name.to_owned(), value]));
+        row("started anew during the run", server.restarted.then(|| "yes: its counts are left out".into()));
+        row("events folded", server.accepted.map(count));
+        row("contexts refreshed", server.contexts.map(count));
+        for (quantile, bound) in &server.freshness_ms_at_most {
+            row(&format!("arrival → published, {quantile}"), Some(format!("≤ {}", ms(*bound))));
+        }
+        row("processor time", server.cpu_seconds.map(|s| format!("{s:.2} s")));
+        let per_million = |s: f64| format!("{:.2} s", s / self.counts.accepted.max(1) as f64 * 1e6);
+        row("per million events", server.cpu_seconds.map(per_million));
+        row("resident memory", server.rss_bytes.map(|bytes| text(Quantity::Bytes, bytes as f64)));
+        format!("<section><h2>What the server says</h2>{}</section>", table(&[], &rows))
+    }
+}
+
+const FOOTER: &str = "<footer>Made by saccade-loadgen. Latencies count from the time at which a request was due, whatever the server did before, so that a stall is seen by all who would have waited. Values stand under the pointer.</footer>\n";
+
+/// Latency by percentile: (name, colour, dashed, latency).
+pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool, &'a Latency)>) -> Chart {
+    let mut most = 0;
+    let lines: Vec<Line> = latencies
+        .filter(|(_, _, _, latency)| latency.count > 0)
+        .map(|(name, colour, dashed, latency)| {
+            most = most.max(latency.count);
+            let points = latency.curve.iter().map(|(quantile, ms)| (*quantile, Some(*ms))).collect();
+            Line { name, colour, dashed, points }
+        })
+        .collect();
+    Chart {
+        title: "Latency by percentile".into(),
+        note: "Each nine takes the same room. Where intended leaves service, requests waited for their turn.".into(),
+        x: Axis::nines(most),
+        y: Axis::log(Quantity::Milliseconds, lowest(&lines), highest(&lines)),
+        lines,
+        filled: false,
+        wide: true,
+    }
+}
+
+fn latency_over_time(seconds: &[Second]) -> Chart {
+    let line = |name: &str, colour, dashed, of: &dyn Fn(&Second) -> Option<f64>| {
+        let points = seconds.iter().map(|second| (second.second as f64 + 0.5, of(second))).collect();
+        Line { name: name.into(), colour, dashed, points: summed_up(points, f64::max) }
+    };
+    let p99 = |brief: Option<Brief>| brief.map(|brief| brief.p99_ms);
+    let mut lines = vec![
+        line("intended max", 4, false, &|s| s.intended.map(|brief| brief.max_ms)),
+        line("intended p99", 0, false, &|s| p99(s.intended)),
+        line("intended p50", 0, true, &|s| s.intended.map(|brief| brief.p50_ms)),
+        line("service p99", 1, false, &|s| p99(s.service)),
+    ];
+    if seconds.iter().any(|s| s.publish.is_some()) {
+        lines.push(line("publish p99", 2, false, &|s| p99(s.publish)));
+    }
+    Chart {
+        title: "Latency over time".into(),
+        note: "By the second in which requests were due.".into(),
+        x: Axis::time(seconds.len() as f64),
+        y: Axis::log(Quantity::Milliseconds, lowest(&lines), highest(&lines)),
+        lines,
+        filled: false,
+        wide: false,
+    }
+}
+
+pub(super) fn highest(lines: &[Line]) -> f64 {
+    values(lines).fold(0.0, f64::max)
+}
+
+pub(super) fn lowest(lines: &[Line]) -> f64 {
+    values(lines).filter(|y| *y > 0.0).fold(f64::INFINITY, f64::min)
+}
+
+fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
+    lines.iter().flat_map(|line| line.points.iter().filter_map(|(_, y)| *y))
+}
+
+/// Milliseconds as people write them.
+pub(super) fn ms(value: f64) -> String {
+    text(Quantity::Milliseconds, value)
+}
+
+/// Epoch milliseconds as a date and a time in UTC.
+fn began(epoch_ms: u64) -> String {
+    let time = jiff::Timestamp::from_millisecond(i64::try_from(epoch_ms).unwrap_or(i64::MAX));
+    time.map_or(String::new(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}

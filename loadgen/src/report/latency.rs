@@ -1,0 +1,94 @@
+//! A latency histogram in numbers: the percentiles people ask for, and enough of them to draw the curve.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// Points of the curve per halving of the distance to 100 %.
+const TICKS_PER_HALF: u32 = 8;
+
+/// Percentiles of a histogram in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Measured requests or events.
+    pub count: u64,
+    /// Mean.
+    pub mean_ms: f64,
+    /// Median.
+    pub p50_ms: f64,
+    /// 90 %.
+    pub p90_ms: f64,
+    /// 99 %.
+    pub p99_ms: f64,
+    /// 99.9 %.
+    pub p999_ms: f64,
+    /// 99.99 %.
+    pub p9999_ms: f64,
+    /// Longest.
+    pub max_ms: f64,
+    /// (quantile from 0 to 1, milliseconds), ascending, denser towards 1.
+    pub curve: Vec<(f64, f64)>,
+}
+
+impl Latency {
+    /// Of a histogram in nanoseconds.
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let ms = |q| histogram.value_at_quantile(q) as f64 / 1e6;
+        let mut curve: Vec<(f64, f64)> = vec![];
+        for step in histogram.iter_quantiles(TICKS_PER_HALF) {
+            let point = (step.quantile_iterated_to(), step.value_iterated_to().min(histogram.max()) as f64 / 1e6);
+            // The iterator repeats itself at the end.
+            if curve.last() != Some(&point) {
+                curve.push(point);
+            }
+        }
+        Latency {
+            count: histogram.len(),
+            mean_ms: histogram.mean() / 1e6,
+            p50_ms: ms(0.5),
+            p90_ms: ms(0.9),
+            p99_ms: ms(0.99),
+            p999_ms: ms(0.999),
+            p9999_ms: ms(0.9999),
+            max_ms: histogram.max() as f64 / 1e6,
+            curve,
+        }
+    }
+
+    /// By the names that objectives use.
+    pub fn named(&self) -> [(&'static str, f64); 7] {
+        [
+            ("p50", self.p50_ms),
+            ("p90", self.p90_ms),
+            ("p99", self.p99_ms),
+            ("p999", self.p999_ms),
+            ("p9999", self.p9999_ms),
+            ("max", self.max_ms),
+            ("mean", self.mean_ms),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::histogram;
+
+    #[test]
+    fn percentiles_and_the_curve_are_those_of_the_histogram() {
+        let mut recorded = histogram();
+        (1..=10_000).for_each(|us| recorded.saturating_record(us * 1_000));
+        let latency = Latency::of(&recorded);
+        let about = |ms: f64, expected: f64| (ms / expected - 1.0).abs() < 0.002;
+        assert!(about(latency.p50_ms, 5.0) && about(latency.p99_ms, 9.9) && about(latency.max_ms, 10.0), "{latency:?}");
+        assert!(latency.curve.len() > 50, "{}", latency.curve.len());
+        assert!(latency.curve.windows(2).all(|w| w[0].0 <= w[1].0 && w[0].1 <= w[1].1));
+        assert_eq!(latency.curve.last(), Some(&(1.0, latency.max_ms)));
+    }
+
+    #[test]
+    fn nothing_measured_is_no_curve() {
+        let latency = Latency::of(&histogram());
+        assert_eq!((latency.count, latency.max_ms), (0, 0.0));
+        assert!(latency.curve.len() <= 1);
+    }
+}

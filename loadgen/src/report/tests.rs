@@ -1,0 +1,184 @@
+//! Verdicts, and the forms of a report.
+
+use super::*;
+use std::time::Duration;
+
+fn asked(events: u64) -> Asked {
+    let target = "127.0.0.1:1".into();
+    Asked {
+        target,
+        profile: None,
+        shape: "constant".into(),
+        rate: 1,
+        batch: [1, 1],
+        duration_s: 1.0,
+        sessions: 1,
+        skew: 0.0,
+        connections: 1,
+        seed: 1,
+        events,
+        repeated: 0,
+    }
+}
+
+fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
+    let objectives =
+        slo.split_terminator(',').map(|text| crate::slo::objective(text).expect("an objective")).collect::<Vec<_>>();
+    let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
+    let beside = Beside::default();
+    let run = Run { asked, began_ms, tally, server, server_seconds, observed, findings, beside };
+    Report::new(run, &objectives)
+}
+
+fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 10;
+    change(&mut tally);
+    let c = &tally.counts;
+    let events = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
+    report(events, tally, None, "").verdict().clone()
+}
+
+#[test]
+fn verdicts_tell_lost_rejected_duplicate_and_late_apart() {
+    assert_eq!(verdict(|_| ()), Verdict::Ok);
+    assert_eq!(verdict(|t| t.counts.late = 1), Verdict::Ok);
+    assert!(matches!(verdict(|t| t.counts.lost = 1), Verdict::Failed(_)));
+    assert!(matches!(verdict(|t| t.counts.duplicates = 1), Verdict::Failed(_)));
+    assert!(matches!(verdict(|t| _ = t.counts.rejected.insert("future".into(), 1)), Verdict::Failed(_)));
+}
+
+#[test]
+fn a_generator_that_fell_behind_makes_the_run_invalid_just_above_a_millisecond() {
+    let lag = |nanos| move |t: &mut Tally| t.lag.saturating_record(nanos);
+    assert_eq!(verdict(lag(999_000)), Verdict::Ok);
+    assert!(matches!(verdict(lag(1_002_000)), Verdict::Invalid(_)));
+}
+
+#[test]
+fn a_stream_that_goes_back_fails_the_run() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 1;
+    let seen = Observed { backwards: 1, ..Observed::default() };
+    assert!(matches!(report(1, tally, Some(seen), "").verdict(), Verdict::Failed(_)));
+}
+
+#[test]
+#[should_panic(expected = "exactly one bucket")]
+fn an_event_in_no_bucket_is_a_bug() {
+    report(11, Tally::default(), None, "");
+}
+
+#[test]
+fn a_missed_objective_fails_the_run_and_is_named() {
+    let tally = || {
+        let mut tally = Tally::default();
+        tally.counts.accepted = 10;
+        tally.intended.saturating_record(3_000_000);
+        tally
+    };
+    assert_eq!(report(10, tally(), None, "intended_p99<4ms,lost=0,throughput>=10").verdict(), &Verdict::Ok);
+    let missed = report(10, tally(), None, "lost=0,intended_p99<2ms");
+    assert_eq!(missed.verdict(), &Verdict::Failed("missed intended_p99<2ms".into()));
+    assert_eq!(missed.objectives.iter().map(|o| o.held).collect::<Vec<_>>(), [true, false]);
+    assert!(missed.to_string().contains("MISSED: intended_p99<2ms (measured: 3.0"), "{missed}");
+}
+
+#[test]
+fn every_loss_and_every_missed_objective_is_told() {
+    let mut tally = Tally::default();
+    tally.counts.lost = 3;
+    tally.counts.rejected.insert("future".into(), 2);
+    let Verdict::Failed(why) = report(5, tally, None, "lost=0").verdict().clone() else { panic!("it failed") };
+    for part in ["3 events were not acknowledged", "2 events were rejected", "missed lost=0"] {
+        assert!(why.contains(part), "{why}");
+    }
+}
+
+#[test]
+fn a_report_is_the_same_after_it_was_written_and_read() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 1;
+    tally.intended.saturating_record(1_234_567);
+    let written = report(1, tally, Some(Observed::default()), "lost=0,publish_p99<1ms");
+    let file = std::env::temp_dir().join(format!("saccade-report-{}.json", std::process::id()));
+    std::fs::write(&file, written.to_json()).expect("the temporary directory can be written");
+    let read = Report::read(&file);
+    std::fs::remove_file(&file).expect("it was written");
+    assert_eq!(read, Ok(written));
+}
+
+#[test]
+fn answers_after_the_schedule_are_a_rate_like_others() {
+    let mut tally = Tally::default();
+    let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
+    let (due, waited) = (Duration::from_millis(500), Duration::from_secs(3));
+    let times = crate::tally::Times { due, intended: waited, service: waited, lag: Duration::ZERO };
+    tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
+    let html = report(10, tally, None, "").to_html();
+    assert!(html.contains("<title>3.5 s\nacknowledged: 10 /s\ndue: 0 /s</title>"), "{html}");
+}
+
+/// A run of three seconds in which the server was silent for one.
+fn stalled() -> Report {
+    let mut tally = Tally::default();
+    for request in 0..300u64 {
+        let due = Duration::from_millis(request * 10);
+        let waited = if (100..200).contains(&request) { 2_000 - request * 10 } else { 1 };
+        let (intended, service) = (Duration::from_millis(waited), Duration::from_millis(1));
+        let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
+        let times = crate::tally::Times { due, intended, service, lag: Duration::ZERO };
+        tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
+    }
+    report(3_000, tally, None, "intended_p99<100ms,lost=0")
+}
+
+#[test]
+fn a_stall_is_in_the_verdict_the_intended_curve_and_the_second_in_which_it_was() {
+    let report = stalled();
+    assert_eq!(report.verdict(), &Verdict::Failed("missed intended_p99<100ms".into()));
+    assert!(report.intended.max_ms >= 999.0 && report.service.max_ms < 2.0);
+    let max = |second: usize| report.seconds[second].intended.map_or(0.0, |brief| brief.max_ms);
+    assert!(max(0) < 2.0 && max(1) >= 990.0 && max(2) < 2.0);
+}
+
+#[test]
+fn the_page_says_everything_and_refers_to_nothing() {
+    let html = stalled().to_html();
+    for part in [
+        "failed",
+        "missed intended_p99&lt;100ms",
+        "Latency by percentile",
+        "Latency over time",
+        "Throughput over time",
+        "= scheduled",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert_eq!(html.matches("<svg").count(), 3, "no charts of the server without its metrics");
+    for outside in ["http:", "https:", "url(", "@import", "<script", " src="] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(!html.contains("NaN") && !html.contains("inf"), "every number is one");
+}
+
+#[test]
+fn a_page_of_a_run_without_any_answer_is_still_a_page() {
+    let mut tally = Tally::default();
+    tally.unsent(10, Duration::ZERO);
+    let html = report(10, tally, None, "publish_p99<1ms").to_html();
+    assert!(html.contains("10 events were not acknowledged") && html.contains("not measured"));
+    assert!(!html.contains("NaN"), "every number is one");
+}
+
+#[test]
+fn two_runs_stand_side_by_side() {
+    let (mut quiet, loud) = (stalled(), stalled());
+    quiet.intended.p99_ms /= 4.0;
+    let comparison = Comparison { a: &quiet, b: &loud };
+    let text = comparison.to_string();
+    let row = text.lines().find(|line| line.starts_with("intended p99 ")).expect("a row");
+    assert!(row.contains("×4.00") && row.ends_with("worse"), "{text}");
+    let html = comparison.to_html();
+    assert!(html.contains("×4.00") && html.contains("A intended") && !html.contains("NaN"));
+}

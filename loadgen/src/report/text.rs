@@ -1,0 +1,126 @@
+//! The report as a table for people.
+
+use super::{Latency, Report, Verdict};
+use crate::check::Checked;
+use crate::scrape::Measured;
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Ok => write!(f, "ok"),
+            Verdict::Failed(why) => write!(f, "FAILED: {why}"),
+            Verdict::Invalid(why) => write!(f, "invalid: {why}"),
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.asked)?;
+        self.write_counts(f)?;
+        writeln!(f, "\nms            {:>10} {:>10} {:>10} {:>10} {:>10}", "p50", "p99", "p99.9", "p99.99", "max")?;
+        for (name, latency) in self.latencies() {
+            write_latency(f, name, latency)?;
+        }
+        write!(f, "{}", self.beside)?;
+        if let Some(server) = &self.server {
+            write_server(f, server)?;
+        }
+        if let Some(seen) = &self.observed {
+            writeln!(
+                f,
+                "\nstream     {} contexts of {} sessions, {} notices, {} backwards, {} unreadable",
+                seen.contexts, seen.sessions, seen.notices, seen.backwards, seen.unreadable
+            )?;
+        }
+        if let Some(checked) = &self.checked {
+            write_checked(f, checked)?;
+        }
+        for (i, judged) in self.objectives.iter().enumerate() {
+            let head = if i == 0 { "\nobjectives" } else { "          " };
+            writeln!(f, "{head} {judged}")?;
+        }
+        writeln!(f, "\n{}", self.verdict)
+    }
+}
+
+impl Report {
+    fn write_counts(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let c = &self.counts;
+        writeln!(f, "\nevents     sent {} in {} requests of {} scheduled", c.sent, c.requests, self.asked.events)?;
+        writeln!(
+            f,
+            "           accepted {}  duplicates {}  late {}  rejected {}  lost {}",
+            c.accepted,
+            c.duplicates,
+            c.late,
+            c.rejected_total(),
+            c.lost
+        )?;
+        for (code, n) in &c.rejected {
+            writeln!(f, "           rejected as {code}: {n}")?;
+        }
+        for (cause, n) in &c.http_errors {
+            writeln!(f, "           requests not acknowledged, {cause}: {n}")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_latency(f: &mut Formatter<'_>, name: &str, l: &Latency) -> fmt::Result {
+    writeln!(
+        f,
+        "{name:<13} {:>10.3} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
+        l.p50_ms, l.p99_ms, l.p999_ms, l.p9999_ms, l.max_ms
+    )
+}
+
+fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
+    let Checked { sessions, contexts, unpublished, backwards, .. } = checked;
+    writeln!(
+        f,
+        "\nchecks     {sessions} sessions followed, {contexts} contexts; accepted but in none {unpublished}, versions back {backwards}"
+    )?;
+    let vectors = &checked.vectors;
+    if let Some(why) = &vectors.not_compared {
+        return writeln!(f, "           vectors NOT compared: {why}");
+    }
+    writeln!(
+        f,
+        "           {} vectors the same as the fold of {} events of {} viewers, {} different",
+        vectors.same, vectors.events, vectors.viewers, vectors.different
+    )?;
+    for (why, n) in &vectors.left_out {
+        writeln!(f, "           {n} viewers not compared: {why}")?;
+    }
+    Ok(())
+}
+
+fn write_server(f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
+    writeln!(f)?;
+    if server.restarted {
+        writeln!(f, "server     was started anew during the run: its own counts are left out")?;
+    }
+    if let Some(n) = server.published {
+        write!(f, "server     published {n} contexts")?;
+        for (name, ms) in &server.freshness_ms_at_most {
+            write!(f, "  {name} ≤ {ms} ms")?;
+        }
+        writeln!(f, " (arrival → published, this run)")?;
+    }
+    if !server.freshness_ms_since_start.is_empty() {
+        write!(f, "          ")?;
+        for (quantile, ms) in &server.freshness_ms_since_start {
+            write!(f, " {quantile}: {ms:.3} ms ")?;
+        }
+        writeln!(f, " (arrival → published, the server's own quantiles)")?;
+    }
+    if let Some(seconds) = server.cpu_seconds {
+        writeln!(f, "           processor time {seconds:.2} s")?;
+    }
+    match server.rss_bytes {
+        Some(bytes) => writeln!(f, "           resident memory {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        None => Ok(()),
+    }
+}

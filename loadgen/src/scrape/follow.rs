@@ -1,0 +1,125 @@
+//! Reads `/metrics` once a second on a thread of its own: processor and memory of the server over time.
+//!
+//! A server that does not answer in time leaves a gap, and the figure after it is the mean over the gap.
+
+use super::Reading;
+use crate::http::{Connection, Target};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The server between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerSecond {
+    /// Seconds since the start at the second reading.
+    pub at_s: f64,
+    /// Processors in use, on average: 1 is one core.
+    pub cpu_cores: f64,
+    /// Resident memory, bytes.
+    pub rss_bytes: u64,
+}
+
+/// A running reader.
+pub struct Follower {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<io::Result<Readings>>,
+}
+
+type Readings = Vec<(Instant, f64, u64)>;
+
+impl Follower {
+    /// Begins to read.
+    pub fn start(target: Target) -> io::Result<Follower> {
+        let (stop, stopped) = oneshot::channel();
+        let follow = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(read_on(target, stopped)))
+        };
+        Ok(Follower { stop, thread: std::thread::Builder::new().name("metrics".into()).spawn(follow)? })
+    }
+
+    /// Stops; `start` is where the seconds are counted from.
+    pub fn finish(self, start: Instant) -> io::Result<Vec<ServerSecond>> {
+        // The thread listens until it is told.
+        let _ = self.stop.send(());
+        let readings = self.thread.join().expect("the reader of metrics does not panic")?;
+        Ok(between(&readings, start))
+    }
+}
+
+async fn read_on(target: Target, mut stopped: oneshot::Receiver<()>) -> Readings {
+    let mut connection = Connection::new(target);
+    let mut readings = vec![];
+    let mut seconds = tokio::time::interval(INTERVAL);
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = seconds.tick() => {}
+            _ = &mut stopped => return readings,
+        }
+        let answer = tokio::select! {
+            answer = connection.get("/metrics") => answer,
+            _ = &mut stopped => return readings,
+        };
+        match answer {
+            Ok((200, body)) => {
+                if let (Some(cpu), Some(rss)) = Reading::parse(&String::from_utf8_lossy(&body)).process() {
+                    // The counters are those of the time at which the server got to it.
+                    readings.push((Instant::now(), cpu, rss));
+                }
+            }
+            // Said once, by the reading before the run.
+            Ok(_) => {}
+            Err(_) => connection.close(),
+        }
+    }
+}
+
+fn between(readings: &[(Instant, f64, u64)], start: Instant) -> Vec<ServerSecond> {
+    // Over a short time the processor's clock is too coarse: what came soon after another reading is passed over.
+    let mut apart: Vec<(Instant, f64, u64)> = vec![];
+    for reading in readings {
+        if apart.last().is_none_or(|(last, ..)| reading.0.duration_since(*last) >= INTERVAL / 2) {
+            apart.push(*reading);
+        }
+    }
+    let second = |pair: &[(Instant, f64, u64)]| {
+        let [(from, cpu_before, _), (to, cpu, rss_bytes)] = pair else { unreachable!("windows of two") };
+        let passed = to.duration_since(*from).as_secs_f64();
+        // Readings before the start belong to no second of the run.
+        let at_s = to.checked_duration_since(start)?.as_secs_f64();
+        // The processor's clock goes back when the server is started anew.
+        (passed > 0.0 && cpu >= cpu_before).then(|| ServerSecond {
+            at_s,
+            cpu_cores: (cpu - cpu_before) / passed,
+            rss_bytes: *rss_bytes,
+        })
+    };
+    apart.windows(2).filter_map(second).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_in_use_are_the_mean_between_two_readings() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let readings = [(start, 10.0, 1), (at(1_000), 10.5, 2), (at(1_001), 10.6, 2), (at(3_000), 13.5, 3)];
+        let seconds = between(&readings, at(500));
+        let expected = [
+            ServerSecond { at_s: 0.5, cpu_cores: 0.5, rss_bytes: 2 },
+            ServerSecond { at_s: 2.5, cpu_cores: 1.5, rss_bytes: 3 },
+        ];
+        assert_eq!(seconds, expected);
+        let anew = [(start, 10.0, 1), (at(1_000), 0.1, 1), (at(2_000), 0.6, 1)];
+        assert_eq!(between(&anew, start).iter().map(|s| s.cpu_cores).collect::<Vec<_>>(), [0.5]);
+        assert_eq!(between(&readings, at(2_000)).len(), 1, "what was before the start is left out");
+        assert_eq!(between(&[], start), []);
+    }
+}

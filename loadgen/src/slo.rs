@@ -1,0 +1,233 @@
+//! Objectives: `publish_p99<1ms,lost=0,throughput>=50000`, parsed, and judged against what a run measured.
+//!
+//! An objective about something that was not measured is missed: silence is no success.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+/// What a metric is measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// Written with us, ms or s; kept in milliseconds.
+    Time,
+    /// Written with B, KiB, MiB or GiB, or bare.
+    Bytes,
+    /// A bare number.
+    Number,
+}
+
+/// Latencies, each with a `_` and a percentile behind it.
+const LATENCIES: [&str; 7] = ["intended", "service", "publish", "rank", "reward", "cmcd", "lag"];
+const PERCENTILES: [&str; 7] = ["p50", "p90", "p99", "p999", "p9999", "max", "mean"];
+const NUMBERS: [&str; 12] = [
+    "lost",
+    "rejected",
+    "duplicates",
+    "late",
+    "errors",
+    "status_429",
+    "unpublished",
+    "backwards",
+    "mismatches",
+    "throughput",
+    "accepted",
+    "server_cpu",
+];
+const BYTES: &str = "server_rss";
+
+/// How a measured value is to stand to the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Below,
+    AtMost,
+    Equal,
+    AtLeast,
+    Above,
+}
+
+/// Longer signs first, so that `<=` is not read as `<`.
+const SIGNS: [(&str, Comparison); 5] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("<", Comparison::Below),
+    (">", Comparison::Above),
+    ("=", Comparison::Equal),
+];
+
+/// One objective.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// As it was written.
+    text: String,
+    metric: String,
+    comparison: Comparison,
+    bound: f64,
+}
+
+/// What became of an objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// As it was written.
+    pub objective: String,
+    /// Which metric.
+    pub metric: String,
+    /// What was measured, milliseconds, bytes or a number; absent where it was not.
+    pub measured: Option<f64>,
+    /// Whether it holds.
+    pub held: bool,
+}
+
+/// Measured values by metric name.
+pub type Values = BTreeMap<String, f64>;
+
+/// Reads one objective; the error says what there is.
+pub fn objective(text: &str) -> Result<Objective, String> {
+    let text = text.trim();
+    let found = text.find(['<', '>', '=']).and_then(|at| {
+        let (sign, comparison) = SIGNS.into_iter().find(|(sign, _)| text[at..].starts_with(sign))?;
+        Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
+    });
+    let Some((metric, comparison, bound)) = found else {
+        return Err(format!(
+            "`{text}` is no objective: write METRIC, one of < <= = >= >, and a bound, for example lost=0"
+        ));
+    };
+    let Some(unit) = unit(metric) else {
+        return Err(format!("`{text}`: there is no metric `{metric}`; there are {}", names()));
+    };
+    let bound = number(bound, unit).ok_or_else(|| format!("`{text}`: `{bound}` is no bound; {}", rule(unit)))?;
+    Ok(Objective { text: text.into(), metric: metric.into(), comparison, bound })
+}
+
+fn unit(metric: &str) -> Option<Unit> {
+    let is_latency = metric
+        .split_once('_')
+        .is_some_and(|(latency, percentile)| LATENCIES.contains(&latency) && PERCENTILES.contains(&percentile));
+    match metric {
+        _ if is_latency => Some(Unit::Time),
+        _ if NUMBERS.contains(&metric) => Some(Unit::Number),
+        BYTES => Some(Unit::Bytes),
+        _ => None,
+    }
+}
+
+fn names() -> String {
+    format!(
+        "{} with {}; {}; {BYTES}",
+        LATENCIES.join(", "),
+        PERCENTILES.map(|p| format!("_{p}")).join(" "),
+        NUMBERS.join(", ")
+    )
+}
+
+fn rule(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Time => "write a time with us, ms or s, for example 1.5ms",
+        Unit::Bytes => "write a size with B, KiB, MiB or GiB, for example 512MiB",
+        Unit::Number => "write a number, for example 0",
+    }
+}
+
+fn number(text: &str, unit: Unit) -> Option<f64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let factor = match (unit, suffix.trim()) {
+        (Unit::Time, "us" | "µs") => 1e-3,
+        (Unit::Time, "ms") => 1.0,
+        (Unit::Time, "s") => 1e3,
+        (Unit::Bytes, "" | "B") => 1.0,
+        (Unit::Bytes, "KiB") => 1024.0,
+        (Unit::Bytes, "MiB") => 1024.0 * 1024.0,
+        (Unit::Bytes, "GiB") => 1024.0 * 1024.0 * 1024.0,
+        (Unit::Number, "") => 1.0,
+        _ => return None,
+    };
+    number.parse::<f64>().ok().map(|number| number * factor)
+}
+
+impl Objective {
+    /// Compares with what was measured.
+    pub fn judge(&self, values: &Values) -> Judged {
+        let measured = values.get(&self.metric).copied();
+        let held = measured.is_some_and(|value| match self.comparison {
+            Comparison::Below => value < self.bound,
+            Comparison::AtMost => value <= self.bound,
+            Comparison::Equal => value == self.bound,
+            Comparison::AtLeast => value >= self.bound,
+            Comparison::Above => value > self.bound,
+        });
+        Judged { objective: self.text.clone(), metric: self.metric.clone(), measured, held }
+    }
+}
+
+impl Judged {
+    /// The measured value as people write it.
+    pub fn measured_text(&self) -> String {
+        match (self.measured, unit(&self.metric)) {
+            (None, _) => "not measured".into(),
+            (Some(value), Some(Unit::Time)) => format!("{value:.3} ms"),
+            (Some(value), Some(Unit::Bytes)) => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            (Some(value), _) if value.fract() == 0.0 => format!("{value}"),
+            (Some(value), _) => format!("{value:.2}"),
+        }
+    }
+}
+
+impl Display for Judged {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let verdict = if self.held { "held" } else { "MISSED" };
+        write!(f, "{verdict}: {} (measured: {})", self.objective, self.measured_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(objective: &str, metric: &str, value: f64) -> bool {
+        super::objective(objective).expect("an objective").judge(&Values::from([(metric.to_owned(), value)])).held
+    }
+
+    #[test]
+    fn bounds_have_units_and_are_compared_as_written() {
+        for (objective, metric, value, held) in [
+            ("publish_p99<1ms", "publish_p99", 0.999, true),
+            ("publish_p99<1ms", "publish_p99", 1.0, false),
+            ("publish_p99 <= 1ms", "publish_p99", 1.0, true),
+            ("intended_p999<500us", "intended_p999", 0.4, true),
+            ("service_max<1.5s", "service_max", 1_499.0, true),
+            ("lost=0", "lost", 0.0, true),
+            ("lost=0", "lost", 1.0, false),
+            ("throughput>=50000", "throughput", 50_000.0, true),
+            ("throughput>50000", "throughput", 50_000.0, false),
+            ("server_rss<1MiB", "server_rss", 1_048_575.0, true),
+        ] {
+            assert_eq!(judge(objective, metric, value), held, "{objective} at {value}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_missed() {
+        let judged = objective("publish_p99<1ms").expect("an objective").judge(&Values::new());
+        assert_eq!((judged.held, judged.measured), (false, None));
+        assert_eq!(judged.to_string(), "MISSED: publish_p99<1ms (measured: not measured)");
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_what_there_is() {
+        for (text, expected) in [
+            ("publish_p98<1ms", "there are intended, service, publish, rank, reward, cmcd, lag with _p50 _p90"),
+            ("losses=0", "lost, rejected"),
+            ("lost", "is no objective"),
+            ("lost<1ms", "write a number"),
+            ("publish_p99<1", "us, ms or s"),
+            ("publish_p99<", "us, ms or s"),
+            ("publish_p99<fast", "us, ms or s"),
+            ("server_rss<1GB", "MiB or GiB"),
+        ] {
+            let error = objective(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
