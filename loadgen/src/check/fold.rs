@@ -92,7 +92,7 @@ impl Sink for Latest {
 
     fn ended(&mut self, _: &SessionEnd<'_>) {}
 
-    fn removed(&mut self, _: Kind, _: &str) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
 }
 
 #[cfg(test)]

@@ -242,7 +242,7 @@ fn viewers_ask_see_what_was_answered_and_tell_what_it_was_worth() {
     // Five of the viewers' seconds: some have asked, waited and decided.
     let plan = Plan { rate: 5_000, shape, arrivals, batch: 1..=20, events: 25_000, seed: 6 };
     let mut source = Source::Viewers(Box::new(Viewers::new(&profile, plan, true)));
-    let done = run(drive, &mut source, None, |_, _| ()).expect("the server is there");
+    let done = run(drive, &mut source, None, None, |_, _| ()).expect("the server is there");
     let counts = &done.tally.counts;
     assert_eq!((counts.accepted, counts.lost), (done.events, 0));
     for (name, kept) in [("rank", &done.calls.rank), ("reward", &done.calls.reward), ("cmcd", &done.calls.cmcd)] {
