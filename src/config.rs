@@ -51,6 +51,9 @@ pub struct Config {
     /// The files that reward specs were read from, by model.
     #[serde(skip)]
     pub reward_files: BTreeMap<String, PathBuf>,
+    /// Events are read and thrown away: for measuring only, and not in files.
+    #[serde(skip)]
+    pub discard: bool,
 }
 
 /// `[server]`

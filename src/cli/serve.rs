@@ -14,6 +14,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on, instead of server.listen
     #[arg(long, value_name = "ADDR", env = "SACCADE_LISTEN")]
     listen: Option<String>,
+    /// Read, check and count events, and keep none: what HTTP and parsing take by themselves (bench/speed.py)
+    #[arg(long, hide = true)]
+    discard: bool,
 }
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
@@ -21,6 +24,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if let Some(listen) = &args.listen {
         config.server.listen.clone_from(listen);
     }
+    config.discard = args.discard;
     http::check_auth_config(&config).map_err(Failure::Usage)?;
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
     telemetry::install_metrics();
@@ -30,6 +34,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         let listener = listen(&config).await?;
         let engine = Engine::open(&config, &args.common.data).map_err(Failure::failed)?;
         let engine = Arc::new(engine);
+        if args.discard {
+            tracing::warn!("--discard: events are counted as accepted and thrown away");
+        }
         let address = listener.local_addr().map_err(Failure::failed)?;
         tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
         let watching = tokio::spawn(RewardFiles::new(Arc::clone(&engine)).watch());

@@ -56,7 +56,7 @@ impl Report {
         let mut tile = |value: String, what: &str, class: &str| {
             let _ = write!(tiles, "<div class=\"tile\"><b class=\"{class}\">{value}</b><span>{what}</span></div>");
         };
-        let rate = self.counts.accepted as f64 / self.asked.duration_s;
+        let rate = self.counts.accepted as f64 / self.took_s();
         tile(text(Quantity::PerSecond, rate), "events accepted", "");
         for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
             tile(ms(latency.p99_ms), &format!("{name} p99"), "");
@@ -191,8 +191,11 @@ impl Report {
             ("shape", escape(&a.shape)),
             ("duration", format!("{} s", a.duration_s)),
             ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
-            ("sessions", count(a.sessions)),
-            ("skew", a.skew.to_string()),
+            match (&a.profile, a.sessions) {
+                (None, sessions) => ("sessions", format!("{}, Zipf exponent {}", count(sessions), a.skew)),
+                (Some(_), 0) => ("viewers", "as many as fit the rate".into()),
+                (Some(_), viewers) => ("viewers", count(viewers)),
+            },
             ("connections", a.connections.to_string()),
             ("requests", count(self.counts.requests)),
             ("seed", a.seed.to_string()),
