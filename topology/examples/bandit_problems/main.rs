@@ -1,7 +1,7 @@
 //! Bandit problems of known value: regret of each policy, and CPU per decision.
 //!
 //! `cargo run --release -p saccade-topology --example bandit_problems -- [--seeds N] [--tests N] [--data DIR] [--learning JSON]
-//! [--policy JSON]… [lin_delay|lin_switch|clicks|supervised|headlines|speed]…`
+//! [--policy JSON]… [lin_delay|lin_switch|clicks|steady|supervised|headlines|speed]…`
 //!
 //! `--data` names a directory of CSV files without a header, label last, for `supervised`. Everything is drawn from seeds, so a
 //! table is the same on every machine, but for `speed`.
@@ -43,6 +43,7 @@ fn main() {
                 "lin_switch" => problems::linear(setup, 10, true, arguments.seeds),
                 "headlines" => problems::headlines(setup, arguments.tests),
                 "clicks" => problems::clicks(setup, arguments.seeds),
+                "steady" => problems::steady(setup, arguments.seeds),
                 "speed" => speed::line(setup),
                 _ => match &arguments.data {
                     Some(directory) => problems::supervised(setup, directory, arguments.seeds),
@@ -71,15 +72,16 @@ fn parse() -> Result<Arguments, String> {
                 policy.check()?;
                 policies.push((text, policy));
             }
-            "lin_delay" | "lin_switch" | "clicks" | "supervised" | "headlines" | "speed" => {
+            "lin_delay" | "lin_switch" | "clicks" | "steady" | "supervised" | "headlines" | "speed" => {
                 arguments.problems.push(word)
             }
             _ => return Err(format!("`{word}` is neither an option nor a problem")),
         }
     }
     if arguments.problems.is_empty() {
-        arguments.problems =
-            ["lin_delay", "lin_switch", "clicks", "supervised", "headlines", "speed"].map(str::to_owned).into();
+        arguments.problems = ["lin_delay", "lin_switch", "clicks", "steady", "supervised", "headlines", "speed"]
+            .map(str::to_owned)
+            .into();
     }
     arguments.setups = if policies.is_empty() {
         table(&learning)

@@ -1,7 +1,8 @@
 //! One learner in a closed loop: choose, enter, settle; and the numbers that problems are drawn from.
 
 use saccade_topology::learn::{
-    At, Candidates, CutScratch, Delays, Entry, Evidence, Key, Learning, Model, Policy, Provisional, Scores, Stream,
+    At, Candidates, CutScratch, Delays, Entry, Evidence, HalfLife, Key, Learning, Model, Policy, Provisional, Scores,
+    Stream,
 };
 
 /// A policy on a way of learning.
@@ -100,6 +101,11 @@ impl Player {
         self.evidence.decide(&pending.entry());
         self.round += 1;
         pending
+    }
+
+    /// Whether a half-life is in use.
+    pub fn forgets(&self) -> bool {
+        self.evidence.half_life() != HalfLife::None
     }
 
     /// The reward has come.

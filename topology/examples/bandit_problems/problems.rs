@@ -181,6 +181,28 @@ fn clicks_lost(setup: &Setup, seed: u64) -> (f64, f64) {
     (lost[0], lost[1])
 }
 
+/// Share of seeds that forget after 6,000 rounds in which nothing changes, and of all rounds: 4 features, 2 actions, rewards at once.
+pub fn steady(setup: &Setup, seeds: u64) -> String {
+    let (last, all): (Vec<f64>, Vec<f64>) = (0..seeds).map(|seed| forgetting(setup, seed)).unzip();
+    format!("forget at the end {}, of the time {}", summary(&last, 3), summary(&all, 3))
+}
+
+fn forgetting(setup: &Setup, seed: u64) -> (f64, f64) {
+    const STEADY_ROUNDS: usize = 6000;
+    let mut source = Source::new(seed, "steady");
+    let mut player = Player::new(setup, 4, 2, seed);
+    let mut forgetting = 0;
+    for _ in 0..STEADY_ROUNDS {
+        let x: Vec<f64> = (0..4).map(|_| source.normal()).collect();
+        let mut pending = player.choose(&x);
+        let mean = if pending.action == 1 { x[0] } else { x[1] - x[2] };
+        pending.reward = mean + 0.3 * source.normal();
+        player.learn(&pending);
+        forgetting += usize::from(player.forgets());
+    }
+    (f64::from(u8::from(player.forgets())), forgetting as f64 / STEADY_ROUNDS as f64)
+}
+
 /// Mean and standard error.
 fn summary(values: &[f64], digits: usize) -> String {
     let n = values.len() as f64;

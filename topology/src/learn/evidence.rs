@@ -36,7 +36,9 @@ const REVISION_REWARDS_MAX: f64 = 256.0;
 const REVISION_REWARDS_PER_ACTION: f64 = 4.0;
 /// A frame is revised after one in this many of the rewards that count, and after this part of a half-life.
 const REVISION_PART: f64 = 8.0;
-/// One in this many rewards is used to judge half-lives.
+/// Up to this many features each reward is used to judge half-lives: it costs a factor of their sums under each.
+const JUDGED_BY_ALL_MAX: usize = 16;
+/// With more features, one in this many.
 const JUDGED_ONE_IN: u64 = 16;
 
 impl Evidence {
@@ -259,9 +261,13 @@ impl Evidence {
         self.revision += 1;
     }
 
-    /// Which rewards judge: a fixed, irregular sample, so that it does not beat in time with the traffic.
+    /// Which rewards judge: all, or a fixed, irregular sample, so that it does not beat in time with the traffic.
     fn is_judged(&self) -> bool {
-        super::draw::mix(self.settled).is_multiple_of(JUDGED_ONE_IN)
+        let features = match self.learning.estimator {
+            Estimator::PerAction => self.learning.context,
+            Estimator::Shared | Estimator::Hybrid => self.learning.joint,
+        };
+        features <= JUDGED_BY_ALL_MAX || super::draw::mix(self.settled).is_multiple_of(JUDGED_ONE_IN)
     }
 
     fn judge(&mut self, entry: &Entry<'_>, reward: f64, entered: bool) {

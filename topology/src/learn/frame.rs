@@ -109,7 +109,7 @@ impl Moments {
 
     /// The lesser of the rewards' standard deviation and of the root mean square error of what was expected: before the model
     /// predicts, errors say little about noise. 1 before two rewards.
-    fn noise(&self, now: Stamp) -> f64 {
+    pub(crate) fn noise(&self, now: Stamp) -> f64 {
         let weight = self.weight(now);
         let Some(mean) = self.mean().filter(|_| weight > 1.5) else { return 1.0 };
         let variance = (self.sums[2] / self.sums[0] - mean * mean) * weight / (weight - 1.0);

@@ -55,13 +55,13 @@ impl Gain {
         self.landmark.merge(&mut self.sums, other.landmark, &other.sums);
     }
 
-    /// Mean, where it is `STANDARD_ERRORS` above zero.
-    fn significant(&self, now: Stamp) -> Option<f64> {
+    /// Mean, where it is `STANDARD_ERRORS` above what must be gained at least.
+    fn significant(&self, now: Stamp, at_least: f64) -> Option<f64> {
         let [gain, squares, weight] = self.sums;
         let count = weight * self.landmark.carried_to(now);
         let mean = gain / weight;
         let error = ((squares / weight - mean * mean).max(0.0) / count).sqrt();
-        (count >= ERRORS_MIN && mean > STANDARD_ERRORS * error).then_some(mean)
+        (count >= ERRORS_MIN && mean > at_least + STANDARD_ERRORS * error).then_some(mean)
     }
 }
 
@@ -69,7 +69,7 @@ impl Gain {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ladder {
-    /// The first is used unless another predicts significantly better.
+    /// The first is used unless another predicts significantly better, by one part in a hundred of the rewards' variance.
     pub half_lives: Vec<HalfLife>,
     /// Half-life of errors, in decisions.
     pub memory: u32,
@@ -84,17 +84,21 @@ impl Default for Ladder {
 
 /// Errors needed before a choice is made.
 const ERRORS_MIN: f64 = 16.0;
-/// How sure it must be that another half-life predicts better than the first. More delays what follows a change: on `lin_switch`
-/// of the example, three standard errors for two raise the regret by a tenth.
-const STANDARD_ERRORS: f64 = 2.0;
+/// How much of the rewards' variance another half-life must gain over the first. Two half-lives that have seen much the same stay
+/// apart by chance for thousands of rewards, so errors that follow each other are not independent and no number of standard errors
+/// keeps from forgetting where nothing changes; but what chance brings is small.
+const GAIN_MIN: f64 = 0.01;
+/// How sure it must be of that gain.
+const STANDARD_ERRORS: f64 = 1.0;
 
 impl Ladder {
     /// The rung whose estimates predicted the next rewards best, lately.
     pub(crate) fn best(&self, rungs: &[Rung], at: At) -> usize {
         let now = HalfLife::Decisions(self.memory).stamp(at);
+        let noise = rungs[0].moments.noise(rungs[0].half_life.stamp(at));
         let mut best = (0, 0.0);
         for (i, rung) in rungs.iter().enumerate().skip(1) {
-            match rung.gain.significant(now) {
+            match rung.gain.significant(now, GAIN_MIN * noise * noise) {
                 Some(gain) if gain > best.1 => best = (i, gain),
                 _ => {}
             }

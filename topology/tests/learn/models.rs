@@ -127,6 +127,24 @@ fn automatic_half_life_forgets_after_a_change_and_not_before() {
     assert!(run(true, 6000) > 0, "rewards have changed places");
 }
 
+/// Chance keeps a shorter half-life ahead for a while; not in more than one run of six, where nothing changes.
+#[test]
+fn automatic_half_life_seldom_forgets_where_nothing_changes() {
+    let learning = Learning { context: 4, ..Learning::default() };
+    let forgets = |seed: u64| {
+        let mut source = Source::new(seed);
+        let xs: Vec<Vec<f64>> = (0..6000).map(|_| source.normals(4)).collect();
+        let noise = source.normals(6000);
+        let reward = |round: usize, x: &[f64], action: u32| {
+            let mean = if action == 1 { x[0] } else { x[1] - x[2] };
+            mean + 0.3 * noise[round]
+        };
+        play(&learning, Policy::default(), 2, &xs, reward).1.frame().rung > 0
+    };
+    let forgetting = (0..24).filter(|seed| forgets(*seed)).count();
+    assert!(forgetting <= 4, "{forgetting} of 24");
+}
+
 #[test]
 fn what_cannot_be_learnt_is_refused_and_the_largest_values_do_not_overflow() {
     let mut evidence = Evidence::new(&Learning { context: 2, ..Learning::default() });
