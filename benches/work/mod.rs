@@ -30,8 +30,11 @@ const SPEC: &str = r#"{"version": 1, "expression": "0.0", "default_reward": 0, "
 /// A step with inputs for a number of operations; each run takes the next ones.
 pub type Work = Box<dyn FnMut(usize)>;
 
-/// All steps, with what one operation of each is.
-pub const STEPS: [(&str, &str, fn(usize) -> Work); 5] = [
+/// Name, what one operation is, and how it is made for so many of them.
+type Step = (&'static str, &'static str, fn(usize) -> Work);
+
+/// All steps.
+pub const STEPS: [Step; 5] = [
     ("parse", "event of a request into a record", parse),
     ("fold", "event, with its contexts", fold),
     ("learn", "decision among 10, its reward, and a model version that knows it", learn),

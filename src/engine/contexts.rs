@@ -129,7 +129,7 @@ impl Cell {
             let turn = self.turn.load(Ordering::Acquire);
             let context = self.copy();
             fence(Ordering::Acquire);
-            if turn % 2 == 0 && self.turn.load(Ordering::Relaxed) == turn {
+            if turn.is_multiple_of(2) && self.turn.load(Ordering::Relaxed) == turn {
                 return context;
             }
             // The writer is in the middle of it: microseconds, unless it lost its processor there.

@@ -29,13 +29,13 @@ fn ones(words: &[u64]) -> u32 {
     const SHORTS: u64 = 0x00FF_00FF_00FF_00FF;
     // At most 8 in each byte.
     let by_bytes = |word: &u64| {
-        let pairs = word - (word >> 1 & PAIRS);
-        let fours = (pairs & FOURS) + (pairs >> 2 & FOURS);
-        fours + (fours >> 4) & BYTES
+        let pairs = word - ((word >> 1) & PAIRS);
+        let fours = (pairs & FOURS) + ((pairs >> 2) & FOURS);
+        (fours + (fours >> 4)) & BYTES
     };
     let ones = |words: &[u64]| {
         let bytes: u64 = words.iter().map(by_bytes).sum();
-        let shorts = (bytes & SHORTS) + (bytes >> 8 & SHORTS);
+        let shorts = (bytes & SHORTS) + ((bytes >> 8) & SHORTS);
         (shorts.wrapping_mul(0x0001_0001_0001_0001) >> 48) as u32
     };
     words.chunks(16).map(ones).sum()
