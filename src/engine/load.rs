@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A wait over the limit for this long is a standing queue.
+/// A wait that is over the limit for this long, and not shrinking, is a standing queue.
 const STANDS_AFTER: Duration = Duration::from_millis(100);
 /// A wait under a quarter of the limit for this long is none any more.
 const CALM_AFTER: Duration = Duration::from_secs(1);
@@ -27,7 +27,8 @@ pub(super) struct Load {
 /// What only the partition's thread knows of it.
 #[derive(Default)]
 pub(super) struct Trend {
-    over_since: Option<Instant>,
+    /// Since when the wait is over the limit, and how long it was then.
+    over_since: Option<(Instant, Duration)>,
     calm_since: Option<Instant>,
 }
 
@@ -75,8 +76,12 @@ impl Load {
         let wait = self.wait();
         if wait > self.wait_max {
             trend.calm_since = None;
-            if now - *trend.over_since.get_or_insert(now) >= STANDS_AFTER {
-                self.stands.store(true, Ordering::Relaxed);
+            let (since, then) = *trend.over_since.get_or_insert((now, wait));
+            if now - since >= STANDS_AFTER {
+                // After a stall, of the disk say, much waits at once and soon less: there is no more than it can take.
+                let shrinks = wait + self.wait_max / 2 < then;
+                trend.over_since = shrinks.then_some((now, wait));
+                self.stands.fetch_or(!shrinks, Ordering::Relaxed);
             }
             return;
         }
@@ -135,6 +140,19 @@ mod tests {
         run.turns(1, 80);
         run.turns(200, 0);
         assert_eq!((run.refused, run.load.batches()), (0, 0));
+    }
+
+    #[test]
+    fn what_piled_up_in_a_stall_is_taken() {
+        let mut run = Run::new();
+        run.turns(1, 600);
+        // Half of what it can do goes on coming.
+        for _ in 0..700 {
+            run.turns(1, 1);
+            run.turns(1, 0);
+        }
+        assert_eq!(run.refused, 0);
+        assert!(run.load.batches() < 10);
     }
 
     #[test]

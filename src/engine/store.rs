@@ -5,7 +5,7 @@
 //! JSON). A checkpoint is complete when its
 //! globals are in; before that, the globals before it hold, and rows written meanwhile say so themselves (`as_of`).
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, UserValue};
 use saccade_topology::model::Books;
 use saccade_topology::{Globals, Restore, RestoreError, RowKind, StoredFeedback};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub struct Store {
 /// One stored row.
 pub enum StoredRow {
     /// A live key's state.
-    Row(RowKind, String, Vec<u8>),
+    Row(RowKind, String, UserValue),
     /// A removed key and the offset its removal is contained in.
     Tombstone(RowKind, String, u64),
 }
@@ -134,7 +134,7 @@ impl Store {
                 let name = String::from_utf8_lossy(&key[3..]).into_owned();
                 visit(match <[u8; 8]>::try_from(&*value) {
                     Ok(as_of) => StoredRow::Tombstone(kind, name, u64::from_le_bytes(as_of)),
-                    Err(_) => StoredRow::Row(kind, name, value.to_vec()),
+                    Err(_) => StoredRow::Row(kind, name, value),
                 });
             }
         }

@@ -557,9 +557,10 @@ impl Lane {
         bytes: &[u8],
         scratch: &mut Scratch,
     ) -> Option<u32> {
-        let (chunks, rest) = bytes.as_chunks::<8>();
-        let words: Vec<u64> = chunks.iter().map(|b| u64::from_le_bytes(*b)).collect();
-        let (head_words, tail) = words.split_at_checked(5)?;
+        let (words, rest) = bytes.as_chunks::<8>();
+        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        let (head_words, tail) = words.split_first_chunk::<5>()?;
+        let head_words = head_words.each_ref().map(word);
         let (row, pending) = tail.split_at_checked(self.words)?;
         let count = head_words[4] as usize;
         if !rest.is_empty() || pending.len() != count.checked_mul(self.slab.stride())? {
@@ -570,12 +571,13 @@ impl Lane {
         (head.version, head.floor, head.skew) = (head_words[0], head_words[1] as i64, head_words[2] as i64);
         head.closed = head_words[3] != 0;
         let (current, head, spare, _) = self.parts(i);
-        current.copy_from_slice(row);
+        current.iter_mut().zip(row).for_each(|(to, from)| *to = word(from));
         if count > 0 {
-            head.settled = spare.take(row);
+            head.settled = spare.take(current);
         }
-        for words in pending.chunks_exact(self.slab.stride()) {
-            let entry = self.slab.restore(words);
+        for entry in pending.chunks_exact(self.slab.stride()) {
+            let words: Vec<u64> = entry.iter().map(word).collect();
+            let entry = self.slab.restore(&words);
             self.link_last(i, entry, self.slab.entry(entry).time());
         }
         if count > 0 {
