@@ -139,12 +139,15 @@ impl EventReader {
         scratch: &mut Scratch,
     ) -> Option<(usize, Result<Event<'a>, RowError>)> {
         let mut event = row::blank();
-        let usual = row::read_first(&self.keys, text, arena, scratch, &mut event);
-        if let Some((end, read)) = usual.filter(|(end, _)| *end <= self.event_bytes_max) {
-            return Some((end, read.map(|()| event)));
-        }
-        let end = scan::value_end(text.as_bytes(), 0)?;
-        let read = self.read_row(&text[..end], None, arena, scratch, &mut event);
+        let (end, usual) = match row::read_first(&self.keys, text, arena, scratch, &mut event) {
+            Some((end, read)) => (end, Some(read)),
+            None => (scan::value_end(text.as_bytes(), 0)?, None),
+        };
+        let text = &text[..end];
+        let read = self.check_length(text).and_then(|()| match usual {
+            Some(read) => read,
+            None => row::read_unusual(&self.keys, text, arena, scratch, &mut event),
+        });
         Some((end, read.map(|()| event)))
     }
 

@@ -118,11 +118,17 @@ impl EventReader {
         scratch: &mut Scratch,
         event: &mut Event<'a>,
     ) -> Result<(), RowError> {
+        self.check_length(text)?;
+        row::read(&self.keys, text, inherited, arena, scratch, event)
+    }
+
+    #[inline]
+    fn check_length(&self, text: &str) -> Result<(), RowError> {
         if text.len() > self.event_bytes_max {
             let (found, max) = (text.len(), self.event_bytes_max);
             let message = format!("the event has {found} bytes; ingest.event_bytes_max allows {max}");
             return Err(RowError::new("too_long", message));
         }
-        row::read(&self.keys, text, inherited, arena, scratch, event)
+        Ok(())
     }
 }

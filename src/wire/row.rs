@@ -72,6 +72,19 @@ pub(super) fn read_first<'a>(
     Some((end, row.finish(&text[..end], None)))
 }
 
+/// As [`read`], of a row that [`read_first`] has not taken.
+pub(super) fn read_unusual<'a>(
+    keys: &KeyTable,
+    text: &'a str,
+    arena: &'a Bump,
+    scratch: &mut Scratch,
+    event: &mut Event<'a>,
+) -> Result<(), RowError> {
+    let mut row = Row::new(keys, arena, None, &mut scratch.fields, event, false);
+    row.parse_unusual(text, None)?;
+    row.finish(text, None)
+}
+
 /// Reads what rows may inherit from the envelope `text`, in which the events are replaced by `null`.
 pub(super) fn read_envelope<'a>(keys: &KeyTable, text: &'a str, arena: &'a Bump) -> Result<Inherited<'a>, RowError> {
     let (mut fields, mut event) = (Vec::new(), blank());
@@ -155,6 +168,11 @@ impl<'s, 'a> Row<'s, 'a> {
         if end.is_some_and(|end| scan::skip_space(text.as_bytes(), end) == text.len()) {
             return Ok(());
         }
+        self.parse_unusual(text, inherited)
+    }
+
+    /// Reads any row; for the usual one this is the long way.
+    fn parse_unusual(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>) -> Result<(), RowError> {
         self.reset(inherited);
         self.pass(text)?;
         if self.has_compound {
