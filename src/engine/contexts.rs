@@ -154,32 +154,22 @@ impl Cell {
 /// What one partition publishes: its cells by the places of the fold, so that a refresh looks nothing up.
 #[derive(Default)]
 pub struct Places {
-    sessions: Vec<Option<Arc<Cell>>>,
-    viewers: Vec<Option<Arc<Cell>>>,
+    /// By kind.
+    cells: [Vec<Option<Arc<Cell>>>; 2],
 }
 
 impl Places {
     /// Loads, side by side, the cells that will be written one after another.
     pub(super) fn touch(&self, places: impl Iterator<Item = (Kind, u32)>) {
         let seen = places.fold(0, |seen, (kind, place)| {
-            let cell = self.of(kind).get(place as usize).and_then(Option::as_ref);
+            let cell = self.cells[kind as usize].get(place as usize).and_then(Option::as_ref);
             seen ^ cell.map_or(0, |cell| cell.touch())
         });
         std::hint::black_box(seen);
     }
 
-    fn of(&self, kind: Kind) -> &[Option<Arc<Cell>>] {
-        match kind {
-            Kind::Session => &self.sessions,
-            Kind::Viewer => &self.viewers,
-        }
-    }
-
     fn place(&mut self, kind: Kind, place: u32) -> &mut Option<Arc<Cell>> {
-        let places = match kind {
-            Kind::Session => &mut self.sessions,
-            Kind::Viewer => &mut self.viewers,
-        };
+        let places = &mut self.cells[kind as usize];
         if places.len() <= place as usize {
             places.resize_with(place as usize + 1, || None);
         }
