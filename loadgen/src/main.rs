@@ -4,13 +4,13 @@
 //! which the generator itself fell behind is marked invalid. What is sent comes from a [`population`] of viewers that a [`profile`]
 //! describes, or is drawn independently.
 
+mod background;
 mod beside;
 mod capacity;
 mod check;
 mod cli;
 mod drive;
 mod fit;
-mod float;
 mod http;
 mod live;
 mod measure;

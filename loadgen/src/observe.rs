@@ -1,5 +1,6 @@
 //! Follows `GET /v1/context/stream` on a thread of its own: how many contexts came out, and that no session's version goes back.
 
+use crate::background::Background;
 use crate::http::{Connection, Target};
 use crate::sse::{Line, Lines};
 use http_body_util::BodyExt;
@@ -7,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -29,10 +29,7 @@ pub struct Observed {
 }
 
 /// A running observer.
-pub struct Observer {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Observed>>,
-}
+pub struct Observer(Background<Observed>);
 
 #[derive(Deserialize)]
 struct Context<'a> {
@@ -44,17 +41,12 @@ struct Context<'a> {
 impl Observer {
     /// Opens the stream; returns when the server has answered.
     pub fn start(target: Target, timeout: Duration) -> io::Result<Observer> {
-        let (stop, stopped) = oneshot::channel();
         let (opened, is_open) = mpsc::channel();
-        let follow = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(follow(target, timeout, opened, stopped))
-        };
-        let thread = std::thread::Builder::new().name("observer".into()).spawn(follow)?;
+        let observer = Background::start("observer", move |stopped| follow(target, timeout, opened, stopped))?;
         match is_open.recv() {
-            Ok(()) => Ok(Observer { stop, thread }),
-            // The thread ended without opening the stream: its result says why.
-            Err(_) => match thread.join().expect("the observer does not panic") {
+            Ok(()) => Ok(Observer(observer)),
+            // It ended without opening the stream: its result says why.
+            Err(_) => match observer.finish() {
                 Err(e) => Err(e),
                 Ok(_) => Err(io::Error::other("the context stream ended before it began")),
             },
@@ -63,9 +55,7 @@ impl Observer {
 
     /// Closes the stream and returns what was seen.
     pub fn finish(self) -> io::Result<Observed> {
-        // Fails only when the stream ended by itself, which the result says.
-        let _ = self.stop.send(());
-        self.thread.join().expect("the observer does not panic")
+        self.0.finish()
     }
 }
 
@@ -170,7 +160,7 @@ mod tests {
         let events = "data: {\"session\":\"a\",\"version\":1}\n\ndata: {\"session\":\"b\",\"version\":2}\n\n";
         let target = serve_once(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{events}"));
         let observer = Observer::start(target, Duration::from_secs(10)).expect("the stream opens");
-        while !observer.thread.is_finished() {
+        while !observer.0.is_over() {
             std::thread::yield_now();
         }
         let seen = observer.finish().expect("the stream was read");

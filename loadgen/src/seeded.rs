@@ -1,6 +1,6 @@
 //! Randomness keyed by (seed, stream, number): no state, so any event can be made again on its own.
 
-use crate::float::{ln, pow, sin_cos_turns};
+use saccade_topology::math::{ln, pow, sin_cos_turns};
 
 /// What a draw is for; draws of different streams are independent.
 #[derive(Clone, Copy, Debug)]

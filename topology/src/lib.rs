@@ -16,7 +16,7 @@ mod fold;
 mod lane;
 pub mod learn;
 mod map;
-mod math;
+pub mod math;
 pub mod model;
 pub mod names;
 mod near;

@@ -14,6 +14,7 @@ mod stream;
 
 pub use compare::Compared;
 
+use crate::background::Background;
 use crate::http::{Connection, Target};
 use crate::tally::{Brief, Outcome};
 use fold::Folder;
@@ -27,7 +28,6 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
@@ -125,10 +125,7 @@ impl Watcher {
 }
 
 /// The running checks.
-pub struct Checks {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Findings>>,
-}
+pub struct Checks(Background<Findings>);
 
 /// Shared by the streams; all live on one thread.
 struct Shared {
@@ -162,32 +159,27 @@ impl Checks {
     pub fn start(target: Target, timeout: Duration, wanted: Wanted) -> Result<(Watcher, Checks), String> {
         let folder = Folder::new(wanted.config.as_deref())?;
         let (told, hears) = mpsc::channel();
-        let (stop, stopped) = oneshot::channel();
         let wake = Arc::new(Notify::new());
         let watcher = Watcher {
             sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)),
             told,
             wake: Arc::clone(&wake),
         };
-        let run = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let local = tokio::task::LocalSet::new();
-            let schema = local.block_on(&runtime, schema(&target, timeout));
+        let run = async move |stopped| {
+            let schema = schema(&target, timeout).await;
             let state = RefCell::new(State::new(wanted.probes, folder.skew_tolerance_ms()));
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
             let broken = RefCell::new(0);
             let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, wake, state, broken });
-            Ok(local.block_on(&runtime, check(shared, folder, schema, stopped)))
+            Ok(check(shared, folder, schema, stopped).await)
         };
-        let thread = std::thread::Builder::new().name("checks".into()).spawn(run);
-        Ok((watcher, Checks { stop, thread: thread.map_err(|e| format!("starting the checks: {e}"))? }))
+        let checks = Background::start("checks", run).map_err(|e| format!("starting the checks: {e}"))?;
+        Ok((watcher, Checks(checks)))
     }
 
     /// Waits for what is still missing, compares, and says what was found.
     pub fn finish(self) -> io::Result<Findings> {
-        // The thread listens until it is told.
-        let _ = self.stop.send(());
-        self.thread.join().expect("the checks do not panic")
+        self.0.finish()
     }
 }
 

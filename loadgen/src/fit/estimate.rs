@@ -1,11 +1,11 @@
 //! From counts to a profile, and that as text.
 
 use super::{Fit, zipf};
-use crate::float::{ln, pow};
 use crate::population::Kind;
 use crate::profile::{Country, Profile};
 use crate::span::Span;
 use hdrhistogram::Histogram;
+use saccade_topology::math::{ln, pow};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;

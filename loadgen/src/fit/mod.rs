@@ -9,11 +9,11 @@ mod line;
 mod order;
 mod zipf;
 
-use crate::float::ln;
 use crate::population::Kind;
 use course::{Course, Seen};
 use line::{Decision, Event, Line};
 use order::{Order, histogram};
+use saccade_topology::math::ln;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead};
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Logs {
             return None;
         }
         let mean = self.sum / self.n;
-        Some((crate::float::exp(mean), (self.squares / self.n - mean * mean).max(0.0).sqrt()))
+        Some((saccade_topology::math::exp(mean), (self.squares / self.n - mean * mean).max(0.0).sqrt()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The exponent of a Zipf distribution, from counts.
 
-use crate::float::{ln, pow};
+use saccade_topology::math::{ln, pow};
 
 /// Maximum likelihood (Clauset, Shalizi and Newman 2009, for a known number of keys), by golden section: the log-likelihood
 /// −s·Σ cᵢ ln i − n·ln H(s) is concave in s. Ranks are those of the counts themselves, so where most keys were seen a few times only it is a

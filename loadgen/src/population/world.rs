@@ -1,11 +1,11 @@
 //! What all viewers share: the profile as numbers that are ready to use, items, places, evenings.
 
 use super::tastes::Tastes;
-use crate::float::{exp, sin_cos_turns};
 use crate::profile::Profile;
 use crate::seeded::{Draws, Popularity, Stream, keyed};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use saccade_topology::math::{exp, sin_cos_turns};
 
 /// Offsets of time zones are those of this day.
 const DAY_OF_OFFSETS: &str = "2026-01-15T00:00:00Z";

@@ -1,7 +1,7 @@
 //! How events are spread over the integral of the rate.
 
-use crate::float::ln;
 use crate::seeded::{Stream, keyed, unit};
+use saccade_topology::math::ln;
 use serde::Deserialize;
 
 /// How events are spread where the rate is what it is.

@@ -2,8 +2,8 @@
 //!
 //! A pure function; times in seconds from the start. Every factor is above 0, so each integral is reached once.
 
-use crate::float::sin_cos_turns;
 use crate::span::Span;
+use saccade_topology::math::sin_cos_turns;
 use serde::de::{Deserialize, Deserializer, Error};
 
 /// How the rate changes.

@@ -3,10 +3,10 @@
 //! A server that does not answer in time leaves a gap, and the figure after it is the mean over the gap.
 
 use super::Reading;
+use crate::background::Background;
 use crate::http::{Connection, Target};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -24,30 +24,19 @@ pub struct ServerSecond {
 }
 
 /// A running reader.
-pub struct Follower {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<io::Result<Readings>>,
-}
+pub struct Follower(Background<Readings>);
 
 type Readings = Vec<(Instant, f64, u64)>;
 
 impl Follower {
     /// Begins to read.
     pub fn start(target: Target) -> io::Result<Follower> {
-        let (stop, stopped) = oneshot::channel();
-        let follow = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            Ok(runtime.block_on(read_on(target, stopped)))
-        };
-        Ok(Follower { stop, thread: std::thread::Builder::new().name("metrics".into()).spawn(follow)? })
+        Background::start("metrics", async move |stopped| Ok(read_on(target, stopped).await)).map(Follower)
     }
 
     /// Stops; `start` is where the seconds are counted from.
     pub fn finish(self, start: Instant) -> io::Result<Vec<ServerSecond>> {
-        // The thread listens until it is told.
-        let _ = self.stop.send(());
-        let readings = self.thread.join().expect("the reader of metrics does not panic")?;
-        Ok(between(&readings, start))
+        Ok(between(&self.0.finish()?, start))
     }
 }
 
