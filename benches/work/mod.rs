@@ -15,6 +15,7 @@ use saccade_topology::{
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 const T0: i64 = 1_790_000_000_000;
 /// Events of a request.
@@ -57,12 +58,9 @@ fn plan() -> Arc<Plan> {
     Arc::new(Plan::compile(&config().spec()).expect("the default configuration compiles"))
 }
 
-/// Spreads numbers; the finaliser of SplitMix64.
+/// Spreads numbers.
 fn mix(n: usize) -> u64 {
-    let mut z = (n as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    xxh3_64(&n.to_le_bytes())
 }
 
 fn text(i: usize) -> String {
@@ -70,7 +68,7 @@ fn text(i: usize) -> String {
     let (kind, item, playhead) = (TYPES[bits as usize % TYPES.len()], bits >> 40 & 0xFFF, bits % 7_200_000);
     format!(
         r#"{{"id":"e{i}","type":"{kind}","event_time":{},"session":"session-{session}","viewer":"viewer-{session}","item":"title-{item}","value":{}.25,"device":"tv","country":"DE","timezone":"Europe/Berlin","playhead_s":{}.{:03}}}"#,
-        T0 + i as i64 / 20,
+        T0 + i as i64 / 2,
         bits % 100,
         playhead / 1000,
         playhead % 1000,
@@ -113,8 +111,8 @@ impl Sink for Looked {
 
 /// Encoded events through the fold, with their contexts, once every session is known and old events settle.
 fn fold(operations: usize) -> Work {
-    // Beyond the lateness, so that as much settles as comes.
-    const BEFORE: usize = 700_000;
+    // Beyond the lateness, 32 s at two a millisecond, so that as much settles as comes.
+    const BEFORE: usize = 70_000;
     let reader = EventReader::new(&config().ingest).expect("the default configuration is good");
     let encoded = |range: std::ops::Range<usize>| {
         let mut records = RecordBatch::default();
