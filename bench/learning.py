@@ -63,14 +63,14 @@ class Connection:
 class Server:
     """`saccade serve` on an empty directory; also says what CPU it took."""
 
-    def __init__(self, args):
-        self.directory = tempfile.mkdtemp(prefix="saccade-learning-")
+    def __init__(self, args, *more):
+        self.directory = tempfile.mkdtemp(prefix="saccade-bench-")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = open(f"{self.directory}/server.log", "wb")
         command = [args.saccade, "serve", "--config", args.config, "--data", f"{self.directory}/data", "--listen", f"127.0.0.1:{self.port}"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([*command, *more], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 30
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -15,7 +15,7 @@ Standard library only. Exit codes: 0 all kept, 1 a promise was broken, 2 usage.
 """
 import json, os, random, re, socket, statistics, subprocess, sys, tempfile, threading, time
 
-from kill9 import Broken, Client, Ledger, Server, parse_arguments, parser_of, verdict, watch
+from kill9 import Broken, Client, Ledger, Server, check_fold, parse_arguments, parser_of, read_context, verdict, watch
 
 BATCH = 20
 SESSIONS = 5000
@@ -140,18 +140,14 @@ class Versions(threading.Thread):
         client, rng = Client(self.args.port), random.Random(self.args.seed + 1)
         while not self.stopping.is_set():
             session = f"s{rng.randrange(SESSIONS)}"
-            before, context = self.newest.get(session, -1), read(client, session)
-            if context is not None:
+            answer = client.call("GET", f"/v1/context/session/{session}")
+            if answer is not None and answer[0] == 200:
                 self.reads += 1
-                self.newest[session] = context["version"]
-                if context["version"] < before:
-                    self.ledger.violation(f"versions: {session} went back from {before} to {context['version']}")
+                before, version = self.newest.get(session, -1), json.loads(answer[1])["version"]
+                self.newest[session] = version
+                if version < before:
+                    self.ledger.violation(f"versions: {session} went back from {before} to {version}")
             time.sleep(0.005)
-
-
-def read(client, session):
-    answer = client.call("GET", f"/v1/context/session/{session}")
-    return json.loads(answer[1]) if answer is not None and answer[0] == 200 else None
 
 
 def resident_mb(process):
@@ -199,14 +195,6 @@ def check_log(server, senders, ledger):
     return sum(map(len, seen)), lost, double
 
 
-def check_fold(server, contexts, ledger):
-    replayed = {line["session"]: line for line in server.run("replay", "--format", "ndjson", "--final") if line.get("session")}
-    for session, context in contexts.items():
-        offline = replayed.get(session, {})
-        if (offline.get("version"), offline.get("vector")) != (context["version"], context["vector"]):
-            ledger.violation(f"fold: {session} is {context['version']}, replay gives {offline.get('version')}, or another vector")
-
-
 def check_memory(sizes, ledger):
     """The first life fills what the others find; the last may be cut short."""
     whole = sizes[1:-1]
@@ -251,13 +239,14 @@ def main():
         for thread in senders + [versions]:
             thread.join(60)
         client = Client(args.port)
-        contexts = {s: c for s in (f"s{n}" for n in range(SESSIONS)) if (c := read(client, s))}
+        for n in range(SESSIONS):
+            read_context(client, f"s{n}", ledger)
         client.close()
         server.stop()
         events, lost, double = check_log(server, senders, ledger)
-        check_fold(server, contexts, ledger)
+        check_fold(server, ledger)
         check_memory(sizes, ledger)
-        print(f"{events} events acknowledged: {lost} lost, {double} double, {sum(s.late for s in senders)} late; {len(contexts)} contexts as replayed")
+        print(f"{events} events acknowledged: {lost} lost, {double} double, {sum(s.late for s in senders)} late; {len(ledger.newest)} contexts as replayed")
 
     watch(server, ledger, play)
     return verdict(args, directory, ledger)

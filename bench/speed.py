@@ -11,46 +11,23 @@
 
 Server and load generator share all processors; nothing is pinned. Needs release builds; standard library only.
 """
-import argparse, json, os, signal, socket, subprocess, tempfile, time, urllib.request
+import argparse, json, subprocess
+
+from learning import Server
 
 CONNECTIONS = "256"
 
 
-class Server:
+class Loaded(Server):
     """A fresh server, and runs of the load generator against it."""
 
-    def __init__(self, args, *more, config=None):
-        self.args, self.directory = args, tempfile.TemporaryDirectory(prefix="saccade-speed-")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        command = [args.saccade, "serve", "--data", os.path.join(self.directory.name, "data"), "--listen", self.address, *more]
-        self.process = subprocess.Popen(command + (["--config", config] if config else []), stderr=subprocess.DEVNULL)
-        while not self.is_ready():
-            assert self.process.poll() is None, "the server ended"
-            time.sleep(0.05)
-
-    def is_ready(self):
-        try:
-            return urllib.request.urlopen(f"http://{self.address}/ready", timeout=5).status == 200
-        except OSError:
-            return False
-
-    def load(self, rate, seconds, *more, seed=1):
-        out = os.path.join(self.directory.name, f"run-{seed}.json")
-        command = [self.args.loadgen, "run", "--target", f"http://{self.address}", "--rate", str(rate), "--duration", f"{seconds}s",
+    def load(self, args, rate, seconds, *more, seed=1):
+        out = f"{self.directory}/run-{seed}.json"
+        command = [args.loadgen, "run", "--target", f"http://127.0.0.1:{self.port}", "--rate", str(rate), "--duration", f"{seconds}s",
                    "--connections", CONNECTIONS, "--seed", str(seed), "--out", out, "--quiet", *more]
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(out) as run:
             return json.load(run)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-        self.directory.cleanup()
 
 
 def row(*cells):
@@ -84,8 +61,8 @@ def achieved(run, seconds):
 def ingest(args, *more):
     head("rate, events/s", "answered, events/s", "server CPU s per million", "publish p50 / p99 / p99.9, ms", "202 p50 / p99, ms", "429", "verdict")
     for rate in args.rates:
-        with Server(args, *more) as server:
-            run = server.load(rate, args.seconds, "--batch", "20", "--probes", "0" if more else "100")
+        with Loaded(args, *more) as server:
+            run = server.load(args, rate, args.seconds, "--batch", "20", "--probes", "0" if more else "100")
             row(f"{rate:,}", f"{achieved(run, args.seconds):,}", cpu_s_per_million(run), ms(run["publish"], "p50", "p99", "p999"),
                 ms(run["intended"], "p50", "p99"), sum(s["status_429"] for s in run["seconds"]), validity(run))
 
@@ -93,28 +70,28 @@ def ingest(args, *more):
 def latency(args):
     head("half of what it can take, events/s", "publish p50 / p99 / p99.9, ms", "server CPU s per million", "own lag p99, ms", "verdict")
     for seed in range(1, 4):
-        with Server(args) as server:
-            run = server.load(args.capacity // 2, args.seconds, "--batch", "20", seed=seed)
+        with Loaded(args) as server:
+            run = server.load(args, args.capacity // 2, args.seconds, "--batch", "20", seed=seed)
             row(f"{args.capacity // 2:,}", ms(run["publish"], "p50", "p99", "p999"), cpu_s_per_million(run), ms(run["lag"], "p99"), validity(run))
 
 
 def sessions(args):
     head("sessions", "publish p50 / p99 / p99.9, ms", "server CPU s per million", "resident, MiB", "verdict")
     for count in (10_000, 1_000_000):
-        with Server(args) as server:
+        with Loaded(args) as server:
             if count > 10_000:
                 # Each is met once before, as fast as it goes.
-                server.load(args.capacity // 2, 30, "--batch", "500", "--sessions", str(count), "--probes", "0", seed=9)
-            run = server.load(20_000, args.seconds, "--batch", "20", "--sessions", str(count), seed=9 if count == 10_000 else 10)
+                server.load(args, args.capacity // 2, 30, "--batch", "500", "--sessions", str(count), "--probes", "0", seed=9)
+            run = server.load(args, 20_000, args.seconds, "--batch", "20", "--sessions", str(count), seed=9 if count == 10_000 else 10)
             row(f"{count:,}", ms(run["publish"], "p50", "p99", "p999"), cpu_s_per_million(run),
                 round(run["server"]["rss_bytes"] / 2**20), validity(run))
 
 
 def overload(args):
     head("", "answered, events/s", "429", "publish p50 / p99, ms", "202 service p50 / p99, ms", "resident, MiB")
-    with Server(args) as server:
+    with Loaded(args) as server:
         for name, rate, seed in (("before", args.capacity // 4, 1), ("twice what it can take", 2 * args.capacity, 2), ("after", args.capacity // 4, 3)):
-            run = server.load(rate, args.seconds, "--batch", "20", "--timeout", "3s", seed=seed)
+            run = server.load(args, rate, args.seconds, "--batch", "20", "--timeout", "3s", seed=seed)
             row(f"{name}: {rate:,}", f"{achieved(run, args.seconds):,}", sum(s["status_429"] for s in run["seconds"]),
                 ms(run["publish"], "p50", "p99"), ms(run["service"], "p50", "p99"), round(run["server"]["rss_bytes"] / 2**20))
 
@@ -123,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--saccade", default="target/release/saccade")
     parser.add_argument("--loadgen", default="target/release/saccade-loadgen")
+    parser.add_argument("--config", default="configs/default.toml")
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--capacity", type=int, default=100_000, help="events/s that it can take, as `ingest` found it")
     parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], default=[20_000, 50_000, 75_000, 100_000, 125_000, 150_000])
