@@ -170,7 +170,7 @@ mod tests {
         let mut tally = Tally::default();
         let times = |due_ms, ms| {
             let (due, intended) = (Duration::from_millis(due_ms), Duration::from_millis(ms));
-            Times { due, intended, service: Duration::from_millis(1), lag: Duration::ZERO }
+            Times { due, intended, service: Duration::from_millis(1), lag: Duration::ZERO, is_measured: true }
         };
         let answer = Answer { accepted: 20, ..Answer::default() };
         tally.add(20, &Outcome::Acknowledged(answer), times(100, 3));

@@ -41,10 +41,14 @@ pub fn run(
         false => None,
     };
     let follower = match before {
-        Some(_) => Some(Follower::start(target.clone()).map_err(|e| format!("reading /metrics: {e}"))?),
+        Some(_) => {
+            Some(Follower::start(target.clone(), drive.measure_from).map_err(|e| format!("reading /metrics: {e}"))?)
+        }
         None => None,
     };
-    let wanted = Wanted { probes: watch.probes, viewers_expected: load.viewers(), config: watch.config.clone() };
+    let measure_from = drive.measure_from;
+    let wanted =
+        Wanted { probes: watch.probes, viewers_expected: load.viewers(), config: watch.config.clone(), measure_from };
     let (watcher, checks) = match watch.probes {
         0 => (None, None),
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
@@ -53,16 +57,17 @@ pub fn run(
     let (start, began) = (Instant::now(), SystemTime::now());
     let done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
     let followed = follower.map(|follower| follower.finish(start)).transpose();
+    let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
     let findings = checks.map(Checks::finish).transpose().map_err(|e| format!("checking: {e}"))?;
     let after = before.as_ref().and_then(|_| scrape(&target, timeout));
     let run = Run {
-        asked: load.asked(&target, done.events, source.repeated()),
+        asked: load.asked(&target, done.events, source.repeated(), measure_from),
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
         tally: done.tally,
         beside: Beside::new(&done.calls, source.so_far()),
-        server: before.zip(after).map(|(before, after)| after.since(&before)),
-        server_seconds: followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default(),
+        server: before.zip(after).map(|(before, after)| after.since(&before, warm.as_ref())),
+        server_seconds,
         observed,
         findings,
     };

@@ -93,12 +93,13 @@ impl Reading {
         reading
     }
 
-    /// What happened between `before` and this reading.
-    pub fn since(&self, before: &Reading) -> Measured {
+    /// What happened between `before` and this reading; times and processor since `warm`, where there is one.
+    pub fn since(&self, before: &Reading, warm: Option<&Reading>) -> Measured {
+        let timed = warm.unwrap_or(before);
         if self.started.is_some() && self.started != before.started {
             return Measured { restarted: true, rss_bytes: self.process().1, ..Measured::default() };
         }
-        let was = |bound: &u64| before.freshness.get(bound).copied().unwrap_or(0.0);
+        let was = |bound: &u64| timed.freshness.get(bound).copied().unwrap_or(0.0);
         let counts: Vec<(f64, f64)> =
             self.freshness.iter().map(|(bound, n)| (f64::from_bits(*bound), n - was(bound))).collect();
         let published = counts.last().map(|(_, n)| *n);
@@ -119,7 +120,7 @@ impl Reading {
                 _ => BTreeMap::new(),
             },
             freshness_ms_since_start: self.quantiles.iter().map(|(q, s)| (q.clone(), s * 1000.0)).collect(),
-            cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before),
+            cpu_seconds: self.cpu_seconds.zip(timed.cpu_seconds).map(|(after, before)| after - before),
             rss_bytes: self.process().1,
             restarted: false,
         }
@@ -174,34 +175,38 @@ saccade_profile_late_total{partition=\"1\"} 1
 
     #[test]
     fn percentiles_are_the_bounds_of_what_was_added_during_the_run() {
-        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE));
+        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE), None);
         assert_eq!(measured.published, Some(100));
         // The slowest of 100 was above the last bound: no percentile is made up for it.
         let expected = BTreeMap::from([("p50", 1.0), ("p99", 10.0)].map(|(name, ms)| (name.to_owned(), ms)));
         assert_eq!(measured.freshness_ms_at_most, expected);
         assert_eq!(measured.freshness_ms_since_start, BTreeMap::from([("0.5".into(), 0.4), ("0.99".into(), 2.0)]));
         assert_eq!((measured.cpu_seconds, measured.rss_bytes), (Some(2.5), Some(1 << 20)));
+        // Warm at the end: all was counted, nothing of it timed.
+        let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
+        let measured = after.since(&before, Some(&after));
+        assert_eq!((measured.accepted, measured.cpu_seconds, measured.published), (Some(100), Some(0.0), Some(0)));
     }
 
     #[test]
     fn counts_of_a_server_that_was_started_anew_are_left_out() {
         let started = |at: u32| Reading::parse(&format!("{AFTER}process_start_time_seconds {at}\n"));
-        assert_eq!(started(5).since(&started(5)).accepted, Some(0));
-        let measured = started(9).since(&started(5));
+        assert_eq!(started(5).since(&started(5), None).accepted, Some(0));
+        let measured = started(9).since(&started(5), None);
         assert_eq!((measured.restarted, measured.accepted, measured.published), (true, None, None));
         assert_eq!(measured.rss_bytes, Some(1 << 20));
     }
 
     #[test]
     fn partitions_are_added_up() {
-        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE));
+        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE), None);
         assert_eq!((measured.accepted, measured.contexts, measured.profile_late), (Some(100), Some(120), Some(3)));
     }
 
     #[test]
     fn a_server_that_says_nothing_is_not_given_numbers() {
-        assert_eq!(Reading::parse("up 1\n\ngarbage\n").since(&Reading::default()), Measured::default());
+        assert_eq!(Reading::parse("up 1\n\ngarbage\n").since(&Reading::default(), None), Measured::default());
         let idle = Reading::parse(AFTER);
-        assert_eq!(idle.since(&idle).freshness_ms_at_most, BTreeMap::new());
+        assert_eq!(idle.since(&idle, None).freshness_ms_at_most, BTreeMap::new());
     }
 }

@@ -63,6 +63,8 @@ pub struct Times {
     pub service: Duration,
     /// How much later than possible the generator began: after the intended time, or after a connection was free if that was later.
     pub lag: Duration,
+    /// Whether it counts: what was due before the time to measure from only shows in its second.
+    pub is_measured: bool,
 }
 
 /// Running totals.
@@ -135,8 +137,10 @@ impl Tally {
         self.counts.sent += events;
         self.counts.requests += 1;
         self.series.add(events, outcome, times);
-        self.lag.saturating_record(nanos(times.lag));
-        if !matches!(outcome, Outcome::Broken(_)) {
+        if times.is_measured {
+            self.lag.saturating_record(nanos(times.lag));
+        }
+        if times.is_measured && !matches!(outcome, Outcome::Broken(_)) {
             self.intended.saturating_record(nanos(times.intended));
             self.service.saturating_record(nanos(times.service));
         }
@@ -202,7 +206,7 @@ mod tests {
 
     fn times(ms: u64) -> Times {
         let (due, intended) = (Duration::ZERO, Duration::from_millis(ms));
-        Times { due, intended, service: Duration::from_millis(1), lag: Duration::ZERO }
+        Times { due, intended, service: Duration::from_millis(1), lag: Duration::ZERO, is_measured: true }
     }
 
     #[test]
@@ -239,5 +243,15 @@ mod tests {
         assert_eq!(tally.intended.len(), 1);
         assert!(tally.intended.max() >= 10_000_000_000);
         assert_eq!(tally.lag.len(), 2);
+    }
+
+    #[test]
+    fn what_is_due_too_early_to_be_measured_is_counted_all_the_same() {
+        let mut tally = Tally::default();
+        tally.add(3, &Outcome::Status(503), Times { is_measured: false, ..times(7) });
+        assert_eq!((tally.counts.lost, tally.counts.requests), (3, 1));
+        assert_eq!((tally.intended.len(), tally.service.len(), tally.lag.len()), (0, 0, 0));
+        let seconds = tally.series.finish(BTreeMap::new());
+        assert_eq!((seconds[0].lost, seconds[0].intended.map(|brief| brief.max_ms.round())), (3, Some(7.0)));
     }
 }

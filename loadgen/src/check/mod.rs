@@ -44,6 +44,8 @@ pub struct Wanted {
     pub viewers_expected: u64,
     /// The server's configuration; its built-in default without.
     pub config: Option<PathBuf>,
+    /// Latencies of what is due earlier do not count.
+    pub measure_from: Duration,
 }
 
 /// What was found.
@@ -167,7 +169,7 @@ impl Checks {
         };
         let run = async move |stopped| {
             let schema = schema(&target, timeout).await;
-            let state = RefCell::new(State::new(wanted.probes, folder.skew_tolerance_ms()));
+            let state = RefCell::new(State::new(wanted.probes, wanted.measure_from, folder.skew_tolerance_ms()));
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
             let broken = RefCell::new(0);
             let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, wake, state, broken });

@@ -72,6 +72,7 @@ pub struct Viewer {
 pub struct State {
     skew_tolerance_ms: i64,
     streams_max: usize,
+    measure_from: Duration,
     /// By number.
     pub viewers: Vec<Viewer>,
     /// Place of each session's probe.
@@ -96,10 +97,11 @@ pub struct State {
 
 impl State {
     /// Follows at most `streams_max` sessions.
-    pub fn new(streams_max: usize, skew_tolerance_ms: i64) -> State {
+    pub fn new(streams_max: usize, measure_from: Duration, skew_tolerance_ms: i64) -> State {
         State {
             skew_tolerance_ms,
             streams_max,
+            measure_from,
             viewers: vec![],
             sessions: HashMap::new(),
             probes: vec![],
@@ -142,7 +144,9 @@ impl State {
         }
         for event in contained.iter().filter(|event| event.measured) {
             let latency = at.saturating_duration_since(event.intended);
-            self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+            if event.due >= self.measure_from {
+                self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+            }
             self.windows.record(event.due.as_secs(), latency);
         }
     }
@@ -257,7 +261,7 @@ mod tests {
     }
 
     fn after(rows: Vec<Row>, fate: Fate) -> State {
-        let mut state = State::new(1, 10_000);
+        let mut state = State::new(1, Duration::ZERO, 10_000);
         let batch = sent(rows);
         state.told(Told::Sent(Arc::clone(&batch)));
         state.probes[0].1.is_open = true;

@@ -41,7 +41,7 @@ impl Site {
         let data = tempfile::tempdir().expect("a temporary directory");
         let target = serve(data.path());
         let config = config.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(file));
-        let wanted = Wanted { probes: 4, viewers_expected: 4, config };
+        let wanted = Wanted { probes: 4, viewers_expected: 4, config, measure_from: Duration::ZERO };
         let (watcher, checks) = Checks::start(target.clone(), TIMEOUT, wanted).expect("the checks start");
         Site { target, watcher, checks, events: 0, _data: data }
     }
@@ -122,7 +122,7 @@ fn a_server_that_is_not_there_leaves_nothing_compared() {
     let address = listener.local_addr().expect("a bound listener has an address");
     drop(listener);
     let target = Target::new(&format!("http://{address}"), None, None).expect("an address is a target");
-    let wanted = Wanted { probes: 1, viewers_expected: 1, config: None };
+    let wanted = Wanted { probes: 1, viewers_expected: 1, config: None, measure_from: Duration::ZERO };
     let (_watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
     let found = checks.finish().expect("the checks end");
     assert!(found.checked.vectors.not_compared.is_some_and(|why| why.contains("/v1/schema")));
@@ -131,7 +131,12 @@ fn a_server_that_is_not_there_leaves_nothing_compared() {
 #[test]
 fn a_configuration_that_cannot_be_read_is_an_error_at_once() {
     let target = Target::new("http://127.0.0.1:9", None, None).expect("an address is a target");
-    let wanted = Wanted { probes: 1, viewers_expected: 1, config: Some("/nonexistent.toml".into()) };
+    let wanted = Wanted {
+        probes: 1,
+        viewers_expected: 1,
+        config: Some("/nonexistent.toml".into()),
+        measure_from: Duration::ZERO,
+    };
     let error = Checks::start(target, TIMEOUT, wanted).err();
     assert!(error.as_ref().is_some_and(|e| e.contains("/nonexistent.toml")), "{error:?}");
 }

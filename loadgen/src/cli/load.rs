@@ -128,7 +128,7 @@ impl Load {
     }
 
     /// What was asked for, for the report.
-    pub fn asked(&self, target: &Target, events: u64, repeated: u64) -> Asked {
+    pub fn asked(&self, target: &Target, events: u64, repeated: u64, measure_from: Duration) -> Asked {
         let (profile, sessions, skew) = match &self.what {
             What::Simple { sessions, skew } => (None, *sessions, *skew),
             What::Viewers { name, profile } => (Some(name.clone()), profile.viewers.count.into(), 0.0),
@@ -140,6 +140,7 @@ impl Load {
             rate: self.plan.rate,
             batch: [*self.plan.batch.start(), *self.plan.batch.end()],
             duration_s: self.duration.as_secs_f64(),
+            measure_from_s: measure_from.as_secs_f64(),
             sessions,
             skew,
             connections: self.connections.into(),

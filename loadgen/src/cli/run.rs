@@ -41,6 +41,10 @@ pub struct Run {
     /// Longest wait for an answer, and for stragglers after the last request
     #[arg(long, default_value = "10s", value_parser = duration)]
     timeout: Duration,
+    /// Latencies and processor time count from here on: what is due earlier makes the sessions and warms the server, with
+    /// --shape spike:at=1ms,for=20s,times=3 faster than afterwards. Losses and vectors count from the start
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    measure_from: Option<Duration>,
     /// Key that may send events
     #[arg(long, env = "SACCADE_WRITE_KEY", hide_env_values = true)]
     write_key: Option<String>,
@@ -64,6 +68,9 @@ impl Run {
     /// Runs, prints the report and returns its verdict.
     pub fn execute(self) -> Result<Verdict, String> {
         let load = self.load.resolve()?;
+        if let Some(from) = self.measure_from.filter(|from| *from >= load.duration) {
+            return Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration));
+        }
         if let Some(file) = &self.write {
             return out::write(load.source(false), file).map(|()| Verdict::Ok);
         }
@@ -75,7 +82,7 @@ impl Run {
             }
         };
         let drive = self.drive(&load)?;
-        let title = load.asked(&drive.target, load.plan.events, 0).to_string();
+        let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
         let mut live = Live::new(title, load.duration, self.watching.is_quiet());
         let progress = move |tally: &Tally, elapsed| live.tick(tally, elapsed);
         let report = measure::run(drive, &load, record, &self.watching.watch(), progress)?;
@@ -95,6 +102,7 @@ impl Run {
 
     fn drive(&self, load: &Load) -> Result<Drive, String> {
         let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
-        Ok(Drive { target, connections: load.connections.into(), timeout: self.timeout })
+        let (connections, measure_from) = (load.connections.into(), self.measure_from.unwrap_or_default());
+        Ok(Drive { target, connections, timeout: self.timeout, measure_from })
     }
 }

@@ -50,7 +50,9 @@ impl Calls {
     pub(super) fn answered(&mut self, call: Call, status: u16, times: Times) {
         let Some(kept) = self.of(call) else { return };
         kept.sent += 1;
-        kept.intended.saturating_record(times.intended.as_nanos() as u64);
+        if times.is_measured {
+            kept.intended.saturating_record(times.intended.as_nanos() as u64);
+        }
         let expected = match call {
             Call::Rank { .. } => 200,
             Call::Reward | Call::Events => 202,

@@ -39,6 +39,8 @@ pub struct Drive {
     pub connections: usize,
     /// Longest wait for an answer.
     pub timeout: Duration,
+    /// Latencies of what is due earlier, from the start of the schedule, do not count.
+    pub measure_from: Duration,
 }
 
 /// Where acknowledged events are written down, when asked for.
@@ -82,6 +84,7 @@ pub fn run(
         source,
         start,
         timeout: drive.timeout,
+        measure_from: drive.measure_from,
         record,
         tally: Tally::default(),
         calls: Calls::default(),
@@ -111,6 +114,7 @@ struct Sending<'s> {
     start: Instant,
     give_up: Instant,
     timeout: Duration,
+    measure_from: Duration,
     record: Record,
     tally: Tally,
     calls: Calls,
@@ -266,8 +270,10 @@ impl Sending<'_> {
 
     fn times(&self, place: usize, request: &Request, now: Instant) -> Times {
         let (connection, intended) = (&self.connections[place], self.intended(request));
+        let due = Duration::from_nanos(request.due_ns);
         Times {
-            due: Duration::from_nanos(request.due_ns),
+            due,
+            is_measured: due >= self.measure_from,
             intended: now.saturating_duration_since(intended),
             service: now.saturating_duration_since(connection.begun),
             lag: connection.begun.saturating_duration_since(intended.max(connection.free)),

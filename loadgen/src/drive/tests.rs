@@ -104,6 +104,7 @@ fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, event
         target: Target::new(&format!("http://{}", server.address), None, None).expect("an address is a target"),
         connections: 4,
         timeout: Duration::from_secs(10),
+        measure_from: Duration::ZERO,
     };
     (drive, Plan { rate, batch, events, seed: 3, shape: Shape::Constant, arrivals: Arrivals::Even })
 }
@@ -237,6 +238,7 @@ fn viewers_ask_see_what_was_answered_and_tell_what_it_was_worth() {
         target: Target::new(&format!("http://{address}"), None, None).expect("an address is a target"),
         connections: 8,
         timeout: Duration::from_secs(10),
+        measure_from: Duration::ZERO,
     };
     let (shape, arrivals) = (Shape::Constant, Arrivals::Poisson);
     // Five of the viewers' seconds: some have asked, waited and decided.

@@ -190,6 +190,7 @@ impl Report {
             ("rate", format!("{} events/s", count(a.rate))),
             ("shape", escape(&a.shape)),
             ("duration", format!("{} s", a.duration_s)),
+            ("latencies count from", format!("{} s on", a.measure_from_s)),
             ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
             match (&a.profile, a.sessions) {
                 (None, sessions) => ("sessions", format!("{}, Zipf exponent {}", count(sessions), a.skew)),

@@ -66,6 +66,9 @@ pub struct Asked {
     pub batch: [u32; 2],
     /// Seconds.
     pub duration_s: f64,
+    /// Seconds that do not count for latencies and the server's processor time.
+    #[serde(default)]
+    pub measure_from_s: f64,
     /// Sessions.
     pub sessions: u64,
     /// Zipf exponent.
@@ -241,7 +244,9 @@ impl Report {
             values.extend(compared.map(|different| ("mismatches".to_owned(), different as f64)));
         }
         let server = self.server.as_ref();
-        values.extend(server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), s / took_s)));
+        values.extend(
+            server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), s / (took_s - self.asked.measure_from_s))),
+        );
         values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), bytes as f64)));
         values
     }
@@ -321,6 +326,9 @@ impl Display for Asked {
             write!(f, " ({})", self.shape)?;
         }
         write!(f, " for {} s, batches of {} to {}", self.duration_s, self.batch[0], self.batch[1])?;
+        if self.measure_from_s > 0.0 {
+            write!(f, ", measured from {} s on", self.measure_from_s)?;
+        }
         match &self.profile {
             Some(profile) => write!(f, ", profile {profile}")?,
             None => write!(f, ", {} sessions", self.sessions)?,

@@ -12,6 +12,7 @@ fn asked(events: u64) -> Asked {
         rate: 1,
         batch: [1, 1],
         duration_s: 1.0,
+        measure_from_s: 0.0,
         sessions: 1,
         skew: 0.0,
         connections: 1,
@@ -113,7 +114,7 @@ fn answers_after_the_schedule_are_a_rate_like_others() {
     let mut tally = Tally::default();
     let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
     let (due, waited) = (Duration::from_millis(500), Duration::from_secs(3));
-    let times = crate::tally::Times { due, intended: waited, service: waited, lag: Duration::ZERO };
+    let times = crate::tally::Times { due, intended: waited, service: waited, lag: Duration::ZERO, is_measured: true };
     tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
     let html = report(10, tally, None, "").to_html();
     assert!(html.contains("<title>3.5 s\nacknowledged: 10 /s\ndue: 0 /s</title>"), "{html}");
@@ -127,7 +128,7 @@ fn stalled() -> Report {
         let waited = if (100..200).contains(&request) { 2_000 - request * 10 } else { 1 };
         let (intended, service) = (Duration::from_millis(waited), Duration::from_millis(1));
         let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
-        let times = crate::tally::Times { due, intended, service, lag: Duration::ZERO };
+        let times = crate::tally::Times { due, intended, service, lag: Duration::ZERO, is_measured: true };
         tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
     }
     report(3_000, tally, None, "intended_p99<100ms,lost=0")

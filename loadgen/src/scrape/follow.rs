@@ -24,41 +24,51 @@ pub struct ServerSecond {
 }
 
 /// A running reader.
-pub struct Follower(Background<Readings>);
+pub struct Follower(Background<(Readings, Option<Reading>)>);
 
 type Readings = Vec<(Instant, f64, u64)>;
 
 impl Follower {
-    /// Begins to read.
-    pub fn start(target: Target) -> io::Result<Follower> {
-        Background::start("metrics", async move |stopped| Ok(read_on(target, stopped).await)).map(Follower)
+    /// Begins to read, and keeps the first reading that is this late, unless it is the very first.
+    pub fn start(target: Target, warm_after: Duration) -> io::Result<Follower> {
+        let warm_at = (!warm_after.is_zero()).then(|| Instant::now() + warm_after);
+        Background::start("metrics", async move |stopped| Ok(read_on(target, warm_at, stopped).await)).map(Follower)
     }
 
     /// Stops; `start` is where the seconds are counted from.
-    pub fn finish(self, start: Instant) -> io::Result<Vec<ServerSecond>> {
-        Ok(between(&self.0.finish()?, start))
+    pub fn finish(self, start: Instant) -> io::Result<(Vec<ServerSecond>, Option<Reading>)> {
+        let (readings, warm) = self.0.finish()?;
+        Ok((between(&readings, start), warm))
     }
 }
 
-async fn read_on(target: Target, mut stopped: oneshot::Receiver<()>) -> Readings {
+async fn read_on(
+    target: Target,
+    warm_at: Option<Instant>,
+    mut stopped: oneshot::Receiver<()>,
+) -> (Readings, Option<Reading>) {
     let mut connection = Connection::new(target);
-    let mut readings = vec![];
+    let (mut readings, mut warm) = (vec![], None);
     let mut seconds = tokio::time::interval(INTERVAL);
     seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = seconds.tick() => {}
-            _ = &mut stopped => return readings,
+            _ = &mut stopped => return (readings, warm),
         }
         let answer = tokio::select! {
             answer = connection.get("/metrics") => answer,
-            _ = &mut stopped => return readings,
+            _ = &mut stopped => return (readings, warm),
         };
         match answer {
             Ok((200, body)) => {
-                if let (Some(cpu), Some(rss)) = Reading::parse(&String::from_utf8_lossy(&body)).process() {
+                let (reading, now) = (Reading::parse(&String::from_utf8_lossy(&body)), Instant::now());
+                if let (Some(cpu), Some(rss)) = reading.process() {
                     // The counters are those of the time at which the server got to it.
-                    readings.push((Instant::now(), cpu, rss));
+                    readings.push((now, cpu, rss));
+                }
+                if warm.is_none() && warm_at.is_some_and(|warm_at| now >= warm_at) {
+                    warm = Some(reading);
                 }
             }
             // Said once, by the reading before the run.

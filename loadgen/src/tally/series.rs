@@ -181,6 +181,7 @@ mod tests {
 
     fn times(due_ms: u64, intended_ms: u64) -> Times {
         Times {
+            is_measured: true,
             due: Duration::from_millis(due_ms),
             intended: Duration::from_millis(intended_ms),
             service: Duration::from_millis(1),
