@@ -21,11 +21,14 @@ import argparse, csv, glob, json, math, operator, os, random, shutil, socket, st
 
 DIMENSION, DELAY, ROUND_MS = 32, 200.0, 1000
 MAIN = ["lin_delay", "lin_switch", "supervised", "headlines"]
+# Rounds, lateness, mean rate and its spread within a test, such that known policies lose what they do on 4,868 real tests: evenly 43.1
+# clicks, of which Beta-Bernoulli Thompson sampling loses .471.
+HEADLINES = (10_000, 200, 0.0096, 0.305)
 # Issue's targets with untouched defaults, and what others reach.
 BESIDE = {
     "lin_delay": "target 2,300, aim 1,960; uniform 20,486, best Vowpal Wabbit 3,741, best LinUCB library 2,054 to 2,117; in process 1,936",
     "lin_switch": "target 1,800, aim 1,400; uniform 14,321, best Vowpal Wabbit 1,686, discounted LinUCB 1,438 to 1,678; in process 1,202",
-    "headlines": "target 0.40; ε-greedy 0.455, Beta-Bernoulli Thompson 0.471",
+    "headlines": "target 0.40; on real tests ε-greedy 0.455, Beta-Bernoulli Thompson 0.471; in process 0.397",
     "digits": "target .139 (best LinUCB); best Vowpal Wabbit .256; in process .143",
     "segment": "target .146 (best LinUCB); best Vowpal Wabbit .363; in process .136",
     "wine": "target .110 (best LinUCB); best Vowpal Wabbit .263; in process .091",
@@ -178,20 +181,40 @@ def classify(args, server, seed, rows):
     return wrong / len(rows), 1 - 1 / len(labels), player
 
 
+def headline_rates(rng, base, spread):
+    actions = 2 + int(rng.random() * rng.random() * 13)
+    base *= math.exp(rng.gauss(0, 0.6))
+    return [min(0.9, base * math.exp(rng.gauss(0, spread))) for _ in range(actions)]
+
+
 def headlines(args, server, seed, rounds, late, base, spread):
     """Clicks lost, and those of choosing evenly."""
     rng = random.Random(seed)
-    actions = 2 + int(rng.random() * rng.random() * 13)
-    base *= math.exp(rng.gauss(0, 0.6))
-    rates = [min(0.9, base * math.exp(rng.gauss(0, spread))) for _ in range(actions)]
-    player, told, lost = Player(args, server, rounds, actions), [], 0.0
+    rates = headline_rates(rng, base, spread)
+    player, told, lost = Player(args, server, rounds, len(rates)), [], 0.0
     for t in range(rounds):
         if t >= late:
             player.tell(t, t - late, told[t - late])
         action = player.choose(t, [1])
         lost += max(rates) - rates[action]
         told.append(float(rng.random() < rates[action]))
-    return lost, rounds * (max(rates) - sum(rates) / actions), player
+    return lost, rounds * (max(rates) - sum(rates) / len(rates)), player
+
+
+def thompson(seed, rounds, late, base, spread):
+    """The same test played here by Beta-Bernoulli Thompson sampling (Chapelle and Li, 2011)."""
+    rng = random.Random(seed)
+    rates = headline_rates(rng, base, spread)
+    beta, under_way, lost = [[1, 1] for _ in rates], [], 0.0
+    for t in range(rounds):
+        if t >= late:
+            action, missed = under_way[t - late]
+            beta[action][missed] += 1
+        draws = [rng.betavariate(clicks, others) for clicks, others in beta]
+        action = draws.index(max(draws))
+        lost += max(rates) - rates[action]
+        under_way.append((action, rng.random() >= rates[action]))
+    return lost, rounds * (max(rates) - sum(rates) / len(rates))
 
 
 def read(path):
@@ -248,7 +271,9 @@ def full(args):
             actions = 50 if name == "lin_delay" else 10
             runs(args, name, args.seeds, 0, lambda server, seed: linear(args, server, seed, args.rounds, actions, DELAY, name == "lin_switch"))
         elif name == "headlines":
-            runs(args, name, args.tests, 1, lambda server, seed: headlines(args, server, seed, 10_000, 200, 0.012, 0.25))
+            runs(args, name, args.tests, 1, lambda server, seed: headlines(args, server, seed, *HEADLINES))
+            others = [thompson(seed, *HEADLINES) for seed in range(args.first, args.first + args.tests)]
+            print(f"  Beta-Bernoulli Thompson sampling on the same tests: {ratio(others):.3f}")
         else:
             for path in sorted(glob.glob(f"{args.data}/*.csv")):
                 rows = read(path)

@@ -110,7 +110,8 @@ fn loss(setup: &Setup, rows: &[Row], seed: u64) -> f64 {
     wrong / rows.len() as f64
 }
 
-/// Clicks lost, as a share of what choosing evenly loses: 2 to 14 headlines, about 1 % clicks, 10,000 readers, 200 rounds late.
+/// Clicks lost, as a share of what choosing evenly loses: 2 to 14 headlines, about 1 % clicks, 10,000 readers, 200 rounds late. Rates are
+/// such that known policies lose what they do on real tests: choosing evenly 43 clicks, of which Beta-Bernoulli Thompson sampling loses .47.
 pub fn headlines(setup: &Setup, tests: u64) -> String {
     let (mut lost, mut evenly) = (0.0, 0.0);
     for seed in 0..tests {
@@ -124,8 +125,8 @@ pub fn headlines(setup: &Setup, tests: u64) -> String {
 fn headline_test(setup: &Setup, seed: u64) -> (f64, f64) {
     let mut source = Source::new(seed, "headlines");
     let actions = 2 + (source.uniform() * source.uniform() * 13.0) as usize;
-    let base = 0.012 * (0.6 * source.normal()).exp();
-    let rates: Vec<f64> = (0..actions).map(|_| (base * (0.25 * source.normal()).exp()).min(0.2)).collect();
+    let base = 0.0096 * (0.6 * source.normal()).exp();
+    let rates: Vec<f64> = (0..actions).map(|_| (base * (0.305 * source.normal()).exp()).min(0.2)).collect();
     let best = rates.iter().copied().fold(0.0, f64::max);
     let mut player = Player::new(setup, 1, actions, seed);
     let mut under_way: VecDeque<Pending> = VecDeque::new();
