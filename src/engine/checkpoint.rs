@@ -23,6 +23,8 @@ const SLICE_TIME: Duration = Duration::from_micros(150);
 const WRITE_ROWS: usize = 1024;
 /// Remembered ids copied between two batches.
 const SLICE_IDS: u64 = 8192;
+/// Share of the interval over which the rows of a checkpoint are spread: the disk and the processors are shared with what is live.
+const SPREAD: f64 = 0.8;
 /// Slices that may wait for the writer; beyond, the partition goes on without handing out any.
 const SLICES_WAITING: usize = 16;
 
@@ -70,6 +72,8 @@ struct Running {
     changes: Changes,
     begun: Instant,
     pause: Duration,
+    /// Changes when it began, and how many of them are still to be handed out.
+    total: usize,
 }
 
 impl Walk {
@@ -86,12 +90,19 @@ impl Walk {
     pub(super) fn step(&mut self, fold: &mut Fold, next: Offset) {
         if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
-        } else if self.running.is_some() && self.writer.len() < SLICES_WAITING {
+        } else if self.is_due() && self.writer.len() < SLICES_WAITING {
             self.slice(fold, next);
             if self.is_exhausted() {
                 self.complete(fold, next, None);
             }
         }
+    }
+
+    /// Whether the running checkpoint is behind its pace.
+    fn is_due(&self) -> bool {
+        let Some(running) = &self.running else { return false };
+        let passed = running.begun.elapsed().as_secs_f64() / (SPREAD * self.interval.as_secs_f64());
+        (running.total - running.changes.len()) as f64 <= running.total as f64 * passed
     }
 
     fn begin(&mut self, fold: &mut Fold, next: Offset) {
@@ -105,7 +116,8 @@ impl Walk {
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
         let _ = self.writer.send(Slice::Begin { partition: self.partition });
-        self.running = Some(Running { globals, feedback, changes, begun, pause: begun.elapsed() });
+        let total = changes.len();
+        self.running = Some(Running { globals, feedback, changes, begun, pause: begun.elapsed(), total });
     }
 
     /// Copies some of the ids that came before the checkpoint began; true once there is none left.
@@ -140,14 +152,14 @@ impl Walk {
         let mut rows = vec![];
         let departures = fold.take_departures();
         while rows.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
-            if let Some((kind, tombstone)) = running.changes.removed.pop() {
+            if let Some((kind, tombstone)) = running.changes.next_removed() {
                 rows.push((row_key(kind, self.partition, &tombstone.key), tombstone.as_of.to_le_bytes().to_vec()));
-            } else if let Some((kind, place)) = running.changes.places.pop() {
+            } else if let Some((kind, place)) = running.changes.next_place() {
                 let mut bytes = vec![];
                 if let Some(key) = fold.export(kind, place, next, &mut bytes) {
                     rows.push((row_key(kind, self.partition, key), bytes));
                 }
-            } else if let Some(item) = running.changes.items.pop() {
+            } else if let Some(item) = running.changes.next_item() {
                 let key = row_key(RowKind::Item, self.partition, &item);
                 let mut bytes = vec![];
                 if !fold.export_item(&item, next, &mut bytes) {

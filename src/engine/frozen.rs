@@ -143,20 +143,20 @@ fn decision<'a>(id: &'a str, event_time: EventTime, fields: Fields<'a>) -> Decis
 /// Writes all that a checkpoint consists of.
 fn write(fold: &mut Topology, next: Offset, store: &Store) {
     let mut to = store.change();
-    let changes = fold.take_changes();
-    for (kind, tombstone) in &changes.removed {
-        to.row(&row_key(*kind, 0, &tombstone.key), &tombstone.as_of.to_le_bytes());
+    let mut changes = fold.take_changes();
+    while let Some((kind, tombstone)) = changes.next_removed() {
+        to.row(&row_key(kind, 0, &tombstone.key), &tombstone.as_of.to_le_bytes());
     }
-    for (kind, place) in changes.places {
+    while let Some((kind, place)) = changes.next_place() {
         let mut bytes = vec![];
         if let Some(key) = fold.export(kind, place, next, &mut bytes) {
             to.row(&row_key(kind, 0, key), &bytes);
         }
     }
-    for item in &changes.items {
+    while let Some(item) = changes.next_item() {
         let mut bytes = vec![];
-        assert!(fold.export_item(item, next, &mut bytes), "the item is there");
-        to.row(&row_key(RowKind::Item, 0, item), &bytes);
+        assert!(fold.export_item(&item, next, &mut bytes), "the item is there");
+        to.row(&row_key(RowKind::Item, 0, &item), &bytes);
     }
     for (generation, at, ids) in fold.ids_since((0, 0)) {
         to.ids(0, generation, at, ids);

@@ -73,20 +73,41 @@ pub struct Globals {
 }
 
 /// Keys changed and removed since the last call of [`Topology::take_changes`].
-#[derive(Debug, Default)]
+///
+/// The lists are those of the state itself: taking a million changes costs no more than taking one.
+#[derive(Debug)]
 pub struct Changes {
-    /// Places to give to [`Topology::export`].
-    pub places: Vec<(RowKind, u32)>,
-    /// Items to give to [`Topology::export_item`].
-    pub items: Vec<Box<str>>,
-    /// Keys that are gone.
-    pub removed: Vec<(RowKind, Tombstone)>,
+    places: [(RowKind, Vec<u32>); 3],
+    items: Vec<Box<str>>,
+    removed: [(RowKind, Vec<Tombstone>); 3],
 }
 
 impl Changes {
-    /// True where nothing changed.
+    /// How many are left.
+    pub fn len(&self) -> usize {
+        let places: usize = self.places.iter().map(|(_, list)| list.len()).sum();
+        let removed: usize = self.removed.iter().map(|(_, list)| list.len()).sum();
+        places + self.items.len() + removed
+    }
+
+    /// True where nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty() && self.items.is_empty() && self.removed.is_empty()
+        self.len() == 0
+    }
+
+    /// Takes a place to give to [`Topology::export`].
+    pub fn next_place(&mut self) -> Option<(RowKind, u32)> {
+        self.places.iter_mut().find_map(|(kind, list)| list.pop().map(|place| (*kind, place)))
+    }
+
+    /// Takes an item to give to [`Topology::export_item`].
+    pub fn next_item(&mut self) -> Option<Box<str>> {
+        self.items.pop()
+    }
+
+    /// Takes a key that is gone.
+    pub fn next_removed(&mut self) -> Option<(RowKind, Tombstone)> {
+        self.removed.iter_mut().find_map(|(kind, list)| list.pop().map(|tombstone| (*kind, tombstone)))
     }
 }
 
@@ -157,14 +178,7 @@ impl Topology {
             (RowKind::Viewer, std::mem::take(&mut self.viewers.removed)),
             (RowKind::Decision, std::mem::take(&mut self.feedback.table.removed)),
         ];
-        Changes {
-            places: places.into_iter().flat_map(|(kind, list)| list.into_iter().map(move |i| (kind, i))).collect(),
-            items: self.feedback.take_items(),
-            removed: removed
-                .into_iter()
-                .flat_map(|(kind, list)| list.into_iter().map(move |tombstone| (kind, tombstone)))
-                .collect(),
-        }
+        Changes { places, items: self.feedback.take_items(), removed }
     }
 
     /// What is neither per key nor in the books, for the offset of the globals.

@@ -6,6 +6,7 @@ use common::generations;
 use proptest::prelude::*;
 use saccade_topology::*;
 use std::collections::BTreeMap;
+use std::iter::from_fn;
 use std::sync::Arc;
 
 /// Event time and bits of a vector.
@@ -281,7 +282,8 @@ proptest! {
                 straight.take_departures();
                 globals = Some(straight.globals(Offset(offset as u64)));
                 ids = generations(&straight);
-                pending = straight.take_changes().places.into_iter().enumerate().map(|(i, p)| (offset + spread[i % 12], p)).collect();
+                let mut changes = straight.take_changes();
+                pending = from_fn(|| changes.next_place()).enumerate().map(|(i, p)| (offset + spread[i % 12], p)).collect();
             }
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= offset).collect();
             for (_, (kind, place)) in due {
@@ -290,7 +292,8 @@ proptest! {
             feed(&mut straight, offset as u64, h, &mut Ignore);
             if offset >= begin {
                 departures.append(&mut straight.take_departures());
-                for (kind, tombstone) in straight.take_changes().removed {
+                let mut changes = straight.take_changes();
+                while let Some((kind, tombstone)) = changes.next_removed() {
                     rows.remove(&(kind, tombstone.key.to_string()));
                     tombstones.insert((kind, tombstone.key.to_string()), tombstone.as_of);
                 }
@@ -341,7 +344,8 @@ fn restart(topology: &mut Topology, offset: u64) -> Topology {
     let globals = topology.globals(Offset(offset));
     let (previous, current) = generations(topology);
     let mut rows = BTreeMap::new();
-    for (kind, place) in topology.take_changes().places {
+    let mut changes = topology.take_changes();
+    while let Some((kind, place)) = changes.next_place() {
         write_row(topology, kind, place, offset, &mut rows);
     }
     let mut restore = Restore::new(Arc::clone(topology.plan()), &globals, &previous, &current).expect("the same plan");

@@ -50,7 +50,7 @@ impl Feedback {
     pub(crate) fn export(&mut self, place: u32, horizon: i64, bytes: &mut Vec<u8>) -> Option<&str> {
         self.table.at(place)?;
         self.settle(place, horizon);
-        let open = self.table.at(place)?;
+        let open = self.table.export(place)?;
         let row = StoredOpen { record: &open.record, state: std::borrow::Cow::Borrowed(&open.state) };
         *bytes = postcard::to_extend(&row, std::mem::take(bytes)).expect("memory takes any row");
         Some(&open.id)
@@ -82,7 +82,9 @@ impl Feedback {
         for place in self.table.places() {
             self.reschedule(m, place);
         }
-        self.table.take_dirty();
+        for place in self.table.take_dirty() {
+            self.table.export(place);
+        }
     }
 
     /// Gives all open decisions to the sink.

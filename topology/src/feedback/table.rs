@@ -128,16 +128,16 @@ impl Table {
         self.due.first_key_value().filter(|((due, _), _)| watermark > *due).map(|(_, place)| *place)
     }
 
+    /// Takes the places changed since the last call; each is asked for again by [`Table::export`].
     pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut live: Vec<u32> = vec![];
-        for place in dirty {
-            if let Some(open) = self.places[place as usize].as_mut().filter(|open| open.is_dirty) {
-                open.is_dirty = false;
-                live.push(place);
-            }
-        }
-        live
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// For a checkpoint, which has it as it is now.
+    pub(crate) fn export(&mut self, place: u32) -> Option<&Open> {
+        let open = self.places.get_mut(place as usize)?.as_mut()?;
+        open.is_dirty = false;
+        Some(open)
     }
 
     /// To be settled, which no checkpoint has to hold.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use saccade_topology::model::{Attribute, Books};
 use saccade_topology::*;
 use std::collections::BTreeMap;
+use std::iter::from_fn;
 use std::sync::Arc;
 
 /// What is known of each decision, but for its offset.
@@ -97,9 +98,9 @@ fn restart(topology: &mut Topology, offset: u64) -> Topology {
     let (ids, over) = (generations(topology), over_generations(topology));
     let (feedback, books) = (topology.stored_feedback(), topology.books(Offset(offset)));
     let mut checkpoint = Checkpoint::default();
-    let changes = topology.take_changes();
-    changes.places.into_iter().for_each(|(kind, place)| checkpoint.row(topology, kind, place, offset));
-    changes.items.iter().for_each(|item| checkpoint.item(topology, item, offset));
+    let mut changes = topology.take_changes();
+    from_fn(|| changes.next_place()).for_each(|(kind, place)| checkpoint.row(topology, kind, place, offset));
+    from_fn(|| changes.next_item()).for_each(|item| checkpoint.item(topology, &item, offset));
     let restore = Restore::new(Arc::clone(topology.plan()), &globals, &ids.0, &ids.1).expect("the same plan");
     let mut topology = checkpoint.restore(restore, &feedback, &books, &over);
     topology.caught_up();
@@ -217,10 +218,10 @@ proptest! {
             let offset = (first + i) as u64;
             if i == start {
                 straight.take_departures();
-                let changes = straight.take_changes();
+                let mut changes = straight.take_changes();
                 begun = Some((straight.globals(Offset(offset)), generations(&straight), straight.stored_feedback(), offset));
-                pending = changes.places.into_iter().enumerate().map(|(n, place)| (i + spread[n % 12], place)).collect();
-                changes.items.iter().for_each(|item| checkpoint.item(&straight, item, offset));
+                pending = from_fn(|| changes.next_place()).enumerate().map(|(n, place)| (i + spread[n % 12], place)).collect();
+                from_fn(|| changes.next_item()).for_each(|item| checkpoint.item(&straight, &item, offset));
             }
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= i).collect();
             due.into_iter().for_each(|(_, (kind, place))| checkpoint.row(&mut straight, kind, place, offset));
@@ -231,9 +232,9 @@ proptest! {
             if i >= start {
                 checkpoint.departures.append(&mut straight.take_departures());
                 // Until the checkpoint is complete, removals are noted; after it, they belong to the next.
-                let changes = straight.take_changes();
+                let mut changes = straight.take_changes();
                 if i < last {
-                    checkpoint.removed(changes.removed);
+                    checkpoint.removed(from_fn(|| changes.next_removed()).collect());
                 }
             }
         }
