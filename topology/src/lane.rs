@@ -9,6 +9,7 @@ use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{Life, RowPlan, START, Scratch};
 use crate::schedule::Schedule;
 use crate::spare::SpareRows;
+use crate::sparse;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
@@ -532,19 +533,16 @@ impl Lane {
         out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
         let (mut at, count) = (head.first, head.pending);
         let (current, head, spare, slab) = self.parts(i);
-        out.reserve(8 * (current.len() + count as usize * slab.stride()));
-        let mut put = |words: &[u64]| {
-            let begin = out.len();
-            out.resize(begin + 8 * words.len(), 0);
-            let places = out[begin..].as_chunks_mut::<8>().0;
-            places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
-        };
-        put(if count == 0 { current } else { spare.row(head.settled) });
+        sparse::put(if count == 0 { current } else { spare.row(head.settled) }, |_| 0, out);
+        let mut before: Option<&[u64]> = None;
         for _ in 0..count {
             // The link is a place in this process alone.
-            put(&[0]);
-            put(&slab.entry(at).0[1..]);
-            at = slab.next(at);
+            let words = &slab.entry(at).0[1..];
+            match before {
+                None => sparse::put(words, |_| 0, out),
+                Some(before) => sparse::put(words, |word| before[word], out),
+            }
+            (before, at) = (Some(words), slab.next(at));
         }
     }
 
@@ -558,32 +556,28 @@ impl Lane {
         scratch: &mut Scratch,
     ) -> Option<u32> {
         let (words, rest) = bytes.as_chunks::<8>();
-        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        let (head_words, tail) = words.split_first_chunk::<5>()?;
-        let head_words = head_words.each_ref().map(word);
-        let (row, pending) = tail.split_at_checked(self.words)?;
-        let count = head_words[4] as usize;
-        if !rest.is_empty() || pending.len() != count.checked_mul(self.slab.stride())? {
-            return None;
-        }
+        let (head_words, rows) = words.split_first_chunk::<5>()?;
+        let head_words = head_words.each_ref().map(|bytes| u64::from_le_bytes(*bytes));
+        let count = head_words[4];
         let i = self.create(hash, key);
         let head = &mut self.heads[i as usize];
         (head.version, head.floor, head.skew) = (head_words[0], head_words[1] as i64, head_words[2] as i64);
         head.closed = head_words[3] != 0;
         let (current, head, spare, _) = self.parts(i);
-        current.iter_mut().zip(row).for_each(|(to, from)| *to = word(from));
+        let mut left = sparse::take(rows, current)?;
         if count > 0 {
             head.settled = spare.take(current);
         }
-        for entry in pending.chunks_exact(self.slab.stride()) {
-            let words: Vec<u64> = entry.iter().map(word).collect();
+        let mut words = vec![0; self.slab.stride()];
+        for _ in 0..count {
+            left = sparse::take(left, &mut words[1..])?;
             let entry = self.slab.restore(&words);
             self.link_last(i, entry, self.slab.entry(entry).time());
         }
         if count > 0 {
             self.fold_again(plan, i, scratch);
         }
-        Some(i)
+        (left.is_empty() && rest.is_empty()).then_some(i)
     }
 
     /// Takes the keys changed since the last call; each is asked for again by its place.

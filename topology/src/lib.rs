@@ -29,6 +29,7 @@ mod schedule;
 pub mod sink;
 mod snapshot;
 mod spare;
+mod sparse;
 pub mod spec;
 pub mod time;
 mod zones;
