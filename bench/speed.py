@@ -37,7 +37,7 @@ class Loaded(Server):
             text = answer.read().decode()
         buckets = re.findall(r'^saccade_checkpoint_pause_seconds_bucket\{.*?le="([^"]+)"\} (\d+)', text, re.M)
         most = max((int(count) for _, count in buckets), default=0)
-        return min((float(bound) * 1e3 for bound, count in buckets if int(count) == most), default=0.0) if most else None
+        return min((float(bound) * 1e3 for bound, count in buckets if int(count) == most), default=0.0)
 
 
 def row(*cells):

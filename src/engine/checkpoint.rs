@@ -72,7 +72,7 @@ struct Running {
     changes: Changes,
     begun: Instant,
     pause: Duration,
-    /// Changes when it began, and how many of them are still to be handed out.
+    /// Changes when it began.
     total: usize,
 }
 
@@ -80,10 +80,6 @@ impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Sender<Slice>, interval: Duration) -> Self {
         let (ids, over) = (restored.ids, restored.over);
         Walk { partition, writer, interval, last: Instant::now(), ids, over, revision: 0, running: None }
-    }
-
-    pub(super) fn is_running(&self) -> bool {
-        self.running.is_some()
     }
 
     /// Goes on with the checkpoint, or begins one when it is time.
@@ -99,7 +95,7 @@ impl Walk {
     }
 
     /// Whether the running checkpoint is behind its pace.
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         let Some(running) = &self.running else { return false };
         let passed = running.begun.elapsed().as_secs_f64() / (SPREAD * self.interval.as_secs_f64());
         (running.total - running.changes.len()) as f64 <= running.total as f64 * passed

@@ -198,8 +198,8 @@ impl Partition {
 
     /// How long to wait for batches.
     fn wait(&self) -> Duration {
-        // While a checkpoint is being walked, the loop only looks in between slices.
-        let wait = if self.walk.is_running() { Duration::from_millis(1) } else { Duration::from_millis(20) };
+        // While a checkpoint has slices to hand out, the loop only looks in between them.
+        let wait = if self.walk.is_due() { Duration::from_millis(1) } else { Duration::from_millis(20) };
         let learner = self.learner.as_ref().and_then(|learner| learner.wait(&self.fold));
         learner.map_or(wait, |learner| wait.min(learner))
     }

@@ -567,14 +567,12 @@ impl Lane {
         let mut left = sparse::take(rows, current)?;
         if count > 0 {
             head.settled = spare.take(current);
-        }
-        let mut words = vec![0; self.slab.stride()];
-        for _ in 0..count {
-            left = sparse::take(left, &mut words[1..])?;
-            let entry = self.slab.restore(&words);
-            self.link_last(i, entry, self.slab.entry(entry).time());
-        }
-        if count > 0 {
+            let mut words = vec![0; self.slab.stride()];
+            for _ in 0..count {
+                left = sparse::take(left, &mut words[1..])?;
+                let entry = self.slab.restore(&words);
+                self.link_last(i, entry, self.slab.entry(entry).time());
+            }
             self.fold_again(plan, i, scratch);
         }
         (left.is_empty() && rest.is_empty()).then_some(i)
