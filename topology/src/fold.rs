@@ -16,12 +16,16 @@ use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Keys looked at per record, at most, to settle what has become certain; invisible from outside.
 const SWEEP: usize = 2;
+
+/// Further sessions of a viewer that are warmed.
+const OTHERS: usize = 4;
 
 /// Records that are warmed side by side.
 const WARM: usize = 64;
@@ -61,6 +65,9 @@ pub struct Counters {
     pub late: u64,
 }
 
+/// Places of sessions; few viewers have more.
+type Members = SmallVec<[u32; 4]>;
+
 /// What is known of a record before it is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Warmed {
@@ -83,7 +90,7 @@ pub struct Topology {
     pub(crate) sessions: Lane,
     pub(crate) viewers: Lane,
     /// Live sessions of each viewer, by place in the lanes.
-    pub(crate) members: Vec<Vec<u32>>,
+    pub(crate) members: Vec<Members>,
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
     pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
@@ -260,7 +267,7 @@ impl Topology {
     pub fn apply_warmed(&mut self, nth: usize, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
         // What was loaded for the next is near, but no longer the nearest.
         if let Some(next) = self.warmed.get(nth + 1) {
-            let rows = self.sessions.touch(next.place) ^ self.viewers.touch(next.viewer_place);
+            let rows = self.touch_rows(*next) ^ self.touch_others(*next);
             std::hint::black_box(rows ^ u64::from(self.dedup.touch(next.fingerprint)));
         }
         self.record(offset, arrived, Some(self.warmed[nth]), sink)
@@ -306,6 +313,8 @@ impl Topology {
     /// Each loop is short, so that the processor waits for many of its loads at once; a later one finds what an earlier one loaded.
     pub fn warm(&mut self, records: &[Arrived<'_>]) {
         self.warmed.clear();
+        // Free places of pending events are chains.
+        let (mut free, mut viewer_free) = (self.sessions.first_free(), self.viewers.first_free());
         for records in records.chunks(WARM) {
             let (mut seen, first) = (0, self.warmed.len());
             self.warmed.extend(records.iter().map(|arrived| match &arrived.record {
@@ -322,12 +331,27 @@ impl Topology {
                     warmed.viewer_place = self.viewers.likely(warmed.viewer_hash).unwrap_or(NONE);
                 }
             }
-            for warmed in &*warmed {
-                seen ^= self.sessions.touch(warmed.place) ^ self.viewers.touch(warmed.viewer_place);
+            let warmed = &self.warmed[first..];
+            // A step of each chain with each row: it waits while the others load.
+            for warmed in warmed {
+                seen ^= self.touch_rows(*warmed);
+                (free, viewer_free) = (self.sessions.touch_free(free), self.viewers.touch_free(viewer_free));
             }
+            seen ^= warmed.iter().fold(0, |seen, warmed| seen ^ self.touch_others(*warmed));
             seen ^= self.sessions.touch_unsettled(records.len());
             std::hint::black_box(seen);
         }
+    }
+
+    fn touch_rows(&self, warmed: Warmed) -> u64 {
+        self.sessions.touch(warmed.place) ^ self.viewers.touch(warmed.viewer_place)
+    }
+
+    /// The other sessions of the viewer are published too.
+    fn touch_others(&self, warmed: Warmed) -> u64 {
+        let sessions = self.members.get(warmed.viewer_place as usize).map_or(&[][..], |members| members);
+        let others = sessions.iter().filter(|i| **i != warmed.place);
+        others.take(OTHERS).fold(0, |seen, i| seen ^ self.sessions.touch(*i))
     }
 
     fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {
@@ -452,7 +476,7 @@ impl Topology {
         }
         let i = self.viewers.create(hash, viewer);
         if self.members.len() <= i as usize {
-            self.members.resize_with(i as usize + 1, Vec::new);
+            self.members.resize_with(i as usize + 1, Members::new);
         }
         i
     }
@@ -495,9 +519,13 @@ impl Topology {
 
     /// Publishes the session, the other sessions of the event's viewer, and the viewer.
     fn publish(&mut self, session: Option<u32>, viewer: Option<u32>, offset: Offset, sink: &mut dyn Sink) {
+        let mut shown = NONE;
         if let Some(session) = session {
             let left = self.link(session);
-            self.publish_session(session, offset, sink);
+            self.publish_session(session, NONE, offset, sink);
+            if left == NONE {
+                shown = self.sessions.heads[session as usize].peer;
+            }
             self.depart(left, offset, sink);
         }
         let is_alone = |viewer: &u32| session == Some(self.viewers.heads[*viewer as usize].peer);
@@ -505,7 +533,8 @@ impl Topology {
             for at in 0..self.members[viewer as usize].len() {
                 let other = self.members[viewer as usize][at];
                 if Some(other) != session {
-                    self.publish_session(other, offset, sink);
+                    self.publish_session(other, shown, offset, sink);
+                    shown = viewer;
                 }
             }
         }
@@ -518,18 +547,19 @@ impl Topology {
         }
     }
 
-    fn publish_session(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
+    /// `shown`: a viewer whose slots, as they are now, are in the vector; else [`NONE`].
+    fn publish_session(&mut self, i: u32, shown: u32, offset: Offset, sink: &mut dyn Sink) {
         let head = &mut self.sessions.heads[i as usize];
         head.version = head.version.max(offset.0);
         self.sessions.mark_dirty(i);
-        self.emit_session(i, sink);
+        self.emit_session(i, shown, sink);
     }
 
-    pub(crate) fn emit_session(&mut self, i: u32, sink: &mut dyn Sink) {
+    pub(crate) fn emit_session(&mut self, i: u32, shown: u32, sink: &mut dyn Sink) {
         if !sink.takes_contexts() {
             return;
         }
-        self.read_session(i);
+        self.read_session(i, shown);
         let head = &self.sessions.heads[i as usize];
         let viewer = (head.peer != NONE).then(|| &*self.viewers.heads[head.peer as usize].key);
         let event_time = self.sessions.current(i)[LAST] as i64;
@@ -538,10 +568,10 @@ impl Topology {
     }
 
     /// Reads a session's vector, with its viewer's slots.
-    fn read_session(&mut self, i: u32) {
+    fn read_session(&mut self, i: u32, shown: u32) {
         self.plan.session.read(self.sessions.current(i), &mut self.vector, &mut self.scratch);
-        if self.plan.spec.viewer.enabled {
-            let peer = self.sessions.heads[i as usize].peer;
+        let peer = self.sessions.heads[i as usize].peer;
+        if self.plan.spec.viewer.enabled && (peer == NONE || peer != shown) {
             let row = if peer == NONE { &self.blank[..self.plan.viewer.words] } else { self.viewers.current(peer) };
             self.plan.viewer.read(row, &mut self.vector, &mut self.scratch);
         }

@@ -1,14 +1,14 @@
 //! A lane: the rows of all sessions, or of all viewers, of a partition, and the events still pending on each.
 //!
-//! Per key there is a row *current*, the fold of all events so far, and while events are pending another, *settled*, that of
-//! every event before the horizon. In order, an event is folded into `current` alone; out of order, `current` is folded again
-//! from `settled` and the pending events. Which events were settled when is not visible outside.
+//! Per key there is a row *current*, the fold of all events so far, and while events are pending another, *settled*, the fold of
+//! events that all are before the horizon, with [rungs](crate::rungs) between the two where many are pending. In order, an event
+//! is folded into `current` alone; out of order, `current` is folded again from the rung before it. Which events were settled when
+//! is not visible outside.
 
-use crate::near::Reach;
 use crate::pending::{Arriving, NONE, Slab};
 use crate::row::{Life, RowPlan, START, Scratch};
+use crate::rungs::{At, Reach, Rungs, STEP};
 use crate::schedule::Schedule;
-use crate::spare::SpareRows;
 use crate::sparse;
 use compact_str::CompactString;
 use hashbrown::HashTable;
@@ -28,8 +28,9 @@ pub(crate) struct Head {
     pub hash: u64,
     /// Records before this offset are in the rows already (after a restart).
     pub as_of: u64,
-    /// Event times of the first and of the last pending event.
-    first_time: i64,
+    /// Event time of the last event in the rung above the settled row: once it is certain, that rung is the settled row.
+    rung_time: i64,
+    /// Event time of the last pending event.
     last_time: i64,
     /// Offset of the player's clock, measured at the key's first event that needed it.
     pub skew: i64,
@@ -41,11 +42,10 @@ pub(crate) struct Head {
     first: u32,
     last: u32,
     pub pending: u32,
-    /// Settled row; none without pending events.
+    /// Lowest and highest rung, the same where there is only the settled row; none without pending events.
     settled: u32,
-    /// Near row, the last pending event folded into it, and how many come behind (all pending ones without a near row).
-    near: u32,
-    near_last: u32,
+    highest: u32,
+    /// Pending events since the highest rung.
     tail: u32,
     /// Of a session the place of its viewer, of a viewer that of its session where it has one only.
     pub peer: u32,
@@ -62,6 +62,33 @@ const _: () = assert!(size_of::<Head>() == 128);
 impl Head {
     fn is(&self, hash: u64, key: &str) -> bool {
         self.hash == hash && self.key == key
+    }
+
+    /// Makes `row` the highest rung: what `current` was after the pending event `last` at `time`, `count` events above the rung below.
+    fn add_rung(&mut self, rungs: &mut Rungs, row: &[u64], last: u32, time: i64, count: u32) {
+        let is_first = self.highest == self.settled;
+        self.highest = rungs.take(row, At { lower: self.highest, upper: NONE, last, time, count });
+        if is_first {
+            self.rung_time = time;
+        }
+    }
+
+    /// Takes the highest rung away; it is not the settled row.
+    fn drop_highest(&mut self, rungs: &mut Rungs) {
+        let rung = rungs.drop_highest(self.highest);
+        self.highest = rung.lower;
+        self.tail += rung.count;
+        if self.highest == self.settled {
+            self.rung_time = i64::MAX;
+        }
+    }
+
+    /// The rung above the settled row takes its place; gives where it was.
+    fn climb(&mut self, rungs: &mut Rungs) -> At {
+        let (lowest, rung) = rungs.drop_lowest(self.settled);
+        self.settled = lowest;
+        self.rung_time = if rung.upper == NONE { i64::MAX } else { rungs.at(rung.upper).time };
+        rung
     }
 }
 
@@ -105,7 +132,7 @@ pub(crate) struct Lane {
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
     slab: Slab,
-    spare: SpareRows,
+    rungs: Rungs,
     schedule: Schedule,
     words: usize,
     pending_max: u32,
@@ -124,7 +151,7 @@ impl Lane {
             chunk_live: vec![],
             free: BinaryHeap::new(),
             slab: Slab::new(inputs),
-            spare: SpareRows::new(plan.words),
+            rungs: Rungs::new(plan.words),
             schedule: Schedule::new(plan.gap),
             words: plan.words,
             pending_max,
@@ -141,7 +168,7 @@ impl Lane {
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
         let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 16;
-        self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.spare.bytes()
+        self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.rungs.bytes()
     }
 
     /// Finds the key, at `place` first.
@@ -162,7 +189,7 @@ impl Lane {
         // The next pending event is linked to the last one.
         let last = if head.pending > 0 { self.slab.next(head.last) } else { 0 };
         // A word of each cache line.
-        row.iter().step_by(8).fold(head.version ^ u64::from(last), |seen, word| seen ^ word)
+        row.iter().step_by(8).fold(head.hash ^ head.version ^ u64::from(last), |seen, word| seen ^ word)
     }
 
     /// Loads what settling the next `count` keys will need.
@@ -172,6 +199,16 @@ impl Lane {
             if head.pending > 0 { u64::from(self.slab.next(head.last)) } else { 0 }
         };
         self.unsettled.iter().take(count).fold(0, |seen, key| seen ^ entry(key))
+    }
+
+    /// Place of the pending event that the next arrival will take, to be given to [`Lane::touch_free`].
+    pub(crate) fn first_free(&self) -> u32 {
+        self.slab.first_free()
+    }
+
+    /// Loads the place of a pending event; gives that of the next.
+    pub(crate) fn touch_free(&self, free: u32) -> u32 {
+        self.slab.touch_free(free)
     }
 
     /// Finds by hash alone.
@@ -191,12 +228,11 @@ impl Lane {
             hash,
             first: NONE,
             last: NONE,
-            first_time: i64::MIN,
+            rung_time: i64::MAX,
             last_time: i64::MIN,
             pending: 0,
             settled: NONE,
-            near: NONE,
-            near_last: NONE,
+            highest: NONE,
             tail: 0,
             reach: Reach::default(),
             version: 0,
@@ -230,12 +266,9 @@ impl Lane {
 
     /// Forgets a key; its memory is free for the next.
     pub(crate) fn remove(&mut self, i: u32, as_of: u64) {
-        let head = &mut self.heads[i as usize];
-        if head.pending > 0 {
-            self.slab.release(head.first, head.last, head.pending);
-            head.pending = 0;
+        if self.heads[i as usize].pending > 0 {
+            self.settle_all(i);
         }
-        self.give_back_rows(i);
         let head = &mut self.heads[i as usize];
         let key = std::mem::take(&mut head.key);
         head.live = false;
@@ -257,10 +290,10 @@ impl Lane {
     }
 
     /// Of the same key: the row that is the fold of all events, and what the others lie in.
-    fn parts(&mut self, i: u32) -> (&mut [u64], &mut Head, &mut SpareRows, &mut Slab) {
+    fn parts(&mut self, i: u32) -> (&mut [u64], &mut Head, &mut Rungs, &mut Slab) {
         let rows = self.chunks[i as usize / CHUNK].as_mut().expect("a live key has rows");
         let current = &mut rows[(i as usize % CHUNK) * self.words..][..self.words];
-        (current, &mut self.heads[i as usize], &mut self.spare, &mut self.slab)
+        (current, &mut self.heads[i as usize], &mut self.rungs, &mut self.slab)
     }
 
     pub(crate) fn is_live(&self, i: u32) -> bool {
@@ -284,7 +317,7 @@ impl Lane {
         horizon: i64,
         scratch: &mut Scratch,
     ) -> Arrival {
-        self.settle(plan, i, horizon, scratch);
+        self.settle(i, horizon);
         let head = &self.heads[i as usize];
         if event.time <= head.floor {
             return Arrival::SettledEarly;
@@ -293,14 +326,16 @@ impl Lane {
         let is_last = || event.time > head.last_time || self.slab.entry(head.last).order() < order;
         let in_order = head.pending == 0 || is_last();
         let life = if in_order {
-            let (current, head, spare, _) = self.parts(i);
             if head.pending == 0 {
-                head.settled = spare.take(current);
+                self.begin_rungs(i);
             }
+            let (current, ..) = self.parts(i);
             let ended = plan.fold(current, event.time, event.kind, event.inputs, scratch);
             self.append(i, event);
-            if self.heads[i as usize].near != NONE {
-                self.advance_near(plan, i, scratch);
+            let (current, head, rungs, _) = self.parts(i);
+            if head.tail >= head.reach.step() {
+                head.add_rung(rungs, current, head.last, head.last_time, head.tail);
+                head.tail = 0;
             }
             ended
         } else {
@@ -313,10 +348,20 @@ impl Lane {
             ended.filter(|_| self.current(i)[START] as i64 > start)
         };
         if self.heads[i as usize].pending > self.pending_max {
-            self.settle_first(plan, i, scratch);
+            self.settle_exactly(plan, i, horizon, scratch);
+            if self.heads[i as usize].pending > self.pending_max {
+                self.settle_first(plan, i, scratch);
+            }
         }
         self.mark_dirty(i);
         Arrival::Folded(life)
+    }
+
+    /// The current row is the settled one from now on.
+    fn begin_rungs(&mut self, i: u32) {
+        let (current, head, rungs, _) = self.parts(i);
+        head.settled = rungs.take(current, At::LOWEST);
+        (head.highest, head.rung_time) = (head.settled, i64::MAX);
     }
 
     fn append(&mut self, i: u32, event: &Arriving<'_>) {
@@ -327,7 +372,7 @@ impl Lane {
     fn link_last(&mut self, i: u32, entry: u32, time: i64) {
         let head = &mut self.heads[i as usize];
         if head.pending == 0 {
-            (head.first, head.first_time) = (entry, time);
+            head.first = entry;
             if !head.waits {
                 head.waits = true;
                 self.unsettled.push_back((time, i));
@@ -340,141 +385,132 @@ impl Lane {
         head.tail += 1;
     }
 
-    /// Gives the near row back, and without pending events the settled one.
-    fn give_back_rows(&mut self, i: u32) {
-        let head = &mut self.heads[i as usize];
-        if head.near != NONE {
-            self.spare.give(head.near);
-            head.near = NONE;
-        }
-        head.tail = head.pending;
-        if head.pending == 0 && head.settled != NONE {
-            self.spare.give(head.settled);
-            head.settled = NONE;
-        }
-    }
-
-    /// Moves the near row on once many events have come behind it. Gives the last life that ended on the way.
-    fn advance_near(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> Option<Life> {
-        let head = &self.heads[i as usize];
-        let tail = head.reach.tail();
-        if head.tail <= 2 * tail {
-            return None;
-        }
-        let (mut at, mut near) = (head.first, head.near);
-        if near == NONE {
-            near = self.spare.take_copy(head.settled);
-        } else {
-            at = self.slab.next(head.near_last);
-        }
-        let (mut last, mut ended) = (at, None);
-        for _ in tail..self.heads[i as usize].tail {
-            let entry = self.slab.entry(at);
-            ended = plan.fold(self.spare.row_mut(near), entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
-            last = at;
-            at = self.slab.next(at);
-        }
-        let head = &mut self.heads[i as usize];
-        (head.near, head.near_last, head.tail) = (near, last, tail);
-        ended
-    }
-
     /// Inserts before the last entry; false where the event is there already.
     fn insert(&mut self, i: u32, event: &Arriving<'_>) -> bool {
         let order = (event.time, event.id);
-        let head = &self.heads[i as usize];
+        let (_, head, rungs, slab) = self.parts(i);
         let (mut before, mut at) = (NONE, head.first);
-        if head.near != NONE && self.slab.entry(head.near_last).order() <= order {
-            (before, at) = (head.near_last, self.slab.next(head.near_last));
+        while head.highest != head.settled {
+            let last = rungs.at(head.highest).last;
+            if slab.entry(last).order() <= order {
+                (before, at) = (last, slab.next(last));
+                break;
+            }
+            head.drop_highest(rungs);
         }
         let mut before_it = 0;
-        while at != NONE && self.slab.entry(at).order() < order {
-            (before, at) = (at, self.slab.next(at));
+        while at != NONE && slab.entry(at).order() < order {
+            (before, at) = (at, slab.next(at));
             before_it += 1;
         }
-        let is_there = |at: u32| at != NONE && self.slab.entry(at).order() == order;
+        let is_there = |at: u32| at != NONE && slab.entry(at).order() == order;
         if is_there(at) || is_there(before) {
             return false;
         }
-        if head.near != NONE && self.slab.entry(head.near_last).order() > order {
-            self.give_back_rows(i);
-        }
-        let entry = self.slab.insert(event);
-        self.slab.set_next(entry, at);
-        let head = &mut self.heads[i as usize];
-        head.reach.note(head.tail.saturating_sub(before_it));
+        let entry = slab.insert(event);
+        slab.set_next(entry, at);
+        head.reach.note(head.tail - before_it);
         head.pending += 1;
         head.tail += 1;
         if before == NONE {
-            (head.first, head.first_time) = (entry, event.time);
+            head.first = entry;
         } else {
-            self.slab.set_next(before, entry);
+            slab.set_next(before, entry);
         }
         true
     }
 
-    /// Folds `current` anew. Gives the last life that ended on the way.
+    /// Folds `current` anew from the highest rung, and leaves rungs on the way. Gives the last life that ended.
     fn fold_again(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> Option<Life> {
-        let mut ended = self.advance_near(plan, i, scratch);
-        let (current, head, spare, slab) = self.parts(i);
-        let (from, mut at) = match head.near {
-            NONE => (head.settled, head.first),
-            near => (near, slab.next(head.near_last)),
-        };
-        current.copy_from_slice(spare.row(from));
-        for _ in 0..head.tail {
+        let (current, head, rungs, slab) = self.parts(i);
+        current.copy_from_slice(rungs.row(head.highest));
+        let mut at = if head.highest == head.settled { head.first } else { slab.next(rungs.at(head.highest).last) };
+        let (mut ended, mut since) = (None, 0);
+        for left in (0..head.tail).rev() {
             let entry = slab.entry(at);
             ended = plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
+            since += 1;
+            if since >= STEP && left >= head.reach.unsure() {
+                head.add_rung(rungs, current, at, entry.time(), since);
+                since = 0;
+            }
             at = slab.next(at);
         }
+        head.tail = since;
         ended
     }
 
-    /// Folds what no event can come before any more into the settled row.
-    pub(crate) fn settle(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
+    /// Lets go of events that no event can come before any more: of all, or of those in the lowest rungs.
+    fn settle(&mut self, i: u32, horizon: i64) {
         let head = &self.heads[i as usize];
-        if head.pending == 0 {
-            return;
-        }
-        if head.last_time < horizon {
+        if head.pending > 0 && head.last_time < horizon {
             return self.settle_all(i);
         }
-        while self.heads[i as usize].first_time < horizon {
+        while self.heads[i as usize].rung_time < horizon {
+            let (_, head, rungs, slab) = self.parts(i);
+            let rung = head.climb(rungs);
+            let next = slab.next(rung.last);
+            slab.release(head.first, rung.last, rung.count);
+            head.first = next;
+            head.pending -= rung.count;
+        }
+    }
+
+    /// Without a pending event the current row is the settled one.
+    fn settle_all(&mut self, i: u32) {
+        let (_, head, _, slab) = self.parts(i);
+        slab.release(head.first, head.last, head.pending);
+        head.pending = 0;
+        self.end_rungs(i);
+    }
+
+    fn end_rungs(&mut self, i: u32) {
+        let (_, head, rungs, _) = self.parts(i);
+        while head.highest != head.settled {
+            head.drop_highest(rungs);
+        }
+        rungs.drop_highest(head.settled);
+        (head.settled, head.highest, head.rung_time, head.tail) = (NONE, NONE, i64::MAX, 0);
+    }
+
+    /// Settles every event that no other can come before any more.
+    fn settle_exactly(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
+        self.settle(i, horizon);
+        while self.first_time(i).is_some_and(|time| time < horizon) {
             self.fold_first(plan, i, scratch);
         }
     }
 
-    /// The current row is the settled one.
-    fn settle_all(&mut self, i: u32) {
-        let head = &mut self.heads[i as usize];
-        self.slab.release(head.first, head.last, head.pending);
-        head.pending = 0;
-        self.give_back_rows(i);
+    /// Event time of the first pending event.
+    fn first_time(&self, i: u32) -> Option<i64> {
+        let head = &self.heads[i as usize];
+        (head.pending > 0).then(|| self.slab.entry(head.first).time())
     }
 
-    fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) -> i64 {
-        let (_, head, spare, slab) = self.parts(i);
+    /// Folds the first pending event into the settled row.
+    fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
+        let (_, head, rungs, slab) = self.parts(i);
         let first = head.first;
         let entry = slab.entry(first);
-        let time = entry.time();
-        plan.fold(spare.row_mut(head.settled), time, entry.kind(), entry.inputs(), scratch);
+        plan.fold(rungs.row_mut(head.settled), entry.time(), entry.kind(), entry.inputs(), scratch);
         head.first = slab.next(first);
         head.pending -= 1;
-        if head.pending > 0 {
-            head.first_time = slab.entry(head.first).time();
-        }
         slab.release(first, first, 1);
-        if head.near == NONE || head.near_last == first {
-            self.give_back_rows(i);
+        match rungs.at(head.settled).upper {
+            NONE => head.tail -= 1,
+            upper if rungs.shorten(upper) == 0 => drop(head.climb(rungs)),
+            _ => {}
         }
-        time
     }
 
     /// At the limit: settles the oldest pending events, all of one time, ahead of the horizon.
     fn settle_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
-        let time = self.fold_first(plan, i, scratch);
-        while self.heads[i as usize].pending > 0 && self.heads[i as usize].first_time == time {
+        let Some(time) = self.first_time(i) else { return };
+        while self.first_time(i) == Some(time) {
             self.fold_first(plan, i, scratch);
+        }
+        if self.heads[i as usize].pending == 0 {
+            self.end_rungs(i);
         }
         self.heads[i as usize].floor = time;
     }
@@ -524,7 +560,7 @@ impl Lane {
 
     /// Writes a key's state: heads, settled row, pending events. Equal states give equal bytes once settled to one horizon.
     pub(crate) fn export(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch, out: &mut Vec<u8>) {
-        self.settle(plan, i, horizon, scratch);
+        self.settle_exactly(plan, i, horizon, scratch);
         self.heads[i as usize].dirty = false;
         let head = &self.heads[i as usize];
         for word in [head.version, head.floor as u64, head.skew as u64, u64::from(head.closed)] {
@@ -532,8 +568,8 @@ impl Lane {
         }
         out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
         let (mut at, count) = (head.first, head.pending);
-        let (current, head, spare, slab) = self.parts(i);
-        sparse::put(if count == 0 { current } else { spare.row(head.settled) }, |_| 0, out);
+        let (current, head, rungs, slab) = self.parts(i);
+        sparse::put(if count == 0 { current } else { rungs.row(head.settled) }, |_| 0, out);
         let mut before: Option<&[u64]> = None;
         for _ in 0..count {
             // The link is a place in this process alone.
@@ -563,10 +599,10 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         (head.version, head.floor, head.skew) = (head_words[0], head_words[1] as i64, head_words[2] as i64);
         head.closed = head_words[3] != 0;
-        let (current, head, spare, _) = self.parts(i);
+        let (current, ..) = self.parts(i);
         let mut left = sparse::take(rows, current)?;
         if count > 0 {
-            head.settled = spare.take(current);
+            self.begin_rungs(i);
             let mut words = vec![0; self.slab.stride()];
             for _ in 0..count {
                 left = sparse::take(left, &mut words[1..])?;

@@ -112,6 +112,22 @@ impl Slab {
         i
     }
 
+    /// The entry that will be taken first.
+    pub(crate) fn first_free(&self) -> u32 {
+        self.free
+    }
+
+    /// Loads a free entry; gives the one that will be taken after it.
+    pub(crate) fn touch_free(&self, i: u32) -> u32 {
+        const LINE: usize = 8;
+        if i == NONE {
+            return NONE;
+        }
+        let words = self.entry(i).0.iter().step_by(LINE);
+        std::hint::black_box(words.fold(0, |seen, word| seen ^ word));
+        self.next(i)
+    }
+
     pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
         let i = self.take_free();
         let words = &mut self.words[i as usize * self.stride..][..self.stride];

@@ -11,6 +11,7 @@ use crate::feedback::StoredFeedback;
 use crate::fold::{Counters, Topology, moment};
 use crate::lane::Tombstone;
 use crate::model::Books;
+use crate::pending::NONE;
 use crate::plan::Plan;
 use crate::plan::input;
 use crate::record::Offset;
@@ -253,7 +254,7 @@ impl Topology {
         match kind {
             Kind::Session => {
                 let found = self.sessions.find(key_hash(kind, key), key);
-                found.inspect(|i| self.emit_session(*i, sink)).is_some()
+                found.inspect(|i| self.emit_session(*i, NONE, sink)).is_some()
             }
             Kind::Viewer => {
                 let found = self.viewers.find(key_hash(kind, key), key);
@@ -272,7 +273,7 @@ impl Topology {
     pub fn emit_places(&mut self, places: &[(Kind, u32)], sink: &mut dyn Sink) {
         for (kind, place) in places {
             match kind {
-                Kind::Session => self.emit_session(*place, sink),
+                Kind::Session => self.emit_session(*place, NONE, sink),
                 Kind::Viewer => self.emit_viewer(*place, sink),
             }
         }
@@ -426,7 +427,7 @@ impl Restore {
         let place = lane.import(plan, hash, key, row, &mut t.scratch).ok_or_else(damaged)?;
         lane.heads[place as usize].as_of = as_of;
         if kind == RowKind::Viewer && t.members.len() <= place as usize {
-            t.members.resize_with(place as usize + 1, Vec::new);
+            t.members.resize_with(place as usize + 1, Default::default);
         }
         Ok(())
     }
