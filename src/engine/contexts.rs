@@ -82,6 +82,11 @@ impl Names {
     fn are_of(&self, c: &ContextRef<'_>) -> bool {
         self.session.as_deref() == c.session && self.viewer.as_deref() == c.viewer
     }
+
+    fn touch(&self) -> u32 {
+        let first = |name: &Option<CompactString>| name.as_ref().and_then(|name| name.as_bytes().first().copied());
+        u32::from(first(&self.session).unwrap_or_default() ^ first(&self.viewer).unwrap_or_default())
+    }
 }
 
 impl Cell {
@@ -121,7 +126,8 @@ impl Cell {
     fn touch(&self) -> u32 {
         const LINE: usize = 16;
         let lines = self.vector.get().into_iter().flat_map(|vector| vector.iter().step_by(LINE));
-        lines.fold(self.turn.load(Ordering::Relaxed) as u32, |seen, slot| seen ^ slot.load(Ordering::Relaxed))
+        let seen = self.turn.load(Ordering::Relaxed) as u32 ^ self.names.touch();
+        lines.fold(seen, |seen, slot| seen ^ slot.load(Ordering::Relaxed))
     }
 
     fn read(&self) -> Context {
