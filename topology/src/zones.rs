@@ -2,6 +2,7 @@
 //! its name, which does not depend on the database's version; its rules are read when they are first needed.
 
 use crate::plan::input::hash;
+use hashbrown::HashTable;
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use std::ops::Range;
@@ -13,11 +14,20 @@ const NAME_BYTES_MAX: usize = 64;
 /// Seconds since 1970 for which offsets are listed: 2000 to 2199, the times that events may have.
 const LISTED: Range<i64> = 946_684_800..7_258_118_400;
 
+/// Seconds of a slice of [`LISTED`]; clocks change less often.
+const SLICE_S: i64 = 1 << 22;
+
 /// All zones that there are.
 #[derive(Debug)]
 pub(crate) struct Zones {
-    /// By word.
-    zones: Vec<(u64, String, OnceLock<Rules>)>,
+    zones: HashTable<Zone>,
+}
+
+#[derive(Debug)]
+struct Zone {
+    word: u64,
+    name: String,
+    rules: OnceLock<Rules>,
 }
 
 /// Of one zone: its offsets as a list, which is looked through faster than rules are worked out, for the times events have.
@@ -26,6 +36,8 @@ struct Rules {
     zone: TimeZone,
     /// (from when, seconds east of UTC), both in seconds, from `LISTED` on.
     offsets: Vec<(i64, i64)>,
+    /// By slice: the place in `offsets` at its beginning.
+    slices: Vec<u16>,
 }
 
 impl Rules {
@@ -34,14 +46,19 @@ impl Rules {
         let first = Timestamp::from_second(LISTED.start).expect("a time");
         let before = (LISTED.start, i64::from(zone.to_offset(first).seconds()));
         let later = zone.following(first).map(|t| (t.timestamp().as_second(), i64::from(t.offset().seconds())));
-        let offsets = std::iter::once(before).chain(later.take_while(|(from, _)| *from < LISTED.end)).collect();
-        Rules { zone, offsets }
+        let offsets: Vec<_> = std::iter::once(before).chain(later.take_while(|(from, _)| *from < LISTED.end)).collect();
+        let place = |second: i64| offsets.partition_point(|(from, _)| *from <= second) - 1;
+        let slices = LISTED.step_by(SLICE_S as usize).map(|second| place(second) as u16).collect();
+        Rules { zone, offsets, slices }
     }
 
     fn offset_s(&self, time: i64) -> i64 {
         let second = time.div_euclid(1000);
         if LISTED.contains(&second) {
-            return self.offsets[self.offsets.partition_point(|(from, _)| *from <= second) - 1].1;
+            let first = self.slices[((second - LISTED.start) / SLICE_S) as usize];
+            let offsets = &self.offsets[usize::from(first)..];
+            let later = offsets[1..].iter().take_while(|(from, _)| *from <= second).count();
+            return offsets[later].1;
         }
         Timestamp::from_millisecond(time).map_or(0, |at| self.zone.to_offset(at).seconds().into())
     }
@@ -57,9 +74,12 @@ impl PartialEq for Zones {
 impl Zones {
     pub(crate) fn new() -> Zones {
         let names = TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect::<Vec<_>>();
-        let zones = names.into_iter().filter_map(|name| Some((word(&name)?, name, OnceLock::new())));
-        let mut zones: Vec<_> = zones.collect();
-        zones.sort_unstable_by_key(|(word, ..)| *word);
+        let mut zones = HashTable::with_capacity(names.len());
+        for name in names {
+            if let Some(word) = word(&name) {
+                zones.insert_unique(word, Zone { word, name, rules: OnceLock::new() }, |zone| zone.word);
+            }
+        }
         Zones { zones }
     }
 
@@ -70,13 +90,11 @@ impl Zones {
 
     /// Seconds east of UTC at `time`, epoch ms; 0 for a word of no zone.
     pub(crate) fn offset_s(&self, word: u64, time: i64) -> i64 {
-        self.zone(word).map_or(0, |(name, rules)| rules.get_or_init(|| Rules::read(name)).offset_s(time))
+        self.zone(word).map_or(0, |zone| zone.rules.get_or_init(|| Rules::read(&zone.name)).offset_s(time))
     }
 
-    fn zone(&self, word: u64) -> Option<(&str, &OnceLock<Rules>)> {
-        let at = self.zones.binary_search_by_key(&word, |(word, ..)| *word).ok()?;
-        let (_, name, rules) = &self.zones[at];
-        Some((name, rules))
+    fn zone(&self, word: u64) -> Option<&Zone> {
+        self.zones.find(word, |zone| zone.word == word)
     }
 }
 
@@ -91,15 +109,17 @@ fn word(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_zone_has_a_word_of_its_own_and_the_offset_that_the_database_says() {
         let zones = Zones::new();
         assert!(zones.zones.len() > 400, "{}", zones.zones.len());
-        assert!(zones.zones.windows(2).all(|pair| pair[0].0 < pair[1].0), "words differ");
+        let words: BTreeSet<u64> = zones.zones.iter().map(|zone| zone.word).collect();
+        assert_eq!(words.len(), zones.zones.len(), "words differ");
         for ms in [0, 1_772_000_000_000, 1_790_000_000_000] {
             let at = jiff::Timestamp::from_millisecond(ms).expect("a time");
-            for (word, name, _) in &zones.zones {
+            for Zone { word, name, .. } in &zones.zones {
                 let expected = TimeZoneDatabase::bundled().get(name).expect("a zone").to_offset(at).seconds();
                 assert_eq!((zones.word(name), zones.offset_s(*word, ms)), (Some(*word), expected.into()), "{name}");
             }
