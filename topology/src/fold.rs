@@ -349,7 +349,13 @@ impl Topology {
 
     /// The other sessions of the viewer are published too.
     fn touch_others(&self, warmed: Warmed) -> u64 {
-        let sessions = self.members.get(warmed.viewer_place as usize).map_or(&[][..], |members| members);
+        let viewer = warmed.viewer_place as usize;
+        let sessions = match self.viewers.heads.get(viewer) {
+            None => &[],
+            // The list of a viewer with one session need not be loaded.
+            Some(head) if head.peer != NONE => std::slice::from_ref(&head.peer),
+            Some(_) => &self.members[viewer][..],
+        };
         let others = sessions.iter().filter(|i| **i != warmed.place);
         others.take(OTHERS).fold(0, |seen, i| seen ^ self.sessions.touch(*i))
     }
@@ -475,10 +481,14 @@ impl Topology {
             self.evict_viewer(offset, sink);
         }
         let i = self.viewers.create(hash, viewer);
-        if self.members.len() <= i as usize {
-            self.members.resize_with(i as usize + 1, Members::new);
-        }
+        self.make_members(i);
         i
+    }
+
+    pub(crate) fn make_members(&mut self, viewer: u32) {
+        if self.members.len() <= viewer as usize {
+            self.members.resize_with(viewer as usize + 1, Members::new);
+        }
     }
 
     /// Makes the session's viewer the one its latest event names; gives the one before where that changed.

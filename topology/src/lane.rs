@@ -6,7 +6,7 @@
 //! is not visible outside.
 
 use crate::pending::{Arriving, NONE, Slab};
-use crate::row::{Life, RowPlan, START, Scratch};
+use crate::row::{Life, RowPlan, START, Scratch, touch};
 use crate::rungs::{At, Reach, Rungs, STEP};
 use crate::schedule::Schedule;
 use crate::sparse;
@@ -188,8 +188,7 @@ impl Lane {
         let row = if head.live { self.current(i) } else { &[] };
         // The next pending event is linked to the last one.
         let last = if head.pending > 0 { self.slab.next(head.last) } else { 0 };
-        // A word of each cache line.
-        row.iter().step_by(8).fold(head.hash ^ head.version ^ u64::from(last), |seen, word| seen ^ word)
+        head.hash ^ head.version ^ u64::from(last) ^ touch(row)
     }
 
     /// Loads what settling the next `count` keys will need.

@@ -2,6 +2,7 @@
 //!
 //! All lists of a lane share one slab of fixed-size entries, so that nothing is allocated per event once the slab has grown.
 
+use crate::row::touch;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -119,12 +120,10 @@ impl Slab {
 
     /// Loads a free entry; gives the one that will be taken after it.
     pub(crate) fn touch_free(&self, i: u32) -> u32 {
-        const LINE: usize = 8;
         if i == NONE {
             return NONE;
         }
-        let words = self.entry(i).0.iter().step_by(LINE);
-        std::hint::black_box(words.fold(0, |seen, word| seen ^ word));
+        std::hint::black_box(touch(self.entry(i).0));
         self.next(i)
     }
 

@@ -426,8 +426,8 @@ impl Restore {
         };
         let place = lane.import(plan, hash, key, row, &mut t.scratch).ok_or_else(damaged)?;
         lane.heads[place as usize].as_of = as_of;
-        if kind == RowKind::Viewer && t.members.len() <= place as usize {
-            t.members.resize_with(place as usize + 1, Default::default);
+        if kind == RowKind::Viewer {
+            t.make_members(place);
         }
         Ok(())
     }
