@@ -4,6 +4,8 @@
 //! once in 2^64 / events_max events: with the default, about once in 10^13. Ids that are still pending are compared in full
 //! elsewhere, so an event is never counted twice within the allowed lateness, whatever is forgotten here.
 
+use crate::prefetch::prefetch;
+
 #[derive(Debug)]
 struct Generation {
     /// Open addressing, linear probing; 0 is empty. Else, in the bits of the mask, the place in `order` from 1 on, and above
@@ -102,10 +104,11 @@ impl Dedup {
         self.current.probe(fingerprint).is_ok() || self.previous.probe(fingerprint).is_ok()
     }
 
-    /// Loads what [`Dedup::contains`] will look at.
-    pub(crate) fn touch(&self, fingerprint: u64) -> u32 {
-        let at = |g: &Generation| g.table[fingerprint as usize & (g.table.len() - 1)];
-        at(&self.current) ^ at(&self.previous)
+    /// Asks for what [`Dedup::contains`] will look at.
+    pub(crate) fn prefetch(&self, fingerprint: u64) {
+        let at = |generation: &Generation| prefetch(&generation.table[fingerprint as usize & generation.mask()]);
+        at(&self.current);
+        at(&self.previous);
     }
 
     pub(crate) fn insert(&mut self, fingerprint: u64) {

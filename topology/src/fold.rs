@@ -12,6 +12,7 @@ use crate::model::{ControlError, Learnt, Rewards};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input::{self, extract};
+use crate::prefetch::prefetch;
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
@@ -267,8 +268,9 @@ impl Topology {
     pub fn apply_warmed(&mut self, nth: usize, offset: Offset, arrived: &Arrived<'_>, sink: &mut dyn Sink) -> Outcome {
         // What was loaded for the next is near, but no longer the nearest.
         if let Some(next) = self.warmed.get(nth + 1) {
-            let rows = self.touch_rows(*next) ^ self.touch_others(*next);
-            std::hint::black_box(rows ^ u64::from(self.dedup.touch(next.fingerprint)));
+            self.prefetch_rows(*next);
+            self.prefetch_others(*next);
+            self.dedup.prefetch(next.fingerprint);
         }
         self.record(offset, arrived, Some(self.warmed[nth]), sink)
     }
@@ -308,56 +310,61 @@ impl Topology {
         }
     }
 
-    /// Loads, side by side, what applying these records will look at one after another. Changes nothing.
+    /// Asks, side by side, for the memory that applying these records will look at. Changes nothing.
     ///
-    /// Each loop is short, so that the processor waits for many of its loads at once; a later one finds what an earlier one loaded.
+    /// Each loop reads what the one before has asked for: places, then heads, then the other sessions of viewers.
     pub fn warm(&mut self, records: &[Arrived<'_>]) {
         self.warmed.clear();
         // Free places of pending events are chains.
         let (mut free, mut viewer_free) = (self.sessions.first_free(), self.viewers.first_free());
         for records in records.chunks(WARM) {
-            let (mut seen, first) = (0, self.warmed.len());
+            let first = self.warmed.len();
             self.warmed.extend(records.iter().map(|arrived| match &arrived.record {
                 Record::Event(event) => Warmed::of(event, &self.plan, &mut self.key),
                 _ => Warmed::NOTHING,
             }));
             let warmed = &mut self.warmed[first..];
-            for warmed in &*warmed {
-                seen ^= u64::from(self.dedup.touch(warmed.fingerprint));
-            }
             for warmed in &mut *warmed {
+                self.dedup.prefetch(warmed.fingerprint);
                 warmed.place = self.sessions.likely(warmed.hash).unwrap_or(NONE);
                 if warmed.viewer_hash != 0 {
                     warmed.viewer_place = self.viewers.likely(warmed.viewer_hash).unwrap_or(NONE);
                 }
             }
             let warmed = &self.warmed[first..];
-            // A step of each chain with each row: it waits while the others load.
             for warmed in warmed {
-                seen ^= self.touch_rows(*warmed);
-                (free, viewer_free) = (self.sessions.touch_free(free), self.viewers.touch_free(viewer_free));
+                self.prefetch_rows(*warmed);
+                if let Some(others) = self.members.get(warmed.viewer_place as usize) {
+                    prefetch(others);
+                }
+                // A step of each chain with each row.
+                (free, viewer_free) = (self.sessions.prefetch_free(free), self.viewers.prefetch_free(viewer_free));
             }
-            seen ^= warmed.iter().fold(0, |seen, warmed| seen ^ self.touch_others(*warmed));
-            seen ^= self.sessions.touch_unsettled(records.len());
-            std::hint::black_box(seen);
+            for warmed in warmed {
+                self.sessions.prefetch_last(warmed.place);
+                self.viewers.prefetch_last(warmed.viewer_place);
+                self.prefetch_others(*warmed);
+            }
+            self.sessions.unsettled(records.len()).for_each(|i| self.sessions.prefetch_last(i));
         }
     }
 
-    fn touch_rows(&self, warmed: Warmed) -> u64 {
-        self.sessions.touch(warmed.place) ^ self.viewers.touch(warmed.viewer_place)
+    fn prefetch_rows(&self, warmed: Warmed) {
+        self.sessions.prefetch(warmed.place);
+        self.viewers.prefetch(warmed.viewer_place);
     }
 
     /// The other sessions of the viewer are published too.
-    fn touch_others(&self, warmed: Warmed) -> u64 {
+    fn prefetch_others(&self, warmed: Warmed) {
         let viewer = warmed.viewer_place as usize;
         let sessions = match self.viewers.heads.get(viewer) {
             None => &[],
-            // The list of a viewer with one session need not be loaded.
+            // The list of a viewer with one session need not be read.
             Some(head) if head.peer != NONE => std::slice::from_ref(&head.peer),
             Some(_) => &self.members[viewer][..],
         };
         let others = sessions.iter().filter(|i| **i != warmed.place);
-        others.take(OTHERS).fold(0, |seen, i| seen ^ self.sessions.touch(*i))
+        others.take(OTHERS).for_each(|i| self.sessions.prefetch(*i));
     }
 
     fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {

@@ -6,7 +6,8 @@
 //! is not visible outside.
 
 use crate::pending::{Arriving, NONE, Slab};
-use crate::row::{Life, RowPlan, START, Scratch, touch};
+use crate::prefetch::prefetch;
+use crate::row::{Life, RowPlan, START, Scratch};
 use crate::rungs::{At, Reach, Rungs, STEP};
 use crate::schedule::Schedule;
 use crate::sparse;
@@ -124,11 +125,20 @@ fn tag(hash: u64) -> u32 {
     (hash >> 24) as u32
 }
 
+type Rows = Box<[u64]>;
+
+fn prefetch_key(heads: &[Head], chunks: &[Option<Rows>], words: usize, i: u32) {
+    if let (Some(head), Some(Some(rows))) = (heads.get(i as usize), chunks.get(i as usize / CHUNK)) {
+        prefetch(head);
+        prefetch(&rows[(i as usize % CHUNK) * words..][..words]);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane {
     table: HashTable<Slot>,
     pub heads: Vec<Head>,
-    chunks: Vec<Option<Box<[u64]>>>,
+    chunks: Vec<Option<Rows>>,
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
     slab: Slab,
@@ -181,33 +191,31 @@ impl Lane {
         self.table.find(hash, |slot| self.heads[slot.place as usize].is(hash, key)).map(|slot| slot.place)
     }
 
-    /// Loads what an arrival for the key will need; says something of it, so that it is not left out.
-    pub(crate) fn touch(&self, i: u32) -> u64 {
-        let Some(head) = self.heads.get(i as usize) else { return 0 };
-        // It may have ended since it was found.
-        let row = if head.live { self.current(i) } else { &[] };
-        // The next pending event is linked to the last one.
-        let last = if head.pending > 0 { self.slab.next(head.last) } else { 0 };
-        head.hash ^ head.version ^ u64::from(last) ^ touch(row)
+    /// Asks for what is known of the key, and for its row.
+    pub(crate) fn prefetch(&self, i: u32) {
+        prefetch_key(&self.heads, &self.chunks, self.words, i);
     }
 
-    /// Loads what settling the next `count` keys will need.
-    pub(crate) fn touch_unsettled(&self, count: usize) -> u64 {
-        let entry = |(_, i): &(i64, u32)| {
-            let head = &self.heads[*i as usize];
-            if head.pending > 0 { u64::from(self.slab.next(head.last)) } else { 0 }
-        };
-        self.unsettled.iter().take(count).fold(0, |seen, key| seen ^ entry(key))
+    /// Asks for what the next pending event is linked to; what is known of the key is read.
+    pub(crate) fn prefetch_last(&self, i: u32) {
+        if let Some(head) = self.heads.get(i as usize).filter(|head| head.pending > 0) {
+            self.slab.prefetch_link(head.last);
+        }
     }
 
-    /// Place of the pending event that the next arrival will take, to be given to [`Lane::touch_free`].
+    /// Places of the next `count` keys to be settled.
+    pub(crate) fn unsettled(&self, count: usize) -> impl Iterator<Item = u32> {
+        self.unsettled.iter().take(count).map(|(_, i)| *i)
+    }
+
+    /// Place of the pending event that the next arrival will take, to be given to [`Lane::prefetch_free`].
     pub(crate) fn first_free(&self) -> u32 {
         self.slab.first_free()
     }
 
-    /// Loads the place of a pending event; gives that of the next.
-    pub(crate) fn touch_free(&self, free: u32) -> u32 {
-        self.slab.touch_free(free)
+    /// Asks for the place of a pending event; gives that of the next.
+    pub(crate) fn prefetch_free(&self, free: u32) -> u32 {
+        self.slab.prefetch_free(free)
     }
 
     /// Finds by hash alone.
@@ -545,10 +553,9 @@ impl Lane {
     /// The next key whose scheduled time is behind `watermark`; its schedule is then empty.
     pub(crate) fn next_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
         loop {
-            // Keys have been silent for long when their time comes: what is looked at first is loaded side by side.
-            let row = |i: u32| Some(self.chunks[i as usize / CHUNK].as_ref()?[i as usize % CHUNK * self.words]);
-            let touch = |i: u32| row(i).unwrap_or_default() ^ self.heads[i as usize].scheduled as u64;
-            let (time, hash, i) = self.schedule.pop_before(watermark, touch)?;
+            // Keys have been silent for long when their time comes.
+            let prefetch = |i: u32| prefetch_key(&self.heads, &self.chunks, self.words, i);
+            let (time, hash, i) = self.schedule.pop_before(watermark, prefetch)?;
             let head = &mut self.heads[i as usize];
             if head.live && head.hash == hash && head.scheduled == time {
                 head.scheduled = i64::MAX;

@@ -21,6 +21,7 @@ pub mod model;
 pub mod names;
 mod pending;
 pub mod plan;
+mod prefetch;
 pub mod record;
 pub mod reward;
 mod row;
@@ -37,6 +38,7 @@ pub use feedback::{Away, DecisionView, PickView, RewardView, StoredFeedback, dec
 pub use fold::{Counters, Late, Outcome, Topology};
 pub use lane::Tombstone;
 pub use plan::{Plan, PlanError, Slot};
+pub use prefetch::prefetch;
 pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayState, Record, Value};
 pub use sink::{ContextRef, EndReason, Ignore, Kind, SessionEnd, Sink};
 pub use snapshot::{Changes, FORMAT as CHECKPOINT_FORMAT, Globals, Restore, RestoreError, RowKind};

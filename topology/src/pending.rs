@@ -2,7 +2,7 @@
 //!
 //! All lists of a lane share one slab of fixed-size entries, so that nothing is allocated per event once the slab has grown.
 
-use crate::row::touch;
+use crate::prefetch::prefetch;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -118,13 +118,18 @@ impl Slab {
         self.free
     }
 
-    /// Loads a free entry; gives the one that will be taken after it.
-    pub(crate) fn touch_free(&self, i: u32) -> u32 {
+    /// Asks for a free entry; gives the one that will be taken after it.
+    pub(crate) fn prefetch_free(&self, i: u32) -> u32 {
         if i == NONE {
             return NONE;
         }
-        std::hint::black_box(touch(self.entry(i).0));
+        prefetch(self.entry(i).0);
         self.next(i)
+    }
+
+    /// Asks for the part of an entry that leads to the next.
+    pub(crate) fn prefetch_link(&self, i: u32) {
+        prefetch(&self.words[i as usize * self.stride + NEXT]);
     }
 
     pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {

@@ -16,12 +16,6 @@ pub(crate) const VIEWER: usize = 3;
 pub(crate) const HEADER: usize = 4;
 pub(crate) const ITEM_HEADER: usize = 3;
 
-/// Loads words: one of each cache line.
-pub(crate) fn touch(words: &[u64]) -> u64 {
-    const LINE: usize = 8;
-    words.iter().step_by(LINE).fold(0, |seen, word| seen ^ word)
-}
-
 /// A row's life: from the event that began it to its latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Life {

@@ -41,8 +41,8 @@ impl Schedule {
         }
     }
 
-    /// Takes the first timer, if it is before `time`. `touch` loads what is needed of the places whose time comes soon.
-    pub(crate) fn pop_before(&mut self, time: i64, touch: impl Fn(u32) -> u64) -> Option<Timer> {
+    /// Takes the first timer, if it is before `time`. `prefetch` asks for what is needed of the places whose time comes soon.
+    pub(crate) fn pop_before(&mut self, time: i64, prefetch: impl Fn(u32)) -> Option<Timer> {
         while self.earliest < time {
             if let Some(Reverse(timer)) = self.near.peek() {
                 self.earliest = timer.0;
@@ -56,7 +56,7 @@ impl Schedule {
             if self.earliest < time {
                 self.open = bucket.key() + 1;
                 let timers = bucket.remove();
-                std::hint::black_box(timers.iter().fold(0, |seen, (.., place)| seen ^ touch(*place)));
+                timers.iter().for_each(|(.., place)| prefetch(*place));
                 self.near.extend(timers.into_iter().map(Reverse));
             }
         }
