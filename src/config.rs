@@ -64,6 +64,8 @@ pub struct Server {
     pub listen: String,
     /// Open connections; further ones wait to be accepted.
     pub connections_max: u32,
+    /// Threads that read and answer requests; 0: one per processor that partitions leave, at least one.
+    pub threads: u16,
     /// Time for the headers of a request; slower senders are closed.
     pub header_timeout: Duration,
     /// Time for the body of a request; slower senders get 408.
@@ -75,6 +77,7 @@ impl Default for Server {
         Server {
             listen: "127.0.0.1:8080".into(),
             connections_max: 10_000,
+            threads: 0,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
         }

@@ -15,8 +15,9 @@ const DAY: i64 = 24 * HOUR;
 /// Checks all of `config`; `path` is only named in the error.
 pub(super) fn check(config: &Config, path: &Path) -> Result<(), ConfigError> {
     let Config { server, ingest, cmcd, log, checkpoint, publish, learner, .. } = config;
-    let counts: [(&'static str, u64, RangeInclusive<u64>); 12] = [
+    let counts: [(&'static str, u64, RangeInclusive<u64>); 13] = [
         ("server.connections_max", server.connections_max.into(), 1..=1_000_000),
+        ("server.threads", server.threads.into(), 0..=1024),
         ("ingest.body_bytes_max", ingest.body_bytes_max as u64, 1 << 10..=256 << 20),
         ("ingest.batch_events_max", ingest.batch_events_max as u64, 1..=1_000_000),
         ("ingest.event_bytes_max", ingest.event_bytes_max as u64, 256..=16 << 20),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Under load an fsync begins this long after the one before at the earliest: fewer of them cover more batches each.
 const FSYNC_INTERVAL: Duration = Duration::from_millis(2);
 /// Batches of one fsync that count as load.
-const LOADED: usize = 4;
+const LOADED: usize = 2;
 
 /// Where the answer to a batch goes.
 pub(super) struct Reply(pub tokio::sync::oneshot::Sender<Receipt>);

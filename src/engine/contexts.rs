@@ -6,10 +6,10 @@
 
 use compact_str::CompactString;
 use dashmap::DashMap;
-use saccade_topology::{ContextRef, Kind};
+use saccade_topology::{ContextRef, Kind, prefetch};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, watch};
+use triomphe::{Arc, HeaderSlice};
 
 /// Which of the two kinds of context.
 pub type ContextKind = Kind;
@@ -57,85 +57,75 @@ impl Context {
     }
 }
 
-/// A published context: one writer, any number of readers, no lock.
+/// A published context: one writer, any number of readers, no lock, one piece of memory.
 ///
 /// The writer makes `turn` odd, writes, and makes it even again; a reader that sees it odd, or changed, reads again. Where the names
-/// change, which is rare, another cell takes its place.
-struct Cell {
-    names: Names,
+/// change, which is rare, or a viewer's first vector comes, another cell takes its place. The vector is held as the bits of its
+/// numbers; it is empty where the context never had one.
+#[derive(Clone)]
+struct Cell(Arc<HeaderSlice<Head, [AtomicU32]>>);
+
+/// What a cell holds beside the vector.
+struct Head {
     turn: AtomicU64,
     version: AtomicU64,
     event_time: AtomicI64,
     updates: AtomicU64,
     has_vector: AtomicBool,
-    /// Bits of the numbers; made with the first vector.
-    vector: OnceLock<Box<[AtomicU32]>>,
-}
-
-/// Of a context: ids of session and viewer.
-struct Names {
+    /// Ids of session and viewer.
     session: Option<CompactString>,
     viewer: Option<CompactString>,
 }
 
-impl Names {
-    fn are_of(&self, c: &ContextRef<'_>) -> bool {
-        self.session.as_deref() == c.session && self.viewer.as_deref() == c.viewer
-    }
-
-    fn touch(&self) -> u32 {
-        let first = |name: &Option<CompactString>| name.as_ref().and_then(|name| name.as_bytes().first().copied());
-        u32::from(first(&self.session).unwrap_or_default() ^ first(&self.viewer).unwrap_or_default())
-    }
-}
-
 impl Cell {
     fn new(c: &ContextRef<'_>, updates: u64) -> Cell {
-        let cell = Cell {
-            names: Names { session: c.session.map(Into::into), viewer: c.viewer.map(Into::into) },
+        let head = Head {
             turn: AtomicU64::default(),
             version: AtomicU64::default(),
             event_time: AtomicI64::default(),
             updates: AtomicU64::new(updates),
             has_vector: AtomicBool::default(),
-            vector: OnceLock::new(),
+            session: c.session.map(Into::into),
+            viewer: c.viewer.map(Into::into),
         };
+        let cell = Cell(Arc::from_header_and_iter(head, c.vector.iter().map(|_| AtomicU32::default())));
         cell.write(c);
         cell
     }
 
-    /// Only from the thread of the key's partition.
-    fn write(&self, c: &ContextRef<'_>) {
-        let turn = self.turn.load(Ordering::Relaxed);
-        self.turn.store(turn + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        self.version.store(c.version, Ordering::Relaxed);
-        self.event_time.store(c.event_time, Ordering::Relaxed);
-        self.updates.store(self.updates.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.has_vector.store(!c.vector.is_empty(), Ordering::Relaxed);
-        if !c.vector.is_empty() {
-            let vector = self.vector.get_or_init(|| c.vector.iter().map(|_| AtomicU32::new(0)).collect());
-            for (slot, number) in vector.iter().zip(c.vector) {
-                slot.store(number.to_bits(), Ordering::Relaxed);
-            }
-        }
-        self.turn.store(turn + 2, Ordering::Release);
+    fn head(&self) -> &Head {
+        &self.0.header
     }
 
-    /// Loads what [`Cell::write`] will write.
-    fn touch(&self) -> u32 {
-        const LINE: usize = 16;
-        let lines = self.vector.get().into_iter().flat_map(|vector| vector.iter().step_by(LINE));
-        let seen = self.turn.load(Ordering::Relaxed) as u32 ^ self.names.touch();
-        lines.fold(seen, |seen, slot| seen ^ slot.load(Ordering::Relaxed))
+    /// Whether [`Cell::write`] can write it here.
+    fn holds(&self, c: &ContextRef<'_>) -> bool {
+        let Head { session, viewer, .. } = self.head();
+        let has_room = c.vector.is_empty() || c.vector.len() == self.0.slice.len();
+        has_room && session.as_deref() == c.session && viewer.as_deref() == c.viewer
+    }
+
+    /// Only from the thread of the key's partition, and only what the cell [holds](Cell::holds).
+    fn write(&self, c: &ContextRef<'_>) {
+        let Head { turn, version, event_time, updates, has_vector, .. } = self.head();
+        let now = turn.load(Ordering::Relaxed);
+        turn.store(now + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        version.store(c.version, Ordering::Relaxed);
+        event_time.store(c.event_time, Ordering::Relaxed);
+        updates.store(updates.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        has_vector.store(!c.vector.is_empty(), Ordering::Relaxed);
+        for (slot, number) in self.0.slice.iter().zip(c.vector) {
+            slot.store(number.to_bits(), Ordering::Relaxed);
+        }
+        turn.store(now + 2, Ordering::Release);
     }
 
     fn read(&self) -> Context {
         loop {
-            let turn = self.turn.load(Ordering::Acquire);
+            let turn = self.head().turn.load(Ordering::Acquire);
             let context = self.copy();
             fence(Ordering::Acquire);
-            if turn.is_multiple_of(2) && self.turn.load(Ordering::Relaxed) == turn {
+            if turn.is_multiple_of(2) && self.head().turn.load(Ordering::Relaxed) == turn {
                 return context;
             }
             // The writer is in the middle of it: microseconds, unless it lost its processor there.
@@ -144,15 +134,16 @@ impl Cell {
     }
 
     fn copy(&self) -> Context {
-        let vector = self.vector.get().filter(|_| self.has_vector.load(Ordering::Relaxed));
+        let Head { version, event_time, updates, has_vector, session, viewer, .. } = self.head();
+        let slots = if has_vector.load(Ordering::Relaxed) { &self.0.slice } else { &[] };
         let number = |slot: &AtomicU32| f32::from_bits(slot.load(Ordering::Relaxed));
         Context {
-            session: self.names.session.as_deref().map(str::to_string),
-            viewer: self.names.viewer.as_deref().map(str::to_string),
-            version: self.version.load(Ordering::Relaxed),
-            event_time: self.event_time.load(Ordering::Relaxed),
-            vector: vector.map_or_else(Vec::new, |slots| slots.iter().map(number).collect()),
-            updates: self.updates.load(Ordering::Relaxed),
+            session: session.as_deref().map(str::to_string),
+            viewer: viewer.as_deref().map(str::to_string),
+            version: version.load(Ordering::Relaxed),
+            event_time: event_time.load(Ordering::Relaxed),
+            vector: slots.iter().map(number).collect(),
+            updates: updates.load(Ordering::Relaxed),
         }
     }
 }
@@ -161,20 +152,18 @@ impl Cell {
 #[derive(Default)]
 pub struct Places {
     /// By kind.
-    cells: [Vec<Option<Arc<Cell>>>; 2],
+    cells: [Vec<Option<Cell>>; 2],
 }
 
 impl Places {
-    /// Loads, side by side, the cells that will be written one after another.
-    pub(super) fn touch(&self, places: impl Iterator<Item = (Kind, u32)>) {
-        let seen = places.fold(0, |seen, (kind, place)| {
-            let cell = self.cells[kind as usize].get(place as usize).and_then(Option::as_ref);
-            seen ^ cell.map_or(0, |cell| cell.touch())
-        });
-        std::hint::black_box(seen);
+    /// Asks for the memory of a cell that will be written soon.
+    pub(super) fn prefetch(&self, kind: Kind, place: u32) {
+        if let Some(Some(cell)) = self.cells[kind as usize].get(place as usize) {
+            prefetch(&*cell.0);
+        }
     }
 
-    fn place(&mut self, kind: Kind, place: u32) -> &mut Option<Arc<Cell>> {
+    fn place(&mut self, kind: Kind, place: u32) -> &mut Option<Cell> {
         let places = &mut self.cells[kind as usize];
         if places.len() <= place as usize {
             places.resize_with(place as usize + 1, || None);
@@ -183,7 +172,10 @@ impl Places {
     }
 }
 
-type Map = DashMap<CompactString, Arc<Cell>>;
+/// Contexts as one turn of a partition published them.
+type Batch = std::sync::Arc<Vec<Context>>;
+
+type Map = DashMap<CompactString, Cell>;
 
 /// Read side: the latest context of every live session and viewer.
 pub struct Contexts {
@@ -191,7 +183,7 @@ pub struct Contexts {
     viewers: Map,
     watchers: DashMap<(Kind, Box<str>), watch::Sender<u64>>,
     watched: AtomicUsize,
-    all: broadcast::Sender<Arc<Vec<Context>>>,
+    all: broadcast::Sender<Batch>,
 }
 
 impl Contexts {
@@ -213,8 +205,8 @@ impl Contexts {
         }
     }
 
-    fn cell(&self, kind: Kind, id: &str) -> Option<Arc<Cell>> {
-        self.map(kind).get(id).map(|cell| Arc::clone(&cell))
+    fn cell(&self, kind: Kind, id: &str) -> Option<Cell> {
+        self.map(kind).get(id).map(|cell| cell.clone())
     }
 
     /// The latest context of `id`.
@@ -256,7 +248,7 @@ impl Contexts {
     }
 
     /// Follows all sessions, in batches; a receiver that lags is told by how much (`RecvError::Lagged`).
-    pub fn follow(&self) -> broadcast::Receiver<Arc<Vec<Context>>> {
+    pub fn follow(&self) -> broadcast::Receiver<Batch> {
         self.all.subscribe()
     }
 
@@ -269,11 +261,11 @@ impl Contexts {
         let Some(key) = key else { return };
         let place = places.place(c.kind, c.place);
         match place {
-            Some(cell) if cell.names.are_of(c) => cell.write(c),
+            Some(cell) if cell.holds(c) => cell.write(c),
             _ => {
-                let updates = place.as_ref().map_or(0, |before| before.updates.load(Ordering::Relaxed));
-                let cell = place.insert(Arc::new(Cell::new(c, updates)));
-                self.map(c.kind).insert(key.into(), Arc::clone(cell));
+                let updates = place.as_ref().map_or(0, |before| before.head().updates.load(Ordering::Relaxed));
+                let cell = place.insert(Cell::new(c, updates));
+                self.map(c.kind).insert(key.into(), cell.clone());
             }
         }
         if self.watched.load(Ordering::Relaxed) > 0 {
@@ -291,7 +283,7 @@ impl Contexts {
     pub(super) fn remove(&self, places: &mut Places, kind: Kind, place: u32, key: &str) {
         if let Some(cell) = places.place(kind, place).take() {
             // A key that came back in another partition is that one's.
-            self.map(kind).remove_if(key, |_, published| Arc::ptr_eq(published, &cell));
+            self.map(kind).remove_if(key, |_, published| Arc::ptr_eq(&published.0, &cell.0));
         }
     }
 
@@ -315,7 +307,7 @@ impl Contexts {
     }
 
     pub(crate) fn broadcast(&self, contexts: Vec<Context>) {
-        let _ = self.all.send(Arc::new(contexts));
+        let _ = self.all.send(std::sync::Arc::new(contexts));
     }
 
     pub(crate) fn copy(&self, c: &ContextRef<'_>) -> Context {
@@ -343,11 +335,11 @@ mod tests {
     #[test]
     fn a_reader_sees_one_refresh_whole_while_another_is_written() {
         const REFRESHES: u64 = 200_000;
-        let contexts = Arc::new(Contexts::new(1));
+        let contexts = std::sync::Arc::new(Contexts::new(1));
         let mut places = Places::default();
         contexts.publish(&mut places, &context("s", 0, 1, &[1.0; 64]));
         let reader = std::thread::spawn({
-            let contexts = Arc::clone(&contexts);
+            let contexts = std::sync::Arc::clone(&contexts);
             move || {
                 let (mut last, mut different) = (0, 0);
                 while last < REFRESHES {

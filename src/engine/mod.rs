@@ -17,6 +17,7 @@ mod learner;
 mod load;
 mod mailbox;
 mod metrics;
+mod pace;
 mod partition;
 mod restore;
 mod specs;

@@ -9,6 +9,7 @@ use super::learner::HandOver;
 use super::load::{Load, Trend};
 use super::mailbox::{Receiver, Sender, mailbox};
 use super::metrics::PartitionMetrics;
+use super::pace::Pace;
 use super::restore::Restored;
 use super::{Context, Fold, Place, Receipt, Shared, now, poison};
 use crate::log::{RecordBatch, decode};
@@ -30,6 +31,8 @@ const TURN_BYTES: usize = 1 << 20;
 /// Contexts made at once after a restart, and how many times that many may wait to be published.
 const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
+/// How many contexts before its turn the memory of a published context is asked for.
+const PUBLISHED_AHEAD: usize = 8;
 /// Offsets are reserved again once fewer than this are left.
 const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
 /// How long what waits may belong elsewhere before it is noticed.
@@ -84,6 +87,7 @@ struct Partition {
     stage: Stage,
     load: Arc<Load>,
     trend: Trend,
+    pace: Pace,
     last_record: Instant,
     last_gauges: Instant,
     /// [`Fold::waited`] as it was looked last whether what begins to wait belongs elsewhere, and when all that waits was looked at.
@@ -128,6 +132,7 @@ pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward
             stage: Stage { number, ..Stage::default() },
             load,
             trend: Trend::default(),
+            pace: Pace::new(Instant::now()),
             last_record: Instant::now(),
             last_gauges: Instant::now() - Duration::from_secs(60),
             looked: (0, Instant::now()),
@@ -219,6 +224,11 @@ impl Partition {
             if waiting.is_empty() {
                 self.idle();
             }
+            let rest = self.pace.rest(Instant::now());
+            if !waiting.is_empty() && !rest.is_zero() {
+                std::thread::sleep(rest);
+                receiver.take(&mut waiting, Duration::ZERO);
+            }
             while !waiting.is_empty() {
                 let count = turn_of(&waiting);
                 self.turn(waiting.drain(..count));
@@ -258,6 +268,7 @@ impl Partition {
         self.gauges();
         let now = Instant::now();
         self.load.turned(&mut self.trend, batches, records, now - begun, now);
+        self.pace.turned(begun, now);
     }
 
     /// What became of the records, and how many of the accepted ones are events.
@@ -510,9 +521,11 @@ impl Stage {
         let slots = shared.plan.slots().len();
         let (mut text_at, mut removed_at) = (0, 0);
         let mut published = [0u64; 2];
-        self.places.touch(self.contexts.iter().map(|staged| (staged.kind, staged.place)));
         let mut numbers = &self.numbers[..];
-        for staged in &self.contexts {
+        for (nth, staged) in self.contexts.iter().enumerate() {
+            if let Some(soon) = self.contexts.get(nth + PUBLISHED_AHEAD) {
+                self.places.prefetch(soon.kind, soon.place);
+            }
             for (kind, place, key) in &self.removed[removed_at..staged.removed_before] {
                 shared.contexts.remove(&mut self.places, *kind, *place, key);
             }

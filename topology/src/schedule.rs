@@ -85,9 +85,9 @@ mod tests {
                 let until = if i % 50 == 49 { i64::MAX } else { now };
                 while let Some(Reverse(timer)) = heap.peek().copied().filter(|Reverse(timer)| timer.0 < until) {
                     heap.pop();
-                    prop_assert_eq!(schedule.pop_before(until, u64::from), Some(timer));
+                    prop_assert_eq!(schedule.pop_before(until, drop), Some(timer));
                 }
-                prop_assert_eq!(schedule.pop_before(until, u64::from), None);
+                prop_assert_eq!(schedule.pop_before(until, drop), None);
             }
         }
     }
