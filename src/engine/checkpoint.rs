@@ -145,13 +145,14 @@ impl Walk {
             return;
         }
         let Some(running) = &mut self.running else { return };
-        let mut rows = vec![];
+        let mut rows: Vec<(Vec<u8>, Vec<u8>)> = vec![];
         let departures = fold.take_departures();
         while rows.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
             if let Some((kind, tombstone)) = running.changes.next_removed() {
                 rows.push((row_key(kind, self.partition, &tombstone.key), tombstone.as_of.to_le_bytes().to_vec()));
             } else if let Some((kind, place)) = running.changes.next_place() {
-                let mut bytes = vec![];
+                // Rows are much alike.
+                let mut bytes = Vec::with_capacity(rows.last().map_or(0, |(_, last)| last.len() + last.len() / 4));
                 if let Some(key) = fold.export(kind, place, next, &mut bytes) {
                     rows.push((row_key(kind, self.partition, key), bytes));
                 }

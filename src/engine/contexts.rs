@@ -72,6 +72,8 @@ struct Head {
     event_time: AtomicI64,
     updates: AtomicU64,
     has_vector: AtomicBool,
+    /// Somebody has begun to follow it, and may still.
+    is_watched: AtomicBool,
     /// Ids of session and viewer.
     session: Option<CompactString>,
     viewer: Option<CompactString>,
@@ -85,6 +87,7 @@ impl Cell {
             event_time: AtomicI64::default(),
             updates: AtomicU64::new(updates),
             has_vector: AtomicBool::default(),
+            is_watched: AtomicBool::default(),
             session: c.session.map(Into::into),
             viewer: c.viewer.map(Into::into),
         };
@@ -156,11 +159,22 @@ pub struct Places {
 }
 
 impl Places {
+    /// Asks for where [`Places::prefetch`] will look.
+    pub(super) fn prefetch_place(&self, kind: Kind, place: u32) {
+        if let Some(place) = self.cells[kind as usize].get(place as usize) {
+            prefetch(place);
+        }
+    }
+
     /// Asks for the memory of a cell that will be written soon.
     pub(super) fn prefetch(&self, kind: Kind, place: u32) {
-        if let Some(Some(cell)) = self.cells[kind as usize].get(place as usize) {
+        if let Some(cell) = self.get(kind, place) {
             prefetch(&*cell.0);
         }
+    }
+
+    fn get(&self, kind: Kind, place: u32) -> Option<&Cell> {
+        self.cells[kind as usize].get(place as usize)?.as_ref()
     }
 
     fn place(&mut self, kind: Kind, place: u32) -> &mut Option<Cell> {
@@ -244,7 +258,12 @@ impl Contexts {
             self.watched.fetch_add(1, Ordering::SeqCst);
             watch::channel(0).0
         });
-        entry.subscribe()
+        let receiver = entry.subscribe();
+        drop(entry);
+        if let Some(cell) = self.cell(kind, id) {
+            cell.head().is_watched.store(true, Ordering::SeqCst);
+        }
+        receiver
     }
 
     /// Follows all sessions, in batches; a receiver that lags is told by how much (`RecvError::Lagged`).
@@ -252,7 +271,7 @@ impl Contexts {
         self.all.subscribe()
     }
 
-    /// Shows a context to all readers. `places` are those of the partition that it comes from.
+    /// Shows a context to all readers; who follows it is told by [`Contexts::notify`]. `places` are those of the partition that it comes from.
     pub fn publish(&self, places: &mut Places, c: &ContextRef<'_>) {
         let key = match c.kind {
             Kind::Session => c.session,
@@ -266,17 +285,31 @@ impl Contexts {
                 let updates = place.as_ref().map_or(0, |before| before.head().updates.load(Ordering::Relaxed));
                 let cell = place.insert(Cell::new(c, updates));
                 self.map(c.kind).insert(key.into(), cell.clone());
+                // Who began to follow before the cell was there could not mark it; who begins now finds it.
+                if self.watched.load(Ordering::SeqCst) > 0 && self.watchers.contains_key(&(c.kind, key.into())) {
+                    cell.head().is_watched.store(true, Ordering::Relaxed);
+                }
             }
-        }
-        if self.watched.load(Ordering::Relaxed) > 0 {
-            self.notify(c.kind, key, c.version);
         }
     }
 
-    fn notify(&self, kind: Kind, key: &str, version: u64) {
-        let at = (kind, key.into());
-        if let Some(watcher) = self.watchers.get(&at) {
-            let _ = watcher.send(version);
+    /// Tells those who follow what was published at these places.
+    pub(super) fn notify(&self, places: &Places, published: impl Iterator<Item = (Kind, u32)>) {
+        // Who begins to follow meanwhile either sees what was written or is seen here.
+        fence(Ordering::SeqCst);
+        if self.watched.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for (kind, place) in published {
+            let Some(cell) = places.get(kind, place) else { continue };
+            let Head { is_watched, version, session, viewer, .. } = cell.head();
+            let key = if kind == Kind::Session { session } else { viewer };
+            if is_watched.load(Ordering::Relaxed)
+                && let Some(key) = key
+                && let Some(watcher) = self.watchers.get(&(kind, key.as_str().into()))
+            {
+                let _ = watcher.send(version.load(Ordering::Relaxed));
+            }
         }
     }
 
@@ -394,5 +427,33 @@ mod tests {
         contexts.publish(&mut now, &context("a", 5, 9, &[9.0]));
         contexts.remove(&mut before, Kind::Session, 0, "a");
         assert_eq!(contexts.get(Kind::Session, "a").expect("it is alive").version, 9);
+    }
+
+    #[test]
+    fn who_follows_is_told_whenever_it_began() {
+        let contexts = Contexts::new(1);
+        let mut places = Places::default();
+        let mut show = |session, place, version, viewer| {
+            let c = ContextRef { viewer: Some(viewer), ..context(session, place, version, &[1.0]) };
+            contexts.publish(&mut places, &c);
+            contexts.notify(&places, [(Kind::Session, place)].into_iter());
+        };
+        let told = |follower: &mut watch::Receiver<u64>| {
+            let is_new = follower.has_changed().expect("the contexts are there");
+            is_new.then(|| *follower.borrow_and_update())
+        };
+        let mut early = contexts.watch(Kind::Session, "a");
+        show("a", 0, 1, "v");
+        show("b", 1, 2, "v");
+        assert_eq!(told(&mut early), Some(1));
+        let mut late = contexts.watch(Kind::Session, "b");
+        assert_eq!(told(&mut late), None);
+        show("b", 1, 3, "v");
+        assert_eq!((told(&mut early), told(&mut late)), (None, Some(3)));
+        // Another name, another cell.
+        show("b", 1, 4, "w");
+        assert_eq!(told(&mut late), Some(4));
+        show("b", 1, 5, "w");
+        assert_eq!(told(&mut late), Some(5));
     }
 }

@@ -33,6 +33,8 @@ const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
 /// How many contexts before its turn the memory of a published context is asked for.
 const PUBLISHED_AHEAD: usize = 8;
+/// After how many contexts those who follow them are told.
+const TOLD_AT_ONCE: usize = 32;
 /// Offsets are reserved again once fewer than this are left.
 const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
 /// How long what waits may belong elsewhere before it is noticed.
@@ -461,6 +463,12 @@ struct Staged {
     removed_before: usize,
 }
 
+impl Staged {
+    fn at(&self) -> (Kind, u32) {
+        (self.kind, self.place)
+    }
+}
+
 impl Sink for Stage {
     fn context(&mut self, c: &ContextRef<'_>) {
         let mut put = |text: Option<&str>| {
@@ -519,10 +527,13 @@ impl Stage {
     fn publish(&mut self, shared: &Shared, metrics: &PartitionMetrics) {
         let mut followed: Option<Vec<Context>> = shared.contexts.is_followed().then(Vec::new);
         let slots = shared.plan.slots().len();
-        let (mut text_at, mut removed_at) = (0, 0);
+        let (mut text_at, mut removed_at, mut told) = (0, 0, 0);
         let mut published = [0u64; 2];
         let mut numbers = &self.numbers[..];
         for (nth, staged) in self.contexts.iter().enumerate() {
+            if let Some(later) = self.contexts.get(nth + 2 * PUBLISHED_AHEAD) {
+                self.places.prefetch_place(later.kind, later.place);
+            }
             if let Some(soon) = self.contexts.get(nth + PUBLISHED_AHEAD) {
                 self.places.prefetch(soon.kind, soon.place);
             }
@@ -547,7 +558,12 @@ impl Stage {
             if let Some(followed) = followed.as_mut().filter(|_| kind == Kind::Session) {
                 followed.push(shared.contexts.copy(&context));
             }
+            if nth + 1 == told + TOLD_AT_ONCE {
+                shared.contexts.notify(&self.places, self.contexts[told..=nth].iter().map(Staged::at));
+                told = nth + 1;
+            }
         }
+        shared.contexts.notify(&self.places, self.contexts[told..].iter().map(Staged::at));
         for (kind, place, key) in &self.removed[removed_at..] {
             shared.contexts.remove(&mut self.places, *kind, *place, key);
         }

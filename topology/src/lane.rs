@@ -13,6 +13,7 @@ use crate::schedule::Schedule;
 use crate::sparse;
 use compact_str::CompactString;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -215,7 +216,7 @@ impl Lane {
 
     /// Asks for the place of a pending event; gives that of the next.
     pub(crate) fn prefetch_free(&self, free: u32) -> u32 {
-        self.slab.prefetch_free(free)
+        self.slab.prefetch_entry(free)
     }
 
     /// Finds by hash alone.
@@ -574,6 +575,7 @@ impl Lane {
         }
         out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
         let (mut at, count) = (head.first, head.pending);
+        self.prefetch_pending(head);
         let (current, head, rungs, slab) = self.parts(i);
         sparse::put(if count == 0 { current } else { rungs.row(head.settled) }, |_| 0, out);
         let mut before: Option<&[u64]> = None;
@@ -585,6 +587,18 @@ impl Lane {
                 Some(before) => sparse::put(words, |word| before[word], out),
             }
             (before, at) = (Some(words), slab.next(at));
+        }
+    }
+
+    /// Asks for the pending events of a key. Each is found through the one before it, so they are walked from all rungs at once.
+    fn prefetch_pending(&self, head: &Head) {
+        let settled = Some(head.settled).filter(|rung| *rung != NONE);
+        let rungs =
+            std::iter::successors(settled, |rung| Some(self.rungs.at(*rung).upper).filter(|rung| *rung != NONE));
+        let mut walks: SmallVec<[u32; 16]> = rungs.skip(1).map(|rung| self.rungs.at(rung).last).collect();
+        walks.push(head.first);
+        for _ in 0..head.reach.step() {
+            walks.iter_mut().for_each(|at| *at = self.slab.prefetch_entry(*at));
         }
     }
 

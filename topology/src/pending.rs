@@ -118,8 +118,8 @@ impl Slab {
         self.free
     }
 
-    /// Asks for a free entry; gives the one that will be taken after it.
-    pub(crate) fn prefetch_free(&self, i: u32) -> u32 {
+    /// Asks for an entry; gives the one that it is linked to.
+    pub(crate) fn prefetch_entry(&self, i: u32) -> u32 {
         if i == NONE {
             return NONE;
         }
