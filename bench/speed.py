@@ -2,16 +2,19 @@
 """What the server takes and how late it is under load, over HTTP, durable, with the default plan; prints the tables of bench/README.md.
 
   ingest      at rising rates: CPU per event, and the rate at which the clock to the context is no longer kept
+  partitions  the same with `log.partitions = 2`
   discard     the same server that reads, checks and throws away
   latency     events at half of what it can take; intended sending → context received
+  rank        the same with viewers of `steady_evening`, whose decisions have 100 candidates each
   sessions    the same rate over 10,000 and 1,000,000 sessions
-  overload    twice what it can take: who is refused, how late the others are, and how soon all is well again
+  overload    twice what it can take for a while: who is refused, how late the others are, and how soon all is well again
 
-  bench/speed.py [--only ingest,latency] [--seconds 15] [--capacity 100000]
+  bench/speed.py [--only ingest,latency] [--seconds 15] [--capacity 100000] [--pin] [--into bench/README.md]
 
-Server and load generator share all processors; nothing is pinned. Needs release builds; standard library only.
+Server and load generator share all processors; with --pin the generator has the last one only, which the server may use too.
+--into writes each table between the lines `<!-- NAME -->` and `<!-- /NAME -->` of that file. Needs release builds; standard library only.
 """
-import argparse, json, os, re, subprocess, sys, urllib.request
+import argparse, json, os, re, subprocess, sys, tempfile, urllib.request
 
 from learning import Server
 
@@ -25,6 +28,8 @@ class Loaded(Server):
         out = f"{self.directory}/run-{seed}.json"
         command = [args.loadgen, "run", "--target", f"http://127.0.0.1:{self.port}", "--rate", str(rate), "--duration", f"{seconds}s",
                    "--connections", CONNECTIONS, "--seed", str(seed), "--out", out, "--quiet", *more]
+        last = f"{os.cpu_count() - 1}"
+        command = ["taskset", "-c", last, *command] if args.pin else command
         ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if not os.path.exists(out):
             sys.exit(ran.stderr)
@@ -40,8 +45,12 @@ class Loaded(Server):
         return min((float(bound) * 1e3 for bound, count in buckets if int(count) == most), default=0.0)
 
 
+table = []
+
+
 def row(*cells):
-    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+    table.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    print(table[-1], flush=True)
 
 
 def head(*cells):
@@ -79,6 +88,12 @@ def ingest(args, *more):
                 ms(run["intended"], "p50", "p99"), sum(s["status_429"] for s in run["seconds"]), validity(run))
 
 
+def partitions(args):
+    os.environ["SACCADE_LOG__PARTITIONS"] = "2"
+    ingest(args)
+    del os.environ["SACCADE_LOG__PARTITIONS"]
+
+
 def latency(args):
     head("half of what it can take, events/s", "publish p50 / p99 / p99.9, ms", "server CPU s per million", "own lag p99, ms", "verdict")
     for seed in range(1, 4):
@@ -98,13 +113,46 @@ def sessions(args):
                 round(run["server"]["rss_bytes"] / 2**20), f"≤ {server.checkpoint_pause():g}", validity(run))
 
 
+def rank(args):
+    head("acts/s", "ranks", "rank p50 / p99, ms", "reward p50 / p99, ms", "publish p50 / p99 / p99.9, ms", "server CPU s per million events", "verdict")
+    profile = open("configs/load/steady_evening.toml").read()
+    for key, value in (("batch", "[20, 20]"), ("pool", "200"), ("candidates", "100")):
+        profile = re.sub(rf"^{key} = .*$", f"{key} = {value}", profile, count=1, flags=re.M)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file, Loaded(args) as server:
+        file.write(profile)
+        file.flush()
+        run = server.load(args, args.capacity // 2, args.seconds, "--profile", file.name)
+        calls = {kind: call["intended"] for kind, call in run["calls"].items()}
+        row(f"{args.capacity // 2:,}", f"{calls['rank']['count']:,}", ms(calls["rank"], "p50", "p99"), ms(calls.get("reward"), "p50", "p99"),
+            ms(run["publish"], "p50", "p99", "p999"), cpu_s_per_million(run), validity(run))
+
+
 def overload(args):
-    head("", "answered, events/s", "429", "publish p50 / p99, ms", "202 service p50 / p99, ms", "resident, MiB")
+    """One run: a quarter of what it can take, ten seconds of twice as much as it can, and the quarter again."""
+    head("", "asked, events/s", "answered, events/s", "429", "publish p99 of a second, median and worst, ms")
+    base, at, lasts = args.capacity // 4, 10, 10
     with Loaded(args) as server:
-        for name, rate, seed in (("before", args.capacity // 4, 1), ("twice what it can take", 2 * args.capacity, 2), ("after", args.capacity // 4, 3)):
-            run = server.load(args, rate, args.seconds, "--batch", "20", "--timeout", "3s", seed=seed)
-            row(f"{name}: {rate:,}", f"{achieved(run, args.seconds):,}", sum(s["status_429"] for s in run["seconds"]),
-                ms(run["publish"], "p50", "p99"), ms(run["service"], "p50", "p99"), round(run["server"]["rss_bytes"] / 2**20))
+        run = server.load(args, base, at + lasts + 15, "--batch", "20", "--timeout", "3s", "--shape", f"spike:at={at}s,for={lasts}s,times=8")
+    seconds = run["seconds"]
+    for name, rate, begin, end in (("before", base, 1, at), ("twice what it takes", 8 * base, at, at + lasts), ("after", base, at + lasts, at + lasts + 15)):
+        part = seconds[begin:end]
+        p99 = sorted(second["publish"]["p99_ms"] for second in part if second["publish"])
+        row(name, f"{rate:,}", f"{sum(second['answered'] for second in part) // len(part):,}", f"{sum(second['status_429'] for second in part):,}",
+            f"{p99[len(p99) // 2]:.3g} / {p99[-1]:.3g}")
+    late = [second["second"] for second in seconds[at + lasts :] if second["status_429"] or (second["publish"] and second["publish"]["p99_ms"] > 10)]
+    row("seconds after it with a refusal or a p99 over 10 ms", "", "", "", ", ".join(str(second - at - lasts + 1) for second in late) or "none")
+    row("resident at the end, MiB", "", "", "", round(run["server"]["rss_bytes"] / 2**20))
+
+
+def write(path, name):
+    """Puts the table where `path` has its place."""
+    with open(path) as file:
+        text = file.read()
+    place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
+    if not place.search(text):
+        sys.exit(f"{path} has no lines <!-- {name} --> and <!-- /{name} -->")
+    with open(path, "w") as file:
+        file.write(place.sub(lambda found: found[1] + "\n" + "\n".join(table) + "\n\n" + found[2], text))
 
 
 def main():
@@ -115,12 +163,17 @@ def main():
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--capacity", type=int, default=100_000, help="events/s that it can take, as `ingest` found it")
     parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], default=[20_000, 50_000, 75_000, 100_000, 125_000, 150_000])
-    parser.add_argument("--only", default="ingest,discard,latency,sessions,overload")
+    parser.add_argument("--only", default="ingest,partitions,discard,latency,rank,sessions,overload")
+    parser.add_argument("--pin", action="store_true", help="the generator on the last processor alone")
+    parser.add_argument("--into", metavar="FILE", help="write the tables to their places in this file")
     args = parser.parse_args()
-    parts = {"ingest": ingest, "discard": lambda args: ingest(args, "--discard"), "latency": latency, "sessions": sessions, "overload": overload}
+    parts = {"ingest": ingest, "partitions": partitions, "discard": lambda args: ingest(args, "--discard"), "latency": latency, "rank": rank, "sessions": sessions, "overload": overload}
     for name in args.only.split(","):
         print(f"\n{name}\n", flush=True)
+        table.clear()
         parts[name](args)
+        if args.into:
+            write(args.into, name)
 
 
 if __name__ == "__main__":

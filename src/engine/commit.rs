@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Under load an fsync begins this long after the one before at the earliest: fewer of them cover more batches each.
+/// Under load an fsync begins this long after the one before at the earliest: fewer of them cover more batches each. A decision, for
+/// which a viewer waits, does not wait for it.
 const FSYNC_INTERVAL: Duration = Duration::from_millis(2);
 /// Batches of one fsync that count as load.
 const LOADED: usize = 2;
@@ -42,7 +43,7 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
             return;
         }
         if last_group >= LOADED && last_fsync.elapsed() < FSYNC_INTERVAL {
-            std::thread::sleep(FSYNC_INTERVAL - last_fsync.elapsed().min(FSYNC_INTERVAL));
+            receiver.rest(FSYNC_INTERVAL.saturating_sub(last_fsync.elapsed()));
             receiver.take(&mut groups, Duration::ZERO);
         }
         let batches: Vec<Appended> = groups.drain(..).flatten().collect();

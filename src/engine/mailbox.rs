@@ -7,14 +7,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(super) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
-    let state = State { waiting: vec![], senders: 1, is_closed: false, is_read: true };
-    let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new() });
+    let state = State { waiting: vec![], senders: 1, is_closed: false, is_read: true, is_urgent: false };
+    let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new(), urged: Condvar::new() });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
 struct Shared<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
+    urged: Condvar,
 }
 
 struct State<T> {
@@ -22,6 +23,7 @@ struct State<T> {
     senders: usize,
     is_closed: bool,
     is_read: bool,
+    is_urgent: bool,
 }
 
 impl<T> State<T> {
@@ -34,6 +36,11 @@ impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // Nobody panics while holding it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        self.arrived.notify_one();
+        self.urged.notify_one();
     }
 }
 
@@ -55,10 +62,16 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Ends a [rest](Receiver::rest) of the reader, or its next one.
+    pub(super) fn urge(&self) {
+        self.0.lock().is_urgent = true;
+        self.0.urged.notify_one();
+    }
+
     /// What waits is still delivered; nothing more is taken in, whoever sends.
     pub(super) fn close(&self) {
         self.0.lock().is_closed = true;
-        self.0.arrived.notify_one();
+        self.0.notify();
     }
 }
 
@@ -72,7 +85,7 @@ impl<T> Clone for Sender<T> {
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.0.lock().senders -= 1;
-        self.0.arrived.notify_one();
+        self.0.notify();
     }
 }
 
@@ -94,6 +107,15 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> Receiver<T> {
+    /// Lets mail come together for up to `time`; less where something is urgent.
+    pub(super) fn rest(&self, time: Duration) {
+        let may_rest = |s: &mut State<T>| !s.is_urgent && s.is_open();
+        let rested = self.0.urged.wait_timeout_while(self.0.lock(), time, may_rest);
+        rested.unwrap_or_else(PoisonError::into_inner).0.is_urgent = false;
+    }
+}
+
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
@@ -107,6 +129,7 @@ impl<T> Drop for Receiver<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -150,5 +173,25 @@ mod tests {
         assert!(taken.is_empty());
         drop(receiver);
         assert_eq!(sender.send(7), Err(7));
+    }
+
+    #[test]
+    fn a_rest_ends_when_something_is_urgent_and_at_the_end() {
+        let (sender, receiver) = mailbox();
+        let begun = Instant::now();
+        receiver.rest(Duration::from_millis(1));
+        assert!(begun.elapsed() >= Duration::from_millis(1));
+        sender.urge();
+        receiver.rest(LONG);
+        let urging = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(5));
+            sender.send(1).expect("open");
+            sender.urge();
+            sender
+        });
+        receiver.rest(LONG);
+        drop(urging.join().expect("it ends well"));
+        receiver.rest(LONG);
+        assert!(begun.elapsed() < LONG);
     }
 }

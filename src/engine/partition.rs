@@ -257,6 +257,7 @@ impl Partition {
         }
         self.append(first);
         self.publish();
+        let is_urgent = sync || !claims.is_empty();
         drop(claims);
         self.hand_over(sync);
         for (arrived, events) in arrivals {
@@ -265,6 +266,9 @@ impl Partition {
             self.metrics.freshness.record_many(latency, events as usize);
         }
         let _ = self.committer.send(appended);
+        if is_urgent {
+            self.committer.urge();
+        }
         self.last_record = Instant::now();
         self.walk.step(&mut self.fold, self.next);
         self.gauges();
