@@ -12,7 +12,7 @@
   bench/speed.py [--only ingest,latency] [--seconds 15] [--capacity 100000] [--pin] [--into bench/README.md]
 
 Server and load generator share all processors; with --pin the generator has the last one only, which the server may use too.
---into writes each table between the lines `<!-- NAME -->` and `<!-- /NAME -->` of that file. Needs release builds; standard library only.
+--into writes each table between the lines `<!-- NAME -->` and `<!-- /NAME -->` of that file, `NAME, pinned` with --pin. Needs release builds; standard library only.
 """
 import argparse, json, os, re, subprocess, sys, tempfile, urllib.request
 
@@ -173,7 +173,7 @@ def main():
         table.clear()
         parts[name](args)
         if args.into:
-            write(args.into, name)
+            write(args.into, f"{name}, pinned" if args.pin else name)
 
 
 if __name__ == "__main__":
