@@ -6,7 +6,8 @@
 //! Records of every format ever written stay readable: `tests/data/log/format-N*.batch` hold some of each and are never changed
 //! nor deleted. For a new one: raise [`FORMAT`], keep a decoder of the one before, run the tests and commit the files they name.
 
-use saccade_topology::Arrived;
+use super::events;
+use saccade_topology::{Arrived, Record};
 
 /// Version of the bytes.
 pub const FORMAT: u8 = 1;
@@ -26,16 +27,24 @@ impl Default for RecordBatch {
 
 /// Encodes a record at the end of `out`.
 pub fn encode(arrived: &Arrived<'_>, out: &mut Vec<u8>) {
+    if let Record::Event(event) = &arrived.record {
+        return events::encode(arrived.ingest_time, event, out);
+    }
     let bytes = std::mem::take(out);
     *out = postcard::to_extend(arrived, bytes).expect("memory takes any record");
 }
 
 /// Decodes a record; strings are borrowed from `bytes`.
 pub fn decode(bytes: &[u8]) -> Result<Arrived<'_>, postcard::Error> {
-    postcard::from_bytes(bytes)
+    events::decode(bytes).map_or_else(|| postcard::from_bytes(bytes), Ok)
 }
 
 impl RecordBatch {
+    /// Asks for memory for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Appends a record.
     pub fn push(&mut self, arrived: &Arrived<'_>) {
         let at = self.bytes.len();
@@ -105,7 +114,7 @@ impl RecordBatch {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use saccade_topology::{Event, EventTime, Fields, IngestTime, Record, Value};
+    use saccade_topology::{Event, EventTime, Fields, IngestTime, Value};
 
     fn sample(id: &str) -> Arrived<'_> {
         let event = Event { session: Some("s"), value: Some(0.5), ..Event::new(id, "play", EventTime(7)) };

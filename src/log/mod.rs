@@ -6,6 +6,7 @@
 
 mod embedded;
 mod encoding;
+mod events;
 #[cfg(test)]
 mod frozen;
 mod memory;
