@@ -28,6 +28,12 @@ impl Batch {
         Batch { ingest_time, arrived: Instant::now(), sync: false, parts, claims: vec![], shared }
     }
 
+    /// Asks for memory for records of about so many bytes in all.
+    pub fn reserve(&mut self, bytes: usize) {
+        let each = bytes / self.parts.len();
+        self.parts.iter_mut().for_each(|part| part.reserve(each));
+    }
+
     /// Counts the time to publication from `arrived` instead of from when the batch was made.
     pub fn arrived_at(mut self, arrived: Instant) -> Batch {
         self.arrived = arrived;

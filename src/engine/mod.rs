@@ -41,6 +41,7 @@ use learner::Versions;
 use partition::{Inbox, Message, Onward};
 use saccade_topology::model::ModelVersion;
 use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology, decision_key};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -117,6 +118,23 @@ pub(crate) struct Shared {
     pub disk_free: AtomicU64,
 }
 
+/// A batch that was taken, and those who will answer.
+pub struct Sent {
+    waiting: VecDeque<tokio::sync::oneshot::Receiver<Receipt>>,
+    total: Receipt,
+}
+
+impl Sent {
+    /// What became of it, when it is published and as durable as configured. May be given up and asked for again.
+    pub async fn answer(&mut self) -> Result<Receipt, SubmitError> {
+        while let Some(answer) = self.waiting.front_mut() {
+            self.total.add(answer.await.map_err(|_| SubmitError::Stopping)?);
+            self.waiting.pop_front();
+        }
+        Ok(self.total)
+    }
+}
+
 /// The running loop.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -160,7 +178,7 @@ impl Engine {
             decisions: Decisions::new(log.partitions()),
             over_generations: restored.iter().map(|r| AtomicU64::new(r.fold.over_generation())).collect(),
             versions,
-            contexts: Contexts::new(config.publish.stream_buffer),
+            contexts: Contexts::new(config.publish.stream_buffer, plan.profile_slots()),
             latency: Latency::default(),
             stopping: AtomicBool::new(false),
             disk_free: AtomicU64::new(free_bytes(data)),
@@ -195,6 +213,11 @@ impl Engine {
 
     /// Takes a batch; returns when it is published and as durable as configured.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
+        self.send(batch)?.answer().await
+    }
+
+    /// Takes a batch: from here on it counts, whether or not somebody waits for its answer.
+    pub fn send(&self, batch: Batch) -> Result<Sent, SubmitError> {
         if self.shared.stopping.load(Ordering::Relaxed) {
             return Err(SubmitError::Stopping);
         }
@@ -209,19 +232,15 @@ impl Engine {
         if parts.iter().any(|(i, _)| self.inboxes[*i].is_full()) {
             return Err(SubmitError::Overloaded);
         }
-        let mut waiting = vec![];
+        let mut sent = Sent { waiting: VecDeque::with_capacity(parts.len()), total: Receipt::default() };
         for (i, records) in parts {
             let (reply, answer) = tokio::sync::oneshot::channel::<Receipt>();
             let claims = claims.extract_if(.., |(place, _)| *place == i).map(|(_, claim)| claim).collect();
             let message = Message { records, arrived: batch.arrived, sync: batch.sync, claims, reply: Reply(reply) };
             self.inboxes[i].send(message).map_err(|_| SubmitError::Stopping)?;
-            waiting.push(answer);
+            sent.waiting.push_back(answer);
         }
-        let mut total = Receipt::default();
-        for answer in waiting {
-            total.add(answer.await.map_err(|_| SubmitError::Stopping)?);
-        }
-        Ok(total)
+        Ok(sent)
     }
 
     /// No partition takes anything now.

@@ -62,7 +62,7 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Submitted, Refusal> {
 
 fn read(app: &App, body: &[u8]) -> Result<Rows, Refusal> {
     let arena = bumpalo::Bump::new();
-    let mut rows = Rows::new(app, ingest_time());
+    let mut rows = Rows::of(app, ingest_time(), body);
     let end = app.reader.read_body(body, &arena, &mut |row| rows.take_any(app, row, &arena));
     match end {
         Ok(()) => Ok(rows),

@@ -52,16 +52,29 @@ pub(super) struct Metrics {
 
 /// Counters of one source, one for each bucket an event can end in.
 pub(super) struct Results {
+    /// Requests that went as usual, and the status that says so.
+    usual: (u16, Counter),
     pub(super) accepted: Counter,
     pub(super) duplicate: Counter,
     pub(super) late: Counter,
     pub(super) rejected: Counter,
 }
 
+fn requests(source: Source, status: u16) -> Counter {
+    counter!(REQUESTS, "route" => source.route(), "status" => status.to_string())
+}
+
 impl Results {
     fn new(source: Source) -> Results {
         let of = |result: &'static str| counter!(EVENTS, "source" => source.name(), "result" => result);
-        Results { accepted: of("accepted"), duplicate: of("duplicate"), late: of("late"), rejected: of("rejected") }
+        let status = if source == Source::Events { 202 } else { 204 };
+        Results {
+            usual: (status, requests(source, status)),
+            accepted: of("accepted"),
+            duplicate: of("duplicate"),
+            late: of("late"),
+            rejected: of("rejected"),
+        }
     }
 }
 
@@ -105,7 +118,10 @@ impl Metrics {
 
     /// Counts a request and its answer.
     pub(super) fn request(&self, source: Source, status: u16) {
-        counter!(REQUESTS, "route" => source.route(), "status" => status.to_string()).increment(1);
+        match &self.results(source).usual {
+            (usual, counter) if *usual == status => counter.increment(1),
+            _ => requests(source, status).increment(1),
+        }
     }
 
     /// Counts bytes as they were sent.

@@ -6,7 +6,7 @@ use super::body::Reserved;
 use super::decide::record_elsewhere;
 use super::error::Refusal;
 use super::metrics::Source;
-use crate::engine::{Batch, Receipt};
+use crate::engine::{Batch, Receipt, Sent};
 use crate::wire::{DECISION, ElsewhereDecision, ITEM, RowError, item_of};
 use bumpalo::Bump;
 use saccade_topology::{Event, IngestTime};
@@ -30,6 +30,13 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn new(app: &App, ingest_time: IngestTime) -> Rows {
         Rows { batch: Batch::new(&app.engine, ingest_time), seen: 0, rejected: Vec::new(), codes: BTreeMap::new() }
+    }
+
+    /// Of a body: records take less than what they are read from.
+    pub(super) fn of(app: &App, ingest_time: IngestTime, body: &[u8]) -> Rows {
+        let mut rows = Rows::new(app, ingest_time);
+        rows.batch.reserve(body.len());
+        rows
     }
 
     /// Takes the next row, as a reader hands it out.
@@ -78,7 +85,6 @@ impl Rows {
     /// On `Ok` every row is counted in one bucket. On `Err` the sender is told and keeps its rows, so that none is counted;
     /// those of a CMCD player, who is not told, are lost and counted as rejected.
     ///
-    /// Runs to its end as a task of its own: a page that is left hangs up before the answer, and its events count too.
     /// `reserved` is held meanwhile, so that the bound on bodies also bounds what waits for the engine.
     pub(super) async fn submit(
         self,
@@ -87,23 +93,36 @@ impl Rows {
         source: Source,
         reserved: Option<Reserved>,
     ) -> Result<Submitted, Refusal> {
-        let app = app.clone();
-        let task = tokio::spawn(async move {
-            let _reserved = reserved;
-            self.settle(&app, key, source).await
-        });
-        task.await.unwrap_or_else(|_| Err(Refusal::stopping()))
-    }
-
-    async fn settle(self, app: &App, key: WriteKey, source: Source) -> Result<Submitted, Refusal> {
         let Rows { batch, seen, rejected, codes } = self;
         let events = batch.len() as u64;
-        let receipt = match app.rates.take(key, seen) {
-            Err(refusal) => Err(refusal),
-            Ok(()) if events == 0 => Ok(Receipt::default()),
-            Ok(()) if app.config.discard => Ok(Receipt { accepted: events, ..Receipt::default() }),
-            Ok(()) => app.engine.submit(batch).await.map_err(Refusal::from),
-        };
+        let told = Told { app: app.clone(), source, events, rejected, codes, _reserved: reserved };
+        if let Err(refusal) = app.rates.take(key, seen) {
+            return told.settle(Err(refusal));
+        }
+        if events == 0 || app.config.discard {
+            return told.settle(Ok(Receipt { accepted: events, ..Receipt::default() }));
+        }
+        match app.engine.send(batch) {
+            Ok(sent) => Unsettled(Some((sent, told))).settle().await,
+            Err(error) => told.settle(Err(error.into())),
+        }
+    }
+}
+
+/// What is told of rows beside what became of their events.
+struct Told {
+    app: Arc<App>,
+    source: Source,
+    events: u64,
+    rejected: Vec<RowError>,
+    codes: BTreeMap<&'static str, u64>,
+    _reserved: Option<Reserved>,
+}
+
+impl Told {
+    /// Counts every row in its bucket.
+    fn settle(self, receipt: Result<Receipt, Refusal>) -> Result<Submitted, Refusal> {
+        let Told { app, source, events, rejected, codes, .. } = self;
         if receipt.is_ok() || source == Source::Cmcd {
             codes.iter().for_each(|(code, n)| app.metrics.rejected(source, code, *n));
         }
@@ -126,6 +145,28 @@ impl Rows {
                 }
                 Err(refusal)
             }
+        }
+    }
+}
+
+/// A batch that waits for its answer. Where the sender hangs up meanwhile, as a page that is left does, it goes on as a task of its own:
+/// its events count too.
+struct Unsettled(Option<(Sent, Told)>);
+
+impl Unsettled {
+    async fn settle(mut self) -> Result<Submitted, Refusal> {
+        let (sent, _) = self.0.as_mut().expect("it is there until it is settled");
+        let receipt = sent.answer().await.map_err(Refusal::from);
+        let (_, told) = self.0.take().expect("it is there until it is settled");
+        told.settle(receipt)
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        // Without a runtime the process is stopping.
+        if let (Some(unsettled), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(Unsettled(Some(unsettled)).settle());
         }
     }
 }
