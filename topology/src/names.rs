@@ -42,6 +42,11 @@ impl Names {
         self.names.is_empty()
     }
 
+    /// The names in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|(_, name)| &**name)
+    }
+
     /// The place of `name` in the list.
     #[inline]
     pub fn place(&self, name: &str) -> Option<usize> {

@@ -5,7 +5,7 @@
 //! zero is fresh.
 //! Folding never looks at anything but the row and the event, so a row is a function of its events in order.
 
-use crate::feature::{ABSENT, Features, Moment, Step};
+use crate::feature::{ABSENT, Clocks, Features, Moment, Step};
 use crate::math;
 
 pub(crate) const LAST: usize = 0;
@@ -60,12 +60,13 @@ pub(crate) struct RowPlan {
 pub(crate) struct Scratch {
     decay: Vec<f64>,
     item_decay: Vec<f64>,
-    ones: Vec<f64>,
+    clocks: Clocks,
 }
 
 impl Scratch {
     pub(crate) fn new(half_lives: usize) -> Self {
-        Scratch { decay: vec![1.0; half_lives], item_decay: vec![1.0; half_lives], ones: vec![1.0; half_lives] }
+        let clocks = Clocks::default();
+        Scratch { decay: vec![1.0; half_lives], item_decay: vec![1.0; half_lives], clocks }
     }
 }
 
@@ -142,7 +143,9 @@ impl RowPlan {
             words[2] = step.time as u64;
         }
         let elapsed = if known { step.time - words[1] as i64 } else { 0 };
-        decays(&self.half_lives, elapsed, decay);
+        if self.item.decay() {
+            decays(&self.half_lives, elapsed, decay);
+        }
         let step = Step { time: step.time, elapsed, decay, kind: step.kind, inputs: step.inputs };
         (words[0], words[1]) = (item, step.time as u64);
         self.item.update(words, &step);
@@ -151,7 +154,7 @@ impl RowPlan {
     /// Writes the row's slots as of its latest event; a fresh row gives what is shown for nothing seen.
     pub(crate) fn read(&self, row: &[u64], vector: &mut [f32], scratch: &mut Scratch) {
         let (time, start) = (row[LAST] as i64, row[START] as i64);
-        let at = Moment { time, start, decay: &scratch.ones };
+        let at = Moment { time, start, decay: &[], clocks: &scratch.clocks };
         self.own.read(row, &at, vector);
         if self.items_max == 0 {
             return;
@@ -159,9 +162,12 @@ impl RowPlan {
         let items_at = self.items_at();
         let latest = row[items_at - 1].saturating_sub(1) as usize;
         let words = &row[items_at + latest * self.item_words..][..self.item_words];
-        let elapsed = if words[1] == 0 { 0 } else { time - words[1] as i64 };
-        decays(&self.half_lives, elapsed, &mut scratch.item_decay);
-        let at = Moment { time, start: words[2] as i64, decay: &scratch.item_decay };
+        if self.item.decay() {
+            let elapsed = if words[1] == 0 { 0 } else { time - words[1] as i64 };
+            decays(&self.half_lives, elapsed, &mut scratch.item_decay);
+        }
+        let (start, decay, clocks) = (words[2] as i64, &*scratch.item_decay, &scratch.clocks);
+        let at = Moment { time, start, decay, clocks };
         self.item.read(words, &at, vector);
     }
 }

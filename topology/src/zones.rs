@@ -1,6 +1,7 @@
 //! Time zones by name, from the database that the program brings along. A zone is held, in inputs and in state, as the hash of
 //! its name, which does not depend on the database's version; its rules are read when they are first needed.
 
+use crate::names::Names;
 use crate::plan::input::hash;
 use hashbrown::HashTable;
 use jiff::Timestamp;
@@ -21,6 +22,9 @@ const SLICE_S: i64 = 1 << 22;
 #[derive(Debug)]
 pub(crate) struct Zones {
     zones: HashTable<Zone>,
+    /// Names as the database writes them, and the word of each: those are found without a hash.
+    names: Names,
+    words: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -74,18 +78,22 @@ impl PartialEq for Zones {
 impl Zones {
     pub(crate) fn new() -> Zones {
         let names = TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect::<Vec<_>>();
-        let mut zones = HashTable::with_capacity(names.len());
-        for name in names {
-            if let Some(word) = word(&name) {
-                zones.insert_unique(word, Zone { word, name, rules: OnceLock::new() }, |zone| zone.word);
-            }
+        let named: Vec<(u64, String)> = names.into_iter().filter_map(|name| Some((word(&name)?, name))).collect();
+        let words = named.iter().map(|(word, _)| *word).collect();
+        let names = Names::new(named.iter().map(|(_, name)| name));
+        let mut zones = HashTable::with_capacity(named.len());
+        for (word, name) in named {
+            zones.insert_unique(word, Zone { word, name, rules: OnceLock::new() }, |zone| zone.word);
         }
-        Zones { zones }
+        Zones { zones, names, words }
     }
 
     /// The word of a zone, never 0, whatever the case of its name; `None` where there is no such zone.
     pub(crate) fn word(&self, name: &str) -> Option<u64> {
-        word(name).filter(|word| self.zone(*word).is_some())
+        match self.names.place(name) {
+            Some(place) => Some(self.words[place]),
+            None => word(name).filter(|word| self.zone(*word).is_some()),
+        }
     }
 
     /// Seconds east of UTC at `time`, epoch ms; 0 for a word of no zone.

@@ -32,9 +32,6 @@ impl Category {
 
     #[inline]
     pub(crate) fn update(&self, state: &mut u64, step: &Step<'_>) {
-        if !self.filter.passes(step) {
-            return;
-        }
         if let Some(word) = step.word(self.value) {
             *state = match self.encoding {
                 Encoding::OneHot { count } | Encoding::Index { count } if word == count as u64 => 0,

@@ -3,8 +3,7 @@
 //! Each contribution is worth 2^(-age / half_life): exponential decay in the forward form of Cormode, Shkapenyuk, Srivastava and
 //! Xu (ICDE 2009), carried to the latest event. Since events come in event-time order, the sums are the same for any arrival order.
 
-use super::{Filter, Groups, Moment, Shown, Step, add};
-use std::ops::Range;
+use super::{Filter, Groups, Shown, Step, add};
 
 /// Which figure of the decayed sums is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,22 +40,18 @@ impl Decayed {
     }
 
     /// Words of one half-life: the sums of the groups, and for a mean their weights.
-    fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         if self.figure == Figure::Mean { 2 * self.groups.count } else { self.groups.count }
     }
 
-    /// Words from `first` on, with the half-life they decay by.
-    pub(crate) fn decays(&self, first: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
-        let at = move |nth: usize| first + nth * self.stride();
-        self.half_lives.iter().enumerate().map(move |(nth, (half_life, _))| (at(nth)..at(nth + 1), *half_life))
+    /// How the words of one half-life are shown, where that is a mean.
+    pub(crate) fn mean(&self) -> Option<Mean> {
+        (self.figure == Figure::Mean).then_some(Mean { shown: self.shown })
     }
 
-    /// Adds the event to sums that have decayed to its time.
+    /// Adds an event that passes the filter to sums that have decayed to its time.
     #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if !self.filter.passes(step) {
-            return;
-        }
         let Some(group) = self.groups.of(step) else { return };
         let value = match self.value {
             None => 1.0,
@@ -75,28 +70,21 @@ impl Decayed {
             at += stride;
         }
     }
+}
 
+/// Decayed means by groups, for one half-life: the sums of the groups, then their weights.
+#[derive(Debug)]
+pub(crate) struct Mean {
+    shown: Shown,
+}
+
+impl Mean {
     #[inline]
-    pub(crate) fn read(&self, mut state: &[u64], at: &Moment<'_>, mut out: &mut [f32]) {
-        for (half_life, per_s) in &self.half_lives {
-            let (sums, other_sums) = state.split_at(self.stride());
-            let (slots, other_slots) = out.split_at_mut(self.groups.count);
-            let (sums, weights) = sums.split_at(self.groups.count);
-            let factor = match self.figure {
-                Figure::Rate => self.shown.scale * at.decay[*half_life] * per_s,
-                _ => self.shown.scale * at.decay[*half_life],
-            };
-            if self.figure == Figure::Mean {
-                for ((slot, sum), weight) in slots.iter_mut().zip(sums).zip(weights) {
-                    let (sum, weight) = (f64::from_bits(*sum), f64::from_bits(*weight));
-                    *slot = self.shown.slot((weight > 0.0).then(|| sum / weight));
-                }
-            } else {
-                for (slot, sum) in slots.iter_mut().zip(sums) {
-                    *slot = (f64::from_bits(*sum) * factor) as f32;
-                }
-            }
-            (state, out) = (other_sums, other_slots);
+    pub(crate) fn read(&self, state: &[u64], out: &mut [f32]) {
+        let (sums, weights) = state.split_at(out.len());
+        for ((slot, sum), weight) in out.iter_mut().zip(sums).zip(weights) {
+            let (sum, weight) = (f64::from_bits(*sum), f64::from_bits(*weight));
+            *slot = self.shown.slot((weight > 0.0).then(|| sum / weight));
         }
     }
 }

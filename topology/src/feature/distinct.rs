@@ -55,9 +55,6 @@ impl Distinct {
 
     #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if !self.filter.passes(step) {
-            return;
-        }
         let Some(word) = step.word(self.value) else { return };
         let bit = if self.exact { word } else { word >> (64 - self.bits.trailing_zeros()) };
         state[(bit / 64) as usize] |= 1 << (bit % 64);

@@ -6,6 +6,7 @@
 use super::{Moment, Step};
 use crate::math;
 use crate::zones::Zones;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Names of the figures, in the order of `LocalTime::outputs`' numbers.
@@ -25,6 +26,21 @@ pub(crate) struct LocalTime {
     pub outputs: Vec<usize>,
 }
 
+/// What the clocks of some zones showed at some seconds: most events that come together are of few seconds and zones.
+#[derive(Debug, Default)]
+pub(crate) struct Clocks([Cell<Option<Clock>>; CLOCKS]);
+
+const CLOCKS: usize = 32;
+
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    zone: u64,
+    /// Of UTC.
+    second: i64,
+    /// In the order of [`OUTPUTS`].
+    figures: [f32; OUTPUTS.len()],
+}
+
 impl LocalTime {
     #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
@@ -33,15 +49,27 @@ impl LocalTime {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&self, state: &[u64], at: &Moment<'_>, out: &mut [f32]) {
-        let offset = if state[0] == 0 { 0 } else { self.zones.offset_s(state[0], at.time) };
-        let local = at.time.div_euclid(1000) + offset;
+        let (zone, second) = (state[0], at.time.div_euclid(1000));
+        let cell = &at.clocks.0[(zone ^ second as u64) as usize % CLOCKS];
+        let known = cell.get().filter(|clock| (clock.zone, clock.second) == (zone, second));
+        let clock = known.unwrap_or_else(|| {
+            let clock = Clock { zone, second, figures: self.figures(zone, second, at.time) };
+            cell.set(Some(clock));
+            clock
+        });
+        for (slot, output) in out.iter_mut().zip(&self.outputs) {
+            *slot = clock.figures[*output];
+        }
+    }
+
+    #[inline(never)]
+    fn figures(&self, zone: u64, second: i64, time: i64) -> [f32; OUTPUTS.len()] {
+        let offset = if zone == 0 { 0 } else { self.zones.offset_s(zone, time) };
+        let local = second + offset;
         let turns = |period: i64, shift: i64| (local + shift).rem_euclid(period) as f64 / period as f64;
         let (hour, weekday) = (math::sin_cos_turns(turns(DAY_S, 0)), math::sin_cos_turns(turns(WEEK_S, MONDAY_S)));
-        let figures = [hour.0, hour.1, weekday.0, weekday.1];
-        for (slot, output) in out.iter_mut().zip(&self.outputs) {
-            *slot = figures[*output] as f32;
-        }
+        [hour.0, hour.1, weekday.0, weekday.1].map(|figure| figure as f32)
     }
 }

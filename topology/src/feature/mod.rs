@@ -1,8 +1,8 @@
 //! Features: what is folded from events into words of state, and read from them into slots of the vector.
 //!
-//! A feature owns a fixed number of words; zero words are its fresh state. `update` sees events in event-time order, each once;
-//! `read` gives the slots as of the latest event. To add one: a file here, a variant below, a list in [`Features`], a line in
-//! [`crate::plan`].
+//! A feature owns a fixed number of words; zero words are its fresh state. `update` sees the events that pass its filter, in
+//! event-time order, each once; `read` gives the slots as of the latest event. To add one: a file here, a variant below, a list in
+//! [`Features`], a line in [`crate::plan`].
 
 mod category;
 mod decayed;
@@ -15,10 +15,10 @@ mod scroll;
 mod tally;
 
 pub(crate) use category::{Category, Encoding as CategoryEncoding};
-pub(crate) use decayed::{Decayed, Figure as DecayedFigure};
+pub(crate) use decayed::{Decayed, Figure as DecayedFigure, Mean};
 pub(crate) use distinct::Distinct;
 pub(crate) use features::Features;
-pub(crate) use local_time::{LocalTime, OUTPUTS as LOCAL_TIME_OUTPUTS};
+pub(crate) use local_time::{Clocks, LocalTime, OUTPUTS as LOCAL_TIME_OUTPUTS};
 pub(crate) use playback::{OUTPUTS as PLAYBACK_OUTPUTS, Playback, kinds as playback_kinds};
 pub(crate) use recency::{Kept, Recency, TimeSince};
 pub(crate) use scroll::{OUTPUTS as SCROLL_OUTPUTS, Scroll};
@@ -59,8 +59,9 @@ pub(crate) struct Moment<'a> {
     pub time: i64,
     /// First event time of the row, ms.
     pub start: i64,
-    /// 2^(-(time - state's own time) / half_life): 1 but for items that were not in the latest event.
+    /// 2^(-(time - state's own time) / half_life) of an item, that may not have been in the latest event.
     pub decay: &'a [f64],
+    pub clocks: &'a Clocks,
 }
 
 /// Which events count: a bit per event type.

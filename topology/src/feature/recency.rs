@@ -13,9 +13,7 @@ pub(crate) struct TimeSince {
 impl TimeSince {
     #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if self.filter.passes(step)
-            && let Some(group) = self.groups.of(step)
-        {
+        if let Some(group) = self.groups.of(step) {
             state[group] = step.time as u64;
         }
     }
@@ -47,9 +45,6 @@ pub(crate) struct Recency {
 impl Recency {
     #[inline]
     pub(crate) fn update(&self, state: &mut u64, step: &Step<'_>) {
-        if !self.filter.passes(step) {
-            return;
-        }
         if let Some(value) = step.number(self.value)
             && (self.kept == Kept::Last || *state == 0)
         {

@@ -29,9 +29,6 @@ pub(crate) struct Scroll {
 impl Scroll {
     #[inline(never)]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if !self.filter.passes(step) {
-            return;
-        }
         let Some(depth) = step.number(self.depth) else { return };
         let since = step.time - state[TIME_LAST] as i64;
         if let Some(previous) = kept(state[DEPTH_LAST])

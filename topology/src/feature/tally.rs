@@ -28,9 +28,6 @@ impl Tally {
 
     #[inline]
     pub(crate) fn update(&self, state: &mut [u64], step: &Step<'_>) {
-        if !self.filter.passes(step) {
-            return;
-        }
         let Some(group) = self.groups.of(step) else { return };
         let value = match self.value {
             None => 1.0,

@@ -55,8 +55,6 @@ pub(crate) enum Encoding {
     Code(Names),
     /// Place in a list of values; others all have the place after the last.
     Place(Names),
-    /// As `Place`, of a field of which the input `code` has the code in the same list.
-    PlaceOf { code: usize, count: usize },
     /// 64-bit hash.
     Hash,
     /// A time zone, by its name.
@@ -70,28 +68,51 @@ pub(crate) struct Input {
     pub encoding: Encoding,
 }
 
-/// Where a list is looked up twice in one field, the second place follows from the first.
-pub(crate) fn share(inputs: &mut [Input]) {
-    for i in 0..inputs.len() {
-        let (before, from) = inputs.split_at_mut(i);
-        let Encoding::Place(names) = &from[0].encoding else { continue };
-        let is_same = |input: &Input| {
-            input.source == from[0].source && matches!(&input.encoding, Encoding::Code(codes) if codes == names)
-        };
-        if let Some(code) = before.iter().position(is_same) {
-            from[0].encoding = Encoding::PlaceOf { code, count: names.len() };
-        }
-    }
+/// The words that a lane takes from an event.
+///
+/// What becomes of a type that some list names is known beforehand: it is looked up once.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    /// How many words.
+    count: usize,
+    /// Inputs that are not of the type, and those that are, with the word that each is.
+    others: Vec<(usize, Input)>,
+    of_kind: Vec<(usize, Input)>,
+    /// Types that lists name, and for each its words, in the order of `of_kind`.
+    kinds: Names,
+    words: Vec<u64>,
 }
 
-/// Takes the words of `inputs` from an event.
-pub(crate) fn extract(inputs: &[Input], event: &Event<'_>, words: &mut [u64]) {
-    for (i, input) in inputs.iter().enumerate() {
-        words[i] = match input.encoding {
-            Encoding::PlaceOf { code, count } if words[code] == ABSENT => count as u64,
-            Encoding::PlaceOf { code, .. } => words[code],
-            _ => input.extract(event),
-        };
+impl Inputs {
+    pub(crate) fn new(inputs: Vec<Input>) -> Inputs {
+        let count = inputs.len();
+        let (of_kind, others): (Vec<_>, Vec<_>) =
+            inputs.into_iter().enumerate().partition(|(_, input)| input.source == Source::Kind);
+        let lists = of_kind.iter().filter_map(|(_, input)| match &input.encoding {
+            Encoding::Code(names) | Encoding::Place(names) => Some(names.iter()),
+            Encoding::Number | Encoding::Hash | Encoding::Zone(_) => None,
+        });
+        let known: Vec<&str> = lists.flatten().collect();
+        let kinds = Names::new(&known);
+        let words = known.iter().flat_map(|kind| of_kind.iter().map(|(_, input)| input.encode_text(kind))).collect();
+        Inputs { count, others, of_kind, kinds, words }
+    }
+
+    /// How many words.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Takes the words from an event.
+    pub(crate) fn extract(&self, event: &Event<'_>, words: &mut [u64]) {
+        match self.kinds.place(event.kind) {
+            Some(place) => {
+                let known = &self.words[place * self.of_kind.len()..];
+                self.of_kind.iter().zip(known).for_each(|((i, _), word)| words[*i] = *word);
+            }
+            None => self.of_kind.iter().for_each(|(i, input)| words[*i] = input.encode_text(event.kind)),
+        }
+        self.others.iter().for_each(|(i, input)| words[*i] = input.extract(event));
     }
 }
 
@@ -142,7 +163,7 @@ impl Input {
     #[inline(always)]
     fn encode_text(&self, text: &str) -> u64 {
         match &self.encoding {
-            Encoding::Number | Encoding::PlaceOf { .. } => ABSENT,
+            Encoding::Number => ABSENT,
             Encoding::Code(names) | Encoding::Place(names) => match names.place(text) {
                 Some(place) => place as u64,
                 None if matches!(self.encoding, Encoding::Code(_)) => ABSENT,
