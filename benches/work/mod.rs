@@ -10,7 +10,8 @@ use saccade::wire::EventReader;
 use saccade_topology::decision::{Act, Candidate, Control, ExplicitReward};
 use saccade_topology::model::{Ask, Cutter, Given, ModelVersion, RankScratch, rank};
 use saccade_topology::{
-    Arrived, ContextRef, EventTime, Fields, Ignore, IngestTime, Kind, Offset, Plan, Record, SessionEnd, Sink, Topology,
+    Arrived, ContextRef, EventTime, Fields, Ignore, IngestTime, Kind, Offset, Part, Plan, Record, SessionEnd, Sink,
+    Topology,
 };
 use std::hint::black_box;
 use std::path::Path;
@@ -102,6 +103,9 @@ fn parse(operations: usize) -> Work {
 struct Looked;
 
 impl Sink for Looked {
+    fn keeps_contexts(&self) -> bool {
+        true
+    }
     fn context(&mut self, context: &ContextRef<'_>) {
         black_box(context.vector);
     }
@@ -243,7 +247,7 @@ fn choose(_: usize) -> Work {
 
 /// A context where readers look for it.
 fn publish(_: usize) -> Work {
-    let (contexts, mut places) = (Contexts::new(1), Places::default());
+    let (contexts, mut places) = (Contexts::new(1, plan().profile_slots()), Places::default());
     let names: Vec<(String, String)> = (0..SESSIONS).map(|i| (format!("session-{i}"), format!("viewer-{i}"))).collect();
     let vector = vec![1.0; plan().slots().len()];
     let mut version = 0;
@@ -252,10 +256,9 @@ fn publish(_: usize) -> Work {
             let place = mix(version as usize) as usize % SESSIONS;
             let (session, viewer) = (Some(&*names[place].0), Some(&*names[place].1));
             let (kind, place, event_time) = (Kind::Session, place as u32, version as i64);
-            contexts.publish(
-                &mut places,
-                &ContextRef { kind, place, session, viewer, version, event_time, vector: &vector },
-            );
+            let (is_renamed, vector, part) = (version < SESSIONS as u64, &*vector, Part::Whole);
+            let context = ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part };
+            contexts.publish(&mut places, &context);
             version += 1;
         }
     };

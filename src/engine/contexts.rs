@@ -6,7 +6,7 @@
 
 use compact_str::CompactString;
 use dashmap::DashMap;
-use saccade_topology::{ContextRef, Kind, prefetch};
+use saccade_topology::{ContextRef, Kind, Part, prefetch};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use tokio::sync::{broadcast, watch};
 use triomphe::{Arc, HeaderSlice};
@@ -32,17 +32,6 @@ pub struct Context {
 }
 
 impl Context {
-    fn new(c: &ContextRef<'_>, updates: u64) -> Self {
-        Context {
-            session: c.session.map(str::to_string),
-            viewer: c.viewer.map(str::to_string),
-            version: c.version,
-            event_time: c.event_time,
-            vector: c.vector.to_vec(),
-            updates,
-        }
-    }
-
     /// The same, borrowed.
     pub fn borrowed(&self, kind: Kind) -> ContextRef<'_> {
         ContextRef {
@@ -50,22 +39,24 @@ impl Context {
             place: 0,
             session: self.session.as_deref(),
             viewer: self.viewer.as_deref(),
+            is_renamed: true,
             version: self.version,
             event_time: self.event_time,
             vector: &self.vector,
+            part: Part::Whole,
         }
     }
 }
 
 /// A published context: one writer, any number of readers, no lock, one piece of memory.
 ///
-/// The writer makes `turn` odd, writes, and makes it even again; a reader that sees it odd, or changed, reads again. Where the names
-/// change, which is rare, or a viewer's first vector comes, another cell takes its place. The vector is held as the bits of its
-/// numbers; it is empty where the context never had one.
+/// The writer makes `turn` odd, writes, and makes it even again; a reader that sees it odd, or changed, reads again. Where a name
+/// comes that there is no room for, or a viewer's first vector, another cell takes its place. The words are the bytes of both
+/// names, then the bits of the vector's numbers, two to a word.
 #[derive(Clone)]
-struct Cell(Arc<HeaderSlice<Head, [AtomicU32]>>);
+struct Cell(Arc<HeaderSlice<Head, [AtomicU64]>>);
 
-/// What a cell holds beside the vector.
+/// What a cell holds beside its words.
 struct Head {
     turn: AtomicU64,
     version: AtomicU64,
@@ -74,13 +65,73 @@ struct Head {
     has_vector: AtomicBool,
     /// Somebody has begun to follow it, and may still.
     is_watched: AtomicBool,
-    /// Ids of session and viewer.
-    session: Option<CompactString>,
-    viewer: Option<CompactString>,
+    session: Name,
+    viewer: Name,
+    /// Numbers that there is room for.
+    slots: u32,
+}
+
+/// An id that may change: the words that it has, and the bytes of them that it takes.
+struct Name {
+    words: u32,
+    bytes: AtomicU32,
+}
+
+/// Bytes of an id that there is not.
+const ABSENT: u32 = u32::MAX;
+/// Words of an id that changes: a UUID is 36 bytes.
+const NAME_WORDS: usize = 5;
+
+fn words_of(name: Option<&str>) -> usize {
+    name.map_or(0, |name| name.len().div_ceil(8))
+}
+
+/// Two numbers as a word, and back.
+fn paired([first, second]: [f32; 2]) -> u64 {
+    u64::from(first.to_bits()) | u64::from(second.to_bits()) << 32
+}
+
+fn unpaired(word: u64) -> [f32; 2] {
+    [f32::from_bits(word as u32), f32::from_bits((word >> 32) as u32)]
+}
+
+impl Name {
+    fn new(words: usize) -> Name {
+        Name { words: words as u32, bytes: AtomicU32::new(ABSENT) }
+    }
+
+    fn write(&self, words: &[AtomicU64], name: Option<&str>) {
+        self.bytes.store(name.map_or(ABSENT, |name| name.len() as u32), Ordering::Relaxed);
+        let bytes = name.map_or(&[][..], str::as_bytes).chunks(8);
+        for (word, bytes) in words.iter().zip(bytes) {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
+        }
+    }
+
+    /// Its bytes, of which nothing is known while it is written.
+    fn read(&self, words: &[AtomicU64]) -> Option<Vec<u8>> {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        (bytes != ABSENT).then(|| {
+            let mut read: Vec<u8> = words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+            read.truncate(bytes as usize);
+            read
+        })
+    }
+}
+
+fn text(name: Option<Vec<u8>>) -> Option<String> {
+    name.map(|bytes| String::from_utf8(bytes).expect("it was written whole"))
 }
 
 impl Cell {
+    /// The context is whole.
     fn new(c: &ContextRef<'_>, updates: u64) -> Cell {
+        let (session, viewer) = (words_of(c.session), words_of(c.viewer));
+        // The latest session of a viewer changes.
+        let session = if c.kind == Kind::Viewer { session.max(NAME_WORDS) } else { session };
+        let words = session + viewer + c.vector.len().div_ceil(2);
         let head = Head {
             turn: AtomicU64::default(),
             version: AtomicU64::default(),
@@ -88,11 +139,12 @@ impl Cell {
             updates: AtomicU64::new(updates),
             has_vector: AtomicBool::default(),
             is_watched: AtomicBool::default(),
-            session: c.session.map(Into::into),
-            viewer: c.viewer.map(Into::into),
+            session: Name::new(session),
+            viewer: Name::new(viewer),
+            slots: c.vector.len() as u32,
         };
-        let cell = Cell(Arc::from_header_and_iter(head, c.vector.iter().map(|_| AtomicU32::default())));
-        cell.write(c);
+        let cell = Cell(Arc::from_header_and_iter(head, (0..words).map(|_| AtomicU64::default())));
+        cell.write(&ContextRef { is_renamed: true, ..*c }, &[]);
         cell
     }
 
@@ -100,25 +152,55 @@ impl Cell {
         &self.0.header
     }
 
-    /// Whether [`Cell::write`] can write it here.
-    fn holds(&self, c: &ContextRef<'_>) -> bool {
+    /// Words of session, viewer and vector.
+    fn parts(&self) -> (&[AtomicU64], &[AtomicU64], &[AtomicU64]) {
         let Head { session, viewer, .. } = self.head();
-        let has_room = c.vector.is_empty() || c.vector.len() == self.0.slice.len();
-        has_room && session.as_deref() == c.session && viewer.as_deref() == c.viewer
+        let (session, rest) = self.0.slice.split_at(session.words as usize);
+        let (viewer, vector) = rest.split_at(viewer.words as usize);
+        (session, viewer, vector)
     }
 
-    /// Only from the thread of the key's partition, and only what the cell [holds](Cell::holds).
-    fn write(&self, c: &ContextRef<'_>) {
-        let Head { turn, version, event_time, updates, has_vector, .. } = self.head();
+    /// Whether [`Cell::write`] can write it here.
+    fn has_room(&self, c: &ContextRef<'_>) -> bool {
+        let Head { session, viewer, slots, .. } = self.head();
+        let holds = |name: &Name, id| words_of(id) <= name.words as usize;
+        let for_names = !c.is_renamed || (holds(session, c.session) && holds(viewer, c.viewer));
+        for_names && (c.vector.is_empty() || c.part == Part::Profile || c.vector.len() == *slots as usize)
+    }
+
+    /// Only from the thread of the key's partition, and only what the cell [has room](Cell::has_room) for.
+    fn write(&self, c: &ContextRef<'_>, profile_slots: &[u32]) {
+        let Head { turn, version, event_time, updates, has_vector, session, viewer, .. } = self.head();
+        let (session_words, viewer_words, vector) = self.parts();
         let now = turn.load(Ordering::Relaxed);
         turn.store(now + 1, Ordering::Relaxed);
         fence(Ordering::Release);
         version.store(c.version, Ordering::Relaxed);
         event_time.store(c.event_time, Ordering::Relaxed);
         updates.store(updates.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        has_vector.store(!c.vector.is_empty(), Ordering::Relaxed);
-        for (slot, number) in self.0.slice.iter().zip(c.vector) {
-            slot.store(number.to_bits(), Ordering::Relaxed);
+        if c.is_renamed {
+            session.write(session_words, c.session);
+            viewer.write(viewer_words, c.viewer);
+        }
+        match c.part {
+            Part::Whole => {
+                has_vector.store(!c.vector.is_empty(), Ordering::Relaxed);
+                let (pairs, odd) = c.vector.as_chunks::<2>();
+                for (word, pair) in vector.iter().zip(pairs) {
+                    word.store(paired(*pair), Ordering::Relaxed);
+                }
+                if let (Some(word), [last]) = (vector.last(), odd) {
+                    word.store(paired([*last, 0.0]), Ordering::Relaxed);
+                }
+            }
+            Part::Profile => {
+                for (slot, number) in profile_slots.iter().map(|slot| *slot as usize).zip(c.vector) {
+                    let word = &vector[slot / 2];
+                    let mut pair = unpaired(word.load(Ordering::Relaxed));
+                    pair[slot % 2] = *number;
+                    word.store(paired(pair), Ordering::Relaxed);
+                }
+            }
         }
         turn.store(now + 2, Ordering::Release);
     }
@@ -126,27 +208,28 @@ impl Cell {
     fn read(&self) -> Context {
         loop {
             let turn = self.head().turn.load(Ordering::Acquire);
-            let context = self.copy();
+            let Head { version, event_time, updates, has_vector, session, viewer, slots, .. } = self.head();
+            let (session_words, viewer_words, vector) = self.parts();
+            let slots = if has_vector.load(Ordering::Relaxed) { *slots as usize } else { 0 };
+            let numbers = vector.iter().flat_map(|word| unpaired(word.load(Ordering::Relaxed)));
+            let (session, viewer) = (session.read(session_words), viewer.read(viewer_words));
+            let (version, event_time) = (version.load(Ordering::Relaxed), event_time.load(Ordering::Relaxed));
+            let (vector, updates) = (numbers.take(slots).collect(), updates.load(Ordering::Relaxed));
             fence(Ordering::Acquire);
             if turn.is_multiple_of(2) && self.head().turn.load(Ordering::Relaxed) == turn {
-                return context;
+                return Context { session: text(session), viewer: text(viewer), version, event_time, vector, updates };
             }
             // The writer is in the middle of it: microseconds, unless it lost its processor there.
             std::thread::yield_now();
         }
     }
 
-    fn copy(&self) -> Context {
-        let Head { version, event_time, updates, has_vector, session, viewer, .. } = self.head();
-        let slots = if has_vector.load(Ordering::Relaxed) { &self.0.slice } else { &[] };
-        let number = |slot: &AtomicU32| f32::from_bits(slot.load(Ordering::Relaxed));
-        Context {
-            session: session.as_deref().map(str::to_string),
-            viewer: viewer.as_deref().map(str::to_string),
-            version: version.load(Ordering::Relaxed),
-            event_time: event_time.load(Ordering::Relaxed),
-            vector: slots.iter().map(number).collect(),
-            updates: updates.load(Ordering::Relaxed),
+    /// The key's own id; only from the thread of its partition.
+    fn key(&self, kind: Kind) -> Option<String> {
+        let (session, viewer, _) = self.parts();
+        match kind {
+            Kind::Session => text(self.head().session.read(session)),
+            Kind::Viewer => text(self.head().viewer.read(viewer)),
         }
     }
 }
@@ -198,17 +281,19 @@ pub struct Contexts {
     watchers: DashMap<(Kind, Box<str>), watch::Sender<u64>>,
     watched: AtomicUsize,
     all: broadcast::Sender<Batch>,
+    profile_slots: Box<[u32]>,
 }
 
 impl Contexts {
-    /// `stream_buffer`: batches that a follower of all contexts may fall behind.
-    pub fn new(stream_buffer: usize) -> Self {
+    /// `stream_buffer`: batches that a follower of all contexts may fall behind; `profile_slots`: those of the plan.
+    pub fn new(stream_buffer: usize, profile_slots: &[u32]) -> Self {
         Contexts {
             sessions: Map::default(),
             viewers: Map::default(),
             watchers: DashMap::new(),
             watched: AtomicUsize::new(0),
             all: broadcast::channel(stream_buffer).0,
+            profile_slots: profile_slots.into(),
         }
     }
 
@@ -271,25 +356,26 @@ impl Contexts {
         self.all.subscribe()
     }
 
-    /// Shows a context to all readers; who follows it is told by [`Contexts::notify`]. `places` are those of the partition that it comes from.
+    /// Shows a context to all readers; who follows it is told by [`Contexts::notify`]. `places` are those of the partition that it
+    /// comes from. Ids may be left out where it [is not renamed](ContextRef::is_renamed).
     pub fn publish(&self, places: &mut Places, c: &ContextRef<'_>) {
-        let key = match c.kind {
-            Kind::Session => c.session,
-            Kind::Viewer => c.viewer,
-        };
-        let Some(key) = key else { return };
         let place = places.place(c.kind, c.place);
-        match place {
-            Some(cell) if cell.holds(c) => cell.write(c),
-            _ => {
-                let updates = place.as_ref().map_or(0, |before| before.head().updates.load(Ordering::Relaxed));
-                let cell = place.insert(Cell::new(c, updates));
-                self.map(c.kind).insert(key.into(), cell.clone());
-                // Who began to follow before the cell was there could not mark it; who begins now finds it.
-                if self.watched.load(Ordering::SeqCst) > 0 && self.watchers.contains_key(&(c.kind, key.into())) {
-                    cell.head().is_watched.store(true, Ordering::Relaxed);
-                }
-            }
+        if let Some(cell) = place.as_ref().filter(|cell| cell.has_room(c)) {
+            return cell.write(c, &self.profile_slots);
+        }
+        let before = place.take().map(|cell| cell.read());
+        let named = before.as_ref().filter(|_| !c.is_renamed);
+        let (session, viewer) = match named {
+            Some(before) => (before.session.as_deref(), before.viewer.as_deref()),
+            None => (c.session, c.viewer),
+        };
+        let Some(key) = (if c.kind == Kind::Session { session } else { viewer }) else { return };
+        let updates = before.as_ref().map_or(0, |before| before.updates);
+        let cell = place.insert(Cell::new(&ContextRef { session, viewer, ..*c }, updates));
+        self.map(c.kind).insert(key.into(), cell.clone());
+        // Who began to follow before the cell was there could not mark it; who begins now finds it.
+        if self.watched.load(Ordering::SeqCst) > 0 && self.watchers.contains_key(&(c.kind, key.into())) {
+            cell.head().is_watched.store(true, Ordering::Relaxed);
         }
     }
 
@@ -302,11 +388,10 @@ impl Contexts {
         }
         for (kind, place) in published {
             let Some(cell) = places.get(kind, place) else { continue };
-            let Head { is_watched, version, session, viewer, .. } = cell.head();
-            let key = if kind == Kind::Session { session } else { viewer };
+            let Head { is_watched, version, .. } = cell.head();
             if is_watched.load(Ordering::Relaxed)
-                && let Some(key) = key
-                && let Some(watcher) = self.watchers.get(&(kind, key.as_str().into()))
+                && let Some(key) = cell.key(kind)
+                && let Some(watcher) = self.watchers.get(&(kind, key.into()))
             {
                 let _ = watcher.send(version.load(Ordering::Relaxed));
             }
@@ -343,8 +428,9 @@ impl Contexts {
         let _ = self.all.send(std::sync::Arc::new(contexts));
     }
 
-    pub(crate) fn copy(&self, c: &ContextRef<'_>) -> Context {
-        Context::new(c, 0)
+    /// What is published at a place.
+    pub(super) fn at(&self, places: &Places, kind: Kind, place: u32) -> Option<Context> {
+        places.get(kind, place).map(Cell::read)
     }
 }
 
@@ -359,16 +445,18 @@ mod tests {
             place,
             session: Some(session),
             viewer: Some("v"),
+            is_renamed: true,
             version,
             event_time,
             vector,
+            part: Part::Whole,
         }
     }
 
     #[test]
     fn a_reader_sees_one_refresh_whole_while_another_is_written() {
         const REFRESHES: u64 = 200_000;
-        let contexts = std::sync::Arc::new(Contexts::new(1));
+        let contexts = std::sync::Arc::new(Contexts::new(1, &[]));
         let mut places = Places::default();
         contexts.publish(&mut places, &context("s", 0, 1, &[1.0; 64]));
         let reader = std::thread::spawn({
@@ -399,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_place_that_another_key_took_is_that_keys_alone() {
-        let contexts = Contexts::new(1);
+        let contexts = Contexts::new(1, &[]);
         let mut places = Places::default();
         contexts.publish(&mut places, &context("a", 3, 1, &[1.0]));
         contexts.remove(&mut places, Kind::Session, 3, "a");
@@ -411,7 +499,7 @@ mod tests {
 
     #[test]
     fn a_new_name_is_shown_and_counts_on() {
-        let contexts = Contexts::new(1);
+        let contexts = Contexts::new(1, &[]);
         let mut places = Places::default();
         contexts.publish(&mut places, &context("a", 0, 1, &[1.0]));
         contexts.publish(&mut places, &ContextRef { viewer: Some("w"), ..context("a", 0, 2, &[2.0]) });
@@ -420,8 +508,41 @@ mod tests {
     }
 
     #[test]
+    fn what_changed_is_written_and_the_rest_stays() {
+        let contexts = Contexts::new(1, &[1, 3]);
+        let mut places = Places::default();
+        contexts.publish(&mut places, &context("a", 0, 1, &[1.0; 4]));
+        let part = ContextRef { session: None, viewer: None, is_renamed: false, ..context("", 0, 2, &[2.0; 2]) };
+        contexts.publish(&mut places, &ContextRef { part: Part::Profile, ..part });
+        let a = contexts.get(Kind::Session, "a").expect("it was published");
+        assert_eq!((a.session.as_deref(), a.viewer.as_deref(), a.version), (Some("a"), Some("v"), 2));
+        assert_eq!((a.updates, a.vector), (2, vec![1.0, 2.0, 1.0, 2.0]));
+    }
+
+    #[test]
+    fn the_session_of_a_viewer_may_change_whatever_its_length() {
+        let contexts = Contexts::new(1, &[]);
+        let mut places = Places::default();
+        let long = "s".repeat(128);
+        let shown = [Some("ab"), Some("session-0123456789"), None, Some(&*long), Some("é"), Some(&*long)];
+        for (version, session) in (1..).zip(shown) {
+            let of_viewer = ContextRef { kind: Kind::Viewer, session, ..context("", 0, version, &[]) };
+            contexts.publish(&mut places, &of_viewer);
+            contexts.publish(&mut places, &ContextRef { session: None, viewer: None, is_renamed: false, ..of_viewer });
+            let v = contexts.get(Kind::Viewer, "v").expect("it was published");
+            assert_eq!((v.session.as_deref(), v.viewer.as_deref()), (session, Some("v")));
+            assert_eq!((v.version, v.updates), (version, 2 * version));
+        }
+        // A vector comes where there was none, under the name it had.
+        let alone = ContextRef { kind: Kind::Viewer, session: None, is_renamed: true, ..context("", 0, 9, &[1.0]) };
+        contexts.publish(&mut places, &alone);
+        let v = contexts.get(Kind::Viewer, "v").expect("it was published");
+        assert_eq!((v.session, v.vector, v.updates), (None, vec![1.0], 13));
+    }
+
+    #[test]
     fn what_another_partition_publishes_now_outlives_the_removal_in_the_one_before() {
-        let contexts = Contexts::new(1);
+        let contexts = Contexts::new(1, &[]);
         let (mut before, mut now) = (Places::default(), Places::default());
         contexts.publish(&mut before, &context("a", 0, 1, &[1.0]));
         contexts.publish(&mut now, &context("a", 5, 9, &[9.0]));
@@ -431,7 +552,7 @@ mod tests {
 
     #[test]
     fn who_follows_is_told_whenever_it_began() {
-        let contexts = Contexts::new(1);
+        let contexts = Contexts::new(1, &[]);
         let mut places = Places::default();
         let mut show = |session, place, version, viewer| {
             let c = ContextRef { viewer: Some(viewer), ..context(session, place, version, &[1.0]) };

@@ -16,18 +16,19 @@ use crate::log::{RecordBatch, decode};
 use saccade_topology::decision::{Leaving, Passed};
 use saccade_topology::model::{DecisionEnd, RewardEnd};
 use saccade_topology::{
-    Arrived, Away, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Record, SessionEnd, Sink,
+    Arrived, Away, ContextRef, DecisionView, EndReason, Kind, Offset, Outcome, Part, Record, SessionEnd, Sink,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use std::vec::Drain;
 
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
 const TURN_BATCHES: usize = 256;
 const TURN_BYTES: usize = 1 << 20;
+/// Records decoded, and their memory asked for, before the first of them is folded.
+const FOLDED_AT_ONCE: usize = 64;
 /// Contexts made at once after a restart, and how many times that many may wait to be published.
 const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
@@ -150,6 +151,21 @@ pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward
     (inbox, thread)
 }
 
+/// What became of a batch: of its events, and of its other records.
+#[derive(Clone, Default)]
+struct Folded {
+    events: Receipt,
+    others: Receipt,
+}
+
+impl Folded {
+    fn receipt(self) -> Receipt {
+        let mut receipt = self.events;
+        receipt.add(self.others);
+        receipt
+    }
+}
+
 /// How many of the first batches that wait one turn takes.
 fn turn_of(waiting: &[Message]) -> usize {
     let mut bytes = 0;
@@ -232,28 +248,26 @@ impl Partition {
                 receiver.take(&mut waiting, Duration::ZERO);
             }
             while !waiting.is_empty() {
-                let count = turn_of(&waiting);
-                self.turn(waiting.drain(..count));
+                self.turn(&mut waiting);
             }
         }
     }
 
     /// Fold, append, publish, hand over to the committer: once for all batches of the turn.
-    fn turn(&mut self, turn: Drain<'_, Message>) {
-        let (begun, batches, mut records) = (Instant::now(), turn.len(), 0);
-        let first = self.next;
+    fn turn(&mut self, waiting: &mut Vec<Message>) {
+        let (begun, batches, first) = (Instant::now(), turn_of(waiting), self.next);
         self.log_batch.clear();
         self.look_again();
-        let mut appended = Vec::with_capacity(turn.len());
-        let mut arrivals = Vec::with_capacity(turn.len());
-        let (mut sync, mut claims) = (false, vec![]);
-        for message in turn {
+        let folded = self.fold(&waiting[..batches]);
+        let mut appended = Vec::with_capacity(batches);
+        let mut arrivals = Vec::with_capacity(batches);
+        let (mut records, mut sync, mut claims) = (0, false, vec![]);
+        for (message, folded) in waiting.drain(..batches).zip(folded) {
             records += message.records.count();
-            let (receipt, events) = self.fold(&message.records);
             claims.extend(message.claims);
-            arrivals.push((message.arrived, events));
+            arrivals.push((message.arrived, folded.events.accepted));
             sync |= message.sync;
-            appended.push(Appended { receipt, reply: message.reply });
+            appended.push(Appended { receipt: folded.receipt(), reply: message.reply });
         }
         self.append(first);
         self.publish();
@@ -277,47 +291,60 @@ impl Partition {
         self.pace.turned(begun, now);
     }
 
-    /// What became of the records, and how many of the accepted ones are events.
-    fn fold(&mut self, records: &RecordBatch) -> (Receipt, u64) {
-        let mut receipt = Receipt::default();
-        let mut others = Receipt::default();
-        let encoded =
-            RecordBatch::records(records.bytes()).map(|bytes| bytes.expect("the batch was encoded in this process"));
-        let encoded: Vec<&[u8]> = encoded.collect();
-        let decoded = encoded.iter().map(|bytes| decode(bytes).expect("the record was encoded in this process"));
-        let decoded: Vec<Arrived<'_>> = decoded.collect();
-        self.fold.warm(&decoded);
-        for (nth, (bytes, arrived)) in encoded.iter().zip(&decoded).enumerate() {
-            let is_event = matches!(arrived.record, Record::Event(_));
-            let receipt = if is_event { &mut receipt } else { &mut others };
-            let outcome = self.fold.apply_warmed(nth, self.next, arrived, &mut self.stage);
-            receipt.rewarded = self.stage.rewarded.take().or(receipt.rewarded);
-            match outcome {
-                Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
-                Outcome::Late(_) => receipt.late += 1,
-                Outcome::Duplicate => {
-                    receipt.duplicates += 1;
-                    continue;
-                }
-                Outcome::Rejected(_) | Outcome::Refused => {
-                    receipt.rejected += 1;
-                    continue;
-                }
+    /// What became of the records of each batch. Some are decoded and asked for at once, whatever batches they are of.
+    fn fold(&mut self, batches: &[Message]) -> Vec<Folded> {
+        let mut folded = vec![Folded::default(); batches.len()];
+        let mut records = batches.iter().enumerate().flat_map(|(batch, message)| {
+            let records = RecordBatch::records(message.records.bytes());
+            records.map(move |bytes| (batch, bytes.expect("the batch was encoded in this process")))
+        });
+        let mut encoded = Vec::with_capacity(FOLDED_AT_ONCE);
+        loop {
+            encoded.clear();
+            encoded.extend(records.by_ref().take(FOLDED_AT_ONCE));
+            if encoded.is_empty() {
+                break;
             }
-            receipt.last = Some(Place { partition: self.number, offset: self.next.0 });
-            self.log_batch.push_encoded(bytes);
-            self.next.0 += 1;
-            if self.fold.waited() != self.looked.0 {
-                self.let_go(self.fold.waited() - self.looked.0);
+            let decoded = encoded.iter().map(|(_, bytes)| decode(bytes).expect("it was encoded in this process"));
+            let decoded: Vec<Arrived<'_>> = decoded.collect();
+            self.fold.warm(&decoded);
+            for (nth, ((batch, bytes), arrived)) in encoded.iter().zip(&decoded).enumerate() {
+                self.fold_record(nth, bytes, arrived, &mut folded[*batch]);
             }
         }
-        self.metrics.accepted.increment(receipt.accepted);
-        self.metrics.duplicate.increment(receipt.duplicates);
-        self.metrics.late.increment(receipt.late);
-        self.metrics.rejected.increment(receipt.rejected);
-        let events = receipt.accepted;
-        receipt.add(others);
-        (receipt, events)
+        let mut events = Receipt::default();
+        folded.iter().for_each(|batch| events.add(batch.events));
+        self.metrics.accepted.increment(events.accepted);
+        self.metrics.duplicate.increment(events.duplicates);
+        self.metrics.late.increment(events.late);
+        self.metrics.rejected.increment(events.rejected);
+        folded
+    }
+
+    /// Folds the `nth` of those that were asked for, and takes it into the log where it is not set aside.
+    fn fold_record(&mut self, nth: usize, bytes: &[u8], arrived: &Arrived<'_>, folded: &mut Folded) {
+        let is_event = matches!(arrived.record, Record::Event(_));
+        let receipt = if is_event { &mut folded.events } else { &mut folded.others };
+        let outcome = self.fold.apply_warmed(nth, self.next, arrived, &mut self.stage);
+        receipt.rewarded = self.stage.rewarded.take().or(receipt.rewarded);
+        match outcome {
+            Outcome::Accepted | Outcome::Ticked => receipt.accepted += 1,
+            Outcome::Late(_) => receipt.late += 1,
+            Outcome::Duplicate => {
+                receipt.duplicates += 1;
+                return;
+            }
+            Outcome::Rejected(_) | Outcome::Refused => {
+                receipt.rejected += 1;
+                return;
+            }
+        }
+        receipt.last = Some(Place { partition: self.number, offset: self.next.0 });
+        self.log_batch.push_encoded(bytes);
+        self.next.0 += 1;
+        if self.fold.waited() != self.looked.0 {
+            self.let_go(self.fold.waited() - self.looked.0);
+        }
     }
 
     /// What waits may wait for a decision that came to another partition meanwhile.
@@ -458,12 +485,14 @@ struct Stage {
 struct Staged {
     kind: Kind,
     place: u32,
-    /// Ends of session and viewer in `text`, from the end of the one before; `None` where absent.
+    /// Ends of session and viewer in `text`, from the end of the one before; `None` where absent, or as before.
     session: Option<usize>,
     viewer: Option<usize>,
+    is_renamed: bool,
     version: u64,
     event_time: i64,
-    has_vector: bool,
+    numbers: usize,
+    part: Part,
     removed_before: usize,
 }
 
@@ -474,18 +503,33 @@ impl Staged {
 }
 
 impl Sink for Stage {
+    fn keeps_contexts(&self) -> bool {
+        true
+    }
+
     fn context(&mut self, c: &ContextRef<'_>) {
         let mut put = |text: Option<&str>| {
-            text.map(|t| {
+            text.filter(|_| c.is_renamed).map(|t| {
                 self.text.push_str(t);
                 self.text.len()
             })
         };
         let (session, viewer) = (put(c.session), put(c.viewer));
         self.numbers.extend_from_slice(c.vector);
-        let (kind, version, event_time, removed_before) = (c.kind, c.version, c.event_time, self.removed.len());
-        let (place, has_vector) = (c.place, !c.vector.is_empty());
-        self.contexts.push(Staged { kind, place, session, viewer, version, event_time, has_vector, removed_before });
+        let ContextRef { kind, place, is_renamed, version, event_time, part, .. } = *c;
+        let (numbers, removed_before) = (c.vector.len(), self.removed.len());
+        self.contexts.push(Staged {
+            kind,
+            place,
+            session,
+            viewer,
+            is_renamed,
+            version,
+            event_time,
+            numbers,
+            part,
+            removed_before,
+        });
     }
 
     fn ended(&mut self, end: &SessionEnd<'_>) {
@@ -530,7 +574,6 @@ impl Sink for Stage {
 impl Stage {
     fn publish(&mut self, shared: &Shared, metrics: &PartitionMetrics) {
         let mut followed: Option<Vec<Context>> = shared.contexts.is_followed().then(Vec::new);
-        let slots = shared.plan.slots().len();
         let (mut text_at, mut removed_at, mut told) = (0, 0, 0);
         let mut published = [0u64; 2];
         let mut numbers = &self.numbers[..];
@@ -554,13 +597,13 @@ impl Stage {
             };
             let (session, viewer) = (get(staged.session), get(staged.viewer));
             let vector;
-            (vector, numbers) = numbers.split_at(if staged.has_vector { slots } else { 0 });
-            let (kind, place, version, event_time) = (staged.kind, staged.place, staged.version, staged.event_time);
-            let context = ContextRef { kind, place, session, viewer, version, event_time, vector };
+            (vector, numbers) = numbers.split_at(staged.numbers);
+            let Staged { kind, place, is_renamed, version, event_time, part, .. } = *staged;
+            let context = ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part };
             shared.contexts.publish(&mut self.places, &context);
             published[usize::from(kind == Kind::Viewer)] += 1;
             if let Some(followed) = followed.as_mut().filter(|_| kind == Kind::Session) {
-                followed.push(shared.contexts.copy(&context));
+                followed.extend(shared.contexts.at(&self.places, kind, place));
             }
             if nth + 1 == told + TOLD_AT_ONCE {
                 shared.contexts.notify(&self.places, self.contexts[told..=nth].iter().map(Staged::at));

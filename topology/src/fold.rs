@@ -7,15 +7,15 @@
 use crate::decision::Control;
 use crate::dedup::Dedup;
 use crate::feedback::{DecisionView, Feedback, Moment};
-use crate::lane::{Arrival, Lane, NO_SKEW};
+use crate::lane::{Arrival, Lane, NO_SKEW, UNNAMED};
 use crate::model::{ControlError, Learnt, Rewards};
 use crate::pending::{Arriving, IdWords, NONE};
 use crate::plan::Plan;
-use crate::plan::input::{self, extract};
+use crate::plan::input;
 use crate::prefetch::prefetch;
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
-use crate::sink::{ContextRef, EndReason, Kind, SessionEnd, Sink};
+use crate::sink::{ContextRef, EndReason, Kind, Part, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -103,6 +103,8 @@ pub struct Topology {
     inputs: Vec<u64>,
     viewer_inputs: Vec<u64>,
     vector: Vec<f32>,
+    /// The viewer's slots of it.
+    profile: Vec<f32>,
     blank: Vec<u64>,
     key: String,
     warmed: Vec<Warmed>,
@@ -117,6 +119,9 @@ struct Incoming<'a> {
     event: &'a Event<'a>,
     /// Its session's key.
     session: &'a str,
+    id: IdWords,
+    /// Bit of its type.
+    kind: u64,
     warmed: Warmed,
 }
 
@@ -159,6 +164,7 @@ impl Topology {
             inputs: vec![0; plan.session_inputs.len()],
             viewer_inputs: vec![0; plan.viewer_inputs.len()],
             vector: vec![0.0; plan.slots.len()],
+            profile: vec![],
             blank: vec![0; plan.viewer.words.max(plan.session.words)],
             key: String::new(),
             warmed: vec![],
@@ -302,7 +308,8 @@ impl Topology {
                 // Taken out, so that a name made in it can be borrowed while the state changes.
                 let mut made = std::mem::take(&mut self.key);
                 let session = session_key(event, &mut made);
-                let incoming = Incoming { offset, ingest_time: arrived.ingest_time, event, session, warmed };
+                let (id, kind) = (IdWords::new(event.id), self.plan.kind_bit(event.kind));
+                let incoming = Incoming { offset, ingest_time: arrived.ingest_time, event, session, id, kind, warmed };
                 let outcome = self.event(&incoming, sink);
                 self.key = made;
                 outcome
@@ -315,8 +322,6 @@ impl Topology {
     /// Each loop reads what the one before has asked for: places, then heads, then the other sessions of viewers.
     pub fn warm(&mut self, records: &[Arrived<'_>]) {
         self.warmed.clear();
-        // Free places of pending events are chains.
-        let (mut free, mut viewer_free) = (self.sessions.first_free(), self.viewers.first_free());
         for records in records.chunks(WARM) {
             let first = self.warmed.len();
             self.warmed.extend(records.iter().map(|arrived| match &arrived.record {
@@ -337,8 +342,6 @@ impl Topology {
                 if let Some(others) = self.members.get(warmed.viewer_place as usize) {
                     prefetch(others);
                 }
-                // A step of each chain with each row.
-                (free, viewer_free) = (self.sessions.prefetch_free(free), self.viewers.prefetch_free(viewer_free));
             }
             for warmed in warmed {
                 self.sessions.prefetch_last(warmed.place);
@@ -368,7 +371,7 @@ impl Topology {
     }
 
     fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {
-        let Incoming { offset, ingest_time, event, session: key, warmed } = *incoming;
+        let Incoming { offset, ingest_time, event, session: key, warmed, .. } = *incoming;
         let Warmed { fingerprint, hash, place, .. } = warmed;
         if self.dedup.contains(fingerprint) {
             return Outcome::Duplicate;
@@ -386,7 +389,7 @@ impl Topology {
             self.counters.late += 1;
             return Outcome::Late(Late::BehindHorizon);
         }
-        extract(&self.plan.session_inputs, event, &mut self.inputs);
+        self.plan.session_inputs.extract(event, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, key, offset, sink));
         let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, incoming, time, horizon, sink));
         if outcome == Outcome::Duplicate {
@@ -439,12 +442,11 @@ impl Topology {
         horizon: i64,
         sink: &mut dyn Sink,
     ) -> Outcome {
-        let Incoming { offset, event, .. } = *incoming;
+        let Incoming { offset, id, kind, .. } = *incoming;
         if offset.0 < self.sessions.heads[i as usize].as_of {
             return Outcome::Accepted;
         }
-        let kind = self.plan.kind_bit(event.kind);
-        let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.inputs };
+        let arriving = Arriving { time, id, kind, inputs: &self.inputs };
         match self.sessions.arrive(&self.plan.session, i, &arriving, horizon, &mut self.scratch) {
             Arrival::Duplicate => return Outcome::Duplicate,
             Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
@@ -464,7 +466,7 @@ impl Topology {
     }
 
     fn fold_viewer(&mut self, incoming: &Incoming<'_>, time: i64, horizon: i64, sink: &mut dyn Sink) -> Option<u32> {
-        let Incoming { offset, event, .. } = *incoming;
+        let Incoming { offset, event, id, kind, .. } = *incoming;
         let viewer = event.viewer.filter(|_| self.plan.spec.viewer.enabled)?;
         let Warmed { viewer_hash: hash, viewer_place: place, .. } = incoming.warmed;
         let i = match self.viewers.find_at(place, hash, viewer) {
@@ -473,9 +475,8 @@ impl Topology {
             None => self.create_viewer(hash, viewer, offset, sink),
         };
         if offset.0 >= self.viewers.heads[i as usize].as_of {
-            let kind = self.plan.kind_bit(event.kind);
-            extract(&self.plan.viewer_inputs, event, &mut self.viewer_inputs);
-            let arriving = Arriving { time, id: IdWords::new(event.id), kind, inputs: &self.viewer_inputs };
+            self.plan.viewer_inputs.extract(event, &mut self.viewer_inputs);
+            let arriving = Arriving { time, id, kind, inputs: &self.viewer_inputs };
             let arrival = self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
             self.late_for_profile += u64::from(arrival == Arrival::SettledEarly);
             self.viewers.schedule(i, self.viewer_gone_at(i));
@@ -550,7 +551,7 @@ impl Topology {
             for at in 0..self.members[viewer as usize].len() {
                 let other = self.members[viewer as usize][at];
                 if Some(other) != session {
-                    self.publish_session(other, shown, offset, sink);
+                    self.publish_other(other, shown == viewer, offset, sink);
                     shown = viewer;
                 }
             }
@@ -562,6 +563,29 @@ impl Topology {
         if let Some(viewer) = viewer.filter(|v| *v != peer) {
             self.publish_viewer(viewer, offset, sink);
         }
+    }
+
+    /// Publishes a session to whose viewer an event of another session came. `is_shown`: the viewer's slots, as they are now, are in
+    /// the vector.
+    fn publish_other(&mut self, i: u32, is_shown: bool, offset: Offset, sink: &mut dyn Sink) {
+        let head = &mut self.sessions.heads[i as usize];
+        let peer = head.peer;
+        if !sink.keeps_contexts() || head.named != peer {
+            return self.publish_session(i, if is_shown { peer } else { NONE }, offset, sink);
+        }
+        head.version = head.version.max(offset.0);
+        self.sessions.mark_dirty(i);
+        if !is_shown {
+            self.plan.viewer.read(self.viewers.current(peer), &mut self.vector, &mut self.scratch);
+        }
+        self.profile.clear();
+        self.profile.extend(self.plan.profile_slots.iter().map(|slot| self.vector[*slot as usize]));
+        let head = &self.sessions.heads[i as usize];
+        let (session, viewer) = (Some(&*head.key), Some(&*self.viewers.heads[peer as usize].key));
+        let event_time = self.sessions.current(i)[LAST] as i64;
+        let (kind, place, is_renamed, version) = (Kind::Session, i, false, head.version);
+        let (vector, part) = (&*self.profile, Part::Profile);
+        sink.context(&ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part });
     }
 
     /// `shown`: a viewer whose slots, as they are now, are in the vector; else [`NONE`].
@@ -577,11 +601,14 @@ impl Topology {
             return;
         }
         self.read_session(i, shown);
+        let head = &mut self.sessions.heads[i as usize];
+        let is_renamed = std::mem::replace(&mut head.named, head.peer) != head.peer;
         let head = &self.sessions.heads[i as usize];
         let viewer = (head.peer != NONE).then(|| &*self.viewers.heads[head.peer as usize].key);
         let event_time = self.sessions.current(i)[LAST] as i64;
         let (session, version, vector) = (Some(&*head.key), head.version, &*self.vector);
-        sink.context(&ContextRef { kind: Kind::Session, place: i, session, viewer, version, event_time, vector });
+        let (kind, place, part) = (Kind::Session, i, Part::Whole);
+        sink.context(&ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part });
     }
 
     /// Reads a session's vector, with its viewer's slots.
@@ -619,9 +646,12 @@ impl Topology {
         let vector = if latest.is_none() { &*self.vector } else { &[] };
         let session = latest.map(|s| &*self.sessions.heads[s as usize].key);
         let event_time = self.viewers.current(i)[LAST] as i64;
+        let named = latest.unwrap_or(NONE);
+        let is_renamed = std::mem::replace(&mut self.viewers.heads[i as usize].named, named) != named;
         let head = &self.viewers.heads[i as usize];
         let (viewer, version) = (Some(&*head.key), head.version);
-        sink.context(&ContextRef { kind: Kind::Viewer, place: i, session, viewer, version, event_time, vector });
+        let (kind, place, part) = (Kind::Viewer, i, Part::Whole);
+        sink.context(&ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part });
     }
 
     /// Ends and removes what the watermark has passed, in order of time.
@@ -705,7 +735,8 @@ impl Topology {
 
     fn remove_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
         for session in std::mem::take(&mut self.members[i as usize]) {
-            self.sessions.heads[session as usize].peer = NONE;
+            let head = &mut self.sessions.heads[session as usize];
+            (head.peer, head.named) = (NONE, UNNAMED);
         }
         sink.removed(Kind::Viewer, i, &self.viewers.heads[i as usize].key);
         self.viewers.remove(i, offset.0 + 1);

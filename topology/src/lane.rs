@@ -19,6 +19,8 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// Keys whose rows lie in one allocation.
 const CHUNK: usize = 256;
+/// No context was shown, or the names in it are no longer those.
+pub(crate) const UNNAMED: u32 = NONE - 1;
 /// No clock offset was measured.
 pub(crate) const NO_SKEW: i64 = i64::MIN;
 
@@ -51,6 +53,8 @@ pub(crate) struct Head {
     tail: u32,
     /// Of a session the place of its viewer, of a viewer that of its session where it has one only.
     pub peer: u32,
+    /// Of a session the place of the viewer its context names, of a viewer that of the session; [`UNNAMED`] where none was shown yet.
+    pub named: u32,
     reach: Reach,
     pub closed: bool,
     dirty: bool,
@@ -209,16 +213,6 @@ impl Lane {
         self.unsettled.iter().take(count).map(|(_, i)| *i)
     }
 
-    /// Place of the pending event that the next arrival will take, to be given to [`Lane::prefetch_free`].
-    pub(crate) fn first_free(&self) -> u32 {
-        self.slab.first_free()
-    }
-
-    /// Asks for the place of a pending event; gives that of the next.
-    pub(crate) fn prefetch_free(&self, free: u32) -> u32 {
-        self.slab.prefetch_entry(free)
-    }
-
     /// Finds by hash alone.
     pub(crate) fn find_hash(&self, hash: u64) -> Option<u32> {
         self.table.find(hash, |slot| self.heads[slot.place as usize].hash == hash).map(|slot| slot.place)
@@ -248,6 +242,7 @@ impl Lane {
             floor: i64::MIN,
             skew: NO_SKEW,
             peer: NONE,
+            named: UNNAMED,
             scheduled: i64::MAX,
             closed: false,
             dirty: false,
@@ -458,7 +453,7 @@ impl Lane {
             let (_, head, rungs, slab) = self.parts(i);
             let rung = head.climb(rungs);
             let next = slab.next(rung.last);
-            slab.release(head.first, rung.last, rung.count);
+            slab.release(head.first, rung.count);
             head.first = next;
             head.pending -= rung.count;
         }
@@ -467,7 +462,7 @@ impl Lane {
     /// Without a pending event the current row is the settled one.
     fn settle_all(&mut self, i: u32) {
         let (_, head, _, slab) = self.parts(i);
-        slab.release(head.first, head.last, head.pending);
+        slab.release(head.first, head.pending);
         head.pending = 0;
         self.end_rungs(i);
     }
@@ -503,7 +498,7 @@ impl Lane {
         plan.fold(rungs.row_mut(head.settled), entry.time(), entry.kind(), entry.inputs(), scratch);
         head.first = slab.next(first);
         head.pending -= 1;
-        slab.release(first, first, 1);
+        slab.release(first, 1);
         match rungs.at(head.settled).upper {
             NONE => head.tail -= 1,
             upper if rungs.shorten(upper) == 0 => drop(head.climb(rungs)),

@@ -40,7 +40,7 @@ pub use lane::Tombstone;
 pub use plan::{Plan, PlanError, Slot};
 pub use prefetch::prefetch;
 pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayState, Record, Value};
-pub use sink::{ContextRef, EndReason, Ignore, Kind, SessionEnd, Sink};
+pub use sink::{ContextRef, EndReason, Ignore, Kind, Part, SessionEnd, Sink};
 pub use snapshot::{Changes, FORMAT as CHECKPOINT_FORMAT, Globals, Restore, RestoreError, RowKind};
 pub use spec::{DedupSpec, Duration, FeatureSpec, FeatureType, Scope, SessionSpec, Spec, TimeSpec, ViewerSpec};
 pub use time::{Future, admit};

@@ -4,6 +4,7 @@
 
 use crate::prefetch::prefetch;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const NONE: u32 = u32::MAX;
@@ -65,18 +66,43 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The slab.
+/// Entries of a chunk.
+const CHUNK: usize = 1 << CHUNK_BITS;
+const CHUNK_BITS: u32 = 10;
+/// Entries that were released are counted as gone in steps, so many with each one that is taken: more than come.
+const STEPS: usize = 2;
+/// How many entries ahead memory is asked for.
+const AHEAD: usize = 3;
+
+/// Entries in chunks: taken one after another, so that what comes together lies together, whatever keys it is of. What is pending is
+/// let go about in the order it came, and then whole chunks are free again.
 #[derive(Debug)]
 pub(crate) struct Slab {
     stride: usize,
-    words: Vec<u64>,
-    free: u32,
+    chunks: Vec<Box<[u64]>>,
+    /// Entries of each chunk that are not gone.
+    live: Vec<u32>,
+    free: Vec<u32>,
+    /// The chunk that entries are taken from, and how many were.
+    current: usize,
+    taken: usize,
     used: usize,
+    /// Entries that were released: the first of each list, and how many are left of it.
+    released: VecDeque<(u32, u32)>,
 }
 
 impl Slab {
     pub(crate) fn new(inputs: usize) -> Self {
-        Slab { stride: INPUTS + inputs, words: vec![], free: NONE, used: 0 }
+        Slab {
+            stride: INPUTS + inputs,
+            chunks: vec![],
+            live: vec![],
+            free: vec![],
+            current: 0,
+            taken: CHUNK,
+            used: 0,
+            released: VecDeque::new(),
+        }
     }
 
     pub(crate) fn stride(&self) -> usize {
@@ -87,35 +113,72 @@ impl Slab {
         self.used
     }
 
+    fn words(&self, i: u32) -> &[u64] {
+        &self.chunks[i as usize / CHUNK][i as usize % CHUNK * self.stride..][..self.stride]
+    }
+
+    fn words_mut(&mut self, i: u32) -> &mut [u64] {
+        &mut self.chunks[i as usize / CHUNK][i as usize % CHUNK * self.stride..][..self.stride]
+    }
+
     pub(crate) fn entry(&self, i: u32) -> Entry<'_> {
-        Entry(&self.words[i as usize * self.stride..][..self.stride])
+        Entry(self.words(i))
     }
 
     pub(crate) fn next(&self, i: u32) -> u32 {
-        self.words[i as usize * self.stride + NEXT] as u32
+        self.words(i)[NEXT] as u32
     }
 
     pub(crate) fn set_next(&mut self, i: u32, next: u32) {
-        self.words[i as usize * self.stride + NEXT] = u64::from(next);
+        self.words_mut(i)[NEXT] = u64::from(next);
     }
 
-    fn take_free(&mut self) -> u32 {
+    /// A place for an entry; what is there is of another.
+    fn take(&mut self) -> u32 {
+        (0..STEPS).for_each(|_| self.step());
         self.used += 1;
-        if self.free == NONE {
-            let i = (self.words.len() / self.stride) as u32;
-            self.words.resize(self.words.len() + self.stride, 0);
-            self.set_next(i, NONE);
-            return i;
+        if self.taken == CHUNK {
+            self.begin_chunk();
         }
-        let i = self.free;
-        self.free = self.next(i);
-        self.set_next(i, NONE);
-        i
+        let i = self.current * CHUNK + self.taken;
+        self.taken += 1;
+        self.live[self.current] += 1;
+        if let Some(later) = self.chunks[self.current].get((self.taken + AHEAD) * self.stride..) {
+            prefetch(&later[..self.stride.min(later.len())]);
+        }
+        i as u32
     }
 
-    /// The entry that will be taken first.
-    pub(crate) fn first_free(&self) -> u32 {
-        self.free
+    #[cold]
+    fn begin_chunk(&mut self) {
+        let before = self.current;
+        self.current = self.free.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
+        if self.current == self.chunks.len() {
+            self.chunks.push(vec![0; CHUNK * self.stride].into());
+            self.live.push(0);
+        }
+        self.taken = 0;
+        if before != self.current && self.live[before] == 0 {
+            self.free.push(before as u32);
+        }
+    }
+
+    /// Counts one released entry as gone, and asks for the one after it.
+    fn step(&mut self) {
+        let Some((i, left)) = self.released.front_mut() else { return };
+        let chunk = *i as usize / CHUNK;
+        let next = self.chunks[chunk][*i as usize % CHUNK * self.stride + NEXT] as u32;
+        (*i, *left) = (next, *left - 1);
+        if *left == 0 {
+            self.released.pop_front();
+        }
+        self.live[chunk] -= 1;
+        if self.live[chunk] == 0 && chunk != self.current {
+            self.free.push(chunk as u32);
+        }
+        if let Some((i, _)) = self.released.front() {
+            self.prefetch_link(*i);
+        }
     }
 
     /// Asks for an entry; gives the one that it is linked to.
@@ -123,18 +186,19 @@ impl Slab {
         if i == NONE {
             return NONE;
         }
-        prefetch(self.entry(i).0);
+        prefetch(self.words(i));
         self.next(i)
     }
 
     /// Asks for the part of an entry that leads to the next.
     pub(crate) fn prefetch_link(&self, i: u32) {
-        prefetch(&self.words[i as usize * self.stride + NEXT]);
+        prefetch(&self.words(i)[NEXT]);
     }
 
     pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
-        let i = self.take_free();
-        let words = &mut self.words[i as usize * self.stride..][..self.stride];
+        let i = self.take();
+        let words = self.words_mut(i);
+        words[NEXT] = u64::from(NONE);
         words[TIME] = event.time as u64;
         words[KIND] = event.kind;
         words[ID..INPUTS].copy_from_slice(&event.id.0);
@@ -144,16 +208,54 @@ impl Slab {
 
     /// Puts back the words of an entry, as a checkpoint holds them.
     pub(crate) fn restore(&mut self, entry: &[u64]) -> u32 {
-        let i = self.take_free();
-        self.words[i as usize * self.stride..][TIME..self.stride].copy_from_slice(&entry[TIME..]);
+        let i = self.take();
+        let words = self.words_mut(i);
+        words[NEXT] = u64::from(NONE);
+        words[TIME..].copy_from_slice(&entry[TIME..]);
         i
     }
 
-    /// Frees the `count` linked entries from `first` to `last`.
-    pub(crate) fn release(&mut self, first: u32, last: u32, count: u32) {
-        let free = self.free;
-        self.set_next(last, free);
-        self.free = first;
+    /// Frees `count` entries from `first` on, as they are linked.
+    pub(crate) fn release(&mut self, first: u32, count: u32) {
         self.used -= count as usize;
+        self.released.push_back((first, count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_keep_what_they_hold_and_chunks_are_taken_again() {
+        let mut slab = Slab::new(1);
+        let (mut keys, mut at) = ([const { VecDeque::<(u32, u64)>::new() }; 7], 0u64);
+        let mut chunks = vec![];
+        for round in 0..200 {
+            for _ in 0..CHUNK / 4 {
+                at += 1;
+                let key = &mut keys[(at * at % 7) as usize];
+                let event = Arriving { time: at as i64, id: IdWords::new("id"), kind: 1, inputs: &[at] };
+                let entry = slab.insert(&event);
+                if let Some((last, _)) = key.back() {
+                    slab.set_next(*last, entry);
+                }
+                key.push_back((entry, at));
+            }
+            // Some of each, now and then all.
+            for key in &mut keys {
+                let count = if round % 50 == 49 { key.len() } else { key.len() / 2 };
+                let gone: Vec<(u32, u64)> = key.drain(..count).collect();
+                if let Some((first, _)) = gone.first() {
+                    slab.release(*first, count as u32);
+                }
+            }
+            for (entry, at) in keys.iter().flatten() {
+                assert_eq!((slab.entry(*entry).time(), slab.entry(*entry).inputs()), (*at as i64, &[*at][..]));
+            }
+            assert_eq!(slab.used(), keys.iter().map(VecDeque::len).sum::<usize>());
+            chunks.push(slab.chunks.len());
+        }
+        assert!(chunks[199] <= 4, "{chunks:?}");
     }
 }

@@ -13,6 +13,16 @@ pub enum Kind {
     Viewer,
 }
 
+/// Which slots of a context were refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    Whole,
+    /// Those about the viewer, as [`Plan::profile_slots`](crate::Plan::profile_slots) lists them, because of an event of another
+    /// session of the viewer. The others are as they were.
+    Profile,
+}
+
 /// A refreshed context. Borrowed from the fold: copy what is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ContextRef<'a> {
@@ -24,12 +34,16 @@ pub struct ContextRef<'a> {
     pub session: Option<&'a str>,
     /// Viewer id, where known.
     pub viewer: Option<&'a str>,
+    /// False where session and viewer are those of the place's context before.
+    pub is_renamed: bool,
     /// Offset of the record that caused it.
     pub version: u64,
     /// Greatest event time folded into it, epoch milliseconds.
     pub event_time: i64,
-    /// One number per slot of the schema; none for a viewer whose latest session is alive: its vector is the session's.
+    /// One number per slot of `part`; none for a viewer whose latest session is alive: its vector is the session's.
     pub vector: &'a [f32],
+    /// What is in `vector`: all slots, unless the sink [keeps](Sink::keeps_contexts) the context before.
+    pub part: Part,
 }
 
 /// Why a session ended.
@@ -63,6 +77,10 @@ pub trait Sink {
     /// False where contexts need not be made, because nobody looks at them.
     fn takes_contexts(&self) -> bool {
         true
+    }
+    /// True where a context is kept until it is removed: it is then enough to be given the part that changed.
+    fn keeps_contexts(&self) -> bool {
+        false
     }
     /// A context was refreshed.
     fn context(&mut self, context: &ContextRef<'_>);

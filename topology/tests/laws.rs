@@ -28,6 +28,51 @@ impl Sink for Latest {
     }
 }
 
+/// A context as it is shown.
+#[derive(Clone, PartialEq, Debug)]
+struct Shown {
+    session: Option<String>,
+    viewer: Option<String>,
+    version: u64,
+    event_time: i64,
+    vector: Vec<u32>,
+}
+
+/// What is shown at each place, by a sink that is given whole contexts, or by one that keeps them and is given what changed.
+struct Places {
+    shown: BTreeMap<(Kind, u32), Shown>,
+    /// None where it does not keep them.
+    profile_slots: Option<Vec<u32>>,
+}
+
+impl Sink for Places {
+    fn keeps_contexts(&self) -> bool {
+        self.profile_slots.is_some()
+    }
+    fn context(&mut self, c: &ContextRef<'_>) {
+        let bits = c.vector.iter().map(|x| x.to_bits()).collect();
+        let (session, viewer) = (c.session.map(str::to_string), c.viewer.map(str::to_string));
+        let mut now = Shown { session, viewer, version: c.version, event_time: c.event_time, vector: bits };
+        if let Some(profile_slots) = &self.profile_slots {
+            let before = self.shown.get(&(c.kind, c.place));
+            if !c.is_renamed {
+                let before = before.expect("what is not renamed was shown");
+                (now.session, now.viewer) = (before.session.clone(), before.viewer.clone());
+            }
+            if c.part == Part::Profile {
+                let mut vector = before.expect("of what was shown a part may change").vector.clone();
+                profile_slots.iter().zip(&now.vector).for_each(|(slot, bits)| vector[*slot as usize] = *bits);
+                now.vector = vector;
+            }
+        }
+        self.shown.insert((c.kind, c.place), now);
+    }
+    fn ended(&mut self, _: &SessionEnd<'_>) {}
+    fn removed(&mut self, kind: Kind, place: u32, _: &str) {
+        self.shown.remove(&(kind, place));
+    }
+}
+
 fn feature(name: &str, kind: FeatureType) -> FeatureSpec {
     FeatureSpec {
         name: name.into(),
@@ -48,6 +93,10 @@ fn feature(name: &str, kind: FeatureType) -> FeatureSpec {
 
 /// A plan with every type of feature.
 fn plan(lateness_s: i64) -> Arc<Plan> {
+    plan_of(lateness_s, Spec::default().viewer.retention)
+}
+
+fn plan_of(lateness_s: i64, retention: Duration) -> Arc<Plan> {
     use FeatureType::*;
     let list = |v: &[&str]| Some(v.iter().map(|s| s.to_string()).collect::<Vec<_>>());
     let kinds = list(&["play", "pause", "scroll", "seek"]);
@@ -82,6 +131,7 @@ fn plan(lateness_s: i64) -> Arc<Plan> {
     features.push(FeatureSpec { field: Some("type".into()), values: kinds, ..feature("kind", Index) });
     let mut spec = Spec { features, ..Spec::default() };
     spec.time.allowed_lateness = Duration::from_secs(lateness_s);
+    spec.viewer.retention = retention;
     spec.session.gap = Duration::from_secs(60);
     spec.session.max_length = Duration::from_secs(400);
     spec.session.items_max = 2;
@@ -163,6 +213,33 @@ fn fold(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, Latest) {
         assert_eq!(feed(&mut topology, offset as u64, h, &mut latest), Outcome::Accepted);
     }
     (topology, latest)
+}
+
+/// Folds for a sink that is told all, and for one that is told what changed; they must know the same after each record.
+fn tell_both(plan: &Arc<Plan>, history: &[Happening]) {
+    let mut sinks = [None, Some(plan.profile_slots().to_vec())]
+        .map(|profile_slots| (Topology::new(Arc::clone(plan)), Places { shown: BTreeMap::new(), profile_slots }));
+    for (offset, h) in (0..).zip(history) {
+        sinks.iter_mut().for_each(|(topology, sink)| _ = feed(topology, offset, h, sink));
+        let [(_, told_all), (_, told_changes)] = &sinks;
+        assert_eq!(told_all.shown, told_changes.shown, "after {offset}");
+    }
+}
+
+#[test]
+fn a_viewer_at_the_place_of_one_that_is_gone_is_named() {
+    let plan = plan_of(0, Duration::from_secs(60));
+    let at = |(second, viewer): (i64, Option<u8>)| Happening {
+        id: format!("e{second}"),
+        kind: 0,
+        time: T0 + 1000 * second,
+        session: Some(0),
+        viewer,
+        item: 0,
+        value: 0.0,
+        state: None,
+    };
+    tell_both(&plan, &[(0, Some(0)), (50, None), (100, None), (150, Some(1)), (160, None)].map(at));
 }
 
 proptest! {
@@ -247,6 +324,16 @@ proptest! {
         }
         prop_assert_eq!(plain.digest(), warmed.digest());
         prop_assert_eq!(expected, got);
+    }
+
+    #[test]
+    fn who_keeps_contexts_and_is_told_what_changed_knows_what_who_is_told_all_does(
+        history in happenings(900),
+        lateness in prop_oneof![Just(0i64), Just(30)],
+        retention in prop_oneof![Just(60i64), Just(100_000)],
+    ) {
+        let plan = plan_of(lateness, Duration::from_secs(retention));
+        tell_both(&plan, &history);
     }
 
     #[test]

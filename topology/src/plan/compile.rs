@@ -1,7 +1,7 @@
 //! From specification to plan: names become input places, lists become codes, features get their words and slots.
 
 use super::check::{self, PlanError, error, key};
-use super::input::{self, Encoding, FIELDS, Input, Source};
+use super::input::{Encoding, FIELDS, Input, Inputs, Source};
 use super::{Plan, Slot};
 use crate::feature::*;
 use crate::model::ModelPlan;
@@ -60,7 +60,7 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     let [session_half_lives, viewer_half_lives] = c.half_lives;
     let row = |own, item: Vec<_>, half_lives, gap: i64, max_length: i64| {
         let items_max = if item.is_empty() { 0 } else { spec.session.items_max as usize };
-        let (own, item) = (Features::lay(own, HEADER), Features::lay(item, ITEM_HEADER));
+        let (own, item) = (Features::lay(own, HEADER, false), Features::lay(item, ITEM_HEADER, true));
         let (item_words, items) = (item.end(), items_max.min(1) + items_max * item.end());
         RowPlan {
             words: own.end() + items,
@@ -80,12 +80,14 @@ pub(super) fn compile(spec: &Spec) -> Result<Plan, PlanError> {
     (viewer.item_input, viewer.viewer_input) = (None, None);
     let schema_version = format!("{:016x}", xxh3_64(format!("{:?}", spec.features).as_bytes()));
     let kinds = Names::new(&c.kinds);
-    c.inputs.iter_mut().for_each(|inputs| input::share(inputs));
-    let [session_inputs, viewer_inputs] = c.inputs;
+    let [session_inputs, viewer_inputs] = c.inputs.map(Inputs::new);
     let models = compile_models(spec, &c.slots)?;
+    let of_viewer = c.slots.iter().zip(0..).filter(|(slot, _)| slot.scope == Scope::Viewer);
+    let profile_slots = of_viewer.map(|(_, place)| place).collect();
     Ok(Plan {
         spec: spec.clone(),
         slots: c.slots,
+        profile_slots,
         schema_version,
         session_inputs,
         viewer_inputs,

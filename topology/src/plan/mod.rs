@@ -9,7 +9,7 @@ pub(crate) mod input;
 
 pub use check::PlanError;
 pub(crate) use check::error;
-use input::Input;
+use input::Inputs;
 
 use crate::model::ModelPlan;
 use crate::names::Names;
@@ -41,11 +41,12 @@ pub struct Slot {
 pub struct Plan {
     pub(crate) spec: Spec,
     pub(crate) slots: Vec<Slot>,
+    pub(crate) profile_slots: Vec<u32>,
     pub(crate) schema_version: String,
     /// What sessions take from an event.
-    pub(crate) session_inputs: Vec<Input>,
+    pub(crate) session_inputs: Inputs,
     /// What viewers take from it.
-    pub(crate) viewer_inputs: Vec<Input>,
+    pub(crate) viewer_inputs: Inputs,
     pub(crate) kinds: Names,
     pub(crate) session: RowPlan,
     pub(crate) viewer: RowPlan,
@@ -61,6 +62,11 @@ impl Plan {
     /// The vector's slots in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// Places of the slots that are about the viewer, not about one session.
+    pub fn profile_slots(&self) -> &[u32] {
+        &self.profile_slots
     }
 
     /// The models in order.
