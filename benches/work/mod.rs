@@ -247,7 +247,7 @@ fn choose(_: usize) -> Work {
 
 /// A context where readers look for it.
 fn publish(_: usize) -> Work {
-    let (contexts, mut places) = (Contexts::new(1, plan().profile_slots()), Places::default());
+    let (contexts, mut places) = (Contexts::new(1, plan().slots().len(), plan().profile_slots()), Places::default());
     let names: Vec<(String, String)> = (0..SESSIONS).map(|i| (format!("session-{i}"), format!("viewer-{i}"))).collect();
     let vector = vec![1.0; plan().slots().len()];
     let mut version = 0;

@@ -249,10 +249,16 @@ impl Places {
         }
     }
 
-    /// Asks for the memory of a cell that will be written soon.
-    pub(super) fn prefetch(&self, kind: Kind, place: u32) {
-        if let Some(cell) = self.get(kind, place) {
-            prefetch(&*cell.0);
+    /// Asks for the memory of a cell of which this part will be written soon; `profile_words` of it, at its end, for a profile.
+    pub(super) fn prefetch(&self, kind: Kind, place: u32, part: Part, profile_words: usize) {
+        let Some(cell) = self.get(kind, place) else { return };
+        match part {
+            Part::Whole => prefetch(&*cell.0),
+            Part::Profile => {
+                prefetch(cell.head());
+                let words = &cell.0.slice;
+                prefetch(&words[words.len().saturating_sub(profile_words)..]);
+            }
         }
     }
 
@@ -282,11 +288,12 @@ pub struct Contexts {
     watched: AtomicUsize,
     all: broadcast::Sender<Batch>,
     profile_slots: Box<[u32]>,
+    profile_words: usize,
 }
 
 impl Contexts {
-    /// `stream_buffer`: batches that a follower of all contexts may fall behind; `profile_slots`: those of the plan.
-    pub fn new(stream_buffer: usize, profile_slots: &[u32]) -> Self {
+    /// `stream_buffer`: batches that a follower of all contexts may fall behind; `slots` and `profile_slots`: those of the plan.
+    pub fn new(stream_buffer: usize, slots: usize, profile_slots: &[u32]) -> Self {
         Contexts {
             sessions: Map::default(),
             viewers: Map::default(),
@@ -294,6 +301,7 @@ impl Contexts {
             watched: AtomicUsize::new(0),
             all: broadcast::channel(stream_buffer).0,
             profile_slots: profile_slots.into(),
+            profile_words: profile_slots.first().map_or(0, |first| slots.div_ceil(2) - *first as usize / 2),
         }
     }
 
@@ -428,6 +436,11 @@ impl Contexts {
         let _ = self.all.send(std::sync::Arc::new(contexts));
     }
 
+    /// Words of a cell, at its end, that the slots about the viewer are in.
+    pub(super) fn profile_words(&self) -> usize {
+        self.profile_words
+    }
+
     /// What is published at a place.
     pub(super) fn at(&self, places: &Places, kind: Kind, place: u32) -> Option<Context> {
         places.get(kind, place).map(Cell::read)
@@ -456,7 +469,7 @@ mod tests {
     #[test]
     fn a_reader_sees_one_refresh_whole_while_another_is_written() {
         const REFRESHES: u64 = 200_000;
-        let contexts = std::sync::Arc::new(Contexts::new(1, &[]));
+        let contexts = std::sync::Arc::new(Contexts::new(1, 64, &[]));
         let mut places = Places::default();
         contexts.publish(&mut places, &context("s", 0, 1, &[1.0; 64]));
         let reader = std::thread::spawn({
@@ -487,7 +500,7 @@ mod tests {
 
     #[test]
     fn a_place_that_another_key_took_is_that_keys_alone() {
-        let contexts = Contexts::new(1, &[]);
+        let contexts = Contexts::new(1, 64, &[]);
         let mut places = Places::default();
         contexts.publish(&mut places, &context("a", 3, 1, &[1.0]));
         contexts.remove(&mut places, Kind::Session, 3, "a");
@@ -499,7 +512,7 @@ mod tests {
 
     #[test]
     fn a_new_name_is_shown_and_counts_on() {
-        let contexts = Contexts::new(1, &[]);
+        let contexts = Contexts::new(1, 64, &[]);
         let mut places = Places::default();
         contexts.publish(&mut places, &context("a", 0, 1, &[1.0]));
         contexts.publish(&mut places, &ContextRef { viewer: Some("w"), ..context("a", 0, 2, &[2.0]) });
@@ -509,7 +522,7 @@ mod tests {
 
     #[test]
     fn what_changed_is_written_and_the_rest_stays() {
-        let contexts = Contexts::new(1, &[1, 3]);
+        let contexts = Contexts::new(1, 4, &[1, 3]);
         let mut places = Places::default();
         contexts.publish(&mut places, &context("a", 0, 1, &[1.0; 4]));
         let part = ContextRef { session: None, viewer: None, is_renamed: false, ..context("", 0, 2, &[2.0; 2]) };
@@ -521,7 +534,7 @@ mod tests {
 
     #[test]
     fn the_session_of_a_viewer_may_change_whatever_its_length() {
-        let contexts = Contexts::new(1, &[]);
+        let contexts = Contexts::new(1, 64, &[]);
         let mut places = Places::default();
         let long = "s".repeat(128);
         let shown = [Some("ab"), Some("session-0123456789"), None, Some(&*long), Some("é"), Some(&*long)];
@@ -542,7 +555,7 @@ mod tests {
 
     #[test]
     fn what_another_partition_publishes_now_outlives_the_removal_in_the_one_before() {
-        let contexts = Contexts::new(1, &[]);
+        let contexts = Contexts::new(1, 64, &[]);
         let (mut before, mut now) = (Places::default(), Places::default());
         contexts.publish(&mut before, &context("a", 0, 1, &[1.0]));
         contexts.publish(&mut now, &context("a", 5, 9, &[9.0]));
@@ -552,7 +565,7 @@ mod tests {
 
     #[test]
     fn who_follows_is_told_whenever_it_began() {
-        let contexts = Contexts::new(1, &[]);
+        let contexts = Contexts::new(1, 64, &[]);
         let mut places = Places::default();
         let mut show = |session, place, version, viewer| {
             let c = ContextRef { viewer: Some(viewer), ..context(session, place, version, &[1.0]) };

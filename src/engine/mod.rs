@@ -178,7 +178,7 @@ impl Engine {
             decisions: Decisions::new(log.partitions()),
             over_generations: restored.iter().map(|r| AtomicU64::new(r.fold.over_generation())).collect(),
             versions,
-            contexts: Contexts::new(config.publish.stream_buffer, plan.profile_slots()),
+            contexts: Contexts::new(config.publish.stream_buffer, plan.slots().len(), plan.profile_slots()),
             latency: Latency::default(),
             stopping: AtomicBool::new(false),
             disk_free: AtomicU64::new(free_bytes(data)),

@@ -582,7 +582,7 @@ impl Stage {
                 self.places.prefetch_place(later.kind, later.place);
             }
             if let Some(soon) = self.contexts.get(nth + PUBLISHED_AHEAD) {
-                self.places.prefetch(soon.kind, soon.place);
+                self.places.prefetch(soon.kind, soon.place, soon.part, shared.contexts.profile_words());
             }
             for (kind, place, key) in &self.removed[removed_at..staged.removed_before] {
                 shared.contexts.remove(&mut self.places, *kind, *place, key);

@@ -180,3 +180,26 @@ pub(super) struct Submitted {
     /// All rows that were not taken.
     pub(super) rejected_total: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::http::testing::{Site, event, request};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn events_of_a_sender_that_hung_up_are_counted_too() {
+        let site = Site::new(|_| {});
+        let mut sending = Box::pin(site.send(request("POST", "/v1/events"), event("e1", "s1")));
+        tokio::select! {
+            biased;
+            _ = &mut sending => panic!("it is answered by other threads, later"),
+            () = std::future::ready(()) => drop(sending),
+        }
+        let counted = async {
+            while !site.metrics().contains("saccade_ingest_events_total{source=\"events\",result=\"accepted\"} 1") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), counted).await.expect("it is counted");
+    }
+}

@@ -108,6 +108,8 @@ pub struct Topology {
     blank: Vec<u64>,
     key: String,
     warmed: Vec<Warmed>,
+    /// The sink that was given a context of another session last does: rows of other sessions are then not read.
+    keeps_contexts: bool,
     late_for_profile: u64,
     pub(crate) feedback: Feedback,
 }
@@ -168,6 +170,7 @@ impl Topology {
             blank: vec![0; plan.viewer.words.max(plan.session.words)],
             key: String::new(),
             warmed: vec![],
+            keeps_contexts: false,
             late_for_profile: 0,
             feedback: Feedback::new(&plan.models, plan.spec.dedup.events_max),
             plan,
@@ -366,8 +369,9 @@ impl Topology {
             Some(head) if head.peer != NONE => std::slice::from_ref(&head.peer),
             Some(_) => &self.members[viewer][..],
         };
-        let others = sessions.iter().filter(|i| **i != warmed.place);
-        others.take(OTHERS).for_each(|i| self.sessions.prefetch(*i));
+        for other in sessions.iter().filter(|i| **i != warmed.place).take(OTHERS) {
+            if self.keeps_contexts { self.sessions.prefetch_head(*other) } else { self.sessions.prefetch(*other) }
+        }
     }
 
     fn event(&mut self, incoming: &Incoming<'_>, sink: &mut dyn Sink) -> Outcome {
@@ -570,7 +574,8 @@ impl Topology {
     fn publish_other(&mut self, i: u32, is_shown: bool, offset: Offset, sink: &mut dyn Sink) {
         let head = &mut self.sessions.heads[i as usize];
         let peer = head.peer;
-        if !sink.keeps_contexts() || head.named != peer {
+        self.keeps_contexts = sink.keeps_contexts();
+        if !self.keeps_contexts || head.named != peer {
             return self.publish_session(i, if is_shown { peer } else { NONE }, offset, sink);
         }
         head.version = head.version.max(offset.0);

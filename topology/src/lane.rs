@@ -7,7 +7,7 @@
 
 use crate::pending::{Arriving, NONE, Slab};
 use crate::prefetch::prefetch;
-use crate::row::{Life, RowPlan, START, Scratch};
+use crate::row::{HEADER, Life, RowPlan, START, Scratch};
 use crate::rungs::{At, Reach, Rungs, STEP};
 use crate::schedule::Schedule;
 use crate::sparse;
@@ -199,6 +199,14 @@ impl Lane {
     /// Asks for what is known of the key, and for its row.
     pub(crate) fn prefetch(&self, i: u32) {
         prefetch_key(&self.heads, &self.chunks, self.words, i);
+    }
+
+    /// Asks for what is known of the key, and for the first words of its row.
+    pub(crate) fn prefetch_head(&self, i: u32) {
+        if let (Some(head), Some(Some(rows))) = (self.heads.get(i as usize), self.chunks.get(i as usize / CHUNK)) {
+            prefetch(head);
+            prefetch(&rows[(i as usize % CHUNK) * self.words..][..HEADER]);
+        }
     }
 
     /// Asks for what the next pending event is linked to; what is known of the key is read.
