@@ -8,6 +8,7 @@
   rank        the same with viewers of `steady_evening`, whose decisions have 100 candidates each
   sessions    the same rate over 10,000 and 1,000,000 sessions
   overload    twice what it can take for a while: who is refused, how late the others are, and how soon all is well again
+  pairs       another build (--against) and this one in turn, three rounds: what holds where the machine's speed drifts; not among the usual ones
 
   bench/speed.py [--only ingest,latency] [--seconds 15] [--capacity 100000] [--pin] [--into bench/README.md]
 
@@ -127,6 +128,23 @@ def rank(args):
             ms(run["publish"], "p50", "p99", "p999"), cpu_s_per_million(run), validity(run))
 
 
+def pairs(args):
+    """The figures of both builds, round by round in the same order."""
+    head("rate, events/s", "build", "server CPU s per million", "publish p50, ms", "publish p99, ms", "202 p99, ms", "429")
+    for rate in args.rates:
+        builds = {"before": args.against, "now": args.saccade}
+        found = {name: [] for name in builds}
+        for seed in (1, 2, 3):
+            for name, args.saccade in builds.items():
+                with Loaded(args) as server:
+                    run = server.load(args, rate, args.seconds, "--batch", "20", "--probes", "100", seed=seed)
+                refused = sum(second["status_429"] for second in run["seconds"])
+                found[name].append((cpu_s_per_million(run), ms(run["publish"], "p50"), ms(run["publish"], "p99"), ms(run["intended"], "p99"), refused))
+        args.saccade = builds["now"]
+        for name, runs in found.items():
+            row(f"{rate:,}", name, *(", ".join(str(run[figure]) for run in runs) for figure in range(5)))
+
+
 def overload(args):
     """One run: a quarter of what it can take, ten seconds of twice as much as it can, and the quarter again."""
     head("", "asked, events/s", "answered, events/s", "429", "publish p99 of a second, median and worst, ms")
@@ -159,6 +177,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--saccade", default="target/release/saccade")
     parser.add_argument("--loadgen", default="target/release/saccade-loadgen")
+    parser.add_argument("--against", metavar="FILE", help="another build of saccade, for `pairs`")
     parser.add_argument("--config", default="configs/default.toml")
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--capacity", type=int, default=100_000, help="events/s that it can take, as `ingest` found it")
@@ -167,7 +186,7 @@ def main():
     parser.add_argument("--pin", action="store_true", help="the generator on the last processor alone")
     parser.add_argument("--into", metavar="FILE", help="write the tables to their places in this file")
     args = parser.parse_args()
-    parts = {"ingest": ingest, "partitions": partitions, "discard": lambda args: ingest(args, "--discard"), "latency": latency, "rank": rank, "sessions": sessions, "overload": overload}
+    parts = {"ingest": ingest, "partitions": partitions, "discard": lambda args: ingest(args, "--discard"), "latency": latency, "rank": rank, "sessions": sessions, "overload": overload, "pairs": pairs}
     for name in args.only.split(","):
         print(f"\n{name}\n", flush=True)
         table.clear()

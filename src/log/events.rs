@@ -7,19 +7,6 @@ use saccade_topology::{Arrived, Event, EventTime, Fields, IngestTime, PlayState,
 
 /// Place of [`Record::Event`] among the records.
 const EVENT: u8 = 0;
-/// States of a player in the order they are encoded.
-const STATES: [PlayState; 9] = [
-    PlayState::Preloading,
-    PlayState::Starting,
-    PlayState::Playing,
-    PlayState::Paused,
-    PlayState::Seeking,
-    PlayState::Rebuffering,
-    PlayState::Ended,
-    PlayState::Failed,
-    PlayState::Quit,
-];
-
 /// Bytes of an event without its texts and fields, at most.
 const FIXED_BYTES_MAX: usize = 160;
 
@@ -112,7 +99,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Arrived<'_>> {
         timezone: bytes.optional(Bytes::text)?,
         throughput_kbps: bytes.optional(Bytes::number)?,
         rtt_ms: bytes.optional(Bytes::number)?,
-        state: bytes.optional(|bytes| STATES.get(usize::from(bytes.byte()?)).copied())?,
+        state: bytes.optional(|bytes| PlayState::ALL.get(usize::from(bytes.byte()?)).copied())?,
         fields: Fields::from_bytes(bytes.run()?),
     };
     Some(Arrived { ingest_time, record: Record::Event(event) })
@@ -211,7 +198,7 @@ mod tests {
             (id, kind, fields) in (text(), text(), prop::collection::vec(any::<u8>(), 0..200)),
             (ingest_time, event_time, sent_at) in any::<(i64, i64, Option<i64>)>(),
             numbers in prop::collection::vec(any::<Option<f64>>(), 5),
-            (position, sent_at_inferred, state) in (any::<Option<u32>>(), any::<bool>(), prop::option::of(0..STATES.len())),
+            (position, sent_at_inferred, state) in (any::<Option<u32>>(), any::<bool>(), prop::option::of(0..PlayState::ALL.len())),
         ) -> Vec<u8> {
             let event = Event {
                 sent_at: sent_at.map(EventTime),
@@ -229,7 +216,7 @@ mod tests {
                 timezone: texts[6].as_deref(),
                 throughput_kbps: numbers[3],
                 rtt_ms: numbers[4],
-                state: state.map(|state| STATES[state]),
+                state: state.map(|state| PlayState::ALL[state]),
                 fields: Fields::from_bytes(&fields),
                 ..Event::new(&id, &kind, EventTime(event_time))
             };

@@ -47,19 +47,8 @@ fn events(fields: &[u8]) -> Vec<Arrived<'_>> {
         of(199_000, "e07", "seek", Some("s1"), Some("v1")),
         of(100_000, "e08", "click", Some("s1"), Some("v1")),
     ];
-    const STATES: [PlayState; 9] = [
-        PlayState::Preloading,
-        PlayState::Starting,
-        PlayState::Playing,
-        PlayState::Paused,
-        PlayState::Seeking,
-        PlayState::Rebuffering,
-        PlayState::Ended,
-        PlayState::Failed,
-        PlayState::Quit,
-    ];
     const IDS: [&str; 9] = ["e10", "e11", "e12", "e13", "e14", "e15", "e16", "e17", "e18"];
-    for ((state, id), ms) in STATES.into_iter().zip(IDS).zip((201_000..).step_by(250)) {
+    for ((state, id), ms) in PlayState::ALL.into_iter().zip(IDS).zip((201_000..).step_by(250)) {
         events.push(Event { state: Some(state), ..of(ms, id, "progress", Some("s4"), Some("v4")) });
     }
     let arrival = |at: &mut i64, event: &Event<'_>| {

@@ -167,10 +167,12 @@ impl Slab {
     fn step(&mut self) {
         let Some((i, left)) = self.released.front_mut() else { return };
         let chunk = *i as usize / CHUNK;
-        let next = self.chunks[chunk][*i as usize % CHUNK * self.stride + NEXT] as u32;
-        (*i, *left) = (next, *left - 1);
-        if *left == 0 {
+        // The last of a list leads nowhere: it is not read.
+        if *left == 1 {
             self.released.pop_front();
+        } else {
+            let next = self.chunks[chunk][*i as usize % CHUNK * self.stride + NEXT] as u32;
+            (*i, *left) = (next, *left - 1);
         }
         self.live[chunk] -= 1;
         if self.live[chunk] == 0 && chunk != self.current {

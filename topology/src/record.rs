@@ -166,6 +166,21 @@ pub enum PlayState {
     Quit,
 }
 
+impl PlayState {
+    /// All, in the order they are encoded in.
+    pub const ALL: [PlayState; 9] = [
+        PlayState::Preloading,
+        PlayState::Starting,
+        PlayState::Playing,
+        PlayState::Paused,
+        PlayState::Seeking,
+        PlayState::Rebuffering,
+        PlayState::Ended,
+        PlayState::Failed,
+        PlayState::Quit,
+    ];
+}
+
 /// Value of a free field.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value<'a> {

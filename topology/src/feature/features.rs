@@ -83,20 +83,17 @@ impl Features {
     }
 
     fn lay_decayed(&mut self, f: Decayed, place: Place) {
-        let (mut words, mut slots) = (place.words.clone(), place.slots.clone());
-        for (half_life, per_s) in &f.half_lives {
-            let (of_words, of_slots) = (words.by_ref().take(f.stride()), slots.by_ref().take(f.groups.count));
-            let (of_words, of_slots): (Vec<usize>, Vec<usize>) = (of_words.collect(), of_slots.collect());
-            let half_life = *half_life as u32;
-            self.decays.extend(of_words.iter().map(|word| Decays { word: *word as u32, half_life }));
+        let (stride, count) = (f.stride(), f.groups.count);
+        for (nth, (half_life, per_s)) in f.half_lives.iter().enumerate() {
+            let (word, slot) = (place.words.start + nth * stride, place.slots.start + nth * count);
+            let decays = |word| Decays { word: word as u32, half_life: *half_life as u32 };
+            self.decays.extend((word..word + stride).map(decays));
             if let Some(mean) = f.mean() {
-                let words = of_words[0]..of_words[0] + of_words.len();
-                self.means.push((mean, Place { words, slots: of_slots[0]..of_slots[0] + of_slots.len() }));
+                self.means.push((mean, Place { words: word..word + stride, slots: slot..slot + count }));
                 continue;
             }
             let per_s = if f.figure == DecayedFigure::Rate { *per_s } else { 1.0 };
-            let half_life = self.are_read_later.then_some(half_life as usize);
-            let (word, slot, count) = (of_words[0], of_slots[0], of_words.len());
+            let half_life = self.are_read_later.then_some(*half_life);
             self.scale(Scaled { word, slot, count, half_life, factor: f.shown.scale * per_s });
         }
         self.decayed.push((f, place));
