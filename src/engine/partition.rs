@@ -27,8 +27,9 @@ use std::time::{Duration, Instant};
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
 const TURN_BATCHES: usize = 256;
 const TURN_BYTES: usize = 1 << 20;
-/// Records decoded, and their memory asked for, before the first of them is folded.
-const FOLDED_AT_ONCE: usize = 64;
+/// Records decoded, and their memory asked for, before the first of them is folded. With 64, of a million sessions, what was asked for
+/// first was gone again.
+const FOLDED_AT_ONCE: usize = 20;
 /// Contexts made at once after a restart, and how many times that many may wait to be published.
 const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
