@@ -164,9 +164,9 @@ impl Unsettled {
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        // Without a runtime the process is stopping.
-        if let (Some(unsettled), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(Unsettled(Some(unsettled)).settle());
+        // Without a runtime the process is stopping. What is spawned is not another of these: a runtime that stops drops it at once.
+        if let (Some((mut sent, told)), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move { told.settle(sent.answer().await.map_err(Refusal::from)) });
         }
     }
 }

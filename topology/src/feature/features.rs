@@ -126,7 +126,7 @@ impl Features {
         self.end
     }
 
-    /// Whether any of them does.
+    /// Whether any word decays.
     pub(crate) fn decay(&self) -> bool {
         !self.decays.is_empty()
     }
