@@ -1,5 +1,6 @@
 //! Saccade: player events in, fresh context vectors out.
 
+mod aside;
 pub mod cli;
 pub mod cmcd;
 pub mod config;

@@ -7,6 +7,7 @@
 
 use super::store::{Store, row_key};
 use super::{Fold, Restored, Shared, poison};
+use crate::aside;
 use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
@@ -234,6 +235,7 @@ pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored
     });
     let mut partitions: Vec<Written> = partitions.collect();
     let run = move || {
+        aside::give_way();
         if let Err(error) = write(&*shared.log, &store, &receiver, &mut partitions) {
             poison("a checkpoint cannot be written", &*error);
         }

@@ -5,6 +5,7 @@
 //! JSON). A checkpoint is complete when its
 //! globals are in; before that, the globals before it hold, and rows written meanwhile say so themselves (`as_of`).
 
+use crate::aside;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, UserValue};
 use saccade_topology::model::Books;
 use saccade_topology::{Globals, Restore, RestoreError, RowKind, StoredFeedback};
@@ -96,7 +97,7 @@ impl Store {
     pub fn open(data: &Path) -> Result<Store, StoreError> {
         let path = data.join("state");
         let error = |source| StoreError::Store { doing: "opening", path: path.clone(), source };
-        let db = Database::builder(&path).worker_threads(1).open().map_err(error)?;
+        let db = aside::open(|| Database::builder(&path).worker_threads(1).open()).map_err(error)?;
         let open = |name| db.keyspace(name, KeyspaceCreateOptions::default).map_err(error);
         let (rows, ids, departures, globals) = (open("rows")?, open("ids")?, open("departures")?, open("globals")?);
         let (feedback, books, over) = (open("feedback")?, open("books")?, open("over")?);
