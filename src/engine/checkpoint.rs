@@ -11,7 +11,7 @@ use crate::aside;
 use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
-use saccade_topology::{Changes, Globals, Offset, RowKind, StoredFeedback};
+use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -88,7 +88,7 @@ impl Walk {
         if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
         } else if self.is_due() && self.writer.len() < SLICES_WAITING {
-            self.slice(fold, next);
+            self.slice(fold, next, Pending::ByOffset);
             if self.is_exhausted() {
                 self.complete(fold, next, None);
             }
@@ -140,7 +140,7 @@ impl Walk {
     }
 
     /// Tombstones go first: a key that came back before the checkpoint began then overwrites its own.
-    fn slice(&mut self, fold: &mut Fold, next: Offset) {
+    fn slice(&mut self, fold: &mut Fold, next: Offset, pending: Pending) {
         let begin = Instant::now();
         if !self.slice_ids(fold) {
             return;
@@ -154,7 +154,7 @@ impl Walk {
             } else if let Some((kind, place)) = running.changes.next_place() {
                 // Rows are much alike.
                 let mut bytes = Vec::with_capacity(rows.last().map_or(0, |(_, last)| last.len() + last.len() / 4));
-                if let Some(key) = fold.export(kind, place, next, &mut bytes) {
+                if let Some(key) = fold.export(kind, place, next, pending, &mut bytes) {
                     rows.push((row_key(kind, self.partition, key), bytes));
                 }
             } else if let Some(item) = running.changes.next_item() {
@@ -187,7 +187,7 @@ impl Walk {
         }
     }
 
-    /// Writes a whole checkpoint and waits for it: the process is about to end.
+    /// Writes a whole checkpoint and waits for it: the process is about to end, and the log may be trimmed before the next start.
     pub(super) fn finish(&mut self, fold: &mut Fold, next: Offset) {
         self.drain(fold, next);
         self.complete(fold, next, None);
@@ -202,7 +202,7 @@ impl Walk {
 
     fn drain(&mut self, fold: &mut Fold, next: Offset) {
         while !self.is_exhausted() {
-            self.slice(fold, next);
+            self.slice(fold, next, Pending::Whole);
         }
     }
 }

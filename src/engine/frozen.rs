@@ -5,11 +5,11 @@
 use super::restore::{Restored, restore};
 use super::store::{Entry, Store, row_key};
 use crate::config::Config;
-use crate::log::{MemoryLog, RecordBatch, decode};
+use crate::log::{Log, MemoryLog, RecordBatch, decode};
 use saccade_topology::decision::*;
 use saccade_topology::{
-    Arrived, Event, EventTime, Fields, Ignore, IngestTime, Late, Offset, Outcome, Plan, Record, RowKind, Topology,
-    Value,
+    Arrived, Event, EventTime, Fields, Ignore, IngestTime, Late, Offset, Outcome, Pending, Plan, Record, RowKind,
+    Topology, Value,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,19 +69,22 @@ fn plan() -> Arc<Plan> {
     Arc::new(Plan::compile(&config.spec()).expect("the test's plan compiles"))
 }
 
-/// The state after the records, and the offset of the next.
-fn folded() -> (Topology, Offset) {
+/// The state after the records, the offset of the next, and a log of them.
+fn folded() -> (Topology, Offset, MemoryLog) {
     let batch = std::fs::read(data("log/format-1.batch")).expect("the fixture of the log is there");
-    let (mut fold, mut next) = (Topology::new(plan()), Offset(0));
+    let (mut fold, mut next, mut records) = (Topology::new(plan()), Offset(0), RecordBatch::default());
     for record in RecordBatch::records(&batch) {
         let arrived = decode(record.expect("a whole batch")).expect("a record");
         fold.apply(next, &arrived, &mut Ignore);
+        records.push(&arrived);
         next.0 += 1;
     }
+    let busy: Vec<String> = (0..12).map(|n| format!("b{n}")).collect();
     let now = fold.watermark().expect("there were events") + 5_000;
     let mut apply = |at: i64, record| {
         let arrived = Arrived { ingest_time: IngestTime(now + at), record };
         assert_eq!(fold.apply(next, &arrived, &mut Ignore), Outcome::Accepted);
+        records.push(&arrived);
         next.0 += 1;
     };
     for (action, spec) in [(Act::Propose, REWARD), (Act::Activate, "")] {
@@ -110,11 +113,19 @@ fn folded() -> (Topology, Offset) {
     apply(9_000, Record::Leaving(Leaving { decision: "there", to: 2 }));
     let event_time = EventTime(now + 9_000);
     apply(9_000, Record::Passed(Box::new(Passed { from: 1, offset: 8, event_time, told: Told::Reward(reward) })));
+    // More than a row holds whole.
+    for (n, id) in (0..).zip(&busy) {
+        let event = Event::new(id, "progress", EventTime(now + 9_000 + 10 * n));
+        apply(9_500, Record::Event(Event { session: Some("busy"), viewer: Some("v8"), ..event }));
+    }
     let over = decision("over", EventTime(now - 3_600_000), fields);
     let arrived = Arrived { ingest_time: IngestTime(now + 9_000), record: Record::Decision(Box::new(over)) };
     assert_eq!(fold.apply(next, &arrived, &mut Ignore), Outcome::Late(Late::BehindHorizon));
+    records.push(&arrived);
     next.0 += 1;
-    (fold, next)
+    let log = MemoryLog::new(1);
+    log.append(0, Offset(0), &records).expect("memory takes any record");
+    (fold, next, log)
 }
 
 fn decision<'a>(id: &'a str, event_time: EventTime, fields: Fields<'a>) -> Decision<'a> {
@@ -149,7 +160,7 @@ fn write(fold: &mut Topology, next: Offset, store: &Store) {
     }
     while let Some((kind, place)) = changes.next_place() {
         let mut bytes = vec![];
-        if let Some(key) = fold.export(kind, place, next, &mut bytes) {
+        if let Some(key) = fold.export(kind, place, next, Pending::ByOffset, &mut bytes) {
             to.row(&row_key(kind, 0, key), &bytes);
         }
     }
@@ -198,14 +209,15 @@ fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is
         let place = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(place.path()).expect("an empty store opens");
         let digest = load(&text, &store);
+        let (mut straight, next, log) = folded();
+        let log = if format < FORMAT { MemoryLog::new(1) } else { log };
         let Restored { mut fold, ids, over, tombstones, .. } =
-            restore(&plan(), &MemoryLog::new(1), &store, 0).expect("the fixture is a checkpoint");
+            restore(&plan(), &log, &store, 0).expect("the fixture is a checkpoint");
         if format < FORMAT {
             assert_eq!(fold.digest(), Topology::new(plan()).digest(), "format {format}");
             continue;
         }
         assert_eq!(fold.digest(), digest, "format {format}");
-        let (mut straight, next) = folded();
         assert_eq!(ids, straight.globals(next).ids, "format {format}");
         assert_eq!((over, over.1), (straight.books(next).over, 1), "format {format}");
         assert_eq!((fold.away(), fold.over().count()), (1, 1), "format {format}");
@@ -218,7 +230,7 @@ fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is
 fn the_same_state_is_written_as_the_same_bytes() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let store = Store::open(place.path()).expect("an empty store opens");
-    let (mut fold, next) = folded();
+    let (mut fold, next, _) = folded();
     write(&mut fold, next, &store);
     let text = text(fold.digest(), &store.entries());
     let path = data(&format!("checkpoint/format-{FORMAT}.txt"));

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// Rows read at once, and how many times that many may wait to be put back.
 const ROWS: usize = 512;
 const ROWS_AHEAD: usize = 16;
+/// Records read in a row though no row waits for them: to seek takes longer.
+const PASSED_MAX: usize = 1024;
 
 /// A partition as it was when the process ended.
 pub(crate) struct Restored {
@@ -33,7 +35,13 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     let begin = Instant::now();
     let Bounds { first, next, is_trimmed } = log.bounds(partition)?;
     let checkpoint = match store.globals(partition)? {
-        Some(globals) => load(plan, store, partition, &globals)?.map(|loaded| (globals, loaded)),
+        Some(globals) => match load(plan, log, store, partition, &globals)? {
+            Ok(loaded) => Some((globals, loaded)),
+            Err(why) => {
+                tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+                None
+            }
+        },
         None => None,
     };
     let (mut fold, from, ids, tombstones, over) = match checkpoint {
@@ -66,8 +74,14 @@ struct Loaded {
     over: (u64, u64),
 }
 
-/// The checkpoint's state; `None` where it is of another configuration or format and the log has to do.
-fn load(plan: &Arc<Plan>, store: &Store, partition: u16, globals: &Globals) -> Result<Option<Loaded>, EngineError> {
+/// The checkpoint's state; the inner error where it is of another configuration or format and the log has to do.
+fn load(
+    plan: &Arc<Plan>,
+    log: &dyn Log,
+    store: &Store,
+    partition: u16,
+    globals: &Globals,
+) -> Result<Result<Loaded, RestoreError>, EngineError> {
     let previous = match globals.ids.0.checked_sub(1) {
         Some(generation) => store.ids(partition, generation)?,
         None => vec![],
@@ -75,17 +89,14 @@ fn load(plan: &Arc<Plan>, store: &Store, partition: u16, globals: &Globals) -> R
     let current = store.ids(partition, globals.ids.0)?;
     let mut restore = match Restore::new(Arc::clone(plan), globals, &previous, &current) {
         Ok(restore) => restore,
-        Err(why) => {
-            tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
-            return Ok(None);
-        }
+        Err(why) => return Ok(Err(why)),
     };
+    restore.log_begins(log.bounds(partition)?.first);
     let (feedback, books) = store.learnt(partition)?;
     let over = books.over;
     restore.feedback(&feedback);
     if let Err(why) = store.restore_books(partition, books, &mut restore)? {
-        tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
-        return Ok(None);
+        return Ok(Err(why));
     }
     restore.departures(&store.departures(partition)?);
     let (mut tombstones, mut damaged) = (vec![], None::<RestoreError>);
@@ -101,10 +112,39 @@ fn load(plan: &Arc<Plan>, store: &Store, partition: u16, globals: &Globals) -> R
         }
     })?;
     if let Some(why) = damaged {
-        tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
-        return Ok(None);
+        return Ok(Err(why));
     }
-    Ok(Some(Loaded { fold: restore.finish(), tombstones, over }))
+    read_awaited(&mut restore, log, partition)?;
+    Ok(restore.finish().map(|fold| Loaded { fold, tombstones, over }))
+}
+
+/// Gives rows the records that they wait for. What lies between is passed over: an event dated ahead may be pending on a row for long.
+fn read_awaited(restore: &mut Restore, log: &dyn Log, partition: u16) -> Result<(), LogError> {
+    while let Some(from) = restore.awaits() {
+        let (mut passed, mut damaged) = (0, None);
+        log.read(partition, from, &mut |offset, bytes| {
+            match restore.awaits() {
+                Some(awaited) if awaited == offset => match decode_or_damaged(partition, offset, bytes) {
+                    Ok(arrived) => {
+                        restore.record(offset, &arrived);
+                        passed = 0;
+                    }
+                    Err(error) => damaged = Some(error),
+                },
+                Some(awaited) if awaited > offset && passed < PASSED_MAX => passed += 1,
+                _ => return ControlFlow::Break(()),
+            }
+            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if let Some(error) = damaged {
+            return Err(error);
+        }
+        // It is not there: the restart ends with an error that names it.
+        if restore.awaits() == Some(from) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Visits all rows of a partition, which another thread reads meanwhile.

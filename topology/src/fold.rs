@@ -9,7 +9,7 @@ use crate::dedup::Dedup;
 use crate::feedback::{DecisionView, Feedback, Moment};
 use crate::lane::{Arrival, Lane, NO_SKEW, UNNAMED};
 use crate::model::{ControlError, Learnt, Rewards};
-use crate::pending::{Arriving, IdWords, NONE};
+use crate::pending::{Arriving, At, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input;
 use crate::prefetch::prefetch;
@@ -100,8 +100,8 @@ pub struct Topology {
     /// While catching up: the departures of sessions whose rows are past them.
     pub(crate) departed: BTreeMap<u64, Vec<u64>>,
     pub(crate) scratch: Scratch,
-    inputs: Vec<u64>,
-    viewer_inputs: Vec<u64>,
+    pub(crate) inputs: Vec<u64>,
+    pub(crate) viewer_inputs: Vec<u64>,
     vector: Vec<f32>,
     /// The viewer's slots of it.
     profile: Vec<f32>,
@@ -450,7 +450,8 @@ impl Topology {
         if offset.0 < self.sessions.heads[i as usize].as_of {
             return Outcome::Accepted;
         }
-        let arriving = Arriving { time, id, kind, inputs: &self.inputs };
+        let at = At { time, offset: offset.0 };
+        let arriving = Arriving { at, id, kind, inputs: &self.inputs };
         match self.sessions.arrive(&self.plan.session, i, &arriving, horizon, &mut self.scratch) {
             Arrival::Duplicate => return Outcome::Duplicate,
             Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
@@ -480,7 +481,8 @@ impl Topology {
         };
         if offset.0 >= self.viewers.heads[i as usize].as_of {
             self.plan.viewer_inputs.extract(event, &mut self.viewer_inputs);
-            let arriving = Arriving { time, id, kind, inputs: &self.viewer_inputs };
+            let at = At { time, offset: offset.0 };
+            let arriving = Arriving { at, id, kind, inputs: &self.viewer_inputs };
             let arrival = self.viewers.arrive(&self.plan.viewer, i, &arriving, horizon, &mut self.scratch);
             self.late_for_profile += u64::from(arrival == Arrival::SettledEarly);
             self.viewers.schedule(i, self.viewer_gone_at(i));

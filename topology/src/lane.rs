@@ -5,7 +5,7 @@
 //! is folded into `current` alone; out of order, `current` is folded again from the rung before it. Which events were settled when
 //! is not visible outside.
 
-use crate::pending::{Arriving, NONE, Slab};
+use crate::pending::{Arriving, At as Place, IdWords, NONE, Slab};
 use crate::prefetch::prefetch;
 use crate::row::{HEADER, Life, RowPlan, START, Scratch};
 use crate::rungs::{At, Reach, Rungs, STEP};
@@ -98,6 +98,24 @@ impl Head {
     }
 }
 
+/// How a row holds the events that are pending on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// As they are: the row is all there is to know of its key.
+    Whole,
+    /// Where there are more than a few: by where they are in the log, in a twentieth of the bytes.
+    ByOffset,
+}
+
+/// Pending events that a row holds as they are in any case: most keys are seen once or twice in the time in which events are pending, and
+/// their rows need not be written again when they are not.
+const WHOLE_MAX: u32 = 8;
+/// Bits of a row's flags.
+const CLOSED: u64 = 1;
+const BY_OFFSET: u64 = 2;
+/// Bytes of a number as `postcard` writes it.
+const POSTCARD_I64_MAX: usize = 10;
+
 /// What an arrival did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -183,7 +201,7 @@ impl Lane {
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
     pub(crate) fn bytes(&self) -> usize {
         let per_key = 8 * self.words + size_of::<Head>() + 24 + 24 + 16;
-        self.len() * per_key + self.slab.used() * 8 * self.slab.stride() + self.rungs.bytes()
+        self.len() * per_key + self.slab.bytes() + self.rungs.bytes()
     }
 
     /// Finds the key, at `place` first.
@@ -212,7 +230,7 @@ impl Lane {
     /// Asks for what the next pending event is linked to; what is known of the key is read.
     pub(crate) fn prefetch_last(&self, i: u32) {
         if let Some(head) = self.heads.get(i as usize).filter(|head| head.pending > 0) {
-            self.slab.prefetch_link(head.last);
+            self.slab.prefetch_next(head.last);
         }
     }
 
@@ -330,18 +348,19 @@ impl Lane {
     ) -> Arrival {
         self.settle(i, horizon);
         let head = &self.heads[i as usize];
-        if event.time <= head.floor {
+        if event.at.time <= head.floor {
             return Arrival::SettledEarly;
         }
-        let order = (event.time, event.id);
-        let is_last = || event.time > head.last_time || self.slab.entry(head.last).order() < order;
+        let Arriving { at: Place { time, .. }, id, .. } = *event;
+        let order = (time, id);
+        let is_last = || time > head.last_time || self.slab.entry(head.last).order() < order;
         let in_order = head.pending == 0 || is_last();
         let life = if in_order {
             if head.pending == 0 {
                 self.begin_rungs(i);
             }
             let (current, ..) = self.parts(i);
-            let ended = plan.fold(current, event.time, event.kind, event.inputs, scratch);
+            let ended = plan.fold(current, time, event.kind, event.inputs, scratch);
             self.append(i, event);
             let (current, head, rungs, _) = self.parts(i);
             if head.tail >= head.reach.step() {
@@ -377,7 +396,7 @@ impl Lane {
 
     fn append(&mut self, i: u32, event: &Arriving<'_>) {
         let entry = self.slab.insert(event);
-        self.link_last(i, entry, event.time);
+        self.link_last(i, entry, event.at.time);
     }
 
     fn link_last(&mut self, i: u32, entry: u32, time: i64) {
@@ -398,7 +417,7 @@ impl Lane {
 
     /// Inserts before the last entry; false where the event is there already.
     fn insert(&mut self, i: u32, event: &Arriving<'_>) -> bool {
-        let order = (event.time, event.id);
+        let order = (event.at.time, event.id);
         let (_, head, rungs, slab) = self.parts(i);
         let (mut before, mut at) = (NONE, head.first);
         while head.highest != head.settled {
@@ -439,10 +458,10 @@ impl Lane {
         let (mut ended, mut since) = (None, 0);
         for left in (0..head.tail).rev() {
             let entry = slab.entry(at);
-            ended = plan.fold(current, entry.time(), entry.kind(), entry.inputs(), scratch).or(ended);
+            ended = plan.fold(current, entry.at.time, entry.kind(), entry.inputs(), scratch).or(ended);
             since += 1;
             if since >= STEP && left >= head.reach.unsure() {
-                head.add_rung(rungs, current, at, entry.time(), since);
+                head.add_rung(rungs, current, at, entry.at.time, since);
                 since = 0;
             }
             at = slab.next(at);
@@ -495,7 +514,7 @@ impl Lane {
     /// Event time of the first pending event.
     fn first_time(&self, i: u32) -> Option<i64> {
         let head = &self.heads[i as usize];
-        (head.pending > 0).then(|| self.slab.entry(head.first).time())
+        (head.pending > 0).then(|| self.slab.at(head.first).time)
     }
 
     /// Folds the first pending event into the settled row.
@@ -503,7 +522,7 @@ impl Lane {
         let (_, head, rungs, slab) = self.parts(i);
         let first = head.first;
         let entry = slab.entry(first);
-        plan.fold(rungs.row_mut(head.settled), entry.time(), entry.kind(), entry.inputs(), scratch);
+        plan.fold(rungs.row_mut(head.settled), entry.at.time, entry.kind(), entry.inputs(), scratch);
         head.first = slab.next(first);
         head.pending -= 1;
         slab.release(first, 1);
@@ -568,32 +587,67 @@ impl Lane {
         }
     }
 
-    /// Writes a key's state: heads, settled row, pending events. Equal states give equal bytes once settled to one horizon.
-    pub(crate) fn export(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch, out: &mut Vec<u8>) {
-        self.settle_exactly(plan, i, horizon, scratch);
+    /// Writes a key's state: heads, settled row, pending events as `form` says. Equal states give equal bytes in [`Pending::Whole`].
+    pub(crate) fn export(
+        &mut self,
+        plan: &RowPlan,
+        i: u32,
+        horizon: i64,
+        form: Pending,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) {
+        match form {
+            Pending::Whole => self.settle_exactly(plan, i, horizon, scratch),
+            Pending::ByOffset => self.settle(i, horizon),
+        }
         self.heads[i as usize].dirty = false;
         let head = &self.heads[i as usize];
-        for word in [head.version, head.floor as u64, head.skew as u64, u64::from(head.closed)] {
+        let is_by_offset = form == Pending::ByOffset && head.pending > WHOLE_MAX;
+        let flags = u64::from(head.closed) * CLOSED | u64::from(is_by_offset) * BY_OFFSET;
+        for word in [head.version, head.floor as u64, head.skew as u64, flags, u64::from(head.pending)] {
             out.extend_from_slice(&word.to_le_bytes());
         }
-        out.extend_from_slice(&u64::from(head.pending).to_le_bytes());
-        let (mut at, count) = (head.first, head.pending);
-        self.prefetch_pending(head);
-        let (current, head, rungs, slab) = self.parts(i);
-        sparse::put(if count == 0 { current } else { rungs.row(head.settled) }, |_| 0, out);
-        let mut before: Option<&[u64]> = None;
-        for _ in 0..count {
-            // The link is a place in this process alone.
-            let words = &slab.entry(at).0[1..];
-            match before {
-                None => sparse::put(words, |_| 0, out),
-                Some(before) => sparse::put(words, |word| before[word], out),
-            }
-            (before, at) = (Some(words), slab.next(at));
+        let settled = if head.pending == 0 { self.current(i) } else { self.rungs.row(head.settled) };
+        sparse::put(settled, |_| 0, out);
+        if is_by_offset {
+            self.export_places(i, out);
+            // Before the log drops its events, and once they are certain, it is written without them.
+            self.mark_dirty(i);
+        } else {
+            self.export_events(i, out);
         }
     }
 
-    /// Asks for the pending events of a key. Each is found through the one before it, so they are walked from all rungs at once.
+    fn export_events(&self, i: u32, out: &mut Vec<u8>) {
+        let (head, mut before) = (&self.heads[i as usize], None::<&[u64]>);
+        let mut at = head.first;
+        for _ in 0..head.pending {
+            let entry = self.slab.entry(at);
+            out.extend_from_slice(&entry.at.time.to_le_bytes());
+            out.extend_from_slice(&entry.at.offset.to_le_bytes());
+            match before {
+                None => sparse::put(entry.words, |_| 0, out),
+                Some(before) => sparse::put(entry.words, |word| before[word], out),
+            }
+            (before, at) = (Some(entry.words), self.slab.next(at));
+        }
+    }
+
+    fn export_places(&self, i: u32, out: &mut Vec<u8>) {
+        let head = &self.heads[i as usize];
+        self.prefetch_pending(head);
+        let (mut i, mut before) = (head.first, Place { time: 0, offset: 0 });
+        for _ in 0..head.pending {
+            let at = self.slab.at(i);
+            let step = (at.time.wrapping_sub(before.time), at.offset.wrapping_sub(before.offset) as i64);
+            let mut bytes = [0; 2 * POSTCARD_I64_MAX];
+            out.extend_from_slice(postcard::to_slice(&step, &mut bytes).expect("it has room for two numbers"));
+            (before, i) = (at, self.slab.next(i));
+        }
+    }
+
+    /// Asks for the places of pending events. Each is found through the one before it, so they are walked from all rungs at once.
     fn prefetch_pending(&self, head: &Head) {
         let settled = Some(head.settled).filter(|rung| *rung != NONE);
         let rungs =
@@ -601,40 +655,91 @@ impl Lane {
         let mut walks: SmallVec<[u32; 16]> = rungs.skip(1).map(|rung| self.rungs.at(rung).last).collect();
         walks.push(head.first);
         for _ in 0..head.reach.step() {
-            walks.iter_mut().for_each(|at| *at = self.slab.prefetch_entry(*at));
+            walks.iter_mut().for_each(|at| *at = self.slab.prefetch_place(*at));
         }
     }
 
-    /// Puts a key back from bytes of [`Lane::export`]; `None` where they are not of this plan.
+    /// Puts a key back from bytes of [`Lane::export`]; `None` where they are not of this plan. Events that are to be read from the log
+    /// are added to `awaited`; they are given by [`Lane::fill`], and then [`Lane::refold`] makes the row whole. Those before `first`
+    /// are no longer in the log, and left out.
     pub(crate) fn import(
         &mut self,
-        plan: &RowPlan,
         hash: u64,
         key: &str,
         bytes: &[u8],
-        scratch: &mut Scratch,
+        first: u64,
+        awaited: &mut Vec<(u64, u32)>,
     ) -> Option<u32> {
-        let (words, rest) = bytes.as_chunks::<8>();
+        let (words, _) = bytes.as_chunks::<8>();
         let (head_words, rows) = words.split_first_chunk::<5>()?;
-        let head_words = head_words.each_ref().map(|bytes| u64::from_le_bytes(*bytes));
-        let count = head_words[4];
+        let [version, floor, skew, flags, count] = head_words.each_ref().map(|bytes| u64::from_le_bytes(*bytes));
         let i = self.create(hash, key);
         let head = &mut self.heads[i as usize];
-        (head.version, head.floor, head.skew) = (head_words[0], head_words[1] as i64, head_words[2] as i64);
-        head.closed = head_words[3] != 0;
+        (head.version, head.floor, head.skew) = (version, floor as i64, skew as i64);
+        head.closed = flags & CLOSED != 0;
         let (current, ..) = self.parts(i);
-        let mut left = sparse::take(rows, current)?;
+        let left = sparse::take(rows, current)?;
         if count > 0 {
             self.begin_rungs(i);
-            let mut words = vec![0; self.slab.stride()];
-            for _ in 0..count {
-                left = sparse::take(left, &mut words[1..])?;
-                let entry = self.slab.restore(&words);
-                self.link_last(i, entry, self.slab.entry(entry).time());
+        }
+        if flags & BY_OFFSET == 0 {
+            self.import_events(i, left, count)?;
+            return bytes.len().is_multiple_of(8).then_some(i);
+        }
+        let behind = bytes.len() % 8 + 8 * left.len();
+        self.import_places(i, &bytes[bytes.len() - behind..], count, first, awaited)?;
+        if self.heads[i as usize].pending == 0 {
+            self.end_rungs(i);
+        }
+        self.mark_dirty(i);
+        Some(i)
+    }
+
+    fn import_events(&mut self, i: u32, mut left: &[[u8; 8]], count: u64) -> Option<()> {
+        let mut words = vec![0; self.slab.stride()];
+        for _ in 0..count {
+            let ([time, offset], rest) = left.split_first_chunk::<2>()?;
+            left = sparse::take(rest, &mut words)?;
+            let at = Place { time: i64::from_le_bytes(*time), offset: u64::from_le_bytes(*offset) };
+            let entry = self.slab.place(at);
+            self.slab.words_mut(entry).copy_from_slice(&words);
+            self.link_last(i, entry, at.time);
+        }
+        left.is_empty().then_some(())
+    }
+
+    fn import_places(
+        &mut self,
+        i: u32,
+        mut bytes: &[u8],
+        count: u64,
+        first: u64,
+        awaited: &mut Vec<(u64, u32)>,
+    ) -> Option<()> {
+        let mut at = Place { time: 0, offset: 0 };
+        for _ in 0..count {
+            let ((time, offset), rest) = postcard::take_from_bytes::<(i64, i64)>(bytes).ok()?;
+            bytes = rest;
+            at = Place { time: at.time.wrapping_add(time), offset: at.offset.wrapping_add(offset as u64) };
+            if at.offset >= first {
+                let entry = self.slab.place(at);
+                self.link_last(i, entry, at.time);
+                awaited.push((at.offset, entry));
             }
+        }
+        bytes.is_empty().then_some(())
+    }
+
+    /// Gives an entry that was awaited its event.
+    pub(crate) fn fill(&mut self, entry: u32, kind: u64, id: IdWords, inputs: &[u64]) {
+        self.slab.fill(entry, kind, id, inputs);
+    }
+
+    /// After a restart: folds the pending events of a key, all of which are there.
+    pub(crate) fn refold(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
+        if self.heads[i as usize].pending > 0 {
             self.fold_again(plan, i, scratch);
         }
-        (left.is_empty() && rest.is_empty()).then_some(i)
     }
 
     /// Takes the keys changed since the last call; each is asked for again by its place.

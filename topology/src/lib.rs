@@ -36,7 +36,7 @@ mod zones;
 
 pub use feedback::{Away, DecisionView, PickView, RewardView, StoredFeedback, decision_key};
 pub use fold::{Counters, Late, Outcome, Topology};
-pub use lane::Tombstone;
+pub use lane::{Pending, Tombstone};
 pub use plan::{Plan, PlanError, Slot};
 pub use prefetch::prefetch;
 pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayState, Record, Value};

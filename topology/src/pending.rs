@@ -9,11 +9,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// Place of the next entry of the list.
-const NEXT: usize = 0;
-const TIME: usize = 1;
-const KIND: usize = 2;
-const ID: usize = 3;
+const KIND: usize = 0;
+const ID: usize = 1;
 const ID_WORDS: usize = 5;
 const INPUTS: usize = ID + ID_WORDS;
 
@@ -42,27 +39,35 @@ impl IdWords {
 
 /// An event as a lane takes it.
 pub(crate) struct Arriving<'a> {
-    pub time: i64,
+    pub at: At,
     pub id: IdWords,
     pub kind: u64,
     pub inputs: &'a [u64],
 }
 
+/// Where an event is: in time, and in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub time: i64,
+    pub offset: u64,
+}
+
 /// One entry, borrowed.
-pub(crate) struct Entry<'a>(pub &'a [u64]);
+pub(crate) struct Entry<'a> {
+    pub at: At,
+    /// All else that is kept of the event.
+    pub words: &'a [u64],
+}
 
 impl<'a> Entry<'a> {
-    pub(crate) fn time(&self) -> i64 {
-        self.0[TIME] as i64
-    }
     pub(crate) fn kind(&self) -> u64 {
-        self.0[KIND]
+        self.words[KIND]
     }
     pub(crate) fn inputs(&self) -> &'a [u64] {
-        &self.0[INPUTS..]
+        &self.words[INPUTS..]
     }
     pub(crate) fn order(&self) -> (i64, IdWords) {
-        (self.time(), IdWords(std::array::from_fn(|i| self.0[ID + i])))
+        (self.at.time, IdWords(std::array::from_fn(|i| self.words[ID + i])))
     }
 }
 
@@ -74,14 +79,25 @@ const STEPS: usize = 2;
 /// How many entries ahead memory is asked for.
 const AHEAD: usize = 3;
 
+/// Links and places lie apart from all else: walking a list, or letting go of one, touches a line of memory for many entries that came
+/// about the same time, and not two for each.
+#[derive(Debug)]
+struct Chunk {
+    /// The next entry of each one's list.
+    next: Box<[u32]>,
+    at: Box<[At]>,
+    words: Box<[u64]>,
+    /// Entries that are not gone.
+    live: u32,
+}
+
 /// Entries in chunks: taken one after another, so that what comes together lies together, whatever keys it is of. What is pending is
 /// let go about in the order it came, and then whole chunks are free again.
 #[derive(Debug)]
 pub(crate) struct Slab {
+    /// Words of an entry.
     stride: usize,
-    chunks: Vec<Box<[u64]>>,
-    /// Entries of each chunk that are not gone.
-    live: Vec<u32>,
+    chunks: Vec<Chunk>,
     free: Vec<u32>,
     /// The chunk that entries are taken from, and how many were.
     current: usize,
@@ -96,7 +112,6 @@ impl Slab {
         Slab {
             stride: INPUTS + inputs,
             chunks: vec![],
-            live: vec![],
             free: vec![],
             current: 0,
             taken: CHUNK,
@@ -105,48 +120,48 @@ impl Slab {
         }
     }
 
+    /// Words of an entry.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
-    fn words(&self, i: u32) -> &[u64] {
-        &self.chunks[i as usize / CHUNK][i as usize % CHUNK * self.stride..][..self.stride]
-    }
-
-    fn words_mut(&mut self, i: u32) -> &mut [u64] {
-        &mut self.chunks[i as usize / CHUNK][i as usize % CHUNK * self.stride..][..self.stride]
+    /// Bytes of all entries.
+    pub(crate) fn bytes(&self) -> usize {
+        self.used * (8 * self.stride + size_of::<At>() + size_of::<u32>())
     }
 
     pub(crate) fn entry(&self, i: u32) -> Entry<'_> {
-        Entry(self.words(i))
+        let (chunk, i) = (&self.chunks[i as usize / CHUNK], i as usize % CHUNK);
+        Entry { at: chunk.at[i], words: &chunk.words[i * self.stride..][..self.stride] }
+    }
+
+    pub(crate) fn at(&self, i: u32) -> At {
+        self.chunks[i as usize / CHUNK].at[i as usize % CHUNK]
     }
 
     pub(crate) fn next(&self, i: u32) -> u32 {
-        self.words(i)[NEXT] as u32
+        self.chunks[i as usize / CHUNK].next[i as usize % CHUNK]
     }
 
     pub(crate) fn set_next(&mut self, i: u32, next: u32) {
-        self.words_mut(i)[NEXT] = u64::from(next);
+        self.chunks[i as usize / CHUNK].next[i as usize % CHUNK] = next;
     }
 
-    /// A place for an entry; what is there is of another.
-    fn take(&mut self) -> u32 {
+    /// An entry that is linked to none; its words are those of another.
+    fn take(&mut self, at: At) -> u32 {
         (0..STEPS).for_each(|_| self.step());
         self.used += 1;
         if self.taken == CHUNK {
             self.begin_chunk();
         }
-        let i = self.current * CHUNK + self.taken;
+        let (chunk, i) = (&mut self.chunks[self.current], self.taken);
         self.taken += 1;
-        self.live[self.current] += 1;
-        if let Some(later) = self.chunks[self.current].get((self.taken + AHEAD) * self.stride..) {
+        chunk.live += 1;
+        (chunk.next[i], chunk.at[i]) = (NONE, at);
+        if let Some(later) = chunk.words.get((self.taken + AHEAD) * self.stride..) {
             prefetch(&later[..self.stride.min(later.len())]);
         }
-        i as u32
+        (self.current * CHUNK + i) as u32
     }
 
     #[cold]
@@ -154,11 +169,12 @@ impl Slab {
         let before = self.current;
         self.current = self.free.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
         if self.current == self.chunks.len() {
-            self.chunks.push(vec![0; CHUNK * self.stride].into());
-            self.live.push(0);
+            let words = vec![0; CHUNK * self.stride].into();
+            let at = vec![At { time: 0, offset: 0 }; CHUNK].into();
+            self.chunks.push(Chunk { next: vec![NONE; CHUNK].into(), at, words, live: 0 });
         }
         self.taken = 0;
-        if before != self.current && self.live[before] == 0 {
+        if before != self.current && self.chunks[before].live == 0 {
             self.free.push(before as u32);
         }
     }
@@ -166,55 +182,58 @@ impl Slab {
     /// Counts one released entry as gone, and asks for the one after it.
     fn step(&mut self) {
         let Some((i, left)) = self.released.front_mut() else { return };
-        let chunk = *i as usize / CHUNK;
+        let at = *i as usize / CHUNK;
+        let chunk = &mut self.chunks[at];
         // The last of a list leads nowhere: it is not read.
         if *left == 1 {
             self.released.pop_front();
         } else {
-            let next = self.chunks[chunk][*i as usize % CHUNK * self.stride + NEXT] as u32;
-            (*i, *left) = (next, *left - 1);
+            (*i, *left) = (chunk.next[*i as usize % CHUNK], *left - 1);
         }
-        self.live[chunk] -= 1;
-        if self.live[chunk] == 0 && chunk != self.current {
-            self.free.push(chunk as u32);
+        chunk.live -= 1;
+        if chunk.live == 0 && at != self.current {
+            self.free.push(at as u32);
         }
         if let Some((i, _)) = self.released.front() {
-            self.prefetch_link(*i);
+            self.prefetch_next(*i);
         }
     }
 
-    /// Asks for an entry; gives the one that it is linked to.
-    pub(crate) fn prefetch_entry(&self, i: u32) -> u32 {
+    /// Asks for what an entry is linked to.
+    pub(crate) fn prefetch_next(&self, i: u32) {
+        prefetch(&self.chunks[i as usize / CHUNK].next[i as usize % CHUNK]);
+    }
+
+    /// Asks for where an entry is; gives the one that it is linked to.
+    pub(crate) fn prefetch_place(&self, i: u32) -> u32 {
         if i == NONE {
             return NONE;
         }
-        prefetch(self.words(i));
+        prefetch(&self.chunks[i as usize / CHUNK].at[i as usize % CHUNK]);
         self.next(i)
     }
 
-    /// Asks for the part of an entry that leads to the next.
-    pub(crate) fn prefetch_link(&self, i: u32) {
-        prefetch(&self.words(i)[NEXT]);
-    }
-
     pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
-        let i = self.take();
-        let words = self.words_mut(i);
-        words[NEXT] = u64::from(NONE);
-        words[TIME] = event.time as u64;
-        words[KIND] = event.kind;
-        words[ID..INPUTS].copy_from_slice(&event.id.0);
-        words[INPUTS..].copy_from_slice(event.inputs);
+        let i = self.take(event.at);
+        self.fill(i, event.kind, event.id, event.inputs);
         i
     }
 
-    /// Puts back the words of an entry, as a checkpoint holds them.
-    pub(crate) fn restore(&mut self, entry: &[u64]) -> u32 {
-        let i = self.take();
+    /// An entry of which only the place is known yet.
+    pub(crate) fn place(&mut self, at: At) -> u32 {
+        self.take(at)
+    }
+
+    /// Says what the event of an entry is.
+    pub(crate) fn fill(&mut self, i: u32, kind: u64, id: IdWords, inputs: &[u64]) {
         let words = self.words_mut(i);
-        words[NEXT] = u64::from(NONE);
-        words[TIME..].copy_from_slice(&entry[TIME..]);
-        i
+        words[KIND] = kind;
+        words[ID..INPUTS].copy_from_slice(&id.0);
+        words[INPUTS..].copy_from_slice(inputs);
+    }
+
+    pub(crate) fn words_mut(&mut self, i: u32) -> &mut [u64] {
+        &mut self.chunks[i as usize / CHUNK].words[i as usize % CHUNK * self.stride..][..self.stride]
     }
 
     /// Frees `count` entries from `first` on, as they are linked.
@@ -237,7 +256,8 @@ mod tests {
             for _ in 0..CHUNK / 4 {
                 at += 1;
                 let key = &mut keys[(at * at % 7) as usize];
-                let event = Arriving { time: at as i64, id: IdWords::new("id"), kind: 1, inputs: &[at] };
+                let place = At { time: at as i64, offset: 7 * at };
+                let event = Arriving { at: place, id: IdWords::new("id"), kind: 1, inputs: &[at] };
                 let entry = slab.insert(&event);
                 if let Some((last, _)) = key.back() {
                     slab.set_next(*last, entry);
@@ -253,9 +273,10 @@ mod tests {
                 }
             }
             for (entry, at) in keys.iter().flatten() {
-                assert_eq!((slab.entry(*entry).time(), slab.entry(*entry).inputs()), (*at as i64, &[*at][..]));
+                let place = At { time: *at as i64, offset: 7 * at };
+                assert_eq!((slab.entry(*entry).at, slab.entry(*entry).inputs()), (place, &[*at][..]));
             }
-            assert_eq!(slab.used(), keys.iter().map(VecDeque::len).sum::<usize>());
+            assert_eq!(slab.used, keys.iter().map(VecDeque::len).sum::<usize>());
             chunks.push(slab.chunks.len());
         }
         assert!(chunks[199] <= 4, "{chunks:?}");

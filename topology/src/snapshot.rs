@@ -3,18 +3,20 @@
 //! A checkpoint is *fuzzy*: every row names the offset up to which it contains the log (`as_of`), and may be written at any
 //! moment. Catching up starts at the offset of the globals; records before a row's `as_of` are skipped for that row alone. A
 //! removed key leaves a tombstone with its `as_of` until the next checkpoint, so that catching up does not raise it again.
+//! Events that are pending on a row are also in the log: a row on which many are pending names them by offset, and is
+//! [given them](Restore::record) before anything is folded into it.
 //! The bytes belong to one specification ([`Globals::spec`]) and one [`FORMAT`]. A row ends in a checksum over its key and its
 //! bytes, so that whatever is put back was a state once: no operator has to expect words that none has written.
 
 use crate::dedup::Dedup;
 use crate::feedback::StoredFeedback;
 use crate::fold::{Counters, Topology, moment};
-use crate::lane::Tombstone;
+use crate::lane::{Pending, Tombstone};
 use crate::model::Books;
-use crate::pending::NONE;
+use crate::pending::{IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input;
-use crate::record::Offset;
+use crate::record::{Arrived, Offset, Record};
 use crate::sink::{Kind, Sink};
 use crate::time::Progress;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 /// What is of another version is set aside, and the state is rebuilt from the log. `tests/data/checkpoint/format-N.txt` holds a
 /// checkpoint of each version; it is never changed nor deleted. For a new one: raise this, run the tests, commit the file that
 /// they name, and expect of those before that they are set aside.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// What a row is the state of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +139,9 @@ pub enum RestoreError {
         /// Its id.
         key: String,
     },
+    /// An event that rows name is not in the log.
+    #[error("the event at offset {0}, which is pending on a row, is not in the log")]
+    Record(u64),
 }
 
 impl Plan {
@@ -217,7 +222,14 @@ impl Topology {
 
     /// Appends the row at `place` to `bytes` and gives its key; `None` where the key is gone. `as_of`: the state contains the
     /// records before it.
-    pub fn export(&mut self, kind: RowKind, place: u32, as_of: Offset, bytes: &mut Vec<u8>) -> Option<&str> {
+    pub fn export(
+        &mut self,
+        kind: RowKind,
+        place: u32,
+        as_of: Offset,
+        pending: Pending,
+        bytes: &mut Vec<u8>,
+    ) -> Option<&str> {
         let horizon = self.progress.horizon(&self.plan.spec.time);
         let begin = bytes.len();
         bytes.extend_from_slice(&as_of.0.to_le_bytes());
@@ -231,7 +243,7 @@ impl Topology {
                 if !lane.is_live(place) {
                     return None;
                 }
-                lane.export(plan, place, horizon, &mut self.scratch, bytes);
+                lane.export(plan, place, horizon, pending, &mut self.scratch, bytes);
                 &*lane.heads[place as usize].key
             }
             None => self.feedback.export(place, horizon, bytes)?,
@@ -284,7 +296,7 @@ impl Topology {
         self.feedback.emit_all(sink);
     }
 
-    /// All rows in order of kind and key, as [`Topology::export`] writes them.
+    /// All rows in order of kind and key, as [`Topology::export`] writes them, whole.
     pub fn rows(&mut self) -> Vec<(RowKind, String, Vec<u8>)> {
         let mut places: Vec<(RowKind, u32)> = vec![];
         places.extend(self.sessions.places().map(|place| (RowKind::Session, place)));
@@ -293,7 +305,8 @@ impl Topology {
         let mut rows = vec![];
         for (kind, place) in places {
             let mut bytes = vec![];
-            let key = self.export(kind, place, Offset(0), &mut bytes).expect("a listed place is live").to_string();
+            let key = self.export(kind, place, Offset(0), Pending::Whole, &mut bytes);
+            let key = key.expect("a listed place is live").to_string();
             rows.push((kind, key, bytes));
         }
         for item in self.feedback.catalogue.iter().map(|(item, _)| item.to_string()).collect::<Vec<_>>() {
@@ -336,10 +349,40 @@ pub(crate) fn key_hash(kind: Kind, key: &str) -> u64 {
     }
 }
 
-/// Puts a state back, row by row.
+/// Puts a state back: rows, then the records that they wait for.
 pub struct Restore {
     topology: Topology,
     offset: u64,
+    /// Where the log begins.
+    first: u64,
+    sessions: Awaited,
+    viewers: Awaited,
+}
+
+/// Pending events of the rows of a lane, by offset.
+#[derive(Default)]
+struct Awaited {
+    /// Offset, place in the lane; in order once all rows are there.
+    entries: Vec<(u64, u32)>,
+    is_sorted: bool,
+    given: usize,
+}
+
+impl Awaited {
+    fn next(&mut self) -> Option<u64> {
+        if !self.is_sorted {
+            self.entries.sort_unstable();
+            self.is_sorted = true;
+        }
+        self.entries.get(self.given).map(|(offset, _)| *offset)
+    }
+
+    /// Takes one that waits for this record.
+    fn take(&mut self, offset: u64) -> Option<u32> {
+        let (_, entry) = self.entries.get(self.given).filter(|(awaited, _)| *awaited == offset)?;
+        self.given += 1;
+        Some(*entry)
+    }
 }
 
 impl Restore {
@@ -356,7 +399,13 @@ impl Restore {
         topology.counters = globals.counters;
         let ids_max = topology.plan.spec.dedup.events_max;
         topology.dedup = Dedup::new(ids_max).restored(globals.ids, previous, current);
-        Ok(Restore { topology, offset: globals.offset })
+        let (sessions, viewers) = Default::default();
+        Ok(Restore { topology, offset: globals.offset, first: 0, sessions, viewers })
+    }
+
+    /// Of the events that are pending on rows, those before `first` are left out: the log does not have them any more.
+    pub fn log_begins(&mut self, first: Offset) {
+        self.first = first.0;
     }
 
     /// Puts back what is not per key of decisions and rewards, at the offset of the globals.
@@ -412,9 +461,9 @@ impl Restore {
         let (as_of, row) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
         let as_of = u64::from_le_bytes(*as_of);
         let t = &mut self.topology;
-        let (lane, plan, hash) = match kind {
-            RowKind::Session => (&mut t.sessions, &t.plan.session, key_hash(Kind::Session, key)),
-            RowKind::Viewer => (&mut t.viewers, &t.plan.viewer, key_hash(Kind::Viewer, key)),
+        let (lane, awaited, hash) = match kind {
+            RowKind::Session => (&mut t.sessions, &mut self.sessions, key_hash(Kind::Session, key)),
+            RowKind::Viewer => (&mut t.viewers, &mut self.viewers, key_hash(Kind::Viewer, key)),
             RowKind::Decision => {
                 let plan = Arc::clone(&t.plan);
                 return t.feedback.import(row, as_of, |name| plan.model(name)).then_some(()).ok_or_else(damaged);
@@ -424,7 +473,8 @@ impl Restore {
                 return Ok(());
             }
         };
-        let place = lane.import(plan, hash, key, row, &mut t.scratch).ok_or_else(damaged)?;
+        let place = lane.import(hash, key, row, self.first, &mut awaited.entries).ok_or_else(damaged)?;
+        awaited.is_sorted = false;
         lane.heads[place as usize].as_of = as_of;
         if kind == RowKind::Viewer {
             t.make_members(place);
@@ -432,9 +482,38 @@ impl Restore {
         Ok(())
     }
 
-    /// The state, ready for the records from the globals' offset on.
-    pub fn finish(mut self) -> Topology {
+    /// After all rows: the first offset of which a row waits for the record.
+    pub fn awaits(&mut self) -> Option<Offset> {
+        let next = [self.sessions.next(), self.viewers.next()];
+        next.into_iter().flatten().min().map(Offset)
+    }
+
+    /// Gives the rows that wait for it the record at `offset`.
+    pub fn record(&mut self, offset: Offset, arrived: &Arrived<'_>) {
+        let (t, Record::Event(event)) = (&mut self.topology, &arrived.record) else { return };
+        let (kind, id) = (t.plan.kind_bit(event.kind), IdWords::new(event.id));
+        while let Some(entry) = self.sessions.take(offset.0) {
+            t.plan.session_inputs.extract(event, &mut t.inputs);
+            t.sessions.fill(entry, kind, id, &t.inputs);
+        }
+        while let Some(entry) = self.viewers.take(offset.0) {
+            t.plan.viewer_inputs.extract(event, &mut t.viewer_inputs);
+            t.viewers.fill(entry, kind, id, &t.viewer_inputs);
+        }
+    }
+
+    /// The state, ready for the records from the globals' offset on; an error where a row still waits for a record.
+    pub fn finish(mut self) -> Result<Topology, RestoreError> {
+        if let Some(Offset(missing)) = self.awaits() {
+            return Err(RestoreError::Record(missing));
+        }
         let t = &mut self.topology;
+        for i in t.sessions.places().collect::<Vec<_>>() {
+            t.sessions.refold(&t.plan.session, i, &mut t.scratch);
+        }
+        for i in t.viewers.places().collect::<Vec<_>>() {
+            t.viewers.refold(&t.plan.viewer, i, &mut t.scratch);
+        }
         let lateness = t.plan.spec.time.allowed_lateness.0;
         for i in t.sessions.places().collect::<Vec<_>>() {
             t.link(i);
@@ -447,7 +526,7 @@ impl Restore {
             t.viewers.schedule(i, due.saturating_add(lateness));
         }
         t.feedback.schedule_all(moment(&t.plan, &t.progress, Offset(self.offset)));
-        self.topology
+        Ok(self.topology)
     }
 }
 

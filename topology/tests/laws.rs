@@ -345,7 +345,7 @@ proptest! {
         for (offset, h) in history.iter().enumerate() {
             let a = feed(&mut straight, offset as u64, h, &mut expected);
             if offset == at {
-                restarted = restart(&mut restarted, offset as u64);
+                restarted = restart(&mut restarted, &history[..offset]);
             }
             let b = feed(&mut restarted, offset as u64, h, &mut got);
             prop_assert_eq!(a, b);
@@ -398,7 +398,7 @@ proptest! {
         for ((kind, key), as_of) in tombstones.iter().filter(|(at, _)| !rows.contains_key(at)) {
             restore.tombstone(*kind, key, Offset(*as_of));
         }
-        let mut restored = restore.finish();
+        let mut restored = finish(restore, &history);
         for (offset, h) in history.iter().enumerate().skip(begin) {
             feed(&mut restored, offset as u64, h, &mut Ignore);
         }
@@ -422,12 +422,22 @@ fn session_slots(topology: &Topology, bits: &[u32]) -> Vec<(String, u32)> {
 
 fn write_row(t: &mut Topology, kind: RowKind, place: u32, as_of: u64, rows: &mut BTreeMap<(RowKind, String), Vec<u8>>) {
     let mut bytes = vec![];
-    if let Some(key) = t.export(kind, place, Offset(as_of), &mut bytes) {
+    if let Some(key) = t.export(kind, place, Offset(as_of), Pending::ByOffset, &mut bytes) {
         rows.insert((kind, key.to_string()), bytes);
     }
 }
 
-fn restart(topology: &mut Topology, offset: u64) -> Topology {
+/// Gives the rows what they wait for.
+fn finish(mut restore: Restore, log: &[Happening]) -> Topology {
+    while let Some(offset) = restore.awaits() {
+        let h = &log[offset.0 as usize];
+        restore.record(offset, &arrived(offset.0, h, &names(h)));
+    }
+    restore.finish().expect("all that is awaited is in the log")
+}
+
+fn restart(topology: &mut Topology, log: &[Happening]) -> Topology {
+    let offset = log.len() as u64;
     let globals = topology.globals(Offset(offset));
     let (previous, current) = generations(topology);
     let mut rows = BTreeMap::new();
@@ -439,7 +449,7 @@ fn restart(topology: &mut Topology, offset: u64) -> Topology {
     for ((kind, key), bytes) in &rows {
         restore.row(*kind, key, bytes).expect("a whole row");
     }
-    let mut topology = restore.finish();
+    let mut topology = finish(restore, log);
     topology.caught_up();
     topology
 }

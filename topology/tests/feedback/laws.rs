@@ -52,7 +52,7 @@ struct Checkpoint {
 impl Checkpoint {
     fn row(&mut self, t: &mut Topology, kind: RowKind, place: u32, as_of: u64) {
         let mut bytes = vec![];
-        if let Some(key) = t.export(kind, place, Offset(as_of), &mut bytes) {
+        if let Some(key) = t.export(kind, place, Offset(as_of), Pending::Whole, &mut bytes) {
             self.tombstones.remove(&(kind, key.to_string()));
             self.rows.insert((kind, key.to_string()), bytes);
         }
@@ -89,7 +89,7 @@ impl Checkpoint {
         for ((kind, key), as_of) in &self.tombstones {
             restore.tombstone(*kind, key, Offset(*as_of));
         }
-        restore.finish()
+        restore.finish().expect("its rows are whole")
     }
 }
 

@@ -134,7 +134,7 @@ impl World {
             for (kind, key, bytes) in fold.rows() {
                 restore.row(kind, &key, &bytes).expect("a whole row");
             }
-            let mut restored = restore.finish();
+            let mut restored = restore.finish().expect("its rows are whole");
             restored.caught_up();
             assert_eq!(restored.digest(), fold.digest());
             *fold = restored;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 type Row = (RowKind, String, Vec<u8>);
 
 /// Features whose words are places and bits, not only sums.
-fn written() -> (Topology, Vec<Row>) {
+fn folding(events: &[Event<'static>]) -> Driver {
     let features = vec![
         feature("player", FeatureType::Playback),
         FeatureSpec { field: field("item"), ..feature("items", FeatureType::Distinct) },
@@ -16,11 +16,16 @@ fn written() -> (Topology, Vec<Row>) {
         FeatureSpec { scope: Scope::Item, ..feature("of_item", FeatureType::Count) },
         FeatureSpec { scope: Scope::Viewer, ..feature("of_viewer", FeatureType::Count) },
     ];
-    let event = |ms, kind| Event { viewer: Some("v"), item: Some("i"), ..at(ms, kind) };
     let mut spec = spec(features);
     spec.dedup.events_max = 1024;
     let mut driver = Driver::new(&spec);
-    [event(0, "play"), event(9000, "pause"), event(5000, "seek")].iter().for_each(|event| driver.accept(*event));
+    events.iter().for_each(|event| driver.accept(*event));
+    driver
+}
+
+fn written() -> (Topology, Vec<Row>) {
+    let event = |ms, kind| Event { viewer: Some("v"), item: Some("i"), ..at(ms, kind) };
+    let mut driver = folding(&[event(0, "play"), event(9000, "pause"), event(5000, "seek")]);
     let rows = driver.topology.rows();
     assert_eq!(rows.len(), 2);
     (driver.topology, rows)
@@ -45,7 +50,7 @@ fn rows_that_were_written_are_put_back_and_with_any_byte_changed_or_missing_they
         assert!(restore(&topology).row(*kind, "other", bytes).is_err(), "{kind:?} under another key");
         whole.row(*kind, key, bytes).expect("as it was written");
     }
-    assert_eq!(whole.finish().rows(), rows);
+    assert_eq!(whole.finish().expect("its rows are whole").rows(), rows);
 }
 
 proptest! {
@@ -55,4 +60,89 @@ proptest! {
         prop_assert!(restore(&topology).row(RowKind::Session, "s", &bytes).is_err());
         prop_assert!(restore(&topology).row(RowKind::Viewer, "v", &bytes).is_err());
     }
+}
+
+/// Events of one session, of one viewer with it, out of order, an hour before any is certain; the nth is at offset n + 1.
+fn busy() -> Vec<Event<'static>> {
+    let kinds = ["play", "pause", "seek"];
+    let event = |n: usize| Event { viewer: Some("v"), ..at((n ^ 1) as i64 * 1000, kinds[n % 3]) };
+    (0..40).map(event).collect()
+}
+
+/// What a checkpoint would hold of all that changed.
+fn changed(topology: &mut Topology, as_of: u64) -> Vec<Row> {
+    let (mut changes, mut rows) = (topology.take_changes(), vec![]);
+    while let Some((kind, place)) = changes.next_place() {
+        let mut bytes = vec![];
+        let key = topology.export(kind, place, Offset(as_of), Pending::ByOffset, &mut bytes).map(str::to_string);
+        rows.extend(key.map(|key| (kind, key, bytes)));
+    }
+    rows.sort();
+    rows
+}
+
+/// Puts rows back, and gives them the events that they ask for out of those there are.
+fn put_back(topology: &Topology, rows: &[Row], first: u64, events: &[Event<'_>]) -> Result<Topology, RestoreError> {
+    let mut restore = restore(topology);
+    restore.log_begins(Offset(first));
+    for (kind, key, bytes) in rows {
+        restore.row(*kind, key, bytes).expect("as it was written");
+    }
+    while let Some(offset) = restore.awaits() {
+        let nth = offset.0 as usize - 1;
+        let Some(event) = events.get(nth) else { break };
+        let id = format!("e{nth:06}");
+        let record = Record::Event(Event { id: &id, ..*event });
+        restore.record(offset, &Arrived { ingest_time: IngestTime(T0), record });
+    }
+    restore.finish()
+}
+
+#[test]
+fn a_row_on_which_many_events_are_pending_names_them_and_is_given_them_from_the_log() {
+    let (events, mut whole) = (busy(), folding(&busy()));
+    let rows = changed(&mut whole.topology, 41);
+    let by_offset: usize = rows.iter().map(|(.., bytes)| bytes.len()).sum();
+    let as_they_are: usize = whole.topology.rows().iter().map(|(.., bytes)| bytes.len()).sum();
+    assert!(by_offset < as_they_are / 4, "{by_offset} {as_they_are}");
+    let mut again = put_back(&whole.topology, &rows, 0, &events).expect("all events are there");
+    assert_eq!(again.rows(), whole.topology.rows());
+
+    // One that is not there is named; those that the log has let go of are left out.
+    let missing = put_back(&whole.topology, &rows, 0, &events[..30]).err();
+    assert!(matches!(missing, Some(RestoreError::Record(31))), "{missing:?}");
+    let mut later = put_back(&whole.topology, &rows, 21, &events).expect("the others are there");
+    assert_eq!(
+        later.rows(),
+        put_back(&whole.topology, &rows, 21, &[&[events[0]; 20], &events[20..]].concat()).expect("the same").rows()
+    );
+    assert_ne!(later.rows(), whole.topology.rows());
+    let mut settled = put_back(&whole.topology, &rows, 100, &[]).expect("nothing is awaited");
+    assert_eq!(settled.rows().len(), 2);
+
+    // Anything else is no row.
+    for (kind, key, bytes) in &rows {
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1 << (place % 8);
+            assert!(restore(&whole.topology).row(*kind, key, &changed).is_err(), "{kind:?} byte {place}");
+            assert!(restore(&whole.topology).row(*kind, key, &bytes[..place]).is_err(), "{kind:?} cut at {place}");
+        }
+    }
+}
+
+#[test]
+fn a_row_that_names_events_is_written_again_until_they_are_certain() {
+    let (events, mut driver) = (busy(), folding(&busy()));
+    let rows = changed(&mut driver.topology, 41);
+    assert_eq!(changed(&mut driver.topology, 41), rows, "it still names them");
+    // After a restart too.
+    let mut again = put_back(&driver.topology, &rows, 0, &events).expect("all events are there");
+    assert_eq!(changed(&mut again, 41), rows);
+    // Two hours later nothing is pending, and the rows stand for themselves.
+    driver.tick(7_300_000);
+    let rows = changed(&mut driver.topology, 42);
+    let viewer = rows.iter().find(|(kind, ..)| *kind == RowKind::Viewer).expect("a viewer is remembered for long");
+    put_back(&driver.topology, std::slice::from_ref(viewer), 0, &[]).expect("it names no event");
+    assert_eq!(changed(&mut driver.topology, 42), []);
 }
