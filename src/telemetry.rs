@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
 /// Bounds of time histograms, seconds.
-const SECONDS: [f64; 16] =
+pub(crate) const SECONDS: [f64; 16] =
     [25e-6, 50e-6, 100e-6, 200e-6, 300e-6, 500e-6, 750e-6, 1e-3, 2e-3, 3e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.2, 1.0];
 
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -18,6 +18,13 @@ pub fn install_metrics() {
         metrics_process::Collector::default().describe();
         handle
     });
+}
+
+/// Counts the samples of histograms; until then they lie in memory, whether or not anybody asks for the metrics.
+pub(crate) fn upkeep() {
+    if let Some(Some(handle)) = RECORDER.get() {
+        handle.run_upkeep();
+    }
 }
 
 /// All metrics as Prometheus text.

@@ -68,6 +68,7 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
             log_bytes.set(shared.log.bytes() as f64);
             shared.contexts.tidy();
             shared.decisions.tidy();
+            crate::telemetry::upkeep();
         }
     }
 }

@@ -49,7 +49,6 @@ pub(super) fn describe() {
         metrics::describe_gauge!(name, unit, what);
     }
     let histograms = [
-        ("saccade_context_freshness_seconds", "arrival to published, per event"),
         ("saccade_log_append_seconds", "hand a batch to the operating system"),
         ("saccade_log_fsync_seconds", "make the log durable"),
         ("saccade_checkpoint_seconds", "begin to end of a checkpoint"),
@@ -97,7 +96,6 @@ pub(super) struct PartitionMetrics {
     pub profile_late: Counter,
     pub closed: [Counter; 3],
     pub published: [Counter; 2],
-    pub freshness: Histogram,
     pub append: Histogram,
     pub watermark_lag: Gauge,
     pub sessions: Gauge,
@@ -121,7 +119,6 @@ impl PartitionMetrics {
             profile_late: metrics::counter!("saccade_profile_late_total", "partition" => p.clone()),
             closed: [closed("gap"), closed("max_length"), closed("evicted")],
             published: [published("session"), published("viewer")],
-            freshness: metrics::histogram!("saccade_context_freshness_seconds"),
             append: metrics::histogram!("saccade_log_append_seconds"),
             watermark_lag: metrics::gauge!("saccade_watermark_lag_seconds", "partition" => p.clone()),
             sessions: metrics::gauge!("saccade_sessions_active", "partition" => p.clone()),

@@ -317,7 +317,9 @@ impl Engine {
         if let Some(version) = self.versions().first() {
             metrics::export_rewards(version);
         }
-        crate::telemetry::render()
+        let mut text = crate::telemetry::render();
+        self.shared.latency.write(&mut text);
+        text
     }
 
     /// The log, to be read beside the loop.

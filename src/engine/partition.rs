@@ -276,9 +276,7 @@ impl Partition {
         drop(claims);
         self.hand_over(sync);
         for (arrived, events) in arrivals {
-            let latency = arrived.elapsed();
-            self.shared.latency.record(latency, events);
-            self.metrics.freshness.record_many(latency, events as usize);
+            self.shared.latency.record(arrived.elapsed(), events);
         }
         let _ = self.committer.send(appended);
         if is_urgent {
