@@ -230,7 +230,7 @@ impl Lane {
     /// Asks for what the next pending event is linked to; what is known of the key is read.
     pub(crate) fn prefetch_last(&self, i: u32) {
         if let Some(head) = self.heads.get(i as usize).filter(|head| head.pending > 0) {
-            self.slab.prefetch_next(head.last);
+            self.slab.prefetch_link(head.last);
         }
     }
 
@@ -655,7 +655,7 @@ impl Lane {
         let mut walks: SmallVec<[u32; 16]> = rungs.skip(1).map(|rung| self.rungs.at(rung).last).collect();
         walks.push(head.first);
         for _ in 0..head.reach.step() {
-            walks.iter_mut().for_each(|at| *at = self.slab.prefetch_place(*at));
+            walks.iter_mut().for_each(|at| *at = self.slab.prefetch_along(*at));
         }
     }
 

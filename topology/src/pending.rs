@@ -73,22 +73,21 @@ impl<'a> Entry<'a> {
 
 /// Entries of a chunk.
 const CHUNK: usize = 1 << CHUNK_BITS;
-const CHUNK_BITS: u32 = 10;
+const CHUNK_BITS: u32 = 12;
 /// Entries that were released are counted as gone in steps, so many with each one that is taken: more than come.
 const STEPS: usize = 2;
 /// How many entries ahead memory is asked for.
 const AHEAD: usize = 3;
 
-/// Links and places lie apart from all else: walking a list, or letting go of one, touches a line of memory for many entries that came
-/// about the same time, and not two for each.
-#[derive(Debug)]
-struct Chunk {
-    /// The next entry of each one's list.
-    next: Box<[u32]>,
-    at: Box<[At]>,
-    words: Box<[u64]>,
-    /// Entries that are not gone.
-    live: u32,
+/// What is needed of an entry to walk a list, to let go of one, or to say where its events are. Apart from all else: four lie in a line of
+/// memory, and what comes about the same time is let go about the same time.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    time: i64,
+    /// The next entry of the list.
+    next: u32,
+    /// Offset, from that of the chunk.
+    step: i32,
 }
 
 /// Entries in chunks: taken one after another, so that what comes together lies together, whatever keys it is of. What is pending is
@@ -97,7 +96,11 @@ struct Chunk {
 pub(crate) struct Slab {
     /// Words of an entry.
     stride: usize,
-    chunks: Vec<Chunk>,
+    /// Of each chunk the links and the words of its entries, the offset of its first, and how many are not gone.
+    links: Vec<Box<[Link]>>,
+    words: Vec<Box<[u64]>>,
+    begins: Vec<u64>,
+    live: Vec<u32>,
     free: Vec<u32>,
     /// The chunk that entries are taken from, and how many were.
     current: usize,
@@ -107,11 +110,18 @@ pub(crate) struct Slab {
     released: VecDeque<(u32, u32)>,
 }
 
+fn place(i: u32) -> (usize, usize) {
+    (i as usize / CHUNK, i as usize % CHUNK)
+}
+
 impl Slab {
     pub(crate) fn new(inputs: usize) -> Self {
         Slab {
             stride: INPUTS + inputs,
-            chunks: vec![],
+            links: vec![],
+            words: vec![],
+            begins: vec![],
+            live: vec![],
             free: vec![],
             current: 0,
             taken: CHUNK,
@@ -127,54 +137,66 @@ impl Slab {
 
     /// Bytes of all entries.
     pub(crate) fn bytes(&self) -> usize {
-        self.used * (8 * self.stride + size_of::<At>() + size_of::<u32>())
+        self.used * (8 * self.stride + size_of::<Link>())
     }
 
     pub(crate) fn entry(&self, i: u32) -> Entry<'_> {
-        let (chunk, i) = (&self.chunks[i as usize / CHUNK], i as usize % CHUNK);
-        Entry { at: chunk.at[i], words: &chunk.words[i * self.stride..][..self.stride] }
+        let (chunk, nth) = place(i);
+        Entry { at: self.at(i), words: &self.words[chunk][nth * self.stride..][..self.stride] }
+    }
+
+    fn link(&self, i: u32) -> &Link {
+        let (chunk, nth) = place(i);
+        &self.links[chunk][nth]
     }
 
     pub(crate) fn at(&self, i: u32) -> At {
-        self.chunks[i as usize / CHUNK].at[i as usize % CHUNK]
+        let Link { time, step, .. } = *self.link(i);
+        At { time, offset: self.begins[place(i).0].wrapping_add_signed(step.into()) }
     }
 
     pub(crate) fn next(&self, i: u32) -> u32 {
-        self.chunks[i as usize / CHUNK].next[i as usize % CHUNK]
+        self.link(i).next
     }
 
     pub(crate) fn set_next(&mut self, i: u32, next: u32) {
-        self.chunks[i as usize / CHUNK].next[i as usize % CHUNK] = next;
+        let (chunk, nth) = place(i);
+        self.links[chunk][nth].next = next;
     }
 
     /// An entry that is linked to none; its words are those of another.
     fn take(&mut self, at: At) -> u32 {
         (0..STEPS).for_each(|_| self.step());
         self.used += 1;
-        if self.taken == CHUNK {
-            self.begin_chunk();
+        let step = |begin: u64| i32::try_from(at.offset.wrapping_sub(begin) as i64);
+        let fits = self.taken < CHUNK && step(self.begins[self.current]).is_ok();
+        if !fits {
+            self.begin_chunk(at.offset);
         }
-        let (chunk, i) = (&mut self.chunks[self.current], self.taken);
+        let (chunk, nth) = (self.current, self.taken);
         self.taken += 1;
-        chunk.live += 1;
-        (chunk.next[i], chunk.at[i]) = (NONE, at);
-        if let Some(later) = chunk.words.get((self.taken + AHEAD) * self.stride..) {
+        self.live[chunk] += 1;
+        let step = step(self.begins[chunk]).expect("it is that of the chunk, or near it");
+        self.links[chunk][nth] = Link { time: at.time, next: NONE, step };
+        if let Some(later) = self.words[chunk].get((self.taken + AHEAD) * self.stride..) {
             prefetch(&later[..self.stride.min(later.len())]);
         }
-        (self.current * CHUNK + i) as u32
+        (chunk * CHUNK + nth) as u32
     }
 
     #[cold]
-    fn begin_chunk(&mut self) {
+    fn begin_chunk(&mut self, offset: u64) {
         let before = self.current;
-        self.current = self.free.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
-        if self.current == self.chunks.len() {
-            let words = vec![0; CHUNK * self.stride].into();
-            let at = vec![At { time: 0, offset: 0 }; CHUNK].into();
-            self.chunks.push(Chunk { next: vec![NONE; CHUNK].into(), at, words, live: 0 });
+        self.current = self.free.pop().map_or(self.links.len(), |chunk| chunk as usize);
+        if self.current == self.links.len() {
+            self.links.push(vec![Link { time: 0, next: NONE, step: 0 }; CHUNK].into());
+            self.words.push(vec![0; CHUNK * self.stride].into());
+            self.begins.push(0);
+            self.live.push(0);
         }
+        self.begins[self.current] = offset;
         self.taken = 0;
-        if before != self.current && self.chunks[before].live == 0 {
+        if before != self.current && self.live[before] == 0 {
             self.free.push(before as u32);
         }
     }
@@ -182,34 +204,33 @@ impl Slab {
     /// Counts one released entry as gone, and asks for the one after it.
     fn step(&mut self) {
         let Some((i, left)) = self.released.front_mut() else { return };
-        let at = *i as usize / CHUNK;
-        let chunk = &mut self.chunks[at];
+        let (chunk, nth) = place(*i);
         // The last of a list leads nowhere: it is not read.
         if *left == 1 {
             self.released.pop_front();
         } else {
-            (*i, *left) = (chunk.next[*i as usize % CHUNK], *left - 1);
+            (*i, *left) = (self.links[chunk][nth].next, *left - 1);
         }
-        chunk.live -= 1;
-        if chunk.live == 0 && at != self.current {
-            self.free.push(at as u32);
+        self.live[chunk] -= 1;
+        if self.live[chunk] == 0 && chunk != self.current {
+            self.free.push(chunk as u32);
         }
         if let Some((i, _)) = self.released.front() {
-            self.prefetch_next(*i);
+            self.prefetch_link(*i);
         }
     }
 
-    /// Asks for what an entry is linked to.
-    pub(crate) fn prefetch_next(&self, i: u32) {
-        prefetch(&self.chunks[i as usize / CHUNK].next[i as usize % CHUNK]);
+    /// Asks for the link of an entry.
+    pub(crate) fn prefetch_link(&self, i: u32) {
+        prefetch(self.link(i));
     }
 
-    /// Asks for where an entry is; gives the one that it is linked to.
-    pub(crate) fn prefetch_place(&self, i: u32) -> u32 {
+    /// Asks for the link of an entry; gives the one that it leads to.
+    pub(crate) fn prefetch_along(&self, i: u32) -> u32 {
         if i == NONE {
             return NONE;
         }
-        prefetch(&self.chunks[i as usize / CHUNK].at[i as usize % CHUNK]);
+        self.prefetch_link(i);
         self.next(i)
     }
 
@@ -233,7 +254,8 @@ impl Slab {
     }
 
     pub(crate) fn words_mut(&mut self, i: u32) -> &mut [u64] {
-        &mut self.chunks[i as usize / CHUNK].words[i as usize % CHUNK * self.stride..][..self.stride]
+        let (chunk, nth) = place(i);
+        &mut self.words[chunk][nth * self.stride..][..self.stride]
     }
 
     /// Frees `count` entries from `first` on, as they are linked.
@@ -277,7 +299,7 @@ mod tests {
                 assert_eq!((slab.entry(*entry).at, slab.entry(*entry).inputs()), (place, &[*at][..]));
             }
             assert_eq!(slab.used, keys.iter().map(VecDeque::len).sum::<usize>());
-            chunks.push(slab.chunks.len());
+            chunks.push(slab.links.len());
         }
         assert!(chunks[199] <= 4, "{chunks:?}");
     }
