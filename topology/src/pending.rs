@@ -74,8 +74,9 @@ impl<'a> Entry<'a> {
 /// Entries of a chunk.
 const CHUNK: usize = 1 << CHUNK_BITS;
 const CHUNK_BITS: u32 = 12;
-/// Entries that were released are counted as gone in steps, so many with each one that is taken: more than come.
-const STEPS: usize = 2;
+/// Lists of released entries that are walked side by side, an entry of each with each one that is taken: more than come. What a step has
+/// asked for is near by the next.
+const WALKS: usize = 2;
 /// How many entries ahead memory is asked for.
 const AHEAD: usize = 3;
 
@@ -106,8 +107,10 @@ pub(crate) struct Slab {
     current: usize,
     taken: usize,
     used: usize,
-    /// Entries that were released: the first of each list, and how many are left of it.
+    /// Entries that were released and not counted as gone yet: the first of each list, and how many are left of it.
     released: VecDeque<(u32, u32)>,
+    /// The lists that are walked; none left where there is no further one.
+    walks: [(u32, u32); WALKS],
 }
 
 fn place(i: u32) -> (usize, usize) {
@@ -127,6 +130,7 @@ impl Slab {
             taken: CHUNK,
             used: 0,
             released: VecDeque::new(),
+            walks: [(NONE, 0); WALKS],
         }
     }
 
@@ -166,7 +170,7 @@ impl Slab {
 
     /// An entry that is linked to none; its words are those of another.
     fn take(&mut self, at: At) -> u32 {
-        (0..STEPS).for_each(|_| self.step());
+        (0..WALKS).for_each(|walk| self.step(walk));
         self.used += 1;
         let step = |begin: u64| i32::try_from(at.offset.wrapping_sub(begin) as i64);
         let fits = self.taken < CHUNK && step(self.begins[self.current]).is_ok();
@@ -202,21 +206,23 @@ impl Slab {
     }
 
     /// Counts one released entry as gone, and asks for the one after it.
-    fn step(&mut self) {
-        let Some((i, left)) = self.released.front_mut() else { return };
-        let (chunk, nth) = place(*i);
-        // The last of a list leads nowhere: it is not read.
-        if *left == 1 {
-            self.released.pop_front();
-        } else {
-            (*i, *left) = (self.links[chunk][nth].next, *left - 1);
+    fn step(&mut self, walk: usize) {
+        let (i, left) = self.walks[walk];
+        if left > 0 {
+            let (chunk, nth) = place(i);
+            self.live[chunk] -= 1;
+            if self.live[chunk] == 0 && chunk != self.current {
+                self.free.push(chunk as u32);
+            }
+            // The last of a list leads nowhere: it is not read.
+            if left > 1 {
+                self.walks[walk] = (self.links[chunk][nth].next, left - 1);
+                return self.prefetch_link(self.walks[walk].0);
+            }
         }
-        self.live[chunk] -= 1;
-        if self.live[chunk] == 0 && chunk != self.current {
-            self.free.push(chunk as u32);
-        }
-        if let Some((i, _)) = self.released.front() {
-            self.prefetch_link(*i);
+        self.walks[walk] = self.released.pop_front().unwrap_or((NONE, 0));
+        if self.walks[walk].1 > 1 {
+            self.prefetch_link(self.walks[walk].0);
         }
     }
 
