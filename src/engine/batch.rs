@@ -15,6 +15,7 @@ pub struct Batch {
     pub ingest_time: IngestTime,
     pub(super) arrived: Instant,
     pub(super) sync: bool,
+    pub(super) is_urgent: bool,
     pub(super) parts: Vec<RecordBatch>,
     pub(super) claims: Vec<(usize, Claim)>,
     shared: Arc<Shared>,
@@ -25,7 +26,7 @@ impl Batch {
     pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
         let parts = vec![RecordBatch::default(); engine.inboxes.len()];
         let shared = Arc::clone(&engine.shared);
-        Batch { ingest_time, arrived: Instant::now(), sync: false, parts, claims: vec![], shared }
+        Batch { ingest_time, arrived: Instant::now(), sync: false, is_urgent: false, parts, claims: vec![], shared }
     }
 
     /// Asks for memory for records of about so many bytes in all.
@@ -43,6 +44,12 @@ impl Batch {
     /// What is learnt from it is cut into a model version at once; see [`Engine::learnt`].
     pub fn at_once(mut self) -> Batch {
         self.sync = true;
+        self.urgent()
+    }
+
+    /// Somebody is waiting for it: it is not held back so that one turn, or one fsync, does for more of them.
+    pub fn urgent(mut self) -> Batch {
+        self.is_urgent = true;
         self
     }
 

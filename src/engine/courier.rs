@@ -77,7 +77,14 @@ fn carry(shared: &Shared, inboxes: &[Inbox], rounds: Vec<Round>) -> Option<()> {
 
 fn send(inbox: &Inbox, records: RecordBatch) -> Option<tokio::sync::oneshot::Receiver<super::Receipt>> {
     let (reply, answer) = tokio::sync::oneshot::channel();
-    let message = Message { records, arrived: Instant::now(), sync: false, claims: vec![], reply: Reply(reply) };
+    let message = Message {
+        records,
+        arrived: Instant::now(),
+        sync: false,
+        is_urgent: false,
+        claims: vec![],
+        reply: Reply(reply),
+    };
     inbox.send(message).ok().map(|()| answer)
 }
 

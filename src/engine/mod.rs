@@ -236,7 +236,8 @@ impl Engine {
         for (i, records) in parts {
             let (reply, answer) = tokio::sync::oneshot::channel::<Receipt>();
             let claims = claims.extract_if(.., |(place, _)| *place == i).map(|(_, claim)| claim).collect();
-            let message = Message { records, arrived: batch.arrived, sync: batch.sync, claims, reply: Reply(reply) };
+            let Batch { arrived, sync, is_urgent, .. } = batch;
+            let message = Message { records, arrived, sync, is_urgent, claims, reply: Reply(reply) };
             self.inboxes[i].send(message).map_err(|_| SubmitError::Stopping)?;
             sent.waiting.push_back(answer);
         }

@@ -48,6 +48,8 @@ pub(super) struct Message {
     pub arrived: Instant,
     /// What is learnt from it is to be in a model version at once.
     pub sync: bool,
+    /// It waits neither for other batches nor for the time of the next fsync.
+    pub is_urgent: bool,
     /// Ids of the decisions among the records; let go once the decisions are published.
     pub claims: Vec<Claim>,
     pub reply: Reply,
@@ -67,7 +69,12 @@ impl Inbox {
 
     pub(super) fn send(&self, message: Message) -> Result<(), ()> {
         self.load.sent(message.records.count());
-        self.sender.send(message).map_err(drop)
+        let is_urgent = message.is_urgent;
+        self.sender.send(message).map_err(drop)?;
+        if is_urgent {
+            self.sender.urge();
+        }
+        Ok(())
     }
 
     pub(super) fn stop(&self) {
@@ -245,7 +252,7 @@ impl Partition {
             }
             let rest = self.pace.rest(Instant::now());
             if !waiting.is_empty() && !rest.is_zero() {
-                std::thread::sleep(rest);
+                receiver.rest(rest);
                 receiver.take(&mut waiting, Duration::ZERO);
             }
             while !waiting.is_empty() {
@@ -262,9 +269,10 @@ impl Partition {
         let folded = self.fold(&waiting[..batches]);
         let mut appended = Vec::with_capacity(batches);
         let mut arrivals = Vec::with_capacity(batches);
-        let (mut records, mut sync, mut claims) = (0, false, vec![]);
+        let (mut records, mut sync, mut claims, mut is_urgent) = (0, false, vec![], false);
         for (message, folded) in waiting.drain(..batches).zip(folded) {
             records += message.records.count();
+            is_urgent |= message.is_urgent;
             claims.extend(message.claims);
             arrivals.push((message.arrived, folded.events.accepted));
             sync |= message.sync;
@@ -272,7 +280,6 @@ impl Partition {
         }
         self.append(first);
         self.publish();
-        let is_urgent = sync || !claims.is_empty();
         drop(claims);
         self.hand_over(sync);
         for (arrived, events) in arrivals {

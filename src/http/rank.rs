@@ -78,7 +78,7 @@ async fn take(
         Made::Known(json) => return Ok(json),
         Made::New { batch, id, json } => (batch, id, json),
     };
-    let receipt = app.engine.submit(batch).await?;
+    let receipt = app.engine.submit(batch.urgent()).await?;
     if receipt.duplicates > 0 {
         return known(app, &version, &id, explained).unwrap_or_else(|| Err(over(&id)));
     }
