@@ -6,13 +6,14 @@
 //! is not visible outside.
 
 use crate::pending::{Arriving, At as Place, IdWords, NONE, Slab};
+use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
 use crate::row::{HEADER, Life, RowPlan, START, Scratch};
 use crate::rungs::{At, Reach, Rungs, STEP};
 use crate::schedule::Schedule;
 use crate::sparse;
+use crate::table::Table;
 use compact_str::CompactString;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -136,21 +137,9 @@ pub struct Tombstone {
     pub as_of: u64,
 }
 
-/// A key in the table.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    place: u32,
-    /// Bits of the hash that the table does not look at first.
-    tag: u32,
-}
-
-fn tag(hash: u64) -> u32 {
-    (hash >> 24) as u32
-}
-
 type Rows = Box<[u64]>;
 
-fn prefetch_key(heads: &[Head], chunks: &[Option<Rows>], words: usize, i: u32) {
+fn prefetch_key(heads: &Pieces<Head>, chunks: &[Option<Rows>], words: usize, i: u32) {
     if let (Some(head), Some(Some(rows))) = (heads.get(i as usize), chunks.get(i as usize / CHUNK)) {
         prefetch(head);
         prefetch(&rows[(i as usize % CHUNK) * words..][..words]);
@@ -159,8 +148,8 @@ fn prefetch_key(heads: &[Head], chunks: &[Option<Rows>], words: usize, i: u32) {
 
 #[derive(Debug)]
 pub(crate) struct Lane {
-    table: HashTable<Slot>,
-    pub heads: Vec<Head>,
+    table: Table,
+    pub heads: Pieces<Head>,
     chunks: Vec<Option<Rows>>,
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
@@ -178,8 +167,8 @@ pub(crate) struct Lane {
 impl Lane {
     pub(crate) fn new(plan: &RowPlan, inputs: usize, pending_max: u32) -> Self {
         Lane {
-            table: HashTable::new(),
-            heads: vec![],
+            table: Table::new(),
+            heads: Pieces::new(),
             chunks: vec![],
             chunk_live: vec![],
             free: BinaryHeap::new(),
@@ -195,7 +184,7 @@ impl Lane {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        self.heads.len() - self.free.len()
     }
 
     /// Bytes of state: rows, heads, keys, table, schedule and pending events.
@@ -211,7 +200,7 @@ impl Lane {
     }
 
     pub(crate) fn find(&self, hash: u64, key: &str) -> Option<u32> {
-        self.table.find(hash, |slot| self.heads[slot.place as usize].is(hash, key)).map(|slot| slot.place)
+        self.table.find(hash, |place| self.heads[place as usize].is(hash, key))
     }
 
     /// Asks for what is known of the key, and for its row.
@@ -241,12 +230,12 @@ impl Lane {
 
     /// Finds by hash alone.
     pub(crate) fn find_hash(&self, hash: u64) -> Option<u32> {
-        self.table.find(hash, |slot| self.heads[slot.place as usize].hash == hash).map(|slot| slot.place)
+        self.table.find(hash, |place| self.heads[place as usize].hash == hash)
     }
 
     /// The place at which a key with this hash is, if it is anywhere, without a look at the keys.
     pub(crate) fn likely(&self, hash: u64) -> Option<u32> {
-        self.table.find(hash, |slot| slot.tag == tag(hash)).map(|slot| slot.place)
+        self.table.find(hash, |_| true)
     }
 
     pub(crate) fn create(&mut self, hash: u64, key: &str) -> u32 {
@@ -288,8 +277,7 @@ impl Lane {
         self.chunk_live[chunk] += 1;
         let rows = self.chunks[chunk].get_or_insert_with(|| vec![0; CHUNK * self.words].into());
         rows[(i as usize % CHUNK) * self.words..][..self.words].fill(0);
-        let slot = Slot { place: i, tag: tag(hash) };
-        self.table.insert_unique(hash, slot, |slot| self.heads[slot.place as usize].hash);
+        self.table.insert(hash, i);
         i
     }
 
@@ -301,8 +289,7 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         let key = std::mem::take(&mut head.key);
         head.live = false;
-        let entry = self.table.find_entry(head.hash, |slot| slot.place == i);
-        entry.expect("a live key is in the table").remove();
+        self.table.remove(head.hash, i);
         self.removed.push(Tombstone { key, as_of });
         self.free.push(Reverse(i));
         let chunk = i as usize / CHUNK;

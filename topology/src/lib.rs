@@ -20,6 +20,7 @@ pub mod math;
 pub mod model;
 pub mod names;
 mod pending;
+mod pieces;
 pub mod plan;
 mod prefetch;
 pub mod record;
@@ -31,6 +32,7 @@ pub mod sink;
 mod snapshot;
 mod sparse;
 pub mod spec;
+mod table;
 pub mod time;
 mod zones;
 
