@@ -73,8 +73,17 @@ struct Running {
     changes: Changes,
     begun: Instant,
     pause: Duration,
-    /// Changes when it began.
-    total: usize,
+    /// Ids that are to be copied.
+    ids_left: u64,
+    /// What was to be handed out when it began.
+    total: u64,
+}
+
+impl Running {
+    /// What is to be handed out, in slices of rows.
+    fn left(&self) -> u64 {
+        self.changes.len() as u64 / SLICE_ROWS as u64 + self.ids_left / SLICE_IDS
+    }
 }
 
 impl Walk {
@@ -99,7 +108,7 @@ impl Walk {
     pub(super) fn is_due(&self) -> bool {
         let Some(running) = &self.running else { return false };
         let passed = running.begun.elapsed().as_secs_f64() / (SPREAD * self.interval.as_secs_f64());
-        (running.total - running.changes.len()) as f64 <= running.total as f64 * passed
+        running.total.saturating_sub(running.left()) as f64 <= running.total as f64 * passed
     }
 
     fn begin(&mut self, fold: &mut Fold, next: Offset) {
@@ -113,13 +122,14 @@ impl Walk {
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
         let _ = self.writer.send(Slice::Begin { partition: self.partition });
-        let total = changes.len();
-        self.running = Some(Running { globals, feedback, changes, begun, pause: begun.elapsed(), total });
+        let ids_left = fold.ids_since(self.ids).iter().map(|(.., ids)| ids.len() as u64).sum();
+        let running = Running { globals, feedback, changes, begun, pause: begun.elapsed(), ids_left, total: 0 };
+        self.running = Some(Running { total: running.left(), ..running });
     }
 
     /// Copies some of the ids that came before the checkpoint began; true once there is none left.
     fn slice_ids(&mut self, fold: &Fold) -> bool {
-        let Some(running) = &self.running else { return true };
+        let Some(running) = &mut self.running else { return true };
         let until = running.globals.ids;
         let (mut ids, mut left) = (vec![], SLICE_IDS);
         for (generation, at, all) in fold.ids_since(self.ids) {
@@ -131,8 +141,9 @@ impl Walk {
                 left -= count;
             }
         }
+        running.ids_left = running.ids_left.saturating_sub(SLICE_IDS - left);
         if ids.is_empty() {
-            self.ids = until;
+            (self.ids, running.ids_left) = (until, 0);
             return true;
         }
         let _ = self.writer.send(Slice::Ids { partition: self.partition, ids });
