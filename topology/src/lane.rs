@@ -574,24 +574,21 @@ impl Lane {
         }
     }
 
-    /// Writes a key's state: heads, settled row, pending events as `form` says. Equal states give equal bytes in [`Pending::Whole`].
-    pub(crate) fn export(
-        &mut self,
-        plan: &RowPlan,
-        i: u32,
-        horizon: i64,
-        form: Pending,
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-    ) {
+    /// Before [`Lane::export`]: lets go of what is certain; of all of it where a row is written whole, so that equal states give equal
+    /// bytes.
+    pub(crate) fn settle_for(&mut self, form: Pending, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
         match form {
             Pending::Whole => self.settle_exactly(plan, i, horizon, scratch),
             Pending::ByOffset => self.settle(i, horizon),
         }
+    }
+
+    /// Writes a key's state: heads, settled row, pending events as `form` says.
+    pub(crate) fn export(&mut self, i: u32, form: Pending, out: &mut Vec<u8>) {
         self.heads[i as usize].dirty = false;
         let head = &self.heads[i as usize];
         let is_by_offset = form == Pending::ByOffset && head.pending > WHOLE_MAX;
-        let flags = u64::from(head.closed) * CLOSED | u64::from(is_by_offset) * BY_OFFSET;
+        let flags = (u64::from(head.closed) * CLOSED) | (u64::from(is_by_offset) * BY_OFFSET);
         for word in [head.version, head.floor as u64, head.skew as u64, flags, u64::from(head.pending)] {
             out.extend_from_slice(&word.to_le_bytes());
         }

@@ -243,7 +243,8 @@ impl Topology {
                 if !lane.is_live(place) {
                     return None;
                 }
-                lane.export(plan, place, horizon, pending, &mut self.scratch, bytes);
+                lane.settle_for(pending, plan, place, horizon, &mut self.scratch);
+                lane.export(place, pending, bytes);
                 &*lane.heads[place as usize].key
             }
             None => self.feedback.export(place, horizon, bytes)?,
