@@ -60,13 +60,15 @@ impl Generation {
         order.into_iter().for_each(|fingerprint| self.insert(fingerprint));
     }
 
+    fn clear(&mut self) {
+        self.table.fill(0);
+        self.order.clear();
+    }
+
     fn bytes(&self) -> usize {
         4 * self.table.len() + 8 * self.order.len()
     }
 }
-
-/// Words of the spare table that are cleared with each id: all of it, by the time that it is wanted.
-const CLEARED: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Dedup {
@@ -74,10 +76,6 @@ pub(crate) struct Dedup {
     number: u64,
     current: Generation,
     previous: Generation,
-    /// The table of the generation that is gone, for the next one, and how many of its words are zero again: to clear millions at once
-    /// would be a stop of some milliseconds.
-    spare: Vec<u32>,
-    cleared: usize,
 }
 
 impl Dedup {
@@ -89,8 +87,7 @@ impl Dedup {
     /// Of ids that may be few: the memory comes with them.
     pub(crate) fn growing(ids_max: u32) -> Self {
         let capacity = ids_max as usize / 2;
-        let (current, previous) = (Generation::new(0), Generation::new(0));
-        Dedup { capacity, number: 0, current, previous, spare: vec![], cleared: 0 }
+        Dedup { capacity, number: 0, current: Generation::new(0), previous: Generation::new(0) }
     }
 
     /// Never 0.
@@ -116,28 +113,18 @@ impl Dedup {
 
     pub(crate) fn insert(&mut self, fingerprint: u64) {
         if self.current.order.len() >= self.capacity {
-            self.clear(usize::MAX);
-            let words = self.current.table.len();
-            // New memory is zero, and comes page by page as it is used.
-            let table = if self.spare.len() == words { std::mem::take(&mut self.spare) } else { vec![0; words] };
-            let mut order = std::mem::take(&mut self.previous.order);
-            order.clear();
-            let current = std::mem::replace(&mut self.current, Generation { table, order });
-            (self.spare, self.cleared) = (std::mem::replace(&mut self.previous, current).table, 0);
+            std::mem::swap(&mut self.current, &mut self.previous);
+            if self.number == 0 {
+                self.current = Generation::new(self.capacity);
+            }
+            self.current.clear();
             self.number += 1;
         }
         self.current.insert(fingerprint);
-        self.clear(CLEARED);
-    }
-
-    fn clear(&mut self, words: usize) {
-        let end = self.cleared.saturating_add(words).min(self.spare.len());
-        self.spare[self.cleared..end].fill(0);
-        self.cleared = end;
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.current.bytes() + self.previous.bytes() + 4 * self.spare.len()
+        self.current.bytes() + self.previous.bytes()
     }
 
     /// Where the set stands: generation and ids in it.
