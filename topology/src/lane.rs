@@ -685,7 +685,7 @@ impl Lane {
             let ([time, offset], rest) = left.split_first_chunk::<2>()?;
             left = sparse::take(rest, &mut words)?;
             let at = Place { time: i64::from_le_bytes(*time), offset: u64::from_le_bytes(*offset) };
-            let entry = self.slab.place(at);
+            let entry = self.slab.take(at);
             self.slab.words_mut(entry).copy_from_slice(&words);
             self.link_last(i, entry, at.time);
         }
@@ -706,7 +706,7 @@ impl Lane {
             bytes = rest;
             at = Place { time: at.time.wrapping_add(time), offset: at.offset.wrapping_add(offset as u64) };
             if at.offset >= first {
-                let entry = self.slab.place(at);
+                let entry = self.slab.take(at);
                 self.link_last(i, entry, at.time);
                 awaited.push((at.offset, entry));
             }

@@ -168,8 +168,8 @@ impl Slab {
         self.links[chunk][nth].next = next;
     }
 
-    /// An entry that is linked to none; its words are those of another.
-    fn take(&mut self, at: At) -> u32 {
+    /// An entry that is linked to none. Until they are written, its words are those of another.
+    pub(crate) fn take(&mut self, at: At) -> u32 {
         (0..WALKS).for_each(|walk| self.step(walk));
         self.used += 1;
         let step = |begin: u64| i32::try_from(at.offset.wrapping_sub(begin) as i64);
@@ -244,11 +244,6 @@ impl Slab {
         let i = self.take(event.at);
         self.fill(i, event.kind, event.id, event.inputs);
         i
-    }
-
-    /// An entry of which only the place is known yet.
-    pub(crate) fn place(&mut self, at: At) -> u32 {
-        self.take(at)
     }
 
     /// Says what the event of an entry is.

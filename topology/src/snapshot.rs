@@ -509,20 +509,16 @@ impl Restore {
             return Err(RestoreError::Record(missing));
         }
         let t = &mut self.topology;
-        for i in t.sessions.places().collect::<Vec<_>>() {
-            t.sessions.refold(&t.plan.session, i, &mut t.scratch);
-        }
-        for i in t.viewers.places().collect::<Vec<_>>() {
-            t.viewers.refold(&t.plan.viewer, i, &mut t.scratch);
-        }
         let lateness = t.plan.spec.time.allowed_lateness.0;
         for i in t.sessions.places().collect::<Vec<_>>() {
+            t.sessions.refold(&t.plan.session, i, &mut t.scratch);
             t.link(i);
             let due = t.plan.session.due(t.sessions.current(i));
             let closed = t.sessions.heads[i as usize].closed;
             t.sessions.schedule(i, if closed { due + lateness } else { due });
         }
         for i in t.viewers.places().collect::<Vec<_>>() {
+            t.viewers.refold(&t.plan.viewer, i, &mut t.scratch);
             let due = t.plan.viewer.due(t.viewers.current(i));
             t.viewers.schedule(i, due.saturating_add(lateness));
         }
