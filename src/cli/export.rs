@@ -44,7 +44,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         let (mut line, mut failed) = (vec![], None);
         let read = log.read(partition, Offset(args.from), &mut |offset, bytes| {
             if offset.0 >= args.until {
-                return ControlFlow::Break(());
+                return Ok(ControlFlow::Break(()));
             }
             bar.inc(1);
             line.clear();
@@ -52,13 +52,13 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
                 write_record(&mut line, partition, offset, &arrived);
                 out.write_all(&line).map_err(writing)
             });
-            match wrote {
+            Ok(match wrote {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     failed = Some(error);
                     ControlFlow::Break(())
                 }
-            }
+            })
         });
         bar.finish_and_clear();
         // What was whole before a damaged place is written out either way.

@@ -144,17 +144,14 @@ fn replay_log(
         let Bounds { first, next, .. } = log.bounds(number).map_err(Failure::failed)?;
         let progress = progress(next.0 - first.0);
         let mut partition = Partition::new(args, plan, number)?;
-        let mut damaged = None;
         let read = log.read(number, first, &mut |offset, bytes| {
             progress.inc(1);
-            match decode_or_damaged(number, offset, bytes) {
-                Ok(arrived) => partition.apply(&arrived, |fold, sink| fold.apply(offset, &arrived, sink)),
-                Err(error) => damaged = Some(error),
-            }
-            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let arrived = decode_or_damaged(number, offset, bytes)?;
+            partition.apply(&arrived, |fold, sink| fold.apply(offset, &arrived, sink));
+            Ok(ControlFlow::Continue(()))
         });
         progress.finish_and_clear();
-        read.and(damaged.map_or(Ok(()), Err)).map_err(Failure::failed)?;
+        read.map_err(Failure::failed)?;
         tallies.push(partition.finish(Rejected::default())?);
     }
     Ok(tallies)

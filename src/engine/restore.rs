@@ -121,24 +121,18 @@ fn load(
 /// Gives rows the records that they wait for. What lies between is passed over: an event dated ahead may be pending on a row for long.
 fn read_awaited(restore: &mut Restore, log: &dyn Log, partition: u16) -> Result<(), LogError> {
     while let Some(from) = restore.awaits() {
-        let (mut passed, mut damaged) = (0, None);
+        let mut passed = 0;
         log.read(partition, from, &mut |offset, bytes| {
             match restore.awaits() {
-                Some(awaited) if awaited == offset => match decode_or_damaged(partition, offset, bytes) {
-                    Ok(arrived) => {
-                        restore.record(offset, &arrived);
-                        passed = 0;
-                    }
-                    Err(error) => damaged = Some(error),
-                },
+                Some(awaited) if awaited == offset => {
+                    restore.record(offset, &decode_or_damaged(partition, offset, bytes)?);
+                    passed = 0;
+                }
                 Some(awaited) if awaited > offset && passed < PASSED_MAX => passed += 1,
-                _ => return ControlFlow::Break(()),
+                _ => return Ok(ControlFlow::Break(())),
             }
-            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            Ok(ControlFlow::Continue(()))
         })?;
-        if let Some(error) = damaged {
-            return Err(error);
-        }
         // It is not there: the restart ends with an error that names it.
         if restore.awaits() == Some(from) {
             break;
@@ -169,24 +163,17 @@ fn for_each_row(store: &Store, partition: u16, visit: &mut dyn FnMut(StoredRow))
 }
 
 fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Result<u64, LogError> {
-    let (mut records, mut damaged, mut said) = (0u64, None, Instant::now());
+    let (mut records, mut said) = (0u64, Instant::now());
     log.read(partition, from, &mut |offset, bytes| {
-        let arrived = match decode_or_damaged(partition, offset, bytes) {
-            Ok(arrived) => arrived,
-            Err(error) => {
-                damaged = Some(error);
-                return ControlFlow::Break(());
-            }
-        };
-        fold.apply(offset, &arrived, &mut Ignore);
+        fold.apply(offset, &decode_or_damaged(partition, offset, bytes)?, &mut Ignore);
         records += 1;
         if said.elapsed() > Duration::from_secs(2) {
             said = Instant::now();
             tracing::info!(partition, records, offset = offset.0, "replaying the log");
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     })?;
-    damaged.map_or(Ok(records), Err)
+    Ok(records)
 }
 
 /// Decodes a record of the log; an error names where the log is damaged.

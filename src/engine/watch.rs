@@ -105,7 +105,7 @@ mod tests {
         let mut records = 0;
         let count = &mut |_, _: &[u8]| {
             records += 1;
-            std::ops::ControlFlow::Continue(())
+            Ok(std::ops::ControlFlow::Continue(()))
         };
         engine.log().read(0, saccade_topology::Offset(0), count).expect("the log is whole");
         records

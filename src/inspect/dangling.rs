@@ -8,7 +8,6 @@ use saccade_topology::model::{Dangled, RewardEnd};
 use saccade_topology::{Ignore, Offset, Plan, Record, Topology};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The latest rewards without a decision: the body of `GET /v1/inspect/dangling`.
@@ -139,15 +138,13 @@ fn each(
     step: Step<'_>,
     take: &mut dyn FnMut(Offset, saccade_topology::Arrived<'_>),
 ) -> Result<bool, LogError> {
-    let (mut damaged, mut stopped) = (None, false);
+    let mut stopped = false;
     log.read(partition, Offset(0), &mut |offset, bytes| {
         *records += 1;
-        stopped = step(*records).is_break();
-        match decode_or_damaged(partition, offset, bytes) {
-            Ok(arrived) => take(offset, arrived),
-            Err(error) => damaged = Some(error),
-        }
-        if stopped || damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let go_on = step(*records);
+        stopped = go_on.is_break();
+        take(offset, decode_or_damaged(partition, offset, bytes)?);
+        Ok(go_on)
     })?;
-    damaged.map_or(Ok(!stopped), Err)
+    Ok(!stopped)
 }

@@ -38,20 +38,16 @@ pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, id: &str, step: Step<'_>)
     for partition in 0..log.partitions() {
         let Bounds { first, is_trimmed, .. } = log.bounds(partition)?;
         let mut scan = Scan::new(plan, id);
-        let (mut damaged, mut stopped) = (None, false);
+        let mut stopped = false;
         log.read(partition, Offset(0), &mut |offset, bytes| {
             records += 1;
             stopped = step(records).is_break();
             if stopped {
-                return ControlFlow::Break(());
+                return Ok(ControlFlow::Break(()));
             }
-            match decode_or_damaged(partition, offset, bytes) {
-                Ok(arrived) => scan.take(offset, bytes, &arrived, &mut alike),
-                Err(error) => damaged = Some(error),
-            }
-            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            scan.take(offset, bytes, &decode_or_damaged(partition, offset, bytes)?, &mut alike);
+            Ok(ControlFlow::Continue(()))
         })?;
-        damaged.map_or(Ok(()), Err)?;
         if stopped {
             return Ok(Found::Stopped);
         }

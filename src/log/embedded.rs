@@ -169,7 +169,7 @@ impl Log for EmbeddedLog {
             let (key, value) = guard.into_inner().map_err(self.store_error("reading"))?;
             for (offset, record) in (first_offset(&key)..).zip(RecordBatch::records(&value)) {
                 let record = record.map_err(|what| LogError::Damaged { partition, offset, what })?;
-                if offset >= from.0 && visit(Offset(offset), record).is_break() {
+                if offset >= from.0 && visit(Offset(offset), record)?.is_break() {
                     return Ok(());
                 }
             }
@@ -223,7 +223,7 @@ mod tests {
             if let Record::Event(event) = crate::log::decode(bytes).expect("a whole record").record {
                 ids.push(event.id.to_string());
             }
-            std::ops::ControlFlow::Continue(())
+            Ok(std::ops::ControlFlow::Continue(()))
         });
         read.expect("the log is whole");
         ids

@@ -73,7 +73,7 @@ impl Log for MemoryLog {
         for (first, bytes) in batches {
             for (offset, record) in (first..).zip(RecordBatch::records(&bytes)) {
                 let record = record.map_err(|what| LogError::Damaged { partition, offset, what })?;
-                if offset >= from.0 && visit(Offset(offset), record).is_break() {
+                if offset >= from.0 && visit(Offset(offset), record)?.is_break() {
                     return Ok(());
                 }
             }

@@ -74,8 +74,8 @@ pub enum LogError {
     },
 }
 
-/// Where a reader is told to go on or stop: offset and the record's bytes for [`decode`].
-pub type Visit<'a> = &'a mut dyn FnMut(Offset, &[u8]) -> ControlFlow<()>;
+/// Where a reader is told to go on or stop: offset and the record's bytes for [`decode`]. An error of the visitor is that of the read.
+pub type Visit<'a> = &'a mut dyn FnMut(Offset, &[u8]) -> Result<ControlFlow<()>, LogError>;
 
 /// What is there of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,7 @@ fn stored(common: &Common) -> Vec<Vec<Vec<u8>>> {
         let mut records = vec![];
         log.read(partition, Offset(0), &mut |_, bytes| {
             records.push(bytes.to_vec());
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         })
         .expect("the log is read");
         records

@@ -75,17 +75,12 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
         };
         let bounds = log.bounds(partition);
         let bar = bounds.as_ref().map_or_else(|_| progress(0), |b| progress(b.next.0 - b.first.0));
-        let mut damaged = None;
-        let read = log.read(partition, Offset(0), &mut |offset, bytes| {
+        let whole = log.read(partition, Offset(0), &mut |offset, bytes| {
             bar.inc(1);
-            match decode_or_damaged(partition, offset, bytes) {
-                Ok(arrived) => pass.take(offset, &arrived),
-                Err(error) => damaged = Some(error),
-            }
-            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            pass.take(offset, &decode_or_damaged(partition, offset, bytes)?);
+            Ok(ControlFlow::Continue(()))
         });
         bar.finish_and_clear();
-        let whole = read.and(damaged.map_or(Ok(()), Err));
         let is_trimmed = bounds.is_ok_and(|b| b.is_trimmed);
         let fold = pass.fold.take().filter(|_| whole.is_ok() && !is_trimmed);
         scanned.folded.push(Folded { whole: fold.map(|mut fold| Picture::of(&mut fold)) });

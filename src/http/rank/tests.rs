@@ -271,10 +271,10 @@ fn version_of(site: &Site, model: &str, until: u64) -> Arc<ModelVersion> {
     let mut fold = Topology::new(Arc::clone(plan));
     let visit = &mut |offset: Offset, bytes: &[u8]| {
         if offset.0 >= until {
-            return ControlFlow::Break(());
+            return Ok(ControlFlow::Break(()));
         }
         fold.apply(offset, &decode(bytes).expect("the log is whole"), &mut Ignore);
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     };
     site.app.engine.log().read(0, Offset(0), visit).expect("the log can be read");
     let versions = Cutter::new(plan, vec![fold.learnt(Offset(until))]).cut();
@@ -307,7 +307,7 @@ async fn every_decision_is_made_again_from_the_log_bit_for_bit() {
     let mut records = vec![];
     let visit = &mut |_: Offset, bytes: &[u8]| {
         records.push(bytes.to_vec());
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     };
     site.app.engine.log().read(0, Offset(0), visit).expect("the log can be read");
     let mut seen = 0;

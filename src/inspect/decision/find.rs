@@ -23,16 +23,9 @@ pub(super) enum Sought {
 pub(super) fn find(log: &dyn Log, id: &str, alike: &mut Alike<'_>, step: Step<'_>) -> Result<Sought, LogError> {
     let (mut home, mut count, mut first, mut stopped) = (None, 0, None, false);
     for partition in 0..log.partitions() {
-        let mut damaged = None;
         log.read(partition, Offset(0), &mut |offset, bytes| {
             stopped = step(0).is_break();
-            let arrived = match decode_or_damaged(partition, offset, bytes) {
-                Ok(arrived) => arrived,
-                Err(error) => {
-                    damaged = Some(error);
-                    return ControlFlow::Break(());
-                }
-            };
+            let arrived = decode_or_damaged(partition, offset, bytes)?;
             if let Record::Decision(decision) = &arrived.record {
                 alike.see_id(decision.id);
                 if decision.id == id {
@@ -42,9 +35,8 @@ pub(super) fn find(log: &dyn Log, id: &str, alike: &mut Alike<'_>, step: Step<'_
                 count += 1;
                 first.get_or_insert((partition, offset.0));
             }
-            if stopped || home.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            Ok(if stopped || home.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        damaged.map_or(Ok(()), Err)?;
         if stopped {
             return Ok(Sought::Stopped);
         }

@@ -12,7 +12,6 @@ use saccade_topology::decision::Decision;
 use saccade_topology::model::{DecisionEnd, Learnt, RewardEnd};
 use saccade_topology::{Arrived, DecisionView, Offset, Outcome, Plan, Record, Topology};
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Records that are listed; the newest where more touched the decision.
@@ -60,16 +59,13 @@ pub(super) fn follow(
         let watch = Watch::new(decision);
         let mut walk =
             Walk { home, decision, partition, fold, watch, covers, learnt: None, is_over: !is_home, followed };
-        let (mut damaged, mut stopped) = (None, false);
+        let mut stopped = false;
         log.read(partition, Offset(0), &mut |offset, bytes| {
-            stopped = step(0).is_break();
-            match decode_or_damaged(partition, offset, bytes) {
-                Ok(arrived) => walk.take(offset, &arrived),
-                Err(error) => damaged = Some(error),
-            }
-            if stopped || damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let go_on = step(0);
+            stopped = go_on.is_break();
+            walk.take(offset, &decode_or_damaged(partition, offset, bytes)?);
+            Ok(go_on)
         })?;
-        damaged.map_or(Ok(()), Err)?;
         if stopped {
             return Ok(None);
         }
