@@ -37,8 +37,6 @@ const RESTORED_AHEAD: usize = 4;
 const PUBLISHED_AHEAD: usize = 8;
 /// After how many contexts those who follow them are told.
 const TOLD_AT_ONCE: usize = 32;
-/// Offsets are reserved again once fewer than this are left.
-const RESERVE_BELOW: u64 = crate::log::RESERVED / 4;
 /// How long what waits may belong elsewhere before it is noticed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -87,7 +85,6 @@ struct Partition {
     number: u16,
     fold: Fold,
     next: Offset,
-    reserved: u64,
     walk: Walk,
     learner: Option<HandOver>,
     committer: Sender<Vec<Appended>>,
@@ -135,7 +132,6 @@ pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward
             number,
             fold: restored.fold,
             next: restored.next,
-            reserved: 0,
             learner,
             committer,
             courier,
@@ -211,7 +207,6 @@ impl Partition {
         // What had not landed goes out again.
         self.fold.emit_away(&mut self.stage);
         self.publish();
-        self.reserve();
         // Before anything comes that it would be too late for.
         let first = self.next;
         self.let_go(u64::MAX);
@@ -397,16 +392,6 @@ impl Partition {
             poison("the log cannot be written", &error);
         }
         self.metrics.append.record(begin.elapsed());
-        if self.next.0 + RESERVE_BELOW > self.reserved {
-            self.reserve();
-        }
-    }
-
-    fn reserve(&mut self) {
-        self.reserved = self.next.0 + crate::log::RESERVED;
-        if let Err(error) = self.shared.log.reserve(self.number, Offset(self.reserved)) {
-            poison("offsets cannot be reserved", &error);
-        }
     }
 
     /// Nothing arrived: time passes for sessions too, and checkpoints go on.

@@ -11,7 +11,9 @@ mod events;
 mod frozen;
 mod memory;
 
-pub use embedded::{EmbeddedLog, RESERVED};
+pub use embedded::EmbeddedLog;
+#[cfg(test)]
+pub(crate) use embedded::tests::drop_records_before;
 pub use encoding::{RecordBatch, decode, encode};
 pub use memory::MemoryLog;
 
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 /// A log that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The store cannot be opened, read or written.
+    /// A log of an earlier format cannot be read.
     #[error("{doing} the log in {path}: {source}")]
     Store {
         /// What was being done.
@@ -106,7 +108,8 @@ pub trait Log: Send + Sync {
     /// What is there of a partition.
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError>;
 
-    /// Makes sure that offsets below `limit` are never given out again by [`Log::bounds`] after a restart.
+    /// Offsets below `limit` are never given out again by [`Log::bounds`] after a restart, those from it on were not: a proper stop. Meanwhile
+    /// [`Log::append`] sees to it.
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError>;
 
     /// Bytes on the disk.

@@ -288,7 +288,7 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
     place.serve(&["a"]);
     place.serve(&["b"]);
     // The first batch is the two records that put the reward spec of the default model in force.
-    drop_first_batch(&place.data());
+    crate::log::drop_records_before(&place.data(), 0, Offset(2));
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Pass);
     let verdict = place.check(Check::State);
     assert!(verdict.outcome == Outcome::Skip && verdict.found.contains("begins at offset 2"), "{verdict:?}");
@@ -296,14 +296,6 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Skip, "no checkpoint was ever begun");
     drop(Store::open(&place.data()).expect("an empty store opens"));
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Fail);
-}
-
-/// What retention does, to a single batch.
-fn drop_first_batch(data: &Path) {
-    let db = fjall::Database::builder(data.join("log")).open().expect("the log's store opens");
-    let records = db.keyspace("records-0", fjall::KeyspaceCreateOptions::default).expect("partition 0 is there");
-    let first = records.first_key_value().expect("a batch").key().expect("the store is whole");
-    records.remove(first).expect("the store takes changes");
 }
 
 #[test]

@@ -1,0 +1,343 @@
+//! The embedded log: entries of all partitions in one row of [segments](segment), so that one fsync covers them all.
+//!
+//! `append` holds a lock while it writes, `sync` none while it waits for the disk: appending goes on meanwhile. Segments are made ahead, and
+//! old ones dropped, by a thread that gives way ([`ahead`]). Nothing is written twice. Offsets are reserved in blocks, on the disk before they
+//! are given out: after a power loss that took unsynced records along, the next offset is above all that were given out.
+
+mod ahead;
+mod convert;
+mod recover;
+mod segment;
+#[cfg(test)]
+pub(super) mod tests;
+
+use super::{Bounds, Log, LogError, RecordBatch, Visit};
+use crate::config;
+use saccade_topology::Offset;
+use segment::{Entry, Found, Head, Kind, Mark, Reader};
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+/// Offsets reserved at once; a restart without a proper stop skips at most this many.
+const RESERVED: u64 = 1 << 18;
+/// They are reserved again once fewer than this are left.
+const RESERVE_BELOW: u64 = RESERVED / 4;
+/// Bytes after which the next segment is begun.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Parts of `log.retention_age` after which the next is begun, however small this one is: what comes seldom goes not much later than it may.
+const SEGMENTS_PER_AGE: u32 = 8;
+
+/// The log of a data directory.
+pub struct EmbeddedLog {
+    files: Arc<Files>,
+    /// Since something was appended.
+    ahead: OnceLock<ahead::Ahead>,
+    /// Held while the disk is waited for: who comes meanwhile finds what it waits for done, or does it.
+    syncing: Mutex<()>,
+    partitions: u16,
+    /// Locked while this process has the log.
+    _lock: File,
+}
+
+/// The segments, and what is known of them.
+struct Files {
+    directory: PathBuf,
+    settings: Settings,
+    tail: Mutex<Tail>,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    segment_bytes: u64,
+    bytes_max: u64,
+    age_max: Duration,
+}
+
+/// What there is, and where it ends.
+struct Tail {
+    /// Heads of all segments, in order; there is at least one.
+    segments: Vec<Head>,
+    /// The last segment, and how many bytes of it are written.
+    file: Arc<File>,
+    at: u64,
+    marks: Vec<Mark>,
+    /// What is on the disk for certain: how far the log, and limits of reserved offsets.
+    durable: u64,
+    durable_reserved: Vec<u64>,
+    /// Segments before the last that may not be on the disk whole.
+    unsynced: Vec<Arc<File>>,
+    /// Why nothing can be read or written behind the last entry.
+    damage: Option<&'static str>,
+}
+
+impl Tail {
+    fn last(&self) -> &Head {
+        self.segments.last().expect("there is at least one segment")
+    }
+
+    /// Place behind the last entry.
+    fn end(&self) -> u64 {
+        self.last().base + self.at
+    }
+
+    /// Bytes of a segment that are written.
+    fn len(&self, nth: usize) -> u64 {
+        self.segments.get(nth + 1).map_or(self.at, |next| next.base - self.segments[nth].base)
+    }
+}
+
+impl Files {
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().expect("no thread panics while it holds the log")
+    }
+
+    fn error(&self, doing: &'static str) -> impl Fn(std::io::Error) -> LogError + '_ {
+        move |source| LogError::Io { doing, path: self.directory.clone(), source }
+    }
+}
+
+/// Takes the data directory for this process.
+fn lock(data: &Path) -> Result<File, LogError> {
+    let path = data.join("lock");
+    let error = |source| LogError::Io { doing: "locking", path: path.clone(), source };
+    std::fs::create_dir_all(data).map_err(error)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::InUse { path: data.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(error(source)),
+    }
+}
+
+impl EmbeddedLog {
+    /// Opens the log in `data`, or makes it. `wanted` is the number of partitions asked for, if any.
+    pub fn open(data: &Path, settings: &config::Log, wanted: Option<u16>) -> Result<Self, LogError> {
+        let lock = lock(data)?;
+        convert::convert(data)?;
+        Self::with(lock, data, settings, wanted, SEGMENT_BYTES)
+    }
+
+    fn with(
+        lock: File,
+        data: &Path,
+        settings: &config::Log,
+        wanted: Option<u16>,
+        segment_bytes: u64,
+    ) -> Result<Self, LogError> {
+        let age_max = Duration::from_millis(settings.retention_age.0.unsigned_abs());
+        let sizes = Settings { segment_bytes, bytes_max: settings.retention_bytes, age_max };
+        let files = recover::open(data.join("log"), sizes, wanted.unwrap_or(settings.partitions))?;
+        let found = files.tail().marks.len() as u16;
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
+            return Err(LogError::Partitions { path: data.to_path_buf(), found, wanted });
+        }
+        let (files, syncing) = (Arc::new(files), Mutex::new(()));
+        Ok(EmbeddedLog { files, ahead: OnceLock::new(), syncing, partitions: found, _lock: lock })
+    }
+
+    /// Begins the next segment.
+    fn roll(&self, tail: &mut Tail) -> Result<(), LogError> {
+        let (base, number) = (tail.end(), tail.last().number + 1);
+        let ahead = self.ahead.get().expect("made before anything is written");
+        let file = ahead.take().map_err(self.files.error("making a segment of the log in"))?;
+        let head = Head { number, base, began_ms: ahead::now_ms(), marks: tail.marks.clone() };
+        tail.at = segment::begin(&file, &head).map_err(self.files.error("writing the log in"))?;
+        tail.unsynced.push(std::mem::replace(&mut tail.file, Arc::new(file)));
+        tail.segments.push(head);
+        Ok(())
+    }
+
+    fn write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
+        if let Some(what) = tail.damage {
+            return Err(self.files.error("writing the log in")(std::io::Error::other(what)));
+        }
+        self.ahead.get_or_init(|| {
+            segment::make_room(&tail.file, self.files.settings.segment_bytes);
+            ahead::Ahead::spawn(Arc::clone(&self.files), tail.last().number + 1)
+        });
+        let Settings { segment_bytes, age_max, .. } = self.files.settings;
+        let age = ahead::now_ms().saturating_sub(tail.last().began_ms).max(0).unsigned_abs();
+        if tail.at + segment::size(entry) > segment_bytes || Duration::from_millis(age) > age_max / SEGMENTS_PER_AGE {
+            self.roll(tail)?;
+        }
+        tail.at += segment::write(&tail.file, entry).map_err(self.files.error("writing the log in"))?;
+        Ok(())
+    }
+
+    /// Notes that offsets below `limit` may have been given out.
+    fn note_reserved(&self, tail: &mut Tail, partition: u16, limit: u64) -> Result<(), LogError> {
+        let entry = Entry { kind: Kind::Reserved, partition, first: limit, durable: tail.durable, bytes: &[] };
+        self.write(tail, &entry)?;
+        tail.marks[usize::from(partition)].reserved = limit;
+        Ok(())
+    }
+
+    /// Visits the records of a segment up to `end`. What is kept in `next` is the offset behind the last of them.
+    fn read_segment(
+        reader: &mut Reader,
+        end: u64,
+        partition: u16,
+        from: Offset,
+        next: &mut u64,
+        visit: Visit<'_>,
+    ) -> Result<ControlFlow<()>, Unread> {
+        while reader.at < end {
+            let entry = match reader.next().map_err(Unread::Io)? {
+                Found::Entry(entry) => entry,
+                Found::End => return Err(Unread::Damaged("nothing is where an entry should be")),
+                Found::Broken(what) => return Err(Unread::Damaged(what)),
+            };
+            if entry.partition != partition || entry.kind != Kind::Records {
+                continue;
+            }
+            for (offset, record) in (entry.first..).zip(RecordBatch::records(entry.bytes)) {
+                let record = record.map_err(|what| Unread::Failed(LogError::Damaged { partition, offset, what }))?;
+                *next = offset + 1;
+                if offset >= from.0 && visit(Offset(offset), record).map_err(Unread::Failed)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The first record that is kept of a partition.
+    fn first(&self, partition: u16) -> Result<Option<u64>, LogError> {
+        let marks = |head: &Head| head.marks[usize::from(partition)].next;
+        // The last segment before which there is none of those that are kept.
+        let begin = {
+            let tail = self.files.tail();
+            let kept = marks(&tail.segments[0]);
+            if kept == tail.marks[usize::from(partition)].next {
+                return Ok(None);
+            }
+            Offset(kept)
+        };
+        let mut first = None;
+        self.read(partition, begin, &mut |offset, _| {
+            first = Some(offset.0);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(first)
+    }
+}
+
+/// Why a segment was not read to its end.
+enum Unread {
+    Io(std::io::Error),
+    Damaged(&'static str),
+    Failed(LogError),
+}
+
+impl Log for EmbeddedLog {
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    fn append(&self, partition: u16, first: Offset, batch: &RecordBatch) -> Result<(), LogError> {
+        let (first, next, nth) = (first.0, first.0 + batch.count(), usize::from(partition));
+        let mut tail = self.files.tail();
+        if next + RESERVE_BELOW > tail.marks[nth].reserved {
+            self.note_reserved(&mut tail, partition, next + RESERVED)?;
+        }
+        if next > tail.durable_reserved[nth] {
+            drop(tail);
+            self.sync()?;
+            tail = self.files.tail();
+        }
+        let entry = Entry { kind: Kind::Records, partition, first, durable: tail.durable, bytes: batch.bytes() };
+        self.write(&mut tail, &entry)?;
+        let mark = &mut tail.marks[nth];
+        mark.origin.get_or_insert(first);
+        mark.next = next;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LogError> {
+        let _one = self.syncing.lock().expect("no thread panics while it syncs the log");
+        let (sealed, last, end, reserved) = {
+            let mut tail = self.files.tail();
+            if tail.durable == tail.end() {
+                return Ok(());
+            }
+            let reserved: Vec<u64> = tail.marks.iter().map(|mark| mark.reserved).collect();
+            (std::mem::take(&mut tail.unsynced), Arc::clone(&tail.file), tail.end(), reserved)
+        };
+        for file in sealed.iter().chain([&last]) {
+            file.sync_data().map_err(self.files.error("syncing the log in"))?;
+        }
+        let mut tail = self.files.tail();
+        (tail.durable, tail.durable_reserved) = (end, reserved);
+        Ok(())
+    }
+
+    fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError> {
+        let nth = usize::from(partition);
+        let (segments, damage) = {
+            let tail = self.files.tail();
+            // The last that begins at or before `from`: what is before it is in segments before.
+            let first = tail.segments.partition_point(|head| head.marks[nth].next <= from.0).saturating_sub(1);
+            let part = (first..tail.segments.len()).map(|i| (tail.segments[i].number, tail.len(i)));
+            (part.collect::<Vec<_>>(), tail.damage)
+        };
+        let mut next = from.0;
+        let damaged = |next, what: &str| LogError::Damaged { partition, offset: next, what: what.to_string() };
+        for (number, len) in segments {
+            let path = segment::path(&self.files.directory, number);
+            let error = |source| LogError::Io { doing: "reading", path: path.clone(), source };
+            let mut reader = match Reader::open(&path, segment::READ_BYTES) {
+                Ok(Some(Ok((_, reader)))) => reader,
+                Ok(Some(Err(what))) => return Err(damaged(next, what)),
+                Ok(None) => return Err(damaged(next, "a segment is empty")),
+                // Dropped by age or size meanwhile.
+                Err(gone) if gone.kind() == ErrorKind::NotFound && number < self.files.tail().segments[0].number => {
+                    continue;
+                }
+                Err(source) => return Err(error(source)),
+            };
+            match Self::read_segment(&mut reader, len, partition, from, &mut next, visit) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(Unread::Io(source)) => return Err(error(source)),
+                Err(Unread::Damaged(what)) => return Err(damaged(next, what)),
+                Err(Unread::Failed(failed)) => return Err(failed),
+            }
+        }
+        damage.map_or(Ok(()), |what| Err(damaged(next, what)))
+    }
+
+    fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
+        let first = self.first(partition)?;
+        let Mark { origin, next, reserved } = self.files.tail().marks[usize::from(partition)];
+        let next = next.max(reserved);
+        let first = first.unwrap_or(next);
+        Ok(Bounds { first: Offset(first), next: Offset(next), is_trimmed: origin.is_some_and(|origin| origin < first) })
+    }
+
+    fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError> {
+        // So that the entry says of all before it that it is on the disk.
+        self.sync()?;
+        self.note_reserved(&mut self.files.tail(), partition, limit.0)?;
+        self.sync()
+    }
+
+    fn bytes(&self) -> u64 {
+        let tail = self.files.tail();
+        tail.end() - tail.segments[0].base
+    }
+}
+
+impl Drop for EmbeddedLog {
+    /// Gives back the room that was made ahead.
+    fn drop(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            drop(ahead);
+            // What is left of it costs room only.
+            let _ = self.files.tail.lock().map(|tail| tail.file.set_len(tail.at));
+        }
+    }
+}
