@@ -152,11 +152,12 @@ impl Topology {
     /// Empty state.
     pub fn new(plan: Arc<Plan>) -> Self {
         let pending_max = plan.spec.session.pending_max;
+        let viewers_max = if plan.spec.viewer.enabled { plan.spec.viewer.viewers_max } else { 0 };
         Topology {
             progress: Progress::START,
             dedup: Dedup::new(plan.spec.dedup.events_max),
-            sessions: Lane::new(&plan.session, plan.session_inputs.len(), pending_max),
-            viewers: Lane::new(&plan.viewer, plan.viewer_inputs.len(), pending_max.saturating_mul(8)),
+            sessions: Lane::new(&plan.session, plan.session_inputs.len(), pending_max, plan.spec.session.sessions_max),
+            viewers: Lane::new(&plan.viewer, plan.viewer_inputs.len(), pending_max.saturating_mul(8), viewers_max),
             members: vec![],
             counters: Counters::default(),
             tombstones: BTreeMap::new(),

@@ -6,7 +6,6 @@
 //! is not visible outside.
 
 use crate::pending::{Arriving, At as Place, IdWords, NONE, Slab};
-use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
 use crate::row::{HEADER, Life, RowPlan, START, Scratch};
 use crate::rungs::{At, Reach, Rungs, STEP};
@@ -69,6 +68,28 @@ const _: () = assert!(size_of::<Head>() == 128);
 impl Head {
     fn is(&self, hash: u64, key: &str) -> bool {
         self.hash == hash && self.key == key
+    }
+
+    /// The current row is the settled one from now on.
+    fn begin_rungs(&mut self, current: &[u64], rungs: &mut Rungs) {
+        self.settled = rungs.take(current, At::LOWEST);
+        (self.highest, self.rung_time) = (self.settled, i64::MAX);
+    }
+
+    /// Links a taken entry behind the last; true where the key now waits to be settled.
+    #[must_use]
+    fn link_last(&mut self, entry: u32, time: i64, slab: &mut Slab) -> bool {
+        let begins_to_wait = self.pending == 0 && !self.waits;
+        if self.pending == 0 {
+            self.first = entry;
+            self.waits = true;
+        } else {
+            slab.set_next(self.last, entry);
+        }
+        (self.last, self.last_time) = (entry, time);
+        self.pending += 1;
+        self.tail += 1;
+        begins_to_wait
     }
 
     /// Makes `row` the highest rung: what `current` was after the pending event `last` at `time`, `count` events above the rung below.
@@ -139,7 +160,7 @@ pub struct Tombstone {
 
 type Rows = Box<[u64]>;
 
-fn prefetch_key(heads: &Pieces<Head>, chunks: &[Option<Rows>], words: usize, i: u32) {
+fn prefetch_key(heads: &[Head], chunks: &[Option<Rows>], words: usize, i: u32) {
     if let (Some(head), Some(Some(rows))) = (heads.get(i as usize), chunks.get(i as usize / CHUNK)) {
         prefetch(head);
         prefetch(&rows[(i as usize % CHUNK) * words..][..words]);
@@ -149,7 +170,7 @@ fn prefetch_key(heads: &Pieces<Head>, chunks: &[Option<Rows>], words: usize, i: 
 #[derive(Debug)]
 pub(crate) struct Lane {
     table: Table,
-    pub heads: Pieces<Head>,
+    pub heads: Vec<Head>,
     chunks: Vec<Option<Rows>>,
     chunk_live: Vec<u32>,
     free: BinaryHeap<Reverse<u32>>,
@@ -165,10 +186,14 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(plan: &RowPlan, inputs: usize, pending_max: u32) -> Self {
+    /// Of at most `keys_max` keys.
+    pub(crate) fn new(plan: &RowPlan, inputs: usize, pending_max: u32, keys_max: u32) -> Self {
+        // Room for all there may be, so that they are never moved: memory that is not written takes none. Where so much is refused, it grows.
+        let mut heads = vec![];
+        let _ = heads.try_reserve_exact(keys_max as usize);
         Lane {
             table: Table::new(),
-            heads: Pieces::new(),
+            heads,
             chunks: vec![],
             chunk_live: vec![],
             free: BinaryHeap::new(),
@@ -334,21 +359,21 @@ impl Lane {
         scratch: &mut Scratch,
     ) -> Arrival {
         self.settle(i, horizon);
-        let head = &self.heads[i as usize];
-        if event.at.time <= head.floor {
+        let Arriving { at: Place { time, .. }, id, .. } = *event;
+        let (current, head, rungs, slab) = self.parts(i);
+        if time <= head.floor {
             return Arrival::SettledEarly;
         }
-        let Arriving { at: Place { time, .. }, id, .. } = *event;
-        let order = (time, id);
-        let is_last = || time > head.last_time || self.slab.entry(head.last).order() < order;
-        let in_order = head.pending == 0 || is_last();
+        let in_order = head.pending == 0 || time > head.last_time || slab.entry(head.last).order() < (time, id);
         let life = if in_order {
             if head.pending == 0 {
-                self.begin_rungs(i);
+                head.begin_rungs(current, rungs);
             }
-            let (current, ..) = self.parts(i);
             let ended = plan.fold(current, time, event.kind, event.inputs, scratch);
-            self.append(i, event);
+            let entry = slab.insert(event);
+            if head.link_last(entry, time, slab) {
+                self.unsettled.push_back((time, i));
+            }
             let (current, head, rungs, _) = self.parts(i);
             if head.tail >= head.reach.step() {
                 head.add_rung(rungs, current, head.last, head.last_time, head.tail);
@@ -374,32 +399,12 @@ impl Lane {
         Arrival::Folded(life)
     }
 
-    /// The current row is the settled one from now on.
-    fn begin_rungs(&mut self, i: u32) {
-        let (current, head, rungs, _) = self.parts(i);
-        head.settled = rungs.take(current, At::LOWEST);
-        (head.highest, head.rung_time) = (head.settled, i64::MAX);
-    }
-
-    fn append(&mut self, i: u32, event: &Arriving<'_>) {
-        let entry = self.slab.insert(event);
-        self.link_last(i, entry, event.at.time);
-    }
-
+    /// Links a taken entry behind the last.
     fn link_last(&mut self, i: u32, entry: u32, time: i64) {
-        let head = &mut self.heads[i as usize];
-        if head.pending == 0 {
-            head.first = entry;
-            if !head.waits {
-                head.waits = true;
-                self.unsettled.push_back((time, i));
-            }
-        } else {
-            self.slab.set_next(head.last, entry);
+        let (_, head, _, slab) = self.parts(i);
+        if head.link_last(entry, time, slab) {
+            self.unsettled.push_back((time, i));
         }
-        (head.last, head.last_time) = (entry, time);
-        head.pending += 1;
-        head.tail += 1;
     }
 
     /// Inserts before the last entry; false where the event is there already.
@@ -460,11 +465,14 @@ impl Lane {
     /// Lets go of events that no event can come before any more: of all, or of those in the lowest rungs.
     fn settle(&mut self, i: u32, horizon: i64) {
         let head = &self.heads[i as usize];
-        if head.pending > 0 && head.last_time < horizon {
+        if head.pending == 0 || (head.last_time >= horizon && head.rung_time >= horizon) {
+            return;
+        }
+        if head.last_time < horizon {
             return self.settle_all(i);
         }
-        while self.heads[i as usize].rung_time < horizon {
-            let (_, head, rungs, slab) = self.parts(i);
+        let (_, head, rungs, slab) = self.parts(i);
+        while head.rung_time < horizon {
             let rung = head.climb(rungs);
             let next = slab.next(rung.last);
             slab.release(head.first, rung.count);
@@ -561,7 +569,12 @@ impl Lane {
     }
 
     /// The next key whose scheduled time is behind `watermark`; its schedule is then empty.
+    #[inline]
     pub(crate) fn next_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
+        if self.schedule.earliest() < watermark { self.take_due(watermark) } else { None }
+    }
+
+    fn take_due(&mut self, watermark: i64) -> Option<(i64, u32)> {
         loop {
             // Keys have been silent for long when their time comes.
             let prefetch = |i: u32| prefetch_key(&self.heads, &self.chunks, self.words, i);
@@ -661,10 +674,10 @@ impl Lane {
         let head = &mut self.heads[i as usize];
         (head.version, head.floor, head.skew) = (version, floor as i64, skew as i64);
         head.closed = flags & CLOSED != 0;
-        let (current, ..) = self.parts(i);
+        let (current, head, rungs, _) = self.parts(i);
         let left = sparse::take(rows, current)?;
         if count > 0 {
-            self.begin_rungs(i);
+            head.begin_rungs(current, rungs);
         }
         if flags & BY_OFFSET == 0 {
             self.import_events(i, left, count)?;

@@ -31,6 +31,11 @@ impl Schedule {
         Schedule { earliest: i64::MAX, near: BinaryHeap::new(), open: i64::MIN, far: BTreeMap::new(), shift }
     }
 
+    /// No timer is before this time.
+    pub(crate) fn earliest(&self) -> i64 {
+        self.earliest
+    }
+
     pub(crate) fn push(&mut self, timer: Timer) {
         let bucket = timer.0 >> self.shift;
         self.earliest = self.earliest.min(timer.0);
