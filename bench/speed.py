@@ -115,9 +115,9 @@ def sessions(args):
 
 
 def rank(args):
-    head("acts/s", "ranks", "rank p50 / p99, ms", "reward p50 / p99, ms", "publish p50 / p99 / p99.9, ms", "server CPU s per million events", "verdict")
+    head("acts/s", "ranks", "rank p50 / p99, ms", "reward until the next decision knows p50 / p99, ms", "publish p50 / p99 / p99.9, ms", "server CPU s per million events", "verdict")
     profile = open("configs/load/steady_evening.toml").read()
-    for key, value in (("batch", "[20, 20]"), ("pool", "200"), ("candidates", "100")):
+    for key, value in (("batch", "[20, 20]"), ("pool", "200"), ("candidates", "100"), ("sync", "true")):
         profile = re.sub(rf"^{key} = .*$", f"{key} = {value}", profile, count=1, flags=re.M)
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file, Loaded(args) as server:
         file.write(profile)

@@ -223,6 +223,8 @@ pub struct Rank {
     pub sent_away: f64,
     /// Share of the decisions whose reward is told as such.
     pub explicit: f64,
+    /// True where the answer to such a reward waits until the next decision knows of it.
+    pub sync: bool,
 }
 
 /// Players that report by CMCD.

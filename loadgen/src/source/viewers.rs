@@ -141,7 +141,7 @@ impl Viewers {
                     self.path.clear();
                     self.path.extend_from_slice(b"/v1/decisions/");
                     self.wire.decision(&mut self.path, reward.decision);
-                    self.path.extend_from_slice(b"/reward");
+                    self.path.extend_from_slice(if self.profile.rank.sync { b"/reward?sync=true" } else { b"/reward" });
                     let mut request = self.pool.take(Call::Reward, &self.path, due_ns);
                     self.wire.reward(&mut request.body, &reward, self.epoch_ms + due_ns / 1_000_000);
                     return Some(request);

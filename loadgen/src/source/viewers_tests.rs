@@ -140,10 +140,16 @@ fn players_report_by_cmcd_where_somebody_is_there() {
 
 #[test]
 fn decisions_are_asked_for_by_their_id_and_rewards_name_it() {
+    [false, true].into_iter().for_each(check_decisions);
+}
+
+fn check_decisions(sync: bool) {
     let mut source = source("steady_evening", 1_000, 40_000, true, |p| {
         p.rank.share = 1.0;
         p.rank.explicit = 1.0;
+        p.rank.sync = sync;
     });
+    let path_end: &[u8] = if sync { b"/reward?sync=true" } else { b"/reward" };
     let (mut asked, mut told) = (0, 0);
     while let Some(request) = source.next() {
         match request.call {
@@ -158,7 +164,7 @@ fn decisions_are_asked_for_by_their_id_and_rewards_name_it() {
             }
             Call::Reward => {
                 told += 1;
-                assert!(request.path.starts_with(b"/v1/decisions/d5-") && request.path.ends_with(b"/reward"));
+                assert!(request.path.starts_with(b"/v1/decisions/d5-") && request.path.ends_with(path_end));
             }
             _ => {}
         }
