@@ -5,7 +5,8 @@
 //! row of a decision is in the books too: such rows are held back and go in with the books, as one, or neither would be as late as the
 //! other after a kill between the two.
 
-use super::store::{Store, row_key};
+use super::rows::{Giver, Rows, spare};
+use super::store::Store;
 use super::{Fold, Restored, Shared, poison};
 use crate::aside;
 use crate::log::Log;
@@ -36,7 +37,7 @@ pub(super) enum Slice {
     /// Fingerprints that came since the last one: (generation, place of the first, ids).
     Ids { partition: u16, ids: Ids },
     /// Rows and tombstones by store key, and the departures that must not come after them.
-    Rows { partition: u16, rows: Vec<(Vec<u8>, Vec<u8>)>, departures: Vec<(u64, u64)> },
+    Rows { partition: u16, rows: Rows, departures: Vec<(u64, u64)> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
     Complete { partition: u16, rest: Box<Rest>, begun: Instant, pause: Duration, done: Option<Sender<()>> },
 }
@@ -53,10 +54,24 @@ pub(super) struct Rest {
 /// Fingerprints: (generation, place of the first, ids).
 type Ids = Vec<(u64, u64, Vec<u64>)>;
 
+/// The way to the writer, and buffers that came back from it.
+#[derive(Clone)]
+pub(super) struct Writer {
+    slices: Sender<Slice>,
+    spare: Receiver<Rows>,
+}
+
+impl Writer {
+    fn send(&self, slice: Slice) {
+        // A writer that failed has ended the process.
+        let _ = self.slices.send(slice);
+    }
+}
+
 /// The partition's side of a checkpoint.
 pub(super) struct Walk {
     partition: u16,
-    writer: Sender<Slice>,
+    writer: Writer,
     interval: Duration,
     last: Instant,
     ids: (u64, u64),
@@ -87,7 +102,7 @@ impl Running {
 }
 
 impl Walk {
-    pub(super) fn new(partition: u16, restored: &Restored, writer: Sender<Slice>, interval: Duration) -> Self {
+    pub(super) fn new(partition: u16, restored: &Restored, writer: Writer, interval: Duration) -> Self {
         let (ids, over) = (restored.ids, restored.over);
         Walk { partition, writer, interval, last: Instant::now(), ids, over, revision: 0, running: None }
     }
@@ -96,7 +111,7 @@ impl Walk {
     pub(super) fn step(&mut self, fold: &mut Fold, next: Offset) {
         if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
-        } else if self.is_due() && self.writer.len() < SLICES_WAITING {
+        } else if self.is_due() && self.writer.slices.len() < SLICES_WAITING {
             self.slice(fold, next, Pending::ByOffset);
             if self.is_exhausted() {
                 self.complete(fold, next, None);
@@ -121,7 +136,7 @@ impl Walk {
         }
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
-        let _ = self.writer.send(Slice::Begin { partition: self.partition });
+        self.writer.send(Slice::Begin { partition: self.partition });
         let ids_left = fold.ids_since(self.ids).iter().map(|(.., ids)| ids.len() as u64).sum();
         let running = Running { globals, feedback, changes, begun, pause: begun.elapsed(), ids_left, total: 0 };
         self.running = Some(Running { total: running.left(), ..running });
@@ -146,7 +161,7 @@ impl Walk {
             (self.ids, running.ids_left) = (until, 0);
             return true;
         }
-        let _ = self.writer.send(Slice::Ids { partition: self.partition, ids });
+        self.writer.send(Slice::Ids { partition: self.partition, ids });
         false
     }
 
@@ -157,29 +172,27 @@ impl Walk {
             return;
         }
         let Some(running) = &mut self.running else { return };
-        let mut rows: Vec<(Vec<u8>, Vec<u8>)> = vec![];
+        let mut rows = self.writer.spare.try_recv().unwrap_or_default();
         let departures = fold.take_departures();
         while rows.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
             if let Some((kind, tombstone)) = running.changes.next_removed() {
-                rows.push((row_key(kind, self.partition, &tombstone.key), tombstone.as_of.to_le_bytes().to_vec()));
+                rows.value().extend_from_slice(&tombstone.as_of.to_le_bytes());
+                rows.close(kind, self.partition, &tombstone.key);
             } else if let Some((kind, place)) = running.changes.next_place() {
-                // Rows are much alike.
-                let mut bytes = Vec::with_capacity(rows.last().map_or(0, |(_, last)| last.len() + last.len() / 4));
-                if let Some(key) = fold.export(kind, place, next, pending, &mut bytes) {
-                    rows.push((row_key(kind, self.partition, key), bytes));
+                match fold.export(kind, place, next, pending, rows.value()) {
+                    Some(key) => rows.close(kind, self.partition, key),
+                    None => rows.cancel(),
                 }
             } else if let Some(item) = running.changes.next_item() {
-                let key = row_key(RowKind::Item, self.partition, &item);
-                let mut bytes = vec![];
-                if !fold.export_item(&item, next, &mut bytes) {
-                    bytes = next.0.to_le_bytes().to_vec();
+                if !fold.export_item(&item, next, rows.value()) {
+                    rows.value().extend_from_slice(&next.0.to_le_bytes());
                 }
-                rows.push((key, bytes));
+                rows.close(RowKind::Item, self.partition, &item);
             } else {
                 break;
             }
         }
-        let _ = self.writer.send(Slice::Rows { partition: self.partition, rows, departures });
+        self.writer.send(Slice::Rows { partition: self.partition, rows, departures });
         running.pause = running.pause.max(begin.elapsed());
     }
 
@@ -194,7 +207,7 @@ impl Walk {
                 fold.over_since(self.over).into_iter().map(|(generation, at, ids)| (generation, at, ids.to_vec()));
             let rest = Box::new(Rest { globals, feedback, books: fold.books(next), over: over.collect() });
             self.over = rest.books.over;
-            let _ = self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
+            self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
         }
     }
 
@@ -230,14 +243,15 @@ struct Written {
     rows: u64,
     bytes: u64,
     /// Not stored yet.
-    waiting: Vec<(Vec<u8>, Vec<u8>)>,
+    waiting: Vec<Rows>,
     /// Rows and tombstones of decisions, until the books are there.
-    held: Vec<(Vec<u8>, Vec<u8>)>,
+    held: Rows,
     waiting_departures: Vec<(u64, u64)>,
 }
 
-pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored]) -> (Sender<Slice>, JoinHandle<()>) {
-    let (sender, receiver) = crossbeam_channel::unbounded();
+pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored]) -> (Writer, JoinHandle<()>) {
+    let (slices, receiver) = crossbeam_channel::unbounded();
+    let (giver, spare) = spare();
     let partitions = restored.iter().map(|r| Written {
         old_tombstones: r.tombstones.iter().cloned().collect(),
         departures: r.departures,
@@ -247,18 +261,19 @@ pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored
     let mut partitions: Vec<Written> = partitions.collect();
     let run = move || {
         aside::give_way();
-        if let Err(error) = write(&*shared.log, &store, &receiver, &mut partitions) {
+        if let Err(error) = write(&*shared.log, &store, &receiver, &giver, &mut partitions) {
             poison("a checkpoint cannot be written", &*error);
         }
     };
     let thread = std::thread::Builder::new().name("checkpoints".into());
-    (sender, thread.spawn(run).expect("the system starts a thread"))
+    (Writer { slices, spare }, thread.spawn(run).expect("the system starts a thread"))
 }
 
 fn write(
     log: &dyn Log,
     store: &Store,
     receiver: &Receiver<Slice>,
+    giver: &Giver,
     partitions: &mut [Written],
 ) -> Result<(), Box<dyn std::error::Error>> {
     for slice in receiver {
@@ -278,21 +293,18 @@ fn write(
             }
             Slice::Rows { partition, rows, departures } => {
                 let written = &mut partitions[usize::from(partition)];
-                let (mut held, mut rows): (Vec<_>, Vec<_>) =
-                    rows.into_iter().partition(|(key, _)| key.first() == Some(&(RowKind::Decision as u8)));
-                written.held.append(&mut held);
-                written.waiting.append(&mut rows);
+                written.waiting.push(rows);
                 written.waiting_departures.extend(departures);
-                if written.waiting.len() >= WRITE_ROWS {
-                    store_rows(log, store, partition, written)?;
+                if written.waiting.iter().map(Rows::len).sum::<usize>() >= WRITE_ROWS {
+                    store_rows(log, store, giver, partition, written)?;
                 }
             }
             Slice::Complete { partition, rest, begun, pause, done } => {
                 let Rest { globals, feedback, books, over } = *rest;
                 let written = &mut partitions[usize::from(partition)];
-                store_rows(log, store, partition, written)?;
+                store_rows(log, store, giver, partition, written)?;
                 let held = std::mem::take(&mut written.held);
-                put_rows(&mut changes, written, held);
+                held.iter().for_each(|(key, value)| put_row(&mut changes, written, key, value));
                 written.old_tombstones.drain().for_each(|key| changes.remove_row(&key));
                 changes.remove_departures(partition, written.first_departures)?;
                 if let Some(old) = globals.ids.0.checked_sub(2) {
@@ -319,14 +331,22 @@ fn write(
 fn store_rows(
     log: &dyn Log,
     store: &Store,
+    giver: &Giver,
     partition: u16,
     written: &mut Written,
 ) -> Result<(), Box<dyn std::error::Error>> {
     // No stored row may know of a record that the log can still lose.
     log.sync()?;
     let mut changes = store.change();
-    let rows = std::mem::take(&mut written.waiting);
-    put_rows(&mut changes, written, rows);
+    for rows in std::mem::take(&mut written.waiting) {
+        for (key, value) in rows.iter() {
+            match key.first() == Some(&(RowKind::Decision as u8)) {
+                true => written.held.push(key, value),
+                false => put_row(&mut changes, written, key, value),
+            }
+        }
+        giver.give(rows);
+    }
     let departures = std::mem::take(&mut written.waiting_departures);
     if !departures.is_empty() {
         changes.departures(partition, written.departures, &departures);
@@ -336,17 +356,15 @@ fn store_rows(
     Ok(())
 }
 
-fn put_rows(changes: &mut super::store::Changes<'_>, written: &mut Written, rows: Vec<(Vec<u8>, Vec<u8>)>) {
-    for (key, bytes) in rows {
-        changes.row(&key, &bytes);
-        written.rows += 1;
-        written.bytes += (key.len() + bytes.len()) as u64;
-        written.old_tombstones.remove(&key);
-        if bytes.len() == 8 {
-            written.tombstones.insert(key);
-        } else {
-            written.tombstones.remove(&key);
-        }
+fn put_row(changes: &mut super::store::Changes<'_>, written: &mut Written, key: &[u8], value: &[u8]) {
+    changes.row(key, value);
+    written.rows += 1;
+    written.bytes += (key.len() + value.len()) as u64;
+    written.old_tombstones.remove(key);
+    if value.len() == 8 {
+        written.tombstones.insert(key.to_vec());
+    } else {
+        written.tombstones.remove(key);
     }
 }
 
@@ -370,16 +388,23 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(place.path()).expect("an empty store opens");
         let (sender, receiver) = crossbeam_channel::unbounded();
-        let row = |kind, n: usize| (row_key(kind, 0, &format!("k{n}")), vec![0; 16]);
-        let sessions = (0..WRITE_ROWS).map(|n| row(RowKind::Session, n));
-        let rows = sessions.chain([row(RowKind::Decision, 1), (row_key(RowKind::Decision, 0, "gone"), vec![0; 8])]);
+        let mut rows = Rows::default();
+        let mut row = |kind, key: &str, value: &[u8]| {
+            rows.value().extend_from_slice(value);
+            rows.close(kind, 0, key);
+        };
+        (0..WRITE_ROWS).for_each(|n| row(RowKind::Session, &n.to_string(), &[0; 16]));
+        row(RowKind::Decision, "open", &[0; 16]);
+        row(RowKind::Decision, "gone", &[0; 8]);
         sender.send(Slice::Begin { partition: 0 }).expect("it is read below");
-        let slice = Slice::Rows { partition: 0, rows: rows.collect(), departures: vec![] };
+        let slice = Slice::Rows { partition: 0, rows, departures: vec![] };
         sender.send(slice).expect("it is read below");
         drop(sender);
         let mut written = [Written::default()];
-        write(&MemoryLog::new(1), &store, &receiver, &mut written).expect("the store takes rows");
+        let (giver, spare) = spare();
+        write(&MemoryLog::new(1), &store, &receiver, &giver, &mut written).expect("the store takes rows");
         let count = |kind: RowKind| store.entries().iter().filter(|(_, key, _)| key[0] == kind as u8).count();
         assert_eq!((count(RowKind::Session), count(RowKind::Decision), written[0].held.len()), (WRITE_ROWS, 0, 2));
+        assert_eq!(spare.len(), 1, "its buffer came back");
     }
 }

@@ -20,6 +20,7 @@ mod metrics;
 mod pace;
 mod partition;
 mod restore;
+mod rows;
 mod specs;
 mod store;
 mod watch;

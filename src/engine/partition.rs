@@ -1,6 +1,6 @@
 //! One partition: one thread, one inbox, one fold. Everything a batch goes through, once per turn of the loop.
 
-use super::checkpoint::{Slice, Walk};
+use super::checkpoint::{Walk, Writer};
 use super::commit::{Appended, Reply};
 use super::contexts::Places;
 use super::courier::Round;
@@ -105,7 +105,7 @@ struct Partition {
 /// The threads that a partition hands its work on to.
 pub(super) struct Onward {
     pub committer: Sender<Vec<Appended>>,
-    pub writer: crossbeam_channel::Sender<Slice>,
+    pub writer: Writer,
     /// None without models.
     pub learner: Option<HandOver>,
     /// None where there is one partition only.

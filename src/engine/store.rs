@@ -75,7 +75,14 @@ fn row_prefix(kind: RowKind, partition: u16) -> [u8; 3] {
 }
 
 pub(super) fn row_key(kind: RowKind, partition: u16, key: &str) -> Vec<u8> {
-    [&row_prefix(kind, partition)[..], key.as_bytes()].concat()
+    let mut bytes = vec![];
+    put_row_key(kind, partition, key, &mut bytes);
+    bytes
+}
+
+pub(super) fn put_row_key(kind: RowKind, partition: u16, key: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&row_prefix(kind, partition));
+    out.extend_from_slice(key.as_bytes());
 }
 
 fn number_key(partition: u16, numbers: &[u64]) -> Vec<u8> {
@@ -122,7 +129,8 @@ impl Store {
         let damaged = |e: postcard::Error| StoreError::Damaged { path: self.path.clone(), what: e.to_string() };
         let feedback = self.feedback.get(key).map_err(self.error("reading"))?;
         let books = self.books.get(key).map_err(self.error("reading"))?;
-        let feedback = feedback.map_or(Ok(StoredFeedback::default()), |bytes| postcard::from_bytes(&bytes));
+        let feedback =
+            feedback.map_or(Ok(StoredFeedback::default()), |bytes| StoredFeedback::from_bytes(bytes.to_vec()));
         let books = books.map_or(Ok(Books::default()), |bytes| postcard::from_bytes(&bytes));
         Ok((feedback.map_err(damaged)?, books.map_err(damaged)?))
     }
@@ -310,7 +318,7 @@ impl Changes<'_> {
     pub fn complete(&mut self, partition: u16, globals: &Globals, feedback: &StoredFeedback, books: &Books) {
         let key = partition.to_be_bytes();
         let memory = "memory takes any state";
-        self.batch.insert(&self.store.feedback, key, postcard::to_extend(feedback, vec![]).expect(memory));
+        self.batch.insert(&self.store.feedback, key, feedback.bytes());
         self.batch.insert(&self.store.books, key, postcard::to_extend(books, vec![]).expect(memory));
         self.batch.insert(&self.store.globals, key, serde_json::to_vec(globals).expect("globals are plain data"));
     }
