@@ -327,8 +327,8 @@ impl Topology {
             hash.update(format!("{kind:?} {key}").as_bytes());
             hash.update(&bytes);
         }
-        let rest = (self.stored_feedback(), self.books(Offset(0)));
-        hash.update(&postcard::to_extend(&rest, vec![]).expect("memory takes any state"));
+        hash.update(self.stored_feedback().bytes());
+        hash.update(&postcard::to_extend(&self.books(Offset(0)), vec![]).expect("memory takes any state"));
         hash.digest128()
     }
 }

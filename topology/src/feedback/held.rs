@@ -2,7 +2,7 @@
 //!
 //! Both only serve arrivals out of order: a decision is in the log before anyone can answer to it, unless it was made elsewhere.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::VecDeque;
 
 /// Rewards that wait for their decision, at most.
@@ -20,8 +20,14 @@ pub(crate) struct Held {
     /// Key of the decision, where it waits for one.
     pub about: u64,
     /// `postcard` of the event, or of the explicit reward.
+    #[serde(serialize_with = "as_one")]
     pub bytes: Vec<u8>,
     pub is_explicit: bool,
+}
+
+/// Writes the same as one by one, at once.
+fn as_one<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// A queue in order of arrival that uses its memory again.

@@ -6,15 +6,33 @@ use super::pass::Gone;
 use super::{Feedback, Moment};
 use crate::model::StoredRewards;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-/// What is not per decision, nor in the books: at the offset of the globals.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StoredFeedback {
+/// What is not per decision, nor in the books: at the offset of the globals, as bytes. Empty where nothing was stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredFeedback(Vec<u8>);
+
+impl StoredFeedback {
+    /// Bytes from [`StoredFeedback::bytes`], checked.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, postcard::Error> {
+        postcard::from_bytes::<Kept<'_>>(&bytes)?;
+        Ok(StoredFeedback(bytes))
+    }
+
+    /// What is to be stored.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What the bytes are of.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept<'a> {
     rewards: Vec<StoredRewards>,
-    waiting: Queue,
-    recent: Queue,
-    away: VecDeque<Gone>,
+    waiting: Cow<'a, Queue>,
+    recent: Cow<'a, Queue>,
+    away: Cow<'a, VecDeque<Gone>>,
 }
 
 /// A row.
@@ -22,26 +40,31 @@ pub struct StoredFeedback {
 struct StoredOpen<'a> {
     #[serde(borrow)]
     record: &'a [u8],
-    state: std::borrow::Cow<'a, State>,
+    state: Cow<'a, State>,
 }
 
 impl Feedback {
     pub(crate) fn stored(&self, names: impl Iterator<Item = String>) -> StoredFeedback {
-        StoredFeedback {
+        let kept = Kept {
             rewards: self.registry.stored(names),
-            waiting: self.waiting.clone(),
-            recent: self.recent.clone(),
-            away: self.away.clone(),
-        }
+            waiting: Cow::Borrowed(&self.waiting),
+            recent: Cow::Borrowed(&self.recent),
+            away: Cow::Borrowed(&self.away),
+        };
+        // One buffer: thousands of copies would hold the partition up for milliseconds.
+        StoredFeedback(postcard::to_extend(&kept, vec![]).expect("memory takes any state"))
     }
 
     pub(crate) fn restore(&mut self, stored: &StoredFeedback, model: impl Fn(&str) -> Option<usize>) {
-        for rewards in &stored.rewards {
+        let kept = match stored.bytes() {
+            [] => Kept::default(),
+            bytes => postcard::from_bytes(bytes).expect("they were checked, or made here"),
+        };
+        for rewards in &kept.rewards {
             self.registry.restore(rewards, &model);
         }
-        self.waiting = stored.waiting.clone();
-        self.recent = stored.recent.clone();
-        self.away = stored.away.clone();
+        (self.waiting, self.recent) = (kept.waiting.into_owned(), kept.recent.into_owned());
+        self.away = kept.away.into_owned();
         self.collect_kinds();
     }
 
@@ -51,7 +74,7 @@ impl Feedback {
         self.table.at(place)?;
         self.settle(place, horizon);
         let open = self.table.export(place)?;
-        let row = StoredOpen { record: &open.record, state: std::borrow::Cow::Borrowed(&open.state) };
+        let row = StoredOpen { record: &open.record, state: Cow::Borrowed(&open.state) };
         *bytes = postcard::to_extend(&row, std::mem::take(bytes)).expect("memory takes any row");
         Some(&open.id)
     }

@@ -78,9 +78,9 @@ impl Checkpoint {
 
     fn restore(&self, mut restore: Restore, feedback: &StoredFeedback, books: &Books, over: &Generations) -> Topology {
         // As the store keeps them.
-        let bytes = postcard::to_extend(&(feedback, books), vec![]).expect("memory takes any state");
-        let (feedback, books): (StoredFeedback, Books) = postcard::from_bytes(&bytes).expect("as written");
-        restore.feedback(&feedback);
+        let bytes = postcard::to_extend(books, vec![]).expect("memory takes any state");
+        let books: Books = postcard::from_bytes(&bytes).expect("as written");
+        restore.feedback(&StoredFeedback::from_bytes(feedback.bytes().to_vec()).expect("as written"));
         restore.books(books, &over.0, &over.1).expect("the same models");
         restore.departures(&self.departures);
         for ((kind, key), bytes) in &self.rows {
