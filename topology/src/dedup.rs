@@ -115,9 +115,11 @@ impl Dedup {
         if self.current.order.len() >= self.capacity {
             std::mem::swap(&mut self.current, &mut self.previous);
             if self.number == 0 {
+                // Its memory comes page by page, as it is used.
                 self.current = Generation::new(self.capacity);
+            } else {
+                self.current.clear();
             }
-            self.current.clear();
             self.number += 1;
         }
         self.current.insert(fingerprint);
