@@ -242,6 +242,8 @@ struct Written {
     first_departures: u64,
     rows: u64,
     bytes: u64,
+    /// Where catching up begins.
+    begins: u64,
     /// Not stored yet.
     waiting: Vec<Rows>,
     /// Rows and tombstones of decisions, until the books are there.
@@ -318,6 +320,8 @@ fn write(
                 }
                 changes.complete(partition, &globals, &feedback, &books);
                 changes.commit(true)?;
+                // Rows name events that are pending from somewhat before it.
+                log.needs(partition, Offset(std::mem::replace(&mut written.begins, globals.offset)));
                 report(partition, written, &globals, begun.elapsed(), pause);
                 if let Some(done) = done {
                     let _ = done.send(());

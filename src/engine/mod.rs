@@ -90,6 +90,18 @@ pub enum EngineError {
         /// First offset kept.
         first: u64,
     },
+    /// Records are missing behind the checkpoint.
+    #[error(
+        "partition {partition}: the checkpoint is of offset {checkpoint}, and the log begins at {kept_from}: the records in between are gone. Put back the log that belongs to it, or export the log and import it into a new data directory to go on with what is kept"
+    )]
+    Gap {
+        /// Partition.
+        partition: u16,
+        /// Where catching up would begin.
+        checkpoint: u64,
+        /// From where on the log has all records.
+        kept_from: u64,
+    },
     /// The reward spec of the configuration cannot run.
     #[error("configuration: `reward` of model \"{model}\": {why}")]
     Reward {

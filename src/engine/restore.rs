@@ -33,7 +33,7 @@ pub(crate) struct Restored {
 /// Restores one partition.
 pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
     let begin = Instant::now();
-    let Bounds { first, next, is_trimmed } = log.bounds(partition)?;
+    let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
     let checkpoint = match store.globals(partition)? {
         Some(globals) => match load(plan, log, store, partition, &globals)? {
             Ok(loaded) => Some((globals, loaded)),
@@ -45,6 +45,9 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
         None => None,
     };
     let (mut fold, from, ids, tombstones, over) = match checkpoint {
+        Some((globals, _)) if globals.offset < kept_from.0 => {
+            return Err(EngineError::Gap { partition, checkpoint: globals.offset, kept_from: kept_from.0 });
+        }
         Some((globals, Loaded { fold, tombstones, over })) => {
             (fold, Offset(globals.offset), globals.ids, tombstones, over)
         }

@@ -84,12 +84,15 @@ impl Log for MemoryLog {
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
         let p = self.partition(partition);
         let first = Offset(p.batches.first().map_or(p.end, |(first, _)| *first));
-        Ok(Bounds { first, next: Offset(p.end), is_trimmed: p.is_trimmed })
+        let kept_from = if p.is_trimmed { first } else { Offset(0) };
+        Ok(Bounds { first, kept_from, next: Offset(p.end), is_trimmed: p.is_trimmed })
     }
 
     fn reserve(&self, _: u16, _: Offset) -> Result<(), LogError> {
         Ok(())
     }
+
+    fn needs(&self, _: u16, _: Offset) {}
 
     fn bytes(&self) -> u64 {
         self.partitions

@@ -84,6 +84,8 @@ pub type Visit<'a> = &'a mut dyn FnMut(Offset, &[u8]) -> Result<ControlFlow<()>,
 pub struct Bounds {
     /// Offset of the first record kept; `next` where none is.
     pub first: Offset,
+    /// No record from here on was dropped.
+    pub kept_from: Offset,
     /// Offset of the next record: above every offset that was ever published, even if power was lost, so that a version is
     /// never used twice.
     pub next: Offset,
@@ -111,6 +113,9 @@ pub trait Log: Send + Sync {
     /// Offsets below `limit` are never given out again by [`Log::bounds`] after a restart, those from it on were not: a proper stop. Meanwhile
     /// [`Log::append`] sees to it.
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError>;
+
+    /// Records of a partition from `from` on are needed by a restart: age and size drop none of them. At first all are.
+    fn needs(&self, partition: u16, from: Offset);
 
     /// Bytes on the disk.
     fn bytes(&self) -> u64;

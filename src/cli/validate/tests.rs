@@ -1,7 +1,7 @@
 use super::{Check, Outcome, Report, Subject, ValidateArgs, Verdict, json, text, validate};
 use crate::cli::Format;
 use crate::config::{Config, Durability};
-use crate::engine::{Batch, Engine, Store, now};
+use crate::engine::{Batch, Engine, EngineError, Store, now};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::ValueEnum;
 use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Plan, Record, RowKind, Topology};
@@ -296,6 +296,24 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Skip, "no checkpoint was ever begun");
     drop(Store::open(&place.data()).expect("an empty store opens"));
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Fail);
+}
+
+#[test]
+fn records_that_are_gone_behind_the_checkpoint_refuse_the_start() {
+    let place = Place::new();
+    place.serve(&["a"]);
+    let (state, older) = (place.data().join("state"), place.data().join("older"));
+    std::fs::rename(&state, &older).expect("the server is gone");
+    place.serve(&["b", "c"]);
+    std::fs::remove_dir_all(&state).expect("the server is gone");
+    std::fs::rename(&older, &state).expect("renamed");
+    // The checkpoint is of offset 3, behind "a".
+    crate::log::drop_records_before(&place.data(), 0, Offset(4));
+    let opened = Engine::open(&place.config(), &place.data());
+    let Err(EngineError::Gap { partition: 0, checkpoint: 3, kept_from: 4 }) = opened else { panic!("it starts") };
+    // Nor can the state be rebuilt.
+    std::fs::remove_dir_all(&state).expect("it did not start");
+    assert!(matches!(Engine::open(&place.config(), &place.data()), Err(EngineError::Trimmed { .. })));
 }
 
 #[test]

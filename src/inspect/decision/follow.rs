@@ -47,7 +47,7 @@ pub(super) fn follow(
 ) -> Result<Option<Followed>, LogError> {
     let mut followed = Followed::default();
     for partition in 0..log.partitions() {
-        let Bounds { first, next, is_trimmed } = log.bounds(partition)?;
+        let Bounds { first, next, is_trimmed, .. } = log.bounds(partition)?;
         let mut fold = Topology::new(Arc::clone(plan));
         if is_trimmed {
             followed.trimmed.push((partition, first.0));

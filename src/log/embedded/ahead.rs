@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How often old segments are looked for where no segment is begun.
+/// How often old segments are looked for where no segment is begun; when it could not be looked.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+const BUSY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The thread, and where it leaves the next segment's file.
 pub(super) struct Ahead {
@@ -52,52 +53,76 @@ impl Drop for Ahead {
 
 fn run(files: &Files, first: u64, sender: &Sender<io::Result<File>>) {
     let mut number = first;
+    let mut tidied = Tidied::default();
     loop {
-        tidy(files);
         let mut made = segment::make(&files.directory, number, files.settings.segment_bytes);
-        let is_made = made.is_ok();
-        while let Err(unsent) = sender.send_timeout(made, RETENTION_INTERVAL) {
-            match unsent {
-                SendTimeoutError::Timeout(still) => made = still,
-                SendTimeoutError::Disconnected(_) => {
+        let mut is_made;
+        loop {
+            is_made = made.is_ok();
+            let interval = if tidied.tidy(files) { RETENTION_INTERVAL } else { BUSY_INTERVAL };
+            match sender.send_timeout(made, interval) {
+                Ok(()) => break,
+                Err(SendTimeoutError::Timeout(Ok(file))) => made = Ok(file),
+                // There may be room by now.
+                Err(SendTimeoutError::Timeout(Err(_))) => {
+                    made = segment::make(&files.directory, number, files.settings.segment_bytes);
+                }
+                Err(SendTimeoutError::Disconnected(_)) => {
                     // Nobody began it.
                     let _ = std::fs::remove_file(segment::path(&files.directory, number));
                     return;
                 }
             }
-            tidy(files);
         }
         number += u64::from(is_made);
     }
 }
 
-/// Gives back room behind the last full segment, and drops segments by age and size.
-pub(super) fn tidy(files: &Files) {
-    // Whoever holds it may be waiting for a file from here.
-    let Ok(mut tail) = files.tail.try_lock() else { return };
-    let dropped = drop_old(&mut tail, files, now_ms());
-    let full = tail.segments.len().checked_sub(2).map(|nth| (tail.segments[nth].number, tail.len(nth)));
-    drop(tail);
-    if let Some((number, len)) = full {
-        // What cannot be given back is wasted, no more.
-        let file = File::options().write(true).open(segment::path(&files.directory, number));
-        let _ = file.and_then(|file| if file.metadata()?.len() > len { file.set_len(len) } else { Ok(()) });
-    }
-    for number in dropped {
-        if let Err(error) = std::fs::remove_file(segment::path(&files.directory, number)) {
-            tracing::warn!(%error, number, "an old segment of the log cannot be removed");
+/// What was done already.
+#[derive(Default)]
+pub(super) struct Tidied {
+    /// Segments up to this number have given back their room.
+    trimmed: u64,
+}
+
+impl Tidied {
+    /// Gives back room behind full segments, and drops segments by age and size; false where it could not look.
+    pub(super) fn tidy(&mut self, files: &Files) -> bool {
+        // Whoever holds it may be waiting for a file from here.
+        let Ok(mut tail) = files.tail.try_lock() else { return false };
+        let dropped = drop_old(&mut tail, files, now_ms());
+        let full = 0..tail.segments.len() - 1;
+        let full: Vec<(u64, u64)> = full.map(|nth| (tail.segments[nth].number, tail.len(nth))).collect();
+        drop(tail);
+        let trimmed = self.trimmed;
+        for (number, len) in full.into_iter().filter(|(number, _)| *number > trimmed) {
+            // What cannot be given back is wasted, no more.
+            let file = File::options().write(true).open(segment::path(&files.directory, number));
+            let _ = file.and_then(|file| if file.metadata()?.len() > len { file.set_len(len) } else { Ok(()) });
+            self.trimmed = number;
         }
+        for number in dropped {
+            if let Err(error) = std::fs::remove_file(segment::path(&files.directory, number)) {
+                tracing::warn!(%error, number, "an old segment of the log cannot be removed");
+            }
+        }
+        true
     }
 }
 
-/// Numbers of the segments that go: all in them is too old, or too much is behind them. The last one stays.
+/// Numbers of the segments that go: all in them is too old, or too much is behind them. The last one stays, and what a restart needs.
 pub(super) fn drop_old(tail: &mut Tail, files: &Files, now_ms: i64) -> Vec<u64> {
     let age_max = i64::try_from(files.settings.age_max.as_millis()).unwrap_or(i64::MAX);
-    let end = tail.end();
-    // All of a segment is older than the next one.
-    let goes = |pair: &&[segment::Head]| {
-        end - pair[0].base > files.settings.bytes_max || pair[1].began_ms < now_ms.saturating_sub(age_max)
-    };
-    let count = tail.segments.windows(2).take_while(goes).count();
+    let (end, mut count) = (tail.end(), 0);
+    for (nth, pair) in tail.segments.windows(2).enumerate() {
+        let is_needed = pair[1].marks.iter().zip(&tail.needed).any(|(mark, needed)| mark.next > *needed);
+        // All of a segment is older than any later one; a clock may have been ahead when the next was begun.
+        let began_ms = tail.segments[nth + 1..].iter().map(|head| head.began_ms).min().unwrap_or(i64::MAX);
+        let is_old = began_ms < now_ms.saturating_sub(age_max);
+        if is_needed || !(is_old || end - pair[0].base > files.settings.bytes_max) {
+            break;
+        }
+        count = nth + 1;
+    }
     tail.segments.drain(..count).map(|head| head.number).collect()
 }

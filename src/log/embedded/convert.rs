@@ -22,6 +22,7 @@ pub(super) fn convert(data: &Path) -> Result<(), LogError> {
         }
         tracing::info!(path = %log.display(), "the log is of an earlier format; it is converted once");
         rewrite(&log, &made)?;
+        segment::sync_directory(data).map_err(io("syncing", data))?;
         std::fs::rename(&log, &before).map_err(io("renaming", &log))?;
     }
     if before.is_dir() {
@@ -74,13 +75,19 @@ fn rewrite(from: &Path, to: &Path) -> Result<(), LogError> {
             let first = first_offset(&key);
             batch.clear();
             for (offset, record) in (first..).zip(RecordBatch::records(&value)) {
-                batch.push_encoded(record.map_err(|what| LogError::Damaged { partition, offset, what })?);
+                batch.push_encoded(record.map_err(|what| damaged(from, partition, offset, &what))?);
             }
             log.append(partition, Offset(first), &batch)?;
         }
         log.reserve(partition, Offset(mark.reserved))?;
     }
     log.sync()
+}
+
+fn damaged(from: &Path, partition: u16, offset: u64, what: &str) -> LogError {
+    let way_out = "export what is before it with the version that wrote it, and import that into a new data directory";
+    let what = format!("partition {partition} is damaged at offset {offset}: {what}; {way_out}");
+    LogError::Io { doing: "converting", path: from.to_path_buf(), source: std::io::Error::other(what) }
 }
 
 fn first_offset(key: &[u8]) -> u64 {

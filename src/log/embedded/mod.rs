@@ -72,6 +72,10 @@ struct Tail {
     unsynced: Vec<Arc<File>>,
     /// Why nothing can be read or written behind the last entry.
     damage: Option<&'static str>,
+    /// A write or an fsync failed: what is on the disk is not known any more, and a second try may seem to succeed.
+    has_failed: bool,
+    /// Per partition, the offset from which on a restart needs the records.
+    needed: Vec<u64>,
 }
 
 impl Tail {
@@ -82,6 +86,12 @@ impl Tail {
     /// Place behind the last entry.
     fn end(&self) -> u64 {
         self.last().base + self.at
+    }
+
+    /// Whether it can still be written.
+    fn check(&self) -> std::io::Result<()> {
+        let failed = self.has_failed.then_some("writing it failed before; start again");
+        self.damage.or(failed).map_or(Ok(()), |what| Err(std::io::Error::other(what)))
     }
 
     /// Bytes of a segment that are written.
@@ -152,9 +162,11 @@ impl EmbeddedLog {
     }
 
     fn write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
-        if let Some(what) = tail.damage {
-            return Err(self.files.error("writing the log in")(std::io::Error::other(what)));
-        }
+        tail.check().map_err(self.files.error("writing the log in"))?;
+        self.try_write(tail, entry).inspect_err(|_| tail.has_failed = true)
+    }
+
+    fn try_write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
         self.ahead.get_or_init(|| {
             segment::make_room(&tail.file, self.files.settings.segment_bytes);
             ahead::Ahead::spawn(Arc::clone(&self.files), tail.last().number + 1)
@@ -261,6 +273,7 @@ impl Log for EmbeddedLog {
         let _one = self.syncing.lock().expect("no thread panics while it syncs the log");
         let (sealed, last, end, reserved) = {
             let mut tail = self.files.tail();
+            tail.check().map_err(self.files.error("syncing the log in"))?;
             if tail.durable == tail.end() {
                 return Ok(());
             }
@@ -268,7 +281,9 @@ impl Log for EmbeddedLog {
             (std::mem::take(&mut tail.unsynced), Arc::clone(&tail.file), tail.end(), reserved)
         };
         for file in sealed.iter().chain([&last]) {
-            file.sync_data().map_err(self.files.error("syncing the log in"))?;
+            // The system tells of a failure once: whoever waits for the same may not be told that all is well.
+            let synced = file.sync_data().inspect_err(|_| self.files.tail().has_failed = true);
+            synced.map_err(self.files.error("syncing the log in"))?;
         }
         let mut tail = self.files.tail();
         (tail.durable, tail.durable_reserved) = (end, reserved);
@@ -312,10 +327,18 @@ impl Log for EmbeddedLog {
 
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
         let first = self.first(partition)?;
-        let Mark { origin, next, reserved } = self.files.tail().marks[usize::from(partition)];
+        let (Mark { origin, next, reserved }, kept_from) = {
+            let (tail, nth) = (self.files.tail(), usize::from(partition));
+            (tail.marks[nth], Offset(tail.segments[0].marks[nth].next))
+        };
         let next = next.max(reserved);
         let first = first.unwrap_or(next);
-        Ok(Bounds { first: Offset(first), next: Offset(next), is_trimmed: origin.is_some_and(|origin| origin < first) })
+        let is_trimmed = origin.is_some_and(|origin| origin < first);
+        Ok(Bounds { first: Offset(first), kept_from, next: Offset(next), is_trimmed })
+    }
+
+    fn needs(&self, partition: u16, from: Offset) {
+        self.files.tail().needed[usize::from(partition)] = from.0;
     }
 
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError> {

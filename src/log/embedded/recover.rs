@@ -49,9 +49,7 @@ pub(super) fn make(directory: &Path, marks: Vec<Mark>) -> Result<Tail, LogError>
     let file = segment::make(directory, head.number, 0).map_err(&error)?;
     let at = segment::begin(&file, &head).and_then(|at| file.sync_all().map(|()| at)).map_err(&error)?;
     directory.parent().map_or(Ok(()), segment::sync_directory).map_err(&error)?;
-    let durable_reserved = marks.iter().map(|mark| mark.reserved).collect();
-    let (file, segments) = (Arc::new(file), vec![head]);
-    Ok(Tail { segments, file, at, marks, durable: at, durable_reserved, unsynced: vec![], damage: None })
+    Ok(tail_of(vec![head], file, at, marks, None))
 }
 
 /// Reads a segment to its end, or says why it cannot be one; and how far its entries, wherever they begin, say that the log was durable.
@@ -60,7 +58,7 @@ fn scan(path: &Path) -> io::Result<(Result<Scanned, &'static str>, u64)> {
         Some(Ok(opened)) => opened,
         unread => {
             let what = unread.map_or(NOT_BEGUN, |read| read.map_or_else(|what| what, |_| NOTHING));
-            return Ok((Err(what), segment::durable_behind(path, 0)?));
+            return Ok((Err(what), segment::durable_behind(path, 0, u64::MAX)?));
         }
     };
     let (mut marks, mut durable) = (head.marks.clone(), 0);
@@ -78,12 +76,13 @@ fn scan(path: &Path) -> io::Result<(Result<Scanned, &'static str>, u64)> {
         match entry.kind {
             Kind::Reserved => mark.reserved = entry.first,
             Kind::Records => {
-                mark.origin.get_or_insert(entry.first);
-                mark.next = entry.first + RecordBatch::records(entry.bytes).count() as u64;
+                let next = entry.first.checked_add(RecordBatch::records(entry.bytes).count() as u64);
+                let Some(next) = next else { break (at, Some("an offset is beyond all numbers")) };
+                (mark.origin, mark.next) = (mark.origin.or(Some(entry.first)), next);
             }
         }
     };
-    durable = durable.max(segment::durable_behind(path, at)?);
+    durable = durable.max(segment::durable_behind(path, at, head.base)?);
     Ok((Ok(Scanned { head, marks, at, broken }), durable))
 }
 
@@ -113,7 +112,7 @@ fn recover(directory: &Path) -> Result<Option<Tail>, LogError> {
     let mut broken = last.broken;
     for (path, scanned) in seen {
         match scanned {
-            Ok(next) if broken.is_none() && next.head.base == last.end() => {
+            Ok(next) if broken.is_none() && next.head.base == last.end() && next.head.marks == last.marks => {
                 // Of a process that was killed: it is whole, but maybe not on the disk.
                 let before = segment::path(directory, last.head.number);
                 File::open(&before).and_then(|file| file.sync_all()).map_err(doing("syncing", &path))?;
@@ -138,24 +137,35 @@ fn tail(directory: &Path, last: Scanned, damage: Option<&'static str>) -> Result
     for number in segment::numbers(directory).map_err(doing("opening", directory))? {
         let path = segment::path(directory, number);
         if number < last.head.number {
-            let wrong = |what| doing("reading", &path)(io::Error::other(what));
             match Reader::open(&path, HEAD_READ_BYTES).map_err(doing("reading", &path))? {
-                Some(Ok((head, _))) => segments.push(head),
-                Some(Err(what)) => return Err(wrong(what)),
-                None => return Err(wrong(NOT_BEGUN)),
+                Some(Ok((head, _))) if head.fits(&last.head, number, &segments) => segments.push(head),
+                opened => {
+                    let what = opened.map_or(NOT_BEGUN, |opened| opened.err().unwrap_or("its head is of another log"));
+                    // Whoever reads on behind the one before it is told at which offset.
+                    if segments.is_empty() {
+                        return Err(doing("reading", &path)(io::Error::other(what)));
+                    }
+                    tracing::warn!(path = %path.display(), what, "a segment of the log is damaged");
+                }
             }
         } else if number > last.head.number && damage.is_none() {
             std::fs::remove_file(&path).map_err(doing("removing", &path))?;
         }
     }
+    segment::sync_directory(directory).map_err(doing("syncing", directory))?;
     if damage.is_none() {
         // What is behind the end may never be found again.
         file.set_len(last.at).and_then(|()| file.sync_all()).map_err(&error)?;
     }
     file.seek(SeekFrom::Start(last.at)).map_err(&error)?;
-    let durable = last.end();
     segments.push(last.head);
-    let durable_reserved = last.marks.iter().map(|mark| mark.reserved).collect();
-    let (file, at, marks) = (Arc::new(file), last.at, last.marks);
-    Ok(Tail { segments, file, at, marks, durable, durable_reserved, unsynced: vec![], damage })
+    Ok(tail_of(segments, file, last.at, last.marks, damage))
+}
+
+/// A log that is on the disk up to `at` in its last segment.
+fn tail_of(segments: Vec<Head>, file: File, at: u64, marks: Vec<Mark>, damage: Option<&'static str>) -> Tail {
+    let durable = segments.last().map_or(0, |head| head.base) + at;
+    let durable_reserved = marks.iter().map(|mark| mark.reserved).collect();
+    let (file, needed) = (Arc::new(file), vec![0; marks.len()]);
+    Tail { segments, file, at, marks, durable, durable_reserved, unsynced: vec![], damage, has_failed: false, needed }
 }

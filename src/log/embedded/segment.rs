@@ -44,6 +44,14 @@ pub(super) struct Head {
     pub marks: Vec<Mark>,
 }
 
+impl Head {
+    /// Whether it can be that of segment `number`, behind those before it, of the log that ends with `last`.
+    pub fn fits(&self, last: &Head, number: u64, before: &[Head]) -> bool {
+        let begin = before.last().map_or(0, |head| head.base);
+        self.number == number && self.marks.len() == last.marks.len() && (begin..=last.base).contains(&self.base)
+    }
+}
+
 /// What an entry holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
@@ -261,8 +269,9 @@ impl Reader {
     }
 }
 
-/// How far the log was durable, as the whole entries behind `from` say, wherever they begin.
-pub(super) fn durable_behind(path: &Path, from: u64) -> io::Result<u64> {
+/// How far the log was durable, as the whole entries behind `from` say, wherever they begin; `base` is the segment's. What claims more
+/// than is before it is none of ours.
+pub(super) fn durable_behind(path: &Path, from: u64, base: u64) -> io::Result<u64> {
     let file = File::open(path)?;
     let Some(data) = data_from(&file, from)? else { return Ok(0) };
     let mut at = data.next_multiple_of(ALIGN as u64);
@@ -283,7 +292,9 @@ pub(super) fn durable_behind(path: &Path, from: u64) -> io::Result<u64> {
         }
         reader.at = at;
         if let Found::Entry(entry) = reader.next()? {
-            most = most.max(entry.durable);
+            if entry.durable <= base.saturating_add(at) {
+                most = most.max(entry.durable);
+            }
             at = reader.at;
         } else {
             at += ALIGN as u64;

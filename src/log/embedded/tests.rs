@@ -127,7 +127,7 @@ fn a_log_of_many_segments_gives_its_records_back_from_any_offset() {
         assert_eq!(read(&log, 0, from).0, names(from..100));
     }
     let bounds = log.bounds(0).expect("bounds");
-    assert_eq!(bounds, Bounds { first: Offset(0), next: Offset(100), is_trimmed: false });
+    assert_eq!(bounds, Bounds { first: Offset(0), kept_from: Offset(0), next: Offset(100), is_trimmed: false });
     append(&log, 100..120);
     assert_eq!(ids(&log), names(0..120));
 }
@@ -174,7 +174,7 @@ fn offsets_go_on_where_a_proper_stop_says_and_else_behind_all_that_were_reserved
     log.reserve(0, Offset(next + 2)).expect("the end is noted");
     drop(log);
     let bounds = place.open().bounds(0).expect("bounds");
-    assert_eq!(bounds, Bounds { first: Offset(0), next: Offset(next + 2), is_trimmed: false });
+    assert_eq!(bounds, Bounds { first: Offset(0), kept_from: Offset(0), next: Offset(next + 2), is_trimmed: false });
 }
 
 #[test]
@@ -338,13 +338,61 @@ fn a_byte_that_changed_in_an_old_segment_is_damage_where_it_is_read() {
 }
 
 #[test]
+fn a_head_that_changed_is_damage_where_its_records_are_read() {
+    let place = Place::new();
+    let log = place.open();
+    append(&log, 0..60);
+    log.reserve(0, Offset(60)).expect("the end is noted");
+    drop(log);
+    let files = place.files();
+    let (path, bytes) = files.iter().nth(2).expect("a third segment");
+    // Magic and length, and the rest up to where an entry begins.
+    for at in 0..20 {
+        let mut changed = files.clone();
+        changed.insert(path.clone(), bytes.iter().enumerate().map(|(i, b)| b ^ u8::from(i == at)).collect());
+        let place = place.of(&changed);
+        let log = place.open();
+        let (found, end) = read(&log, 0, 0);
+        assert!(matches!(end, Err(LogError::Damaged { offset, .. }) if offset == found.len() as u64), "{at}: {end:?}");
+        assert!(found.len() > 10 && names(0..60).starts_with(&found));
+        assert_eq!(read(&log, 0, 59).0, names(59..60));
+    }
+}
+
+#[test]
+fn after_a_write_that_failed_nothing_is_said_to_be_durable() {
+    let place = Place::new();
+    let log = place.open();
+    append(&log, 0..3);
+    // Opened for reading only: as a disk that takes nothing.
+    let file = File::open(segment::path(&place.log(), 1)).expect("it can be read");
+    log.files.tail().file = Arc::new(file);
+    assert!(log.append(0, Offset(3), &batch("3")).is_err());
+    let again = File::options().append(true).open(segment::path(&place.log(), 1)).expect("it can be written");
+    log.files.tail().file = Arc::new(again);
+    assert!(log.append(0, Offset(3), &batch("3")).is_err() && log.sync().is_err(), "there is room again");
+    drop(log);
+    assert_eq!(ids(&place.open()), names(0..3));
+}
+
+#[test]
 fn old_segments_go_by_size_and_offsets_stay() {
     let place =
         Place { settings: config::Log { retention_bytes: 2 * SMALL, ..config::Log::default() }, ..Place::new() };
     let log = place.open();
     append(&log, 0..200);
     log.reserve(0, Offset(200)).expect("the end is noted");
-    ahead::tidy(&log.files);
+    let tidy = || assert!(ahead::Tidied::default().tidy(&log.files), "nobody else has it");
+    let segments = || place.files().len();
+    let all = segments();
+    tidy();
+    assert_eq!(segments(), all, "a restart needs all of it");
+    log.needs(0, Offset(60));
+    tidy();
+    let kept_from = log.bounds(0).expect("bounds").kept_from.0;
+    assert!(segments() < all && (40..=60).contains(&kept_from), "kept from {kept_from}");
+    log.needs(0, Offset(200));
+    tidy();
     drop(log);
     let (log, kept) = (place.open(), place.files().len() as u64);
     assert!((2..=3).contains(&kept), "{kept} segments");
@@ -370,6 +418,9 @@ fn old_segments_go_by_age() {
     let segments = log.files.tail().segments.len();
     assert!(segments > 3);
     assert!(drop_old(0).is_empty());
+    log.needs(0, Offset(60));
+    // A clock that was ahead for a while keeps nothing.
+    log.files.tail().segments[1].began_ms += 1_000_000;
     assert_eq!(drop_old(2), [1, 2]);
     // A segment whose file is gone meanwhile is not missed.
     for number in [1, 2] {
@@ -424,8 +475,11 @@ fn a_log_of_the_first_format_is_converted_with_its_offsets() {
         assert_eq!(read(&log, 0, 0).0, ["100", "200"]);
         assert_eq!(read(&log, 1, 0).0, ["7"]);
         let bounds = |partition| log.bounds(partition).expect("bounds");
-        assert_eq!(bounds(0), Bounds { first: Offset(100), next: Offset(500), is_trimmed: true });
-        assert_eq!(bounds(1), Bounds { first: Offset(7), next: Offset(9), is_trimmed: false });
+        assert_eq!(
+            bounds(0),
+            Bounds { first: Offset(100), kept_from: Offset(100), next: Offset(500), is_trimmed: true }
+        );
+        assert_eq!(bounds(1), Bounds { first: Offset(7), kept_from: Offset(7), next: Offset(9), is_trimmed: false });
     }
     let left = std::fs::read_dir(place.data.path()).expect("a directory").count();
     assert_eq!(left, 2, "the log and its lock");
