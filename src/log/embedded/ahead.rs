@@ -1,7 +1,7 @@
 //! Work on segments that nobody waits for: the next one is made ahead, those that are full give back what they do not need, old ones go.
 
 use super::segment;
-use super::{Files, Tail};
+use super::{Files, Settings, Tail};
 use crate::aside;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::fs::File;
@@ -54,8 +54,9 @@ impl Drop for Ahead {
 fn run(files: &Files, first: u64, sender: &Sender<io::Result<File>>) {
     let mut number = first;
     let mut tidied = Tidied::default();
+    let Settings { segment_bytes, spare, .. } = files.settings;
     loop {
-        let mut made = segment::make(&files.directory, number, files.settings.segment_bytes);
+        let mut made = segment::make(&files.directory, number, segment_bytes, spare);
         let mut is_made;
         loop {
             is_made = made.is_ok();
@@ -65,7 +66,7 @@ fn run(files: &Files, first: u64, sender: &Sender<io::Result<File>>) {
                 Err(SendTimeoutError::Timeout(Ok(file))) => made = Ok(file),
                 // There may be room by now.
                 Err(SendTimeoutError::Timeout(Err(_))) => {
-                    made = segment::make(&files.directory, number, files.settings.segment_bytes);
+                    made = segment::make(&files.directory, number, segment_bytes, spare);
                 }
                 Err(SendTimeoutError::Disconnected(_)) => {
                     // Nobody began it.

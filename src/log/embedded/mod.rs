@@ -55,6 +55,8 @@ struct Settings {
     segment_bytes: u64,
     bytes_max: u64,
     age_max: Duration,
+    /// Bytes that stay free on the disk.
+    spare: u64,
 }
 
 /// What there is, and where it ends.
@@ -139,7 +141,8 @@ impl EmbeddedLog {
         segment_bytes: u64,
     ) -> Result<Self, LogError> {
         let age_max = Duration::from_millis(settings.retention_age.0.unsigned_abs());
-        let sizes = Settings { segment_bytes, bytes_max: settings.retention_bytes, age_max };
+        let (bytes_max, spare) = (settings.retention_bytes, settings.disk_reserve_bytes);
+        let sizes = Settings { segment_bytes, bytes_max, age_max, spare };
         let files = recover::open(data.join("log"), sizes, wanted.unwrap_or(settings.partitions))?;
         let found = files.tail().marks.len() as u16;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
@@ -168,7 +171,7 @@ impl EmbeddedLog {
 
     fn try_write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
         self.ahead.get_or_init(|| {
-            segment::make_room(&tail.file, self.files.settings.segment_bytes);
+            segment::make_room(&tail.file, self.files.settings.segment_bytes, self.files.settings.spare);
             ahead::Ahead::spawn(Arc::clone(&self.files), tail.last().number + 1)
         });
         let Settings { segment_bytes, age_max, .. } = self.files.settings;

@@ -46,7 +46,7 @@ pub(super) fn open(directory: PathBuf, settings: Settings, partitions: u16) -> R
 pub(super) fn make(directory: &Path, marks: Vec<Mark>) -> Result<Tail, LogError> {
     let error = doing("making the log in", directory);
     let head = Head { number: 1, base: 0, began_ms: ahead::now_ms(), marks: marks.clone() };
-    let file = segment::make(directory, head.number, 0).map_err(&error)?;
+    let file = segment::make(directory, head.number, 0, 0).map_err(&error)?;
     let at = segment::begin(&file, &head).and_then(|at| file.sync_all().map(|()| at)).map_err(&error)?;
     directory.parent().map_or(Ok(()), segment::sync_directory).map_err(&error)?;
     Ok(tail_of(vec![head], file, at, marks, None))

@@ -441,13 +441,19 @@ fn what_was_made_ahead_and_not_begun_is_not_missed() {
     append(&log, 0..3);
     let number = log.files.tail().last().number + 1;
     drop(log);
-    let ahead = segment::make(&place.log(), number, SMALL).expect("a file is made");
+    let ahead = segment::make(&place.log(), number, SMALL, 0).expect("a file is made");
     assert_eq!(ids(&place.open()), names(0..3));
     drop(ahead);
+    // Where it would leave too little of the disk no room is made.
+    let [with, without] = [0, u64::MAX].map(|spare| {
+        let file = segment::make(&place.log(), number, SMALL, spare).expect("a file is made");
+        file.metadata().expect("of an open file").len()
+    });
+    assert_eq!((with, without), (if cfg!(target_os = "linux") { SMALL } else { 0 }, 0));
     // The very first start was cut off.
     let empty = Place::new();
     std::fs::create_dir_all(empty.log()).expect("a directory");
-    segment::make(&empty.log(), 1, 0).expect("a file is made");
+    segment::make(&empty.log(), 1, 0, 0).expect("a file is made");
     assert!(ids(&empty.open()).is_empty());
 }
 
