@@ -10,7 +10,7 @@ mod tests;
 
 use super::{Failure, Format};
 use crate::config::Config;
-use crate::engine::free_bytes;
+use crate::log::free_bytes;
 use crate::log::{EmbeddedLog, LogError};
 use clap::{Args, ValueEnum};
 use saccade_topology::Plan;

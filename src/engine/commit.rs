@@ -1,7 +1,8 @@
 //! The committer: answers batches once they are durable. One fsync covers all that waited for it.
 
 use super::mailbox::{Receiver, Sender, mailbox};
-use super::{Receipt, Shared, free_bytes, poison, waits_for_disk};
+use super::{Receipt, Shared, poison, waits_for_disk};
+use crate::log::free_bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -194,7 +194,7 @@ impl Engine {
             contexts: Contexts::new(config.publish.stream_buffer, plan.slots().len(), plan.profile_slots()),
             latency: Latency::default(),
             stopping: AtomicBool::new(false),
-            disk_free: AtomicU64::new(free_bytes(data)),
+            disk_free: AtomicU64::new(crate::log::free_bytes(data)),
             plan: Arc::clone(&plan),
             log: Arc::clone(&log),
         });
@@ -383,11 +383,6 @@ pub fn schema(plan: &Plan) -> serde_json::Value {
         })
         .collect();
     serde_json::json!({ "schema_version": plan.schema_version(), "size": slots.len(), "slots": slots })
-}
-
-/// Bytes free for this process on the disk of `path`; `u64::MAX` where that cannot be told.
-pub(crate) fn free_bytes(path: &Path) -> u64 {
-    rustix::fs::statvfs(path).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
 }
 
 /// Ends the process: state in memory is no longer what the log says, or the log can no longer be written. Restart and replay

@@ -19,7 +19,7 @@ pub use memory::MemoryLog;
 
 use saccade_topology::Offset;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A log that failed.
 #[derive(Debug, thiserror::Error)]
@@ -119,4 +119,9 @@ pub trait Log: Send + Sync {
 
     /// Bytes on the disk.
     fn bytes(&self) -> u64;
+}
+
+/// Bytes free for this process on the disk of `path`; `u64::MAX` where that cannot be told.
+pub(crate) fn free_bytes(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(u64::MAX, |s| s.f_bavail.saturating_mul(s.f_frsize))
 }

@@ -1,37 +1,32 @@
 //! Logs of the first format, a fjall database, are written anew once, when they are opened: same records, same offsets.
 
 use super::segment::Mark;
-use super::{EmbeddedLog, SEGMENT_BYTES, lock, recover, segment};
+use super::{EmbeddedLog, SEGMENT_BYTES, doing, lock, recover, segment};
 use crate::config;
 use crate::log::{Log, LogError, RecordBatch};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
-use saccade_topology::Duration;
-use saccade_topology::Offset;
+use saccade_topology::{Duration, Offset};
 use std::path::Path;
 
 /// Converts the log in the data directory where it is of that format, or finishes what an earlier attempt had begun.
 pub(super) fn convert(data: &Path) -> Result<(), LogError> {
     let (log, made, before) = (data.join("log"), data.join("converting"), data.join("log.fjall"));
-    let io = |doing, path: &Path| {
-        let path = path.to_path_buf();
-        move |source| LogError::Io { doing, path, source }
-    };
     if log.join("keyspaces").is_dir() {
         if made.exists() {
-            std::fs::remove_dir_all(&made).map_err(io("removing", &made))?;
+            std::fs::remove_dir_all(&made).map_err(doing("removing", &made))?;
         }
         tracing::info!(path = %log.display(), "the log is of an earlier format; it is converted once");
         rewrite(&log, &made)?;
-        segment::sync_directory(data).map_err(io("syncing", data))?;
-        std::fs::rename(&log, &before).map_err(io("renaming", &log))?;
+        segment::sync_directory(data).map_err(doing("syncing", data))?;
+        std::fs::rename(&log, &before).map_err(doing("renaming", &log))?;
     }
     if before.is_dir() {
         if !log.is_dir() {
-            std::fs::rename(made.join("log"), &log).map_err(io("renaming", &made))?;
+            std::fs::rename(made.join("log"), &log).map_err(doing("renaming", &made))?;
         }
-        segment::sync_directory(data).map_err(io("syncing", data))?;
+        segment::sync_directory(data).map_err(doing("syncing", data))?;
         for done in [&made, &before].into_iter().filter(|path| path.is_dir()) {
-            std::fs::remove_dir_all(done).map_err(io("removing", done))?;
+            std::fs::remove_dir_all(done).map_err(doing("removing", done))?;
         }
     }
     Ok(())
@@ -60,11 +55,7 @@ fn rewrite(from: &Path, to: &Path) -> Result<(), LogError> {
     }
     let (lock, marks) = (lock(to)?, records.iter().map(|(_, mark)| *mark).collect());
     let directory = to.join("log");
-    std::fs::create_dir_all(&directory).map_err(|source| LogError::Io {
-        doing: "making directory",
-        path: directory.clone(),
-        source,
-    })?;
+    std::fs::create_dir_all(&directory).map_err(doing("making directory", &directory))?;
     recover::make(&directory, marks)?;
     let all = config::Log { retention_age: Duration(i64::MAX), retention_bytes: u64::MAX, ..config::Log::default() };
     let log = EmbeddedLog::with(lock, to, &all, None, SEGMENT_BYTES)?;
@@ -87,7 +78,7 @@ fn rewrite(from: &Path, to: &Path) -> Result<(), LogError> {
 fn damaged(from: &Path, partition: u16, offset: u64, what: &str) -> LogError {
     let way_out = "export what is before it with the version that wrote it, and import that into a new data directory";
     let what = format!("partition {partition} is damaged at offset {offset}: {what}; {way_out}");
-    LogError::Io { doing: "converting", path: from.to_path_buf(), source: std::io::Error::other(what) }
+    doing("converting", from)(std::io::Error::other(what))
 }
 
 fn first_offset(key: &[u8]) -> u64 {

@@ -107,17 +107,22 @@ impl Files {
         self.tail.lock().expect("no thread panics while it holds the log")
     }
 
-    fn error(&self, doing: &'static str) -> impl Fn(std::io::Error) -> LogError + '_ {
-        move |source| LogError::Io { doing, path: self.directory.clone(), source }
+    fn error(&self, what: &'static str) -> impl Fn(std::io::Error) -> LogError + '_ {
+        doing(what, &self.directory)
     }
+}
+
+/// What an error of the system was met at.
+fn doing(doing: &'static str, path: &Path) -> impl Fn(std::io::Error) -> LogError {
+    move |source| LogError::Io { doing, path: path.to_path_buf(), source }
 }
 
 /// Takes the data directory for this process.
 fn lock(data: &Path) -> Result<File, LogError> {
     let path = data.join("lock");
-    let error = |source| LogError::Io { doing: "locking", path: path.clone(), source };
-    std::fs::create_dir_all(data).map_err(error)?;
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
+    let error = doing("locking", &path);
+    std::fs::create_dir_all(data).map_err(&error)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(&error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LogError::InUse { path: data.to_path_buf() }),
@@ -171,7 +176,8 @@ impl EmbeddedLog {
 
     fn try_write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
         self.ahead.get_or_init(|| {
-            segment::make_room(&tail.file, self.files.settings.segment_bytes, self.files.settings.spare);
+            let Settings { segment_bytes, spare, .. } = self.files.settings;
+            segment::make_room(&self.files.directory, &tail.file, segment_bytes, spare);
             ahead::Ahead::spawn(Arc::clone(&self.files), tail.last().number + 1)
         });
         let Settings { segment_bytes, age_max, .. } = self.files.settings;
@@ -218,26 +224,6 @@ impl EmbeddedLog {
             }
         }
         Ok(ControlFlow::Continue(()))
-    }
-
-    /// The first record that is kept of a partition.
-    fn first(&self, partition: u16) -> Result<Option<u64>, LogError> {
-        let marks = |head: &Head| head.marks[usize::from(partition)].next;
-        // The last segment before which there is none of those that are kept.
-        let begin = {
-            let tail = self.files.tail();
-            let kept = marks(&tail.segments[0]);
-            if kept == tail.marks[usize::from(partition)].next {
-                return Ok(None);
-            }
-            Offset(kept)
-        };
-        let mut first = None;
-        self.read(partition, begin, &mut |offset, _| {
-            first = Some(offset.0);
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(first)
     }
 }
 
@@ -306,7 +292,7 @@ impl Log for EmbeddedLog {
         let damaged = |next, what: &str| LogError::Damaged { partition, offset: next, what: what.to_string() };
         for (number, len) in segments {
             let path = segment::path(&self.files.directory, number);
-            let error = |source| LogError::Io { doing: "reading", path: path.clone(), source };
+            let error = doing("reading", &path);
             let mut reader = match Reader::open(&path, segment::READ_BYTES) {
                 Ok(Some(Ok((_, reader)))) => reader,
                 Ok(Some(Err(what))) => return Err(damaged(next, what)),
@@ -329,13 +315,18 @@ impl Log for EmbeddedLog {
     }
 
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
-        let first = self.first(partition)?;
-        let (Mark { origin, next, reserved }, kept_from) = {
+        let (Mark { origin, next: end, reserved }, kept_from) = {
             let (tail, nth) = (self.files.tail(), usize::from(partition));
             (tail.marks[nth], Offset(tail.segments[0].marks[nth].next))
         };
-        let next = next.max(reserved);
-        let first = first.unwrap_or(next);
+        let next = end.max(reserved);
+        let mut first = next;
+        if kept_from.0 != end {
+            self.read(partition, kept_from, &mut |offset, _| {
+                first = offset.0;
+                Ok(ControlFlow::Break(()))
+            })?;
+        }
         let is_trimmed = origin.is_some_and(|origin| origin < first);
         Ok(Bounds { first: Offset(first), kept_from, next: Offset(next), is_trimmed })
     }

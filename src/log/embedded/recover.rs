@@ -1,7 +1,7 @@
 //! Opens what is in the directory of a log: finds its end, cuts off what was torn, makes it where there is none.
 
 use super::segment::{self, Found, HEAD_READ_BYTES, Head, Kind, Mark, READ_BYTES, Reader};
-use super::{Files, Settings, Tail, ahead};
+use super::{Files, Settings, Tail, ahead, doing};
 use crate::log::{LogError, RecordBatch};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -26,10 +26,6 @@ impl Scanned {
     fn end(&self) -> u64 {
         self.head.base + self.at
     }
-}
-
-fn doing(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> LogError {
-    move |source| LogError::Io { doing, path: path.to_path_buf(), source }
 }
 
 /// Opens the log in `directory`, or makes it with so many partitions.

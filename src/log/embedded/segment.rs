@@ -7,6 +7,7 @@
 //! An entry that is not whole is the torn end of the log if it can have been written after the last fsync, and damage if not: each entry
 //! says how far the log was known to be on the disk when it was written.
 
+use crate::log::free_bytes;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ pub(super) fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
 /// Makes the file of a segment, not begun, with [room](make_room).
 pub(super) fn make(directory: &Path, number: u64, bytes: u64, spare: u64) -> io::Result<File> {
     let file = File::options().write(true).create(true).truncate(true).open(path(directory, number))?;
-    make_room(&file, bytes, spare);
+    make_room(directory, &file, bytes, spare);
     file.sync_all()?;
     sync_directory(directory)?;
     Ok(file)
@@ -109,14 +110,15 @@ pub(super) fn make(directory: &Path, number: u64, bytes: u64, spare: u64) -> io:
 
 /// Room for `bytes` in advance, where that leaves `spare` free: appending then changes no size, and the disk is not full in the middle. Without
 /// it, the file grows with what is written.
-pub(super) fn make_room(file: &File, bytes: u64, spare: u64) {
+pub(super) fn make_room(directory: &Path, file: &File, bytes: u64, spare: u64) {
     // Asked for more than there is, a file system takes all there is, and who writes meanwhile finds the disk full.
-    let free = rustix::fs::fstatvfs(file).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize));
-    if free < bytes.saturating_add(spare) {
+    if free_bytes(directory) < bytes.saturating_add(spare) {
         return;
     }
     #[cfg(target_os = "linux")]
     let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {

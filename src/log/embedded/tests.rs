@@ -311,26 +311,35 @@ fn a_byte_that_changed_in_what_was_durable_is_damage_that_names_the_offset_and_l
     }
 }
 
-#[test]
-fn a_byte_that_changed_in_an_old_segment_is_damage_where_it_is_read() {
+/// A log of 60 records in several segments after a proper stop, and its files.
+fn stopped() -> (Place, BTreeMap<PathBuf, Vec<u8>>) {
     let place = Place::new();
     let log = place.open();
     append(&log, 0..60);
     log.reserve(0, Offset(60)).expect("the end is noted");
     drop(log);
     let files = place.files();
+    (place, files)
+}
+
+/// Reads such a log up to its damage, which names the offset; what is behind can be read from there. Gives the records before it.
+fn damaged_within(place: &Place) -> usize {
+    let log = place.open();
+    let (found, end) = read(&log, 0, 0);
+    assert!(matches!(end, Err(LogError::Damaged { offset, .. }) if offset == found.len() as u64), "{end:?}");
+    assert!(names(0..60).starts_with(&found));
+    assert_eq!(read(&log, 0, 59).0, names(59..60));
+    found.len()
+}
+
+#[test]
+fn a_byte_that_changed_in_an_old_segment_is_damage_where_it_is_read() {
+    let (place, files) = stopped();
     let (path, bytes) = files.iter().nth(1).expect("a second segment");
     let at = bytes.windows(4).position(|kind| kind == b"play").expect("the kind of an event");
     let mut changed = files.clone();
     changed.get_mut(path).expect("a segment")[at] ^= 1;
-    let log = place.of(&changed);
-    let log = log.open();
-    let (found, end) = read(&log, 0, 0);
-    assert!(matches!(end, Err(LogError::Damaged { offset, .. }) if offset == found.len() as u64), "{end:?}");
-    assert!(names(0..60).starts_with(&found));
-    // What is behind it can be read from there.
-    assert_eq!(read(&log, 0, 59).0, names(59..60));
-    drop(log);
+    damaged_within(&place.of(&changed));
     let mut gone = files.clone();
     gone.remove(path);
     let (found, end) = read(&place.of(&gone).open(), 0, 0);
@@ -339,23 +348,13 @@ fn a_byte_that_changed_in_an_old_segment_is_damage_where_it_is_read() {
 
 #[test]
 fn a_head_that_changed_is_damage_where_its_records_are_read() {
-    let place = Place::new();
-    let log = place.open();
-    append(&log, 0..60);
-    log.reserve(0, Offset(60)).expect("the end is noted");
-    drop(log);
-    let files = place.files();
+    let (place, files) = stopped();
     let (path, bytes) = files.iter().nth(2).expect("a third segment");
     // Magic and length, and the rest up to where an entry begins.
     for at in 0..20 {
         let mut changed = files.clone();
         changed.insert(path.clone(), bytes.iter().enumerate().map(|(i, b)| b ^ u8::from(i == at)).collect());
-        let place = place.of(&changed);
-        let log = place.open();
-        let (found, end) = read(&log, 0, 0);
-        assert!(matches!(end, Err(LogError::Damaged { offset, .. }) if offset == found.len() as u64), "{at}: {end:?}");
-        assert!(found.len() > 10 && names(0..60).starts_with(&found));
-        assert_eq!(read(&log, 0, 59).0, names(59..60));
+        assert!(damaged_within(&place.of(&changed)) > 10, "byte {at}");
     }
 }
 
