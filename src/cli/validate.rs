@@ -208,7 +208,7 @@ fn data(config: &Config, plan: &Arc<Plan>, args: &ValidateArgs, wanted: &[Check]
         Check::LogTimes => scanned.times(config),
         Check::Checkpoint => stored().checkpoint(),
         Check::State => stored().state(),
-        Check::Retention => scanned.retention(&log, config, crate::engine::now().0),
+        Check::Retention => scanned.retention(&log, config, crate::clock::now().0),
         Check::Disk => disk(config, path),
         Check::Config | Check::ConfigSecurity => unreachable!("they are not of data"),
     };

@@ -17,9 +17,9 @@ use xxhash_rust::xxh3::xxh3_64;
 const NAMED_MAX: usize = 5;
 /// Clocks are set back by a little now and then.
 const BACK_MAX_MS: i64 = 60_000;
-/// Retention drops whole tables when new ones are written: this much over the bounds is how it works.
+/// Retention drops whole segments, and none that a restart needs: this much over the bounds, beside a quarter of them, is how it works.
 const OVER_BYTES: u64 = 512 << 20;
-const OVER_AGE_MS: i64 = 86_400_000;
+const OVER_AGE_MS: i64 = 43_200_000;
 
 /// Findings of one kind: all counted, some named.
 #[derive(Default)]
@@ -267,13 +267,13 @@ impl Scanned {
             bytes(log.bytes()),
             bytes(bytes_max)
         );
-        let too_old = age_ms > age_max.0.saturating_add(OVER_AGE_MS);
+        let too_old = age_ms > age_max.0.saturating_add(age_max.0 / 4).saturating_add(OVER_AGE_MS);
         let too_large = log.bytes() > bytes_max.saturating_add(bytes_max / 4).saturating_add(OVER_BYTES);
         if !too_old && !too_large {
             return Verdict::pass(found);
         }
-        let to_do = "old records go when new ones are written: send events; the bounds of a log are those it was made with, \
-                     export and import into a new directory to change them";
+        let to_do = "a running server drops old segments behind its checkpoints, the last one once something is written behind it: \
+                     start it with these bounds and send events";
         Verdict::fail(found, to_do)
     }
 }

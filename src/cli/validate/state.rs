@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::log::{Folded, Scanned};
-use crate::engine::{Restored, Store, StoredRow, restore};
+use crate::engine::{EngineError, Restored, Store, StoredRow, restore};
 use crate::log::{Bounds, EmbeddedLog, Log};
 use saccade_topology::{Globals, Plan, Restore, RowKind, Topology};
 use std::path::Path;
@@ -79,7 +79,8 @@ impl<'a> Stored<'a> {
                      else start with the configuration it was written with";
         let fail = |what: String| Verdict::fail(format!("partition {partition}: {what}"), to_do);
         let unreadable = |error: crate::engine::StoreError| fail(error.to_string());
-        let Bounds { first, is_trimmed, .. } = self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
+        let Bounds { first, kept_from, is_trimmed, .. } =
+            self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
         let first = first.0;
         let Some(globals) = store.globals(partition).map_err(unreadable)? else {
             return match is_trimmed {
@@ -87,6 +88,10 @@ impl<'a> Stored<'a> {
                 false => Ok(format!("partition {partition}: none yet")),
             };
         };
+        if globals.offset < kept_from.0 {
+            let gap = EngineError::Gap { partition, checkpoint: globals.offset, kept_from: kept_from.0 };
+            return Err(Verdict::fail(gap.to_string(), "until then `serve` does not start"));
+        }
         let (rows, tombstones) = self.rows(store, partition, &globals).map_err(fail)?;
         if first > globals.offset {
             let text = format!("partition {partition}: at offset {}; the log goes on at {first}", globals.offset);

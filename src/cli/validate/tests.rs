@@ -1,7 +1,8 @@
 use super::{Check, Outcome, Report, Subject, ValidateArgs, Verdict, json, text, validate};
 use crate::cli::Format;
+use crate::clock::now;
 use crate::config::{Config, Durability};
-use crate::engine::{Batch, Engine, EngineError, Store, now};
+use crate::engine::{Batch, Engine, EngineError, Store};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::ValueEnum;
 use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Plan, Record, RowKind, Topology};
@@ -311,6 +312,9 @@ fn records_that_are_gone_behind_the_checkpoint_refuse_the_start() {
     crate::log::drop_records_before(&place.data(), 0, Offset(4));
     let opened = Engine::open(&place.config(), &place.data());
     let Err(EngineError::Gap { partition: 0, checkpoint: 3, kept_from: 4 }) = opened else { panic!("it starts") };
+    let verdict = place.check(Check::Checkpoint);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("begins at 4"), "{verdict:?}");
+    assert_eq!(place.check(Check::State).outcome, Outcome::Skip);
     // Nor can the state be rebuilt.
     std::fs::remove_dir_all(&state).expect("it did not start");
     assert!(matches!(Engine::open(&place.config(), &place.data()), Err(EngineError::Trimmed { .. })));
@@ -335,7 +339,7 @@ fn a_log_older_than_its_retention_fails_and_a_full_disk_does_too() {
     let place = Place::with_config("[log]\nretention_age = \"2d\"\ndisk_reserve_bytes = 1125899906842624\n");
     let day = 86_400_000;
     place.log().append(0, Offset(0), &batch(&[("a", 0, now().0 - 3 * day + 60_000)])).expect("the log takes a batch");
-    assert_eq!(place.check(Check::Retention).outcome, Outcome::Pass, "tables are dropped as a whole");
+    assert_eq!(place.check(Check::Retention).outcome, Outcome::Pass, "segments are dropped as a whole");
     let older = Place::with_config("[log]\nretention_age = \"2d\"\n");
     older.log().append(0, Offset(0), &batch(&[("a", 0, now().0 - 3 * day - 1)])).expect("the log takes a batch");
     assert_eq!(older.check(Check::Retention).outcome, Outcome::Fail);
