@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod cli;
+mod clock;
 pub mod cmcd;
 pub mod config;
 pub mod engine;

@@ -4,7 +4,8 @@
 
 use super::commit::Reply;
 use super::partition::{Inbox, Message};
-use super::{Shared, now, poison, waits_for_disk};
+use super::{Shared, poison, waits_for_disk};
+use crate::clock::now;
 use crate::log::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use saccade_topology::decision::Landed;

@@ -46,13 +46,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The server's clock.
-pub fn now() -> IngestTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    IngestTime(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
-}
+use std::time::Duration;
 
 /// Why a batch was not taken; nothing of it was, or the process is ending.
 #[derive(Clone, Debug, thiserror::Error)]

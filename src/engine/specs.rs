@@ -2,7 +2,8 @@
 //!
 //! They enter the log as control records like any other, so that the log alone tells which spec was in force when.
 
-use super::{EngineError, Fold, Restored, now};
+use super::{EngineError, Fold, Restored};
+use crate::clock::now;
 use crate::log::{Log, RecordBatch};
 use saccade_topology::decision::{Act, Control};
 use saccade_topology::model::RewardSource;

@@ -1,6 +1,7 @@
 //! Reward specs in files of their own: a changed file is proposed and put in force, a bad one changes nothing and is told of.
 
-use super::{Batch, Engine, now};
+use super::{Batch, Engine};
+use crate::clock::now;
 use crate::config::read_reward;
 use saccade_topology::decision::{Act, Control};
 use std::path::PathBuf;

@@ -7,7 +7,8 @@ use super::error::Refusal;
 use super::metrics::Source;
 use super::query::Pairs;
 use super::rows::Rows;
-use super::{App, body, ingest_time};
+use super::{App, body};
+use crate::clock::now;
 use crate::cmcd;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -76,7 +77,7 @@ impl Owner {
 }
 
 fn read_body(app: &App, body: &[u8], owner: &Owner) -> Rows {
-    let (arena, arrival) = (bumpalo::Bump::new(), ingest_time());
+    let (arena, arrival) = (bumpalo::Bump::new(), now());
     let mut rows = Rows::new(app, arrival);
     // A record with a byte that is not UTF-8 is lost; the other lines are not.
     let text = String::from_utf8_lossy(body);
@@ -85,7 +86,7 @@ fn read_body(app: &App, body: &[u8], owner: &Owner) -> Rows {
 }
 
 fn read_one(app: &App, parts: &Parts, query: &Pairs, owner: &Owner) -> Result<Rows, Refusal> {
-    let (arena, arrival) = (bumpalo::Bump::new(), ingest_time());
+    let (arena, arrival) = (bumpalo::Bump::new(), now());
     let mut rows = Rows::new(app, arrival);
     let mut row = |row: Result<_, _>| rows.take(app, row);
     let headers = cmcd_headers(&parts.headers);

@@ -3,7 +3,8 @@
 use super::error::Refusal;
 use super::metrics::Source;
 use super::rows::{Rows, Submitted};
-use super::{App, body, ingest_time};
+use super::{App, body};
+use crate::clock::now;
 use crate::engine::SubmitError;
 use crate::wire::RowError;
 use axum::Json;
@@ -62,7 +63,7 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Submitted, Refusal> {
 
 fn read(app: &App, body: &[u8]) -> Result<Rows, Refusal> {
     let arena = bumpalo::Bump::new();
-    let mut rows = Rows::of(app, ingest_time(), body);
+    let mut rows = Rows::of(app, now(), body);
     let end = app.reader.read_body(body, &arena, &mut |row| rows.take_any(app, row, &arena));
     match end {
         Ok(()) => Ok(rows),

@@ -32,7 +32,6 @@ pub use connections::{ServeError, serve};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::wire::EventReader;
-use saccade_topology::IngestTime;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
@@ -76,9 +75,4 @@ impl App {
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error is a sender that is gone, which is a server that has stopped.
     let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-/// The server's clock, read once for each request, when its body is complete.
-fn ingest_time() -> IngestTime {
-    IngestTime(jiff::Timestamp::now().as_millisecond())
 }

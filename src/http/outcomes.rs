@@ -3,7 +3,8 @@
 use super::error::Refusal;
 use super::query::Pairs;
 use super::rank::{path, receive};
-use super::{App, body, ingest_time};
+use super::{App, body};
+use crate::clock::now;
 use crate::engine::{Batch, Receipt};
 use crate::wire::{ActivateRequest, RewardRequest, decision_id, write_decision};
 use axum::Json;
@@ -64,7 +65,7 @@ async fn tell(app: &Arc<App>, id: Id, request: Request, what: Told) -> Result<Re
 
 fn read(app: &App, id: &str, bytes: &[u8], what: Told) -> Result<Batch, Refusal> {
     let arena = bumpalo::Bump::new();
-    let mut batch = Batch::new(&app.engine, ingest_time());
+    let mut batch = Batch::new(&app.engine, now());
     let partition = app.engine.partition_of_decision(id);
     match what {
         Told::Reward => batch.push_to(partition, Record::Reward(RewardRequest::read(bytes, &arena)?.of(id))),

@@ -6,7 +6,8 @@ use super::body::Reserved;
 use super::decide::{answer, decide, version};
 use super::error::Refusal;
 use super::query::Pairs;
-use super::{App, body, ingest_time};
+use super::{App, body};
+use crate::clock::now;
 use crate::engine::Batch;
 use crate::wire::RankRequest;
 use axum::body::Body;
@@ -123,7 +124,7 @@ fn make(app: &App, version: &ModelVersion, bytes: &[u8], explained: bool) -> Res
             None => id.to_string(),
         },
     };
-    let now = ingest_time();
+    let now = now();
     let mut batch = Batch::new(&app.engine, now);
     let json = decide(app, version, &request, &id, now, |decision| {
         let json = answer(version, &decision, explained);

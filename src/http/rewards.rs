@@ -7,7 +7,8 @@ use super::decide::version;
 use super::error::Refusal;
 use super::query::Pairs;
 use super::rank::{path, receive};
-use super::{App, body, ingest_time};
+use super::{App, body};
+use crate::clock::now;
 use crate::engine::Batch;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -132,7 +133,7 @@ async fn control(
         Refusal::new(StatusCode::BAD_REQUEST, "missing_by", rule)
     })?;
     let (model, place) = (version.plan().spec.name.as_str(), app.engine.plan().model(&version.plan().spec.name));
-    let mut batch = Batch::new(&app.engine, ingest_time()).at_once();
+    let mut batch = Batch::new(&app.engine, now()).at_once();
     for (action, number, spec) in changes {
         let control = Control { model, action: *action, version: *number, spec, by };
         if let Some(place) = place {

@@ -119,7 +119,7 @@ pub(super) fn request(method: &str, uri: &str) -> request::Builder {
 }
 
 pub(super) fn now_ms() -> i64 {
-    super::ingest_time().0
+    crate::clock::now().0
 }
 
 /// A play event of now; its viewer is `v-{session}`.

@@ -5,7 +5,7 @@ use super::ledger::read_answer;
 use super::scores::Scores;
 use super::tastes::{DEVICES, TITLES};
 use super::traffic::{REQUESTS_MAX, Stage, told};
-use crate::engine;
+use crate::clock::now;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -33,8 +33,8 @@ type Answer = (Question, Option<(usize, f64)>);
 
 /// Asks until the traffic ends, then sends what is still to be sent.
 pub(super) async fn choose(mut stage: Stage, plan: Plan, scores: Arc<Scores>) {
-    send_rows(&stage, TITLES.len() as u64, catalogue(&stage.run, engine::now().0)).await;
-    let mut guests = Guests::new(plan.seed, plan.rate, &stage.run, engine::now().0);
+    send_rows(&stage, TITLES.len() as u64, catalogue(&stage.run, now().0)).await;
+    let mut guests = Guests::new(plan.seed, plan.rate, &stage.run, now().0);
     let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -62,7 +62,7 @@ pub(super) async fn choose(mut stage: Stage, plan: Plan, scores: Arc<Scores>) {
         }
         while goes_on && due(asked) <= begin.elapsed() {
             let Ok(permit) = permits.clone().try_acquire_owned() else { break };
-            let Some(question) = guests.ask(engine::now().0, drifted) else { break };
+            let Some(question) = guests.ask(now().0, drifted) else { break };
             asked += 1;
             scores.asked();
             let (stage, scores) = (stage.clone(), scores.clone());
@@ -72,7 +72,7 @@ pub(super) async fn choose(mut stage: Stage, plan: Plan, scores: Arc<Scores>) {
                 answer
             });
         }
-        send(&stage, guests.due(engine::now().0), &mut sending);
+        send(&stage, guests.due(now().0), &mut sending);
         while sending.try_join_next().is_some() {}
     }
     while sending.join_next().await.is_some() {}
@@ -105,7 +105,7 @@ fn sees(
     probe: bool,
     sending: &mut JoinSet<()>,
 ) -> bool {
-    let now = engine::now().0;
+    let now = now().0;
     let Some((title, propensity)) = first else {
         guests.gives_up(&question, now);
         scores.refused();

@@ -7,7 +7,7 @@ use super::ledger::{Ledger, read_answer};
 use super::players::{self, Recording, What};
 use super::scores::Scores;
 use super::viewers::{self, Sent, Viewers};
-use crate::engine;
+use crate::clock::now;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -57,7 +57,7 @@ impl Traffic {
     /// Begins to send `rate` events a second, players and viewers together, and to ask for decisions. Call it within a runtime.
     pub(super) fn start(client: Client, rate: u64, seed: u64, loops: Option<choosing::Plan>) -> Traffic {
         let (stop, stopping) = watch::channel(false);
-        let run = format!("{:x}", engine::now().0 / 100 % 0xff_ffff);
+        let run = format!("{:x}", now().0 / 100 % 0xff_ffff);
         let (ledger, cast) = (Arc::new(Ledger::default()), Arc::new(Cast::default()));
         let stage = Stage { client, ledger: ledger.clone(), cast: cast.clone(), stop: stopping, run };
         let players = (rate / (2 * PLAYER_RATE)).clamp(1, PLAYERS_MAX);
@@ -118,7 +118,7 @@ async fn play(mut stage: Stage, number: usize, recording: Arc<Recording>) {
             return;
         }
         let session = format!("player-{}-{}-{round}", stage.run, number + 1);
-        let shift_ms = engine::now().0 - recording.began_ms;
+        let shift_ms = now().0 - recording.began_ms;
         stage.cast.enters(number, recording.player, &session);
         for step in &recording.steps {
             if !wait(&mut stage, begin + Duration::from_millis(step.at_ms)).await {
@@ -146,7 +146,7 @@ async fn browse(mut stage: Stage, mut viewers: Viewers, players: usize) {
     let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut begin, mut start_ms) = (Instant::now(), engine::now().0);
+    let (mut begin, mut start_ms) = (Instant::now(), now().0);
     let mut requests = JoinSet::new();
     loop {
         tokio::select! {

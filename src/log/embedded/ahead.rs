@@ -2,13 +2,13 @@
 
 use super::segment;
 use super::{Files, Settings, Tail};
-use crate::aside;
+use crate::{aside, clock};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How often old segments are looked for where no segment is begun; when it could not be looked.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
@@ -18,10 +18,6 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Ahead {
     made: Option<Receiver<io::Result<File>>>,
     thread: Option<JoinHandle<()>>,
-}
-
-pub(super) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 impl Ahead {
@@ -91,7 +87,7 @@ impl Tidied {
     pub(super) fn tidy(&mut self, files: &Files) -> bool {
         // Whoever holds it may be waiting for a file from here.
         let Ok(mut tail) = files.tail.try_lock() else { return false };
-        let dropped = drop_old(&mut tail, files, now_ms());
+        let dropped = drop_old(&mut tail, files, clock::now().0);
         let full = 0..tail.segments.len() - 1;
         let full: Vec<(u64, u64)> = full.map(|nth| (tail.segments[nth].number, tail.len(nth))).collect();
         drop(tail);

@@ -12,7 +12,7 @@ mod segment;
 pub(super) mod tests;
 
 use super::{Bounds, Log, LogError, RecordBatch, Visit};
-use crate::config;
+use crate::{clock, config};
 use saccade_topology::Offset;
 use segment::{Entry, Found, Head, Kind, Mark, Reader};
 use std::fs::{File, TryLockError};
@@ -34,7 +34,7 @@ const SEGMENTS_PER_AGE: u32 = 8;
 /// The log of a data directory.
 pub struct EmbeddedLog {
     files: Arc<Files>,
-    /// Since something was appended.
+    /// Since something was appended or a checkpoint told what is needed: who only reads makes and drops nothing.
     ahead: OnceLock<ahead::Ahead>,
     /// Held while the disk is waited for: who comes meanwhile finds what it waits for done, or does it.
     syncing: Mutex<()>,
@@ -160,13 +160,21 @@ impl EmbeddedLog {
     /// Begins the next segment.
     fn roll(&self, tail: &mut Tail) -> Result<(), LogError> {
         let (base, number) = (tail.end(), tail.last().number + 1);
-        let ahead = self.ahead.get().expect("made before anything is written");
-        let file = ahead.take().map_err(self.files.error("making a segment of the log in"))?;
-        let head = Head { number, base, began_ms: ahead::now_ms(), marks: tail.marks.clone() };
+        let file = self.ahead(tail).take().map_err(self.files.error("making a segment of the log in"))?;
+        let head = Head { number, base, began_ms: clock::now().0, marks: tail.marks.clone() };
         tail.at = segment::begin(&file, &head).map_err(self.files.error("writing the log in"))?;
         tail.unsynced.push(std::mem::replace(&mut tail.file, Arc::new(file)));
         tail.segments.push(head);
         Ok(())
+    }
+
+    /// The thread that makes and drops segments.
+    fn ahead(&self, tail: &Tail) -> &ahead::Ahead {
+        self.ahead.get_or_init(|| {
+            let Settings { segment_bytes, spare, .. } = self.files.settings;
+            segment::make_room(&self.files.directory, &tail.file, segment_bytes, spare);
+            ahead::Ahead::spawn(Arc::clone(&self.files), tail.last().number + 1)
+        })
     }
 
     fn write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
@@ -175,13 +183,9 @@ impl EmbeddedLog {
     }
 
     fn try_write(&self, tail: &mut Tail, entry: &Entry<'_>) -> Result<(), LogError> {
-        self.ahead.get_or_init(|| {
-            let Settings { segment_bytes, spare, .. } = self.files.settings;
-            segment::make_room(&self.files.directory, &tail.file, segment_bytes, spare);
-            ahead::Ahead::spawn(Arc::clone(&self.files), tail.last().number + 1)
-        });
+        self.ahead(tail);
         let Settings { segment_bytes, age_max, .. } = self.files.settings;
-        let age = ahead::now_ms().saturating_sub(tail.last().began_ms).max(0).unsigned_abs();
+        let age = clock::now().0.saturating_sub(tail.last().began_ms).max(0).unsigned_abs();
         if tail.at + segment::size(entry) > segment_bytes || Duration::from_millis(age) > age_max / SEGMENTS_PER_AGE {
             self.roll(tail)?;
         }
@@ -332,7 +336,10 @@ impl Log for EmbeddedLog {
     }
 
     fn needs(&self, partition: u16, from: Offset) {
-        self.files.tail().needed[usize::from(partition)] = from.0;
+        let mut tail = self.files.tail();
+        tail.needed[usize::from(partition)] = from.0;
+        // A server that nothing arrives at drops what is too old all the same.
+        self.ahead(&tail);
     }
 
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError> {

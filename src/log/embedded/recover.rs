@@ -1,7 +1,8 @@
 //! Opens what is in the directory of a log: finds its end, cuts off what was torn, makes it where there is none.
 
 use super::segment::{self, Found, HEAD_READ_BYTES, Head, Kind, Mark, READ_BYTES, Reader};
-use super::{Files, Settings, Tail, ahead, doing};
+use super::{Files, Settings, Tail, doing};
+use crate::clock;
 use crate::log::{LogError, RecordBatch};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -41,9 +42,12 @@ pub(super) fn open(directory: PathBuf, settings: Settings, partitions: u16) -> R
 /// Makes a log that begins with what is known of its partitions.
 pub(super) fn make(directory: &Path, marks: Vec<Mark>) -> Result<Tail, LogError> {
     let error = doing("making the log in", directory);
-    let head = Head { number: 1, base: 0, began_ms: ahead::now_ms(), marks: marks.clone() };
-    let file = segment::make(directory, head.number, 0, 0).map_err(&error)?;
+    let head = Head { number: 1, base: 0, began_ms: clock::now().0, marks: marks.clone() };
+    // It has its name once it is whole.
+    let (made, path) = (directory.join("making"), segment::path(directory, head.number));
+    let file = File::create(&made).map_err(&error)?;
     let at = segment::begin(&file, &head).and_then(|at| file.sync_all().map(|()| at)).map_err(&error)?;
+    std::fs::rename(&made, &path).and_then(|()| segment::sync_directory(directory)).map_err(&error)?;
     directory.parent().map_or(Ok(()), segment::sync_directory).map_err(&error)?;
     Ok(tail_of(vec![head], file, at, marks, None))
 }
@@ -101,8 +105,6 @@ fn recover(directory: &Path) -> Result<Option<Tail>, LogError> {
     let mut last = match seen.next() {
         None => return Ok(None),
         Some((_, Ok(first))) => first,
-        // Made and not begun: the very first start was cut off.
-        Some((_, Err(NOT_BEGUN))) if durable == 0 && seen.len() == 0 => return Ok(None),
         Some((path, Err(what))) => return Err(doing("reading", &path)(io::Error::other(what))),
     };
     let mut broken = last.broken;
