@@ -4,18 +4,18 @@
   ingest      at rising rates: CPU per event, and the rate at which the clock to the context is no longer kept
   partitions  the same with `log.partitions = 2`
   discard     the same server that reads, checks and throws away
-  latency     events at half of what it can take; intended sending → context received
+  latency     events at half of what it can take; intended sending → context received; beside it what the machine gives a server that throws away
   rank        the same with viewers of `steady_evening`, whose decisions have 100 candidates each
   sessions    the same rate over 10,000 and 1,000,000 sessions
   overload    twice what it can take for a while: who is refused, how late the others are, and how soon all is well again
   pairs       another build (--against) and this one in turn, three rounds: what holds where the machine's speed drifts; not among the usual ones
 
-  bench/speed.py [--only ingest,latency] [--seconds 15] [--capacity 100000] [--pin] [--into bench/README.md]
+  bench/speed.py [--only ingest,latency] [--seconds 15] [--warm 5] [--capacity 100000] [--pin] [--into bench/README.md]
 
-Server and load generator share all processors; with --pin the generator has the last one only, which the server may use too.
+Latencies and CPU count from second --warm on: before, a fresh server touches its memory for the first time. Server and load generator share all processors; with --pin the generator has the last one only, which the server may use too.
 --into writes each table between the lines `<!-- NAME -->` and `<!-- /NAME -->` of that file, `NAME, pinned` with --pin. Needs release builds; standard library only.
 """
-import argparse, json, os, re, subprocess, sys, tempfile, urllib.request
+import argparse, json, os, re, statistics, subprocess, sys, tempfile, urllib.request
 
 from learning import Server
 
@@ -25,10 +25,10 @@ CONNECTIONS = "256"
 class Loaded(Server):
     """A fresh server, and runs of the load generator against it."""
 
-    def load(self, args, rate, seconds, *more, seed=1):
+    def load(self, args, rate, seconds, *more, seed=1, warm=None):
         out = f"{self.directory}/run-{seed}.json"
         command = [args.loadgen, "run", "--target", f"http://127.0.0.1:{self.port}", "--rate", str(rate), "--duration", f"{seconds}s",
-                   "--connections", CONNECTIONS, "--seed", str(seed), "--out", out, "--quiet", *more]
+                   "--connections", CONNECTIONS, "--seed", str(seed), "--measure-from", f"{args.warm if warm is None else warm}s", "--out", out, "--quiet", *more]
         last = f"{os.cpu_count() - 1}"
         command = ["taskset", "-c", last, *command] if args.pin else command
         ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -96,11 +96,14 @@ def partitions(args):
 
 
 def latency(args):
-    head("half of what it can take, events/s", "publish p50 / p99 / p99.9, ms", "server CPU s per million", "own lag p99, ms", "verdict")
-    for seed in range(1, 4):
-        with Loaded(args) as server:
-            run = server.load(args, args.capacity // 2, args.seconds, "--batch", "20", seed=seed)
-            row(f"{args.capacity // 2:,}", ms(run["publish"], "p50", "p99", "p999"), cpu_s_per_million(run), ms(run["lag"], "p99"), validity(run))
+    head("half of what it can take, events/s", "publish p50 / p99 / p99.9, ms", "p99 of the median second, ms", "answer p50 / p99 / p99.9, ms", "own lag p99 / p99.9, ms", "server CPU s per million")
+    for name, more, probes in (("{:,}", (), "100"), ("{:,}, thrown away", ("--discard",), "0")):
+        for seed in range(1, 4):
+            with Loaded(args, *more) as server:
+                run = server.load(args, args.capacity // 2, args.seconds, "--batch", "20", "--probes", probes, seed=seed)
+            p99 = [second["publish"]["p99_ms"] for second in run["seconds"][args.warm :] if second["publish"]]
+            row(name.format(args.capacity // 2), ms(run["publish"], "p50", "p99", "p999"), f"{statistics.median(p99):.3g}" if p99 else "–",
+                ms(run["intended"], "p50", "p99", "p999"), ms(run["lag"], "p99", "p999"), cpu_s_per_million(run))
 
 
 def sessions(args):
@@ -109,7 +112,7 @@ def sessions(args):
     for count in (10_000, 1_000_000):
         with Loaded(args) as server:
             run = server.load(args, 20_000, 100, "--batch", "20", "--sessions", str(count), "--shape", "spike:at=1ms,for=40s,times=2.5",
-                              "--measure-from", "40s", "--probes", "1000")
+                              "--probes", "1000", warm=40)
             row(f"{count:,}", ms(run["publish"], "p50", "p99", "p999"), ms(run["intended"], "p50", "p99"), cpu_s_per_million(run),
                 round(run["server"]["rss_bytes"] / 2**20), f"≤ {server.checkpoint_pause():g}", validity(run))
 
@@ -180,6 +183,7 @@ def main():
     parser.add_argument("--against", metavar="FILE", help="another build of saccade, for `pairs`")
     parser.add_argument("--config", default="configs/default.toml")
     parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--warm", type=int, default=5, help="seconds at the beginning of a run that do not count")
     parser.add_argument("--capacity", type=int, default=100_000, help="events/s that it can take, as `ingest` found it")
     parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], default=[20_000, 50_000, 75_000, 100_000, 125_000, 150_000])
     parser.add_argument("--only", default="ingest,partitions,discard,latency,rank,sessions,overload")

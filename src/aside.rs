@@ -14,6 +14,11 @@ pub(crate) fn give_way() {
     let _ = rustix::process::nice(NICE);
 }
 
+/// Lets what waits for this processor go first, once: a system may leave a thread its slice, some milliseconds, however nice it is.
+pub(crate) fn step_aside() {
+    std::thread::yield_now();
+}
+
 /// What `open` gives, all of whose threads give way.
 pub(crate) fn open<T: Send>(open: impl FnOnce() -> T + Send) -> T {
     let open = || {

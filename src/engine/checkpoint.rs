@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Rows handed out between two batches, and the time after which no further one is.
 const SLICE_ROWS: usize = 64;
 const SLICE_TIME: Duration = Duration::from_micros(150);
-/// Rows stored as one.
+/// Rows stored after one sync of the log.
 const WRITE_ROWS: usize = 1024;
 /// Remembered ids copied between two batches.
 const SLICE_IDS: u64 = 8192;
@@ -341,8 +341,15 @@ fn store_rows(
 ) -> Result<(), Box<dyn std::error::Error>> {
     // No stored row may know of a record that the log can still lose.
     log.sync()?;
-    let mut changes = store.change();
+    let departures = std::mem::take(&mut written.waiting_departures);
+    if !departures.is_empty() {
+        let mut changes = store.change();
+        changes.departures(partition, written.departures, &departures);
+        changes.commit(false)?;
+        written.departures += 1;
+    }
     for rows in std::mem::take(&mut written.waiting) {
+        let mut changes = store.change();
         for (key, value) in rows.iter() {
             match key.first() == Some(&(RowKind::Decision as u8)) {
                 true => written.held.push(key, value),
@@ -350,13 +357,9 @@ fn store_rows(
             }
         }
         giver.give(rows);
+        changes.commit(false)?;
+        aside::step_aside();
     }
-    let departures = std::mem::take(&mut written.waiting_departures);
-    if !departures.is_empty() {
-        changes.departures(partition, written.departures, &departures);
-        written.departures += 1;
-    }
-    changes.commit(false)?;
     Ok(())
 }
 
