@@ -42,9 +42,10 @@ impl Row {
         }
     }
 
-    /// `good`, `bad`, or nothing where the difference is small.
+    /// `good`, `bad`, or nothing where the difference is small or only one run has the figure.
     fn class(&self) -> &'static str {
-        let change = self.ratio().map_or_else(|| self.b.unwrap_or(0.0) - self.a.unwrap_or(0.0), |ratio| ratio - 1.0);
+        let difference = self.a.zip(self.b).map_or(0.0, |(a, b)| b - a);
+        let change = self.ratio().map_or(difference, |ratio| ratio - 1.0);
         match change {
             _ if change.abs() <= NOTABLE => "",
             _ if (change > 0.0) == self.more_is_better => "good",
@@ -68,7 +69,7 @@ impl Comparison<'_> {
             }
         };
         row("events accepted", "throughput", Quantity::PerSecond, true);
-        for latency in ["intended", "service", "publish", "rank", "lag"] {
+        for latency in ["intended", "service", "publish", "rank", "reward", "lag"] {
             for (percentile, name) in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")] {
                 let label = if latency == "lag" { "own lag" } else { latency };
                 row(&format!("{label} {name}"), &format!("{latency}_{percentile}"), Quantity::Milliseconds, false);
@@ -178,5 +179,6 @@ mod tests {
     fn a_figure_that_only_one_run_has_is_shown_without_a_ratio() {
         let row = Row { name: "x".into(), quantity: Quantity::Cores, a: None, b: Some(1.0), more_is_better: false };
         assert_eq!((row.ratio_text(), row.value(row.a), row.value(row.b)), ("–".into(), "–".into(), "1".into()));
+        assert_eq!(row.class(), "");
     }
 }
