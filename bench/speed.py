@@ -12,7 +12,8 @@
 
   bench/speed.py [--only ingest,latency] [--seconds 15] [--warm 5] [--capacity 100000] [--pin] [--into bench/README.md]
 
-Latencies and CPU count from second --warm on: before, a fresh server touches its memory for the first time. Server and load generator share all processors; with --pin the generator has the last one only, which the server may use too.
+Latencies and CPU count from second --warm on: before, a fresh server touches its memory for the first time. What the machine takes
+away from a loop that does nothing is shown first. Server and load generator share all processors; with --pin the generator has the last one only, which the server may use too.
 --into writes each table between the lines `<!-- NAME -->` and `<!-- /NAME -->` of that file, `NAME, pinned` with --pin. Needs release builds; standard library only.
 """
 import argparse, json, os, re, statistics, subprocess, sys, tempfile, urllib.request
@@ -190,6 +191,7 @@ def main():
     parser.add_argument("--pin", action="store_true", help="the generator on the last processor alone")
     parser.add_argument("--into", metavar="FILE", help="write the tables to their places in this file")
     args = parser.parse_args()
+    subprocess.run([args.loadgen, "jitter"], check=True)
     parts = {"ingest": ingest, "partitions": partitions, "discard": lambda args: ingest(args, "--discard"), "latency": latency, "rank": rank, "sessions": sessions, "overload": overload, "pairs": pairs}
     for name in args.only.split(","):
         print(f"\n{name}\n", flush=True)

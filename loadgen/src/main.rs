@@ -12,6 +12,7 @@ mod cli;
 mod drive;
 mod fit;
 mod http;
+mod jitter;
 mod live;
 mod measure;
 mod observe;

@@ -3,6 +3,7 @@
 mod capacity;
 mod compare;
 mod fit;
+mod jitter;
 mod load;
 mod report;
 mod run;
@@ -53,6 +54,8 @@ enum Command {
     Compare(compare::Compare),
     /// Makes a profile that resembles a recorded log.
     Fit(fit::FitArgs),
+    /// Watches how often and how long this machine stops a loop that does nothing: what no server on it can do better than.
+    Jitter(jitter::Jitter),
     /// Reads requests and answers them as Saccade would, to measure this program alone.
     #[command(hide = true)]
     Sink(sink::Sink),
@@ -67,6 +70,10 @@ impl Cli {
             Command::Report(again) => again.execute(),
             Command::Compare(compare) => compare.execute(),
             Command::Fit(fit) => fit.execute().map(|()| Verdict::Ok),
+            Command::Jitter(jitter) => {
+                jitter.execute();
+                Ok(Verdict::Ok)
+            }
             Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }
     }
