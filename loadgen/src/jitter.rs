@@ -63,7 +63,9 @@ fn sum_up(lasts: Duration, stopped: &[Vec<Duration>]) -> Jitter {
     let all: Vec<f64> = stopped.iter().flatten().map(Duration::as_secs_f64).collect();
     let stops = STEPS_MS.map(|from_ms| {
         let long = all.iter().filter(|stop| **stop >= from_ms / 1e3);
-        Stops { from_ms, per_second: long.clone().count() as f64 / time, share: long.sum::<f64>() / time }
+        // The sum of nothing is -0 otherwise.
+        let sum = long.clone().fold(0.0, |sum, stop| sum + stop);
+        Stops { from_ms, per_second: long.count() as f64 / time, share: sum / time }
     });
     Jitter {
         processors: stopped.len(),
@@ -116,6 +118,7 @@ mod tests {
         let long = (50.0, 0.2);
         assert_eq!(found, [(100.0, 0.21), long, long, long, (0.0, 0.0)]);
         assert_eq!((jitter.processors, jitter.longest_ms), (2, 4.0));
+        assert!(!jitter.to_string().contains('-'), "{jitter}");
     }
 
     #[test]
