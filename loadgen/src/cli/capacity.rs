@@ -2,7 +2,6 @@
 
 use super::run::Run;
 use super::values::duration;
-use super::watching::Format;
 use crate::capacity::{Outcome, Search, find};
 use crate::report::{Report, Verdict};
 use clap::Args;
@@ -65,10 +64,7 @@ impl Capacity {
             eprintln!("{rate:>10} events/s  {why}");
             Ok((outcome, why))
         })?;
-        match self.run.format() {
-            Format::Text => print!("{found}"),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&found).expect("plain data")),
-        }
+        self.run.format().print(&found);
         match found.capacity {
             Some(_) => Ok(Verdict::Ok),
             None => Ok(Verdict::Failed("no rate holds the objectives".into())),

@@ -23,10 +23,6 @@ pub struct Jitter {
 impl Jitter {
     /// Watches, and prints what was seen.
     pub fn execute(self) {
-        let jitter = watch(self.duration);
-        match self.format {
-            Format::Text => print!("{jitter}"),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&jitter).expect("plain data")),
-        }
+        self.format.print(&watch(self.duration));
     }
 }

@@ -4,6 +4,8 @@ use crate::measure::Watch;
 use crate::report::Report;
 use crate::slo::{self, Objective};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// What is watched.
@@ -50,6 +52,15 @@ pub(super) enum Format {
     Json,
 }
 
+impl Format {
+    pub(super) fn print(self, found: &(impl Display + Serialize)) {
+        match self {
+            Format::Text => print!("{found}"),
+            Format::Json => println!("{}", serde_json::to_string_pretty(found).expect("plain data")),
+        }
+    }
+}
+
 impl Watching {
     pub(super) fn watch(&self) -> Watch {
         let (probes, config, objectives) = (self.probes.into(), self.config.clone(), self.slo.clone());
@@ -64,10 +75,7 @@ impl Watching {
 impl Output {
     /// Prints the report, and writes the files that were asked for.
     pub(super) fn give(&self, report: &Report) -> Result<(), String> {
-        match self.format {
-            Format::Text => print!("{report}"),
-            Format::Json => println!("{}", report.to_json()),
-        }
+        self.format.print(report);
         if let Some(path) = &self.out {
             write(path, &report.to_json())?;
         }
