@@ -1,7 +1,7 @@
 //! Threads that give way: what nobody waits for runs behind what events wait for.
 //!
-//! A store's worker that writes a table out is busy for a tenth of a second. With as many busy threads as processors the partition would
-//! else stand aside for it at every wake-up.
+//! Who writes a checkpoint of millions of rows is busy for seconds. With as many busy threads as processors the partition would else stand
+//! aside for it at every wake-up.
 
 /// By how much such threads are nicer than the process: a tenth of its weight, so that they go on where all processors are busy too.
 #[cfg(target_os = "linux")]
@@ -19,15 +19,6 @@ pub(crate) fn step_aside() {
     std::thread::yield_now();
 }
 
-/// What `open` gives, all of whose threads give way.
-pub(crate) fn open<T: Send>(open: impl FnOnce() -> T + Send) -> T {
-    let open = || {
-        give_way();
-        open()
-    };
-    std::thread::scope(|scope| scope.spawn(open).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -40,10 +31,13 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_are_started_meanwhile_give_way_and_this_one_does_not() {
+    fn a_thread_gives_way_with_those_it_starts_and_its_own_starter_does_not() {
         let before = nice_of("thread-self");
-        let started = open(|| std::thread::spawn(|| nice_of("thread-self")));
-        assert_eq!(started.join().expect("it reads a file"), before + NICE);
+        let nice = std::thread::spawn(|| {
+            give_way();
+            std::thread::spawn(|| nice_of("thread-self")).join().expect("it reads a file")
+        });
+        assert_eq!(nice.join().expect("it reads a file"), before + NICE);
         assert_eq!(nice_of("thread-self"), before);
     }
 }

@@ -1,28 +1,24 @@
 //! Checkpoints without a stop: the partition hands out a few rows between batches, a writer thread stores them.
 //!
-//! Order of a checkpoint: begin (globals and new ids, at one offset) → slices of rows, each with its own `as_of` → tombstones →
-//! complete. A slice is written only after the log is synced, so that no stored row knows of a record the log may lose. What is in the
-//! row of a decision is in the books too: such rows are held back and go in with the books, as one, or neither would be as late as the
-//! other after a kill between the two.
+//! Order of a checkpoint: begin (globals, at one offset) → new ids → slices of rows, each with its own `as_of`, and of the keys that are gone →
+//! complete, with the books. It is made of what changed, or of all there is where the store [asks for it](super::store::Chain::is_full_due). The log is
+//! synced before it is completed, so that no stored row knows of a record the log may lose.
 
-use super::rows::{Giver, Rows, spare};
-use super::store::Store;
+use super::store::{Chain, Giver, Making, Rows, Store, spare};
 use super::{Fold, Restored, Shared, poison};
 use crate::aside;
 use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Rows handed out between two batches, and the time after which no further one is.
 const SLICE_ROWS: usize = 64;
 const SLICE_TIME: Duration = Duration::from_micros(150);
-/// Rows stored after one sync of the log.
-const WRITE_ROWS: usize = 1024;
 /// Remembered ids copied between two batches.
 const SLICE_IDS: u64 = 8192;
 /// Share of the interval over which the rows of a checkpoint are spread: the disk and the processors are shared with what is live.
@@ -32,12 +28,12 @@ const SLICES_WAITING: usize = 16;
 
 /// What the partition gives to the writer.
 pub(super) enum Slice {
-    /// A checkpoint begins.
-    Begin { partition: u16 },
-    /// Fingerprints that came since the last one: (generation, place of the first, ids).
-    Ids { partition: u16, ids: Ids },
-    /// Rows and tombstones by store key, and the departures that must not come after them.
-    Rows { partition: u16, rows: Rows, departures: Vec<(u64, u64)> },
+    /// A checkpoint begins: of what changed, or of all there is.
+    Begin { partition: u16, is_full: bool },
+    /// Fingerprints that the ones before do not have, and keys of decisions that are over.
+    Ids { partition: u16, ids: Ids, over: Ids },
+    /// Rows, tombstones, and the departures that must not be missing where they are.
+    Rows { partition: u16, rows: Rows, gone: Rows, departures: Vec<(u64, u64)> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
     Complete { partition: u16, rest: Box<Rest>, begun: Instant, pause: Duration, done: Option<Sender<()>> },
 }
@@ -59,9 +55,20 @@ type Ids = Vec<(u64, u64, Vec<u64>)>;
 pub(super) struct Writer {
     slices: Sender<Slice>,
     spare: Receiver<Rows>,
+    /// By partition, whether the next checkpoint has to be of all there is.
+    full_due: Arc<[AtomicBool]>,
 }
 
 impl Writer {
+    fn is_full_due(&self, partition: u16) -> bool {
+        self.full_due[usize::from(partition)].load(Ordering::Relaxed)
+    }
+
+    /// A buffer to be filled.
+    fn buffer(&self) -> Rows {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
     fn send(&self, slice: Slice) {
         // A writer that failed has ended the process.
         let _ = self.slices.send(slice);
@@ -119,9 +126,12 @@ impl Walk {
         }
     }
 
-    /// Whether the running checkpoint is behind its pace.
+    /// Whether the running checkpoint is behind its pace. Ids do not wait for it: those of two generations ago are forgotten.
     pub(super) fn is_due(&self) -> bool {
         let Some(running) = &self.running else { return false };
+        if running.ids_left > 0 {
+            return true;
+        }
         let passed = running.begun.elapsed().as_secs_f64() / (SPREAD * self.interval.as_secs_f64());
         running.total.saturating_sub(running.left()) as f64 <= running.total as f64 * passed
     }
@@ -136,69 +146,66 @@ impl Walk {
         }
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
-        self.writer.send(Slice::Begin { partition: self.partition });
-        let ids_left = fold.ids_since(self.ids).iter().map(|(.., ids)| ids.len() as u64).sum();
+        let is_full = self.writer.is_full_due(self.partition);
+        let changes = if is_full { fold.all_of(changes) } else { changes };
+        if is_full {
+            for (generation, at) in [&mut self.ids, &mut self.over] {
+                (*generation, *at) = (generation.saturating_sub(1), 0);
+            }
+        }
+        self.writer.send(Slice::Begin { partition: self.partition, is_full });
+        let [ids, over] = [fold.ids_since(self.ids), fold.over_since(self.over)];
+        let ids_left = ids.iter().chain(&over).map(|(.., ids)| ids.len() as u64).sum();
         let running = Running { globals, feedback, changes, begun, pause: begun.elapsed(), ids_left, total: 0 };
         self.running = Some(Running { total: running.left(), ..running });
     }
 
-    /// Copies some of the ids that came before the checkpoint began; true once there is none left.
+    /// Copies some of the ids that came before the checkpoint began, and of the keys of decisions that are over; true once there is none left.
     fn slice_ids(&mut self, fold: &Fold) -> bool {
-        let Some(running) = &mut self.running else { return true };
-        let until = running.globals.ids;
-        let (mut ids, mut left) = (vec![], SLICE_IDS);
-        for (generation, at, all) in fold.ids_since(self.ids) {
-            let end = if generation == until.0 { until.1.saturating_sub(at) } else { all.len() as u64 };
-            let count = if generation > until.0 { 0 } else { end.min(left).min(all.len() as u64) };
-            if count > 0 {
-                ids.push((generation, at, all[..count as usize].to_vec()));
-                self.ids = (generation, at + count);
-                left -= count;
-            }
-        }
+        let Some(running) = self.running.as_mut().filter(|running| running.ids_left > 0) else { return true };
+        let (until, mut left) = (running.globals.ids, SLICE_IDS);
+        let ids = some_of(&fold.ids_since(self.ids), until, &mut self.ids, &mut left);
+        let over = some_of(&fold.over_since(self.over), (u64::MAX, 0), &mut self.over, &mut left);
         running.ids_left = running.ids_left.saturating_sub(SLICE_IDS - left);
-        if ids.is_empty() {
-            (self.ids, running.ids_left) = (until, 0);
-            return true;
+        if left > 0 {
+            running.ids_left = 0;
         }
-        self.writer.send(Slice::Ids { partition: self.partition, ids });
+        self.writer.send(Slice::Ids { partition: self.partition, ids, over });
         false
     }
 
-    /// Tombstones go first: a key that came back before the checkpoint began then overwrites its own.
     fn slice(&mut self, fold: &mut Fold, next: Offset, pending: Pending) {
         let begin = Instant::now();
         if !self.slice_ids(fold) {
             return;
         }
         let Some(running) = &mut self.running else { return };
-        let mut rows = self.writer.spare.try_recv().unwrap_or_default();
+        let (mut rows, mut gone) = (self.writer.buffer(), self.writer.buffer());
+        fold.add_removed(&mut running.changes);
         let departures = fold.take_departures();
-        while rows.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
+        while rows.len() + gone.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
             if let Some((kind, tombstone)) = running.changes.next_removed() {
-                rows.value().extend_from_slice(&tombstone.as_of.to_le_bytes());
-                rows.close(kind, self.partition, &tombstone.key);
+                bury(&mut gone, kind, &tombstone.key, Offset(tombstone.as_of));
             } else if let Some((kind, place)) = running.changes.next_place() {
                 match fold.export(kind, place, next, pending, rows.value()) {
-                    Some(key) => rows.close(kind, self.partition, key),
+                    Some(key) => rows.close(kind, key),
                     None => rows.cancel(),
                 }
-            } else if let Some(item) = running.changes.next_item() {
-                if !fold.export_item(&item, next, rows.value()) {
-                    rows.value().extend_from_slice(&next.0.to_le_bytes());
+            } else if let Some(item) = running.changes.next_item(fold) {
+                match fold.export_item(&item, next, rows.value()) {
+                    true => rows.close(RowKind::Item, &item),
+                    false => bury(&mut gone, RowKind::Item, &item, next),
                 }
-                rows.close(RowKind::Item, self.partition, &item);
             } else {
                 break;
             }
         }
-        self.writer.send(Slice::Rows { partition: self.partition, rows, departures });
+        self.writer.send(Slice::Rows { partition: self.partition, rows, gone, departures });
         running.pause = running.pause.max(begin.elapsed());
     }
 
     fn is_exhausted(&self) -> bool {
-        let done = |r: &Running| r.changes.is_empty() && r.globals.ids == self.ids;
-        self.running.as_ref().is_none_or(done)
+        self.running.as_ref().is_none_or(|running| running.ids_left == 0 && running.changes.is_empty())
     }
 
     fn complete(&mut self, fold: &Fold, next: Offset, done: Option<Sender<()>>) {
@@ -206,7 +213,7 @@ impl Walk {
             let over =
                 fold.over_since(self.over).into_iter().map(|(generation, at, ids)| (generation, at, ids.to_vec()));
             let rest = Box::new(Rest { globals, feedback, books: fold.books(next), over: over.collect() });
-            self.over = rest.books.over;
+            (self.ids, self.over) = (rest.globals.ids, rest.books.over);
             self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
         }
     }
@@ -231,148 +238,133 @@ impl Walk {
     }
 }
 
+/// A tombstone: what is removed at offsets before this is contained.
+fn bury(gone: &mut Rows, kind: RowKind, key: &str, as_of: Offset) {
+    gone.value().extend_from_slice(&as_of.0.to_le_bytes());
+    gone.close(kind, key);
+}
+
+/// Copies `left` at most of these ids, up to a mark, and moves `mark` behind them.
+fn some_of(all: &[(u64, u64, &[u64])], until: (u64, u64), mark: &mut (u64, u64), left: &mut u64) -> Ids {
+    let mut ids = vec![];
+    for &(generation, at, all) in all {
+        let end = if generation == until.0 { until.1.saturating_sub(at) } else { all.len() as u64 };
+        let count = if generation > until.0 { 0 } else { end.min(*left).min(all.len() as u64) };
+        if count > 0 {
+            ids.push((generation, at, all[..count as usize].to_vec()));
+            *mark = (generation, at + count);
+            *left -= count;
+        }
+    }
+    ids
+}
+
 /// What the writer remembers of a partition's checkpoints.
-#[derive(Default)]
 struct Written {
-    /// Tombstones of this checkpoint and of the ones before: the latter go when this one is complete.
-    tombstones: HashSet<Vec<u8>>,
-    old_tombstones: HashSet<Vec<u8>>,
-    /// Number of the next set of departures, and of the first of this checkpoint.
-    departures: u64,
-    first_departures: u64,
+    /// The file that is being written, where a checkpoint has begun.
+    making: Option<Making>,
+    /// The files of the last one.
+    chain: Chain,
     rows: u64,
     bytes: u64,
     /// Where catching up begins.
     begins: u64,
-    /// Not stored yet.
-    waiting: Vec<Rows>,
-    /// Rows and tombstones of decisions, until the books are there.
-    held: Rows,
-    waiting_departures: Vec<(u64, u64)>,
+}
+
+impl Written {
+    fn making(&mut self) -> &mut Making {
+        self.making.as_mut().expect("a checkpoint has begun")
+    }
 }
 
 pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored]) -> (Writer, JoinHandle<()>) {
     let (slices, receiver) = crossbeam_channel::unbounded();
     let (giver, spare) = spare();
-    let partitions = restored.iter().map(|r| Written {
-        old_tombstones: r.tombstones.iter().cloned().collect(),
-        departures: r.departures,
-        first_departures: r.departures,
-        ..Written::default()
-    });
-    let mut partitions: Vec<Written> = partitions.collect();
+    let full_due: Arc<[AtomicBool]> = restored.iter().map(|r| AtomicBool::new(r.chain.is_full_due())).collect();
+    let partitions = restored.iter().map(|r| Written { making: None, chain: r.chain, rows: 0, bytes: 0, begins: 0 });
+    let mut writing = Writing {
+        log: Arc::clone(&shared.log),
+        store,
+        giver,
+        full_due: Arc::clone(&full_due),
+        partitions: partitions.collect(),
+    };
     let run = move || {
         aside::give_way();
-        if let Err(error) = write(&*shared.log, &store, &receiver, &giver, &mut partitions) {
-            poison("a checkpoint cannot be written", &*error);
+        for slice in receiver {
+            if let Err(error) = writing.write(slice) {
+                poison("a checkpoint cannot be written", &*error);
+            }
+            aside::step_aside();
         }
     };
     let thread = std::thread::Builder::new().name("checkpoints".into());
-    (Writer { slices, spare }, thread.spawn(run).expect("the system starts a thread"))
+    (Writer { slices, spare, full_due }, thread.spawn(run).expect("the system starts a thread"))
 }
 
-fn write(
-    log: &dyn Log,
-    store: &Store,
-    receiver: &Receiver<Slice>,
-    giver: &Giver,
-    partitions: &mut [Written],
-) -> Result<(), Box<dyn std::error::Error>> {
-    for slice in receiver {
-        let mut changes = store.change();
+/// The writer thread's side.
+struct Writing {
+    log: Arc<dyn Log>,
+    store: Arc<Store>,
+    giver: Giver,
+    full_due: Arc<[AtomicBool]>,
+    partitions: Vec<Written>,
+}
+
+impl Writing {
+    fn write(&mut self, slice: Slice) -> Result<(), Box<dyn std::error::Error>> {
         match slice {
-            Slice::Begin { partition } => {
-                let written = &mut partitions[usize::from(partition)];
-                written.old_tombstones.extend(std::mem::take(&mut written.tombstones));
-                written.first_departures = written.departures;
+            Slice::Begin { partition, is_full } => {
+                let written = &mut self.partitions[usize::from(partition)];
+                written.making = Some(self.store.begin(partition, is_full)?);
                 (written.rows, written.bytes) = (0, 0);
             }
-            Slice::Ids { partition, ids } => {
-                for (generation, at, ids) in &ids {
-                    changes.ids(partition, *generation, *at, ids);
-                }
-                changes.commit(false)?;
+            Slice::Ids { partition, ids, over } => {
+                put_ids(self.partitions[usize::from(partition)].making(), &ids, &over)?;
             }
-            Slice::Rows { partition, rows, departures } => {
-                let written = &mut partitions[usize::from(partition)];
-                written.waiting.push(rows);
-                written.waiting_departures.extend(departures);
-                if written.waiting.iter().map(Rows::len).sum::<usize>() >= WRITE_ROWS {
-                    store_rows(log, store, giver, partition, written)?;
+            Slice::Rows { partition, rows, gone, departures } => {
+                let written = &mut self.partitions[usize::from(partition)];
+                for rows in [&rows, &gone] {
+                    written.rows += rows.len() as u64;
+                    written.bytes += rows.bytes();
                 }
+                let making = written.making();
+                if !departures.is_empty() {
+                    making.departures(&departures)?;
+                }
+                if !gone.is_empty() {
+                    making.gone(&gone)?;
+                }
+                if !rows.is_empty() {
+                    making.rows(&rows)?;
+                }
+                self.giver.give(rows);
+                self.giver.give(gone);
             }
             Slice::Complete { partition, rest, begun, pause, done } => {
-                let Rest { globals, feedback, books, over } = *rest;
-                let written = &mut partitions[usize::from(partition)];
-                store_rows(log, store, giver, partition, written)?;
-                let held = std::mem::take(&mut written.held);
-                held.iter().for_each(|(key, value)| put_row(&mut changes, written, key, value));
-                written.old_tombstones.drain().for_each(|key| changes.remove_row(&key));
-                changes.remove_departures(partition, written.first_departures)?;
-                if let Some(old) = globals.ids.0.checked_sub(2) {
-                    changes.remove_ids(partition, old)?;
-                }
-                for (generation, at, ids) in &over {
-                    changes.over(partition, *generation, *at, ids);
-                }
-                if let Some(old) = books.over.0.checked_sub(2) {
-                    changes.remove_over(partition, old)?;
-                }
-                changes.complete(partition, &globals, &feedback, &books);
-                changes.commit(true)?;
+                let written = &mut self.partitions[usize::from(partition)];
+                let mut making = written.making.take().expect("a checkpoint has begun");
+                put_ids(&mut making, &vec![], &rest.over)?;
+                // No stored row may know of a record that the log can still lose.
+                self.log.sync()?;
+                written.chain =
+                    self.store.complete(making, &rest.globals, &rest.feedback, &rest.books, written.chain)?;
+                self.full_due[usize::from(partition)].store(written.chain.is_full_due(), Ordering::Relaxed);
                 // Rows name events that are pending from somewhat before it.
-                log.needs(partition, Offset(std::mem::replace(&mut written.begins, globals.offset)));
-                report(partition, written, &globals, begun.elapsed(), pause);
+                self.log.needs(partition, Offset(std::mem::replace(&mut written.begins, rest.globals.offset)));
+                report(partition, written, &rest.globals, begun.elapsed(), pause);
                 if let Some(done) = done {
                     let _ = done.send(());
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
-fn store_rows(
-    log: &dyn Log,
-    store: &Store,
-    giver: &Giver,
-    partition: u16,
-    written: &mut Written,
-) -> Result<(), Box<dyn std::error::Error>> {
-    // No stored row may know of a record that the log can still lose.
-    log.sync()?;
-    let departures = std::mem::take(&mut written.waiting_departures);
-    if !departures.is_empty() {
-        let mut changes = store.change();
-        changes.departures(partition, written.departures, &departures);
-        changes.commit(false)?;
-        written.departures += 1;
-    }
-    for rows in std::mem::take(&mut written.waiting) {
-        let mut changes = store.change();
-        for (key, value) in rows.iter() {
-            match key.first() == Some(&(RowKind::Decision as u8)) {
-                true => written.held.push(key, value),
-                false => put_row(&mut changes, written, key, value),
-            }
-        }
-        giver.give(rows);
-        changes.commit(false)?;
-        aside::step_aside();
-    }
-    Ok(())
-}
-
-fn put_row(changes: &mut super::store::Changes<'_>, written: &mut Written, key: &[u8], value: &[u8]) {
-    changes.row(key, value);
-    written.rows += 1;
-    written.bytes += (key.len() + value.len()) as u64;
-    written.old_tombstones.remove(key);
-    if value.len() == 8 {
-        written.tombstones.insert(key.to_vec());
-    } else {
-        written.tombstones.remove(key);
-    }
+fn put_ids(making: &mut Making, ids: &Ids, over: &Ids) -> Result<(), super::StoreError> {
+    ids.iter().try_for_each(|(generation, at, ids)| making.ids(*generation, *at, ids))?;
+    over.iter().try_for_each(|(generation, at, keys)| making.over(*generation, *at, keys))
 }
 
 fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, pause: Duration) {
@@ -383,35 +375,4 @@ fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, 
     metrics::gauge!("saccade_checkpoint_bytes").set(written.bytes as f64);
     metrics::gauge!("saccade_checkpoint_offset", "partition" => p).set(globals.offset as f64);
     tracing::debug!(partition, rows = written.rows, offset = globals.offset, ?took, ?pause, "checkpoint complete");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::MemoryLog;
-
-    #[test]
-    fn rows_of_decisions_go_in_with_the_books_and_not_before() {
-        let place = tempfile::tempdir().expect("a temporary directory");
-        let store = Store::open(place.path()).expect("an empty store opens");
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        let mut rows = Rows::default();
-        let mut row = |kind, key: &str, value: &[u8]| {
-            rows.value().extend_from_slice(value);
-            rows.close(kind, 0, key);
-        };
-        (0..WRITE_ROWS).for_each(|n| row(RowKind::Session, &n.to_string(), &[0; 16]));
-        row(RowKind::Decision, "open", &[0; 16]);
-        row(RowKind::Decision, "gone", &[0; 8]);
-        sender.send(Slice::Begin { partition: 0 }).expect("it is read below");
-        let slice = Slice::Rows { partition: 0, rows, departures: vec![] };
-        sender.send(slice).expect("it is read below");
-        drop(sender);
-        let mut written = [Written::default()];
-        let (giver, spare) = spare();
-        write(&MemoryLog::new(1), &store, &receiver, &giver, &mut written).expect("the store takes rows");
-        let count = |kind: RowKind| store.entries().iter().filter(|(_, key, _)| key[0] == kind as u8).count();
-        assert_eq!((count(RowKind::Session), count(RowKind::Decision), written[0].held.len()), (WRITE_ROWS, 0, 2));
-        assert_eq!(spare.len(), 1, "its buffer came back");
-    }
 }

@@ -1,9 +1,10 @@
-//! Checkpoints as they were written once, in `tests/data/checkpoint/format-N.txt`: what the store holds after the records of
-//! `tests/data/log/format-1.batch` and of a small loop after them, an entry a line (keyspace, key, value), behind the digest of the
-//! state.
+//! Checkpoints as they were written once, in `tests/data/checkpoint`: after the records of `tests/data/log/format-1.batch` and of a small loop
+//! after them. `format-N.full` is the store's file. `format-N.txt` is what it held while it was a database: an entry a line (keyspace, key,
+//! value), behind the digest of the state.
 
+use super::StoreError;
 use super::restore::{Restored, restore};
-use super::store::{Entry, Store, row_key};
+use super::store::{Chain, Making, Rows, Store, write_former};
 use crate::config::Config;
 use crate::log::{Log, MemoryLog, RecordBatch, decode};
 use saccade_topology::decision::*;
@@ -153,76 +154,93 @@ fn decision<'a>(id: &'a str, event_time: EventTime, fields: Fields<'a>) -> Decis
 
 /// Writes all that a checkpoint consists of.
 fn write(fold: &mut Topology, next: Offset, store: &Store) {
-    let mut to = store.change();
+    let (mut rows, mut gone) = (Rows::default(), Rows::default());
     let mut changes = fold.take_changes();
     while let Some((kind, tombstone)) = changes.next_removed() {
-        to.row(&row_key(kind, 0, &tombstone.key), &tombstone.as_of.to_le_bytes());
+        gone.value().extend_from_slice(&tombstone.as_of.to_le_bytes());
+        gone.close(kind, &tombstone.key);
     }
     while let Some((kind, place)) = changes.next_place() {
-        let mut bytes = vec![];
-        if let Some(key) = fold.export(kind, place, next, Pending::ByOffset, &mut bytes) {
-            to.row(&row_key(kind, 0, key), &bytes);
+        match fold.export(kind, place, next, Pending::ByOffset, rows.value()) {
+            Some(key) => rows.close(kind, key),
+            None => rows.cancel(),
         }
     }
-    while let Some(item) = changes.next_item() {
-        let mut bytes = vec![];
-        assert!(fold.export_item(&item, next, &mut bytes), "the item is there");
-        to.row(&row_key(RowKind::Item, 0, &item), &bytes);
+    while let Some(item) = changes.next_item(fold) {
+        assert!(fold.export_item(&item, next, rows.value()), "the item is there");
+        rows.close(RowKind::Item, &item);
     }
-    for (generation, at, ids) in fold.ids_since((0, 0)) {
-        to.ids(0, generation, at, ids);
-    }
-    for (generation, at, keys) in fold.over_since((0, 0)) {
-        to.over(0, generation, at, keys);
-    }
-    to.departures(0, 0, &fold.take_departures());
-    to.complete(0, &fold.globals(next), &fold.stored_feedback(), &fold.books(next));
-    to.commit(false).expect("the store takes changes");
+    let making = store.begin(0, true).expect("the store makes a file");
+    let written = |mut making: Making, fold: &mut Topology| -> Result<(), StoreError> {
+        for (generation, at, ids) in fold.ids_since((0, 0)) {
+            making.ids(generation, at, ids)?;
+        }
+        for (generation, at, keys) in fold.over_since((0, 0)) {
+            making.over(generation, at, keys)?;
+        }
+        making.departures(&fold.take_departures())?;
+        making.rows(&rows)?;
+        making.gone(&gone)?;
+        let (feedback, books) = (fold.stored_feedback(), fold.books(next));
+        store.complete(making, &fold.globals(next), &feedback, &books, Chain::default()).map(drop)
+    };
+    written(making, fold).expect("the store takes all of it");
 }
 
-fn text(digest: u128, entries: &[Entry]) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lines = entries.iter().map(|(keyspace, key, value)| format!("{keyspace} {} {}\n", hex(key), hex(value)));
-    format!("digest {digest:032x}\n{}", lines.collect::<String>())
-}
-
-/// Puts the entries of a fixture into `store` and gives the digest it says.
-fn load(text: &str, store: &Store) -> u128 {
+/// Puts the entries of a fixture where a database had them and gives the digest it says.
+fn load(text: &str, data: &Path) -> u128 {
     let bytes = |hex: &str| -> Vec<u8> {
         let pair = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
         (0..hex.len()).step_by(2).map(pair).collect()
     };
     let (first, entries) = text.split_once('\n').expect("the digest is a line");
-    for line in entries.lines() {
+    let entry = |line: &'_ str| {
         let parts: Vec<&str> = line.split(' ').collect();
         let [keyspace, key, value] = parts[..] else { panic!("an entry has three parts: {line}") };
-        store.put(keyspace, &bytes(key), &bytes(value));
-    }
+        (keyspace.to_string(), bytes(key), bytes(value))
+    };
+    write_former(data, &entries.lines().map(entry).collect::<Vec<_>>());
     u128::from_str_radix(first.trim_start_matches("digest "), 16).expect("a digest")
+}
+
+/// Restores a fixture; one of this format is the state it was of.
+fn check(format: u32, data: &Path, digest: u128) {
+    let store = Store::open(data).expect("the store opens");
+    let (mut straight, next, log) = folded();
+    let log = if format < FORMAT { MemoryLog::new(1) } else { log };
+    let Restored { mut fold, ids, over, chain, .. } =
+        restore(&plan(), &log, &store, 0).expect("the fixture is a checkpoint");
+    if format < FORMAT {
+        assert_eq!(fold.digest(), Topology::new(plan()).digest(), "format {format}");
+        return;
+    }
+    assert_eq!(fold.digest(), digest, "format {format}");
+    assert_eq!(ids, straight.globals(next).ids, "format {format}");
+    assert_eq!((over, over.1), (straight.books(next).over, 1), "format {format}");
+    assert_eq!((fold.away(), fold.over().count()), (1, 1), "format {format}");
+    assert!(fold.rows() == straight.rows(), "format {format}: the rows are not those of the records");
+    assert!(!chain.is_full_due() && fold.live().0 > 1, "format {format}");
 }
 
 #[test]
 fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is_set_aside() {
+    let digest = folded().0.digest();
     for format in 1..=FORMAT {
-        let path = data(&format!("checkpoint/format-{format}.txt"));
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let place = tempfile::tempdir().expect("a temporary directory");
-        let store = Store::open(place.path()).expect("an empty store opens");
-        let digest = load(&text, &store);
-        let (mut straight, next, log) = folded();
-        let log = if format < FORMAT { MemoryLog::new(1) } else { log };
-        let Restored { mut fold, ids, over, tombstones, .. } =
-            restore(&plan(), &log, &store, 0).expect("the fixture is a checkpoint");
-        if format < FORMAT {
-            assert_eq!(fold.digest(), Topology::new(plan()).digest(), "format {format}");
-            continue;
+        let [database, file] = ["txt", "full"].map(|suffix| data(&format!("checkpoint/format-{format}.{suffix}")));
+        assert!(database.exists() || file.exists(), "there is no fixture of format {format}");
+        if let Ok(text) = std::fs::read_to_string(&database) {
+            let place = tempfile::tempdir().expect("a temporary directory");
+            let digest = load(&text, place.path());
+            check(format, place.path(), digest);
+            assert!(!place.path().join("state").exists(), "it was converted");
+            check(format, place.path(), digest);
         }
-        assert_eq!(fold.digest(), digest, "format {format}");
-        assert_eq!(ids, straight.globals(next).ids, "format {format}");
-        assert_eq!((over, over.1), (straight.books(next).over, 1), "format {format}");
-        assert_eq!((fold.away(), fold.over().count()), (1, 1), "format {format}");
-        assert!(fold.rows() == straight.rows(), "format {format}: the rows are not those of the records");
-        assert!(!tombstones.is_empty() && fold.live().0 > 1, "format {format}");
+        if file.exists() {
+            let place = tempfile::tempdir().expect("a temporary directory");
+            std::fs::create_dir(place.path().join("checkpoints")).expect("a directory");
+            std::fs::copy(&file, place.path().join("checkpoints/00000-000000000000.full")).expect("a copy");
+            check(format, place.path(), digest);
+        }
     }
 }
 
@@ -232,13 +250,13 @@ fn the_same_state_is_written_as_the_same_bytes() {
     let store = Store::open(place.path()).expect("an empty store opens");
     let (mut fold, next, _) = folded();
     write(&mut fold, next, &store);
-    let text = text(fold.digest(), &store.entries());
-    let path = data(&format!("checkpoint/format-{FORMAT}.txt"));
-    if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+    let now = std::fs::read(place.path().join("checkpoints/00000-000000000000.full")).expect("it was written");
+    let path = data(&format!("checkpoint/format-{FORMAT}.full"));
+    if std::fs::read(&path).ok().as_ref() != Some(&now) {
         let written = std::env::temp_dir().join(path.file_name().expect("a file has a name"));
-        std::fs::write(&written, text).expect("the temporary directory can be written");
+        std::fs::write(&written, now).expect("the temporary directory can be written");
         panic!(
-            "{} is not {}: give the checkpoint a FORMAT of its own, then commit the text as its fixture",
+            "{} is not {}: give the checkpoint a FORMAT of its own, then commit the file as its fixture",
             written.display(),
             path.display()
         );

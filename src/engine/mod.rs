@@ -20,7 +20,6 @@ mod metrics;
 mod pace;
 mod partition;
 mod restore;
-mod rows;
 mod specs;
 mod store;
 mod watch;
@@ -29,9 +28,12 @@ pub use batch::{Batch, Place, Receipt, partition_of, partition_of_decision, part
 pub use contexts::{Context, ContextKind, Contexts, Places};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
-pub(crate) use restore::{Restored, decode_or_damaged, restore};
+pub(crate) use restore::{Restored, decode_or_damaged, put_back, restore};
 pub(crate) use specs::propose_configured;
-pub use store::{Store, StoreError, StoredRow};
+#[cfg(test)]
+pub(crate) use store::edit;
+pub(crate) use store::{Begun, Stored};
+pub use store::{Store, StoreError};
 pub use watch::RewardFiles;
 
 use crate::config::{Config, Durability};

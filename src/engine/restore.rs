@@ -1,17 +1,16 @@
 //! Restart: checkpoint plus replay. The same fold over the same records as ever, so the state is the same, bit for bit.
 
-use super::store::{Store, StoreError, StoredRow, row_key};
+use super::store::{Begun, Chain, Rows, Store, StoreError, Stored};
 use super::{EngineError, Fold};
 use crate::log::{Bounds, Log, LogError, decode};
-use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, Topology};
+use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, RowKind, Topology};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-/// Rows read at once, and how many times that many may wait to be put back.
-const ROWS: usize = 512;
-const ROWS_AHEAD: usize = 16;
+/// Blocks of rows that may wait to be put back.
+const ROWS_AHEAD: usize = 64;
 /// Records read in a row though no row waits for them: to seek takes longer.
 const PASSED_MAX: usize = 1024;
 
@@ -25,100 +24,84 @@ pub(crate) struct Restored {
     pub ids: (u64, u64),
     /// Where the stored keys of decisions that are over stand.
     pub over: (u64, u64),
-    pub tombstones: Tombstones,
-    /// Number of the next stored set of departures.
-    pub departures: u64,
+    /// The files of the checkpoint that the next one goes on from.
+    pub chain: Chain,
 }
 
 /// Restores one partition.
 pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
     let begin = Instant::now();
     let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
-    let checkpoint = match store.globals(partition)? {
-        Some(globals) => match load(plan, log, store, partition, &globals)? {
-            Ok(loaded) => Some((globals, loaded)),
-            Err(why) => {
-                tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
-                None
-            }
-        },
-        None => None,
+    let checkpoint = match load(plan, log, store, partition) {
+        Ok(checkpoint) => checkpoint,
+        Err(EngineError::Store(StoreError::Damaged { path, what })) => {
+            set_aside(partition, format!("{} is damaged: {what}", path.display()))
+        }
+        Err(error) => return Err(error),
     };
-    let (mut fold, from, ids, tombstones, over) = match checkpoint {
-        Some((globals, _)) if globals.offset < kept_from.0 => {
-            return Err(EngineError::Gap { partition, checkpoint: globals.offset, kept_from: kept_from.0 });
+    let (mut fold, from, ids, over, chain) = match checkpoint {
+        Some(Loaded { globals: Globals { offset, .. }, .. }) if offset < kept_from.0 => {
+            return Err(EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 });
         }
-        Some((globals, Loaded { fold, tombstones, over })) => {
-            (fold, Offset(globals.offset), globals.ids, tombstones, over)
-        }
+        Some(Loaded { fold, globals, over, chain }) => (fold, Offset(globals.offset), globals.ids, over, chain),
         None if is_trimmed => return Err(EngineError::Trimmed { partition, first: first.0 }),
         None => {
             store.clear(partition)?;
-            (Topology::new(Arc::clone(plan)), first, (0, 0), vec![], (0, 0))
+            (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
         }
     };
     let loaded = begin.elapsed();
     let records = replay(&mut fold, log, partition, from)?;
     fold.caught_up();
-    // Numbers of departures only need to grow; offsets do, and there are never more sets than offsets.
-    let departures = next.0;
     let (sessions, viewers) = fold.live();
     tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
-    Ok(Restored { fold, next, ids, over, tombstones, departures })
+    Ok(Restored { fold, next, ids, over, chain })
 }
 
-/// The store keys of tombstones.
-type Tombstones = Vec<Vec<u8>>;
+/// No checkpoint.
+fn set_aside<T>(partition: u16, why: impl std::fmt::Display) -> Option<T> {
+    tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+    None
+}
 
-/// The state of a checkpoint, and what the next one goes on from.
+/// The state of a checkpoint.
 struct Loaded {
     fold: Fold,
-    tombstones: Tombstones,
+    globals: Globals,
+    /// Where its keys of decisions that are over stand.
     over: (u64, u64),
+    chain: Chain,
 }
 
-/// The checkpoint's state; the inner error where it is of another configuration or format and the log has to do.
-fn load(
-    plan: &Arc<Plan>,
-    log: &dyn Log,
-    store: &Store,
-    partition: u16,
-    globals: &Globals,
-) -> Result<Result<Loaded, RestoreError>, EngineError> {
-    let previous = match globals.ids.0.checked_sub(1) {
-        Some(generation) => store.ids(partition, generation)?,
-        None => vec![],
-    };
-    let current = store.ids(partition, globals.ids.0)?;
-    let mut restore = match Restore::new(Arc::clone(plan), globals, &previous, &current) {
-        Ok(restore) => restore,
-        Err(why) => return Ok(Err(why)),
+/// Loads the last checkpoint. None where there is none, or one of another configuration or format: the log has to do.
+fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Option<Loaded>, EngineError> {
+    let Some(stored) = store.checkpoint(partition)? else { return Ok(None) };
+    let (globals, chain) = (stored.globals().clone(), stored.chain);
+    let Begun { mut restore, over } = match stored.restore(plan)? {
+        Ok(begun) => begun,
+        Err(why) => return Ok(set_aside(partition, why)),
     };
     restore.log_begins(log.bounds(partition)?.first);
-    let (feedback, books) = store.learnt(partition)?;
-    let over = books.over;
-    restore.feedback(&feedback);
-    if let Err(why) = store.restore_books(partition, books, &mut restore)? {
-        return Ok(Err(why));
-    }
-    restore.departures(&store.departures(partition)?);
-    let (mut tombstones, mut damaged) = (vec![], None::<RestoreError>);
-    for_each_row(store, partition, &mut |row| match row {
-        StoredRow::Row(kind, key, bytes) => {
-            if let Err(error) = restore.row(kind, &key, &bytes) {
-                damaged.get_or_insert(error);
-            }
-        }
-        StoredRow::Tombstone(kind, key, as_of) => {
-            restore.tombstone(kind, &key, Offset(as_of));
-            tombstones.push(row_key(kind, partition, &key));
+    let mut damaged = None::<RestoreError>;
+    let gone = for_each_block(stored, &mut |rows| {
+        if let Err(error) = put_back(&mut restore, &rows) {
+            damaged.get_or_insert(error);
         }
     })?;
     if let Some(why) = damaged {
-        return Ok(Err(why));
+        return Ok(set_aside(partition, why));
     }
+    gone.iter().for_each(|(kind, key, as_of)| restore.tombstone(*kind, key, Offset(*as_of)));
     read_awaited(&mut restore, log, partition)?;
-    Ok(restore.finish().map(|fold| Loaded { fold, tombstones, over }))
+    Ok(match restore.finish() {
+        Ok(fold) => Some(Loaded { fold, globals, over, chain }),
+        Err(why) => set_aside(partition, why),
+    })
+}
+
+/// Puts rows back whose keys are not there yet, and gives their number.
+pub(crate) fn put_back(restore: &mut Restore, rows: &Rows) -> Result<u64, RestoreError> {
+    rows.iter().try_fold(0, |count, (kind, key, value)| Ok(count + u64::from(restore.row(kind, key, value)?)))
 }
 
 /// Gives rows the records that they wait for. What lies between is passed over: an event dated ahead may be pending on a row for long.
@@ -144,23 +127,17 @@ fn read_awaited(restore: &mut Restore, log: &dyn Log, partition: u16) -> Result<
     Ok(())
 }
 
-/// Visits all rows of a partition, which another thread reads meanwhile.
-fn for_each_row(store: &Store, partition: u16, visit: &mut dyn FnMut(StoredRow)) -> Result<(), StoreError> {
+/// Visits all rows, which another thread reads meanwhile, and gives the tombstones.
+fn for_each_block(stored: Stored, visit: &mut dyn FnMut(Rows)) -> Result<Vec<(RowKind, String, u64)>, StoreError> {
     let (sender, receiver) = sync_channel(ROWS_AHEAD);
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
-            let mut rows = Vec::with_capacity(ROWS);
-            let read = store.rows(partition, &mut |row| {
-                rows.push(row);
-                if rows.len() == ROWS {
-                    // The receiver takes all there are.
-                    let _ = sender.send(std::mem::replace(&mut rows, Vec::with_capacity(ROWS)));
-                }
-            });
-            let _ = sender.send(rows);
-            read
+            stored.rows(&mut |rows| {
+                // The receiver takes all there are.
+                let _ = sender.send(rows);
+            })
         });
-        receiver.into_iter().flatten().for_each(visit);
+        receiver.into_iter().for_each(visit);
         reader.join().expect("the store does not panic")
     })
 }

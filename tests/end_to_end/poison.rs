@@ -45,13 +45,13 @@ fn serve_under_file_limit(data: &Path, bytes: u64, settings: &[(&str, &str)]) ->
     Server::start_from(limited)
 }
 
-/// Sends events of `bytes` or a little more until the server dies of it. Returns the ids that were acknowledged and the one
+/// Sends events of `bytes` or a little more, of so many sessions, until the server dies of it. Returns the ids that were acknowledged and the one
 /// that was not.
-fn send_until_it_dies(server: &Server, bytes: usize) -> (Vec<String>, String) {
+fn send_until_it_dies(server: &Server, bytes: usize, sessions: usize) -> (Vec<String>, String) {
     let mut acknowledged = vec![];
     loop {
         let id = format!("e{}", acknowledged.len());
-        let mut sent = event(&id, &format!("s{}", acknowledged.len() % 50));
+        let mut sent = event(&id, &format!("s{}", acknowledged.len() % sessions));
         sent["fields"] = json!({"noise": "x".repeat(bytes)});
         match server.try_post("/v1/events", &[], sent.to_string()) {
             Ok(answer) if answer.status == 202 => acknowledged.push(id),
@@ -85,7 +85,7 @@ fn keeps_what_was_acknowledged(data: &Path, acknowledged: &[String], unanswered:
 fn a_log_that_cannot_be_written_ends_the_process_and_a_restart_keeps_what_was_acknowledged() {
     let data = tempdir().expect("a directory");
     let mut server = serve_under_file_limit(data.path(), 256 << 10, &[("SACCADE_CHECKPOINT__INTERVAL", "1d")]);
-    let (acknowledged, unanswered) = send_until_it_dies(&server, 2000);
+    let (acknowledged, unanswered) = send_until_it_dies(&server, 2000, 50);
     assert_eq!(server.ended().code(), Some(1), "{}", server.log());
     assert!(server.log().contains("the log cannot be written; stopping"), "{}", server.log());
     assert!(acknowledged.len() > 50, "it served until then: {acknowledged:?}");
@@ -95,9 +95,9 @@ fn a_log_that_cannot_be_written_ends_the_process_and_a_restart_keeps_what_was_ac
 #[test]
 fn a_checkpoint_that_cannot_be_written_ends_the_process_and_costs_nothing() {
     let data = tempdir().expect("a directory");
-    // Small events in few sessions: a checkpoint has more bytes than the log between two of them.
-    let mut server = serve_under_file_limit(data.path(), 1 << 20, &[("SACCADE_CHECKPOINT__INTERVAL", "100ms")]);
-    let (acknowledged, unanswered) = send_until_it_dies(&server, 1);
+    // Small events, each of a session of its own: its row has more bytes than the event has in the log.
+    let mut server = serve_under_file_limit(data.path(), 256 << 10, &[("SACCADE_CHECKPOINT__INTERVAL", "100ms")]);
+    let (acknowledged, unanswered) = send_until_it_dies(&server, 1, 10_000);
     assert_eq!(server.ended().code(), Some(1), "{}", server.log());
     assert!(server.log().contains("a checkpoint cannot be written; stopping"), "{}", server.log());
     keeps_what_was_acknowledged(data.path(), &acknowledged, &unanswered);

@@ -744,6 +744,11 @@ impl Lane {
         std::mem::take(&mut self.dirty)
     }
 
+    /// Behind the last place.
+    pub(crate) fn end(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
     /// Places of all live keys.
     pub(crate) fn places(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.heads.len() as u32).filter(|i| self.heads[*i as usize].live)

@@ -12,19 +12,20 @@ use crate::dedup::Dedup;
 use crate::feedback::StoredFeedback;
 use crate::fold::{Counters, Topology, moment};
 use crate::lane::{Pending, Tombstone};
-use crate::model::Books;
+use crate::model::{Books, Catalogue};
 use crate::pending::{IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input;
 use crate::record::{Arrived, Offset, Record};
 use crate::sink::{Kind, Sink};
 use crate::time::Progress;
+use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// Version of the bytes.
 ///
-/// What is of another version is set aside, and the state is rebuilt from the log. `tests/data/checkpoint/format-N.txt` holds a
+/// What is of another version is set aside, and the state is rebuilt from the log. `tests/data/checkpoint/format-N.*` holds a
 /// checkpoint of each version; it is never changed nor deleted. For a new one: raise this, run the tests, commit the file that
 /// they name, and expect of those before that they are set aside.
 pub const FORMAT: u32 = 6;
@@ -75,22 +76,28 @@ pub struct Globals {
     pub ids: (u64, u64),
 }
 
-/// Keys changed and removed since the last call of [`Topology::take_changes`].
+/// Keys changed and removed since the last call of [`Topology::take_changes`], or [all](Topology::all_of) there are.
 ///
 /// The lists are those of the state itself: taking a million changes costs no more than taking one.
 #[derive(Debug)]
 pub struct Changes {
     places: [(RowKind, Vec<u32>); 3],
+    /// Places all of which are asked for.
+    all: [(RowKind, Range<u32>); 3],
     items: Vec<Box<str>>,
+    /// Parts of the catalogue all of whose items are, and how many those are about.
+    parts: Range<usize>,
+    part_len: usize,
     removed: [(RowKind, Vec<Tombstone>); 3],
 }
 
 impl Changes {
-    /// How many are left.
+    /// How many are left; of all items about so many.
     pub fn len(&self) -> usize {
         let places: usize = self.places.iter().map(|(_, list)| list.len()).sum();
+        let all: usize = self.all.iter().map(|(_, places)| places.len()).sum();
         let removed: usize = self.removed.iter().map(|(_, list)| list.len()).sum();
-        places + self.items.len() + removed
+        places + all + self.items.len() + self.parts.len() * self.part_len + removed
     }
 
     /// True where nothing is left.
@@ -100,11 +107,16 @@ impl Changes {
 
     /// Takes a place to give to [`Topology::export`].
     pub fn next_place(&mut self) -> Option<(RowKind, u32)> {
-        self.places.iter_mut().find_map(|(kind, list)| list.pop().map(|place| (*kind, place)))
+        let changed = self.places.iter_mut().find_map(|(kind, list)| list.pop().map(|place| (*kind, place)));
+        changed.or_else(|| self.all.iter_mut().find_map(|(kind, places)| places.next().map(|place| (*kind, place))))
     }
 
     /// Takes an item to give to [`Topology::export_item`].
-    pub fn next_item(&mut self) -> Option<Box<str>> {
+    pub fn next_item(&mut self, topology: &Topology) -> Option<Box<str>> {
+        while self.items.is_empty() {
+            let part = self.parts.next()?;
+            self.items.extend(topology.feedback.catalogue.items_of(part).map(Box::from));
+        }
         self.items.pop()
     }
 
@@ -179,12 +191,35 @@ impl Topology {
             (RowKind::Viewer, self.viewers.take_dirty()),
             (RowKind::Decision, self.feedback.table.take_dirty()),
         ];
-        let removed = [
+        let all = RowKind::ALL[..3].first_chunk().expect("there are four kinds").map(|kind| (kind, 0..0));
+        let (items, removed) = (self.feedback.take_items(), self.take_removed());
+        Changes { places, all, items, parts: 0..0, part_len: 0, removed }
+    }
+
+    fn take_removed(&mut self) -> [(RowKind, Vec<Tombstone>); 3] {
+        [
             (RowKind::Session, std::mem::take(&mut self.sessions.removed)),
             (RowKind::Viewer, std::mem::take(&mut self.viewers.removed)),
             (RowKind::Decision, std::mem::take(&mut self.feedback.table.removed)),
-        ];
-        Changes { places, items: self.feedback.take_items(), removed }
+        ]
+    }
+
+    /// All that is alive, in place of what changed.
+    pub fn all_of(&self, changes: Changes) -> Changes {
+        let ends = [self.sessions.end(), self.viewers.end(), self.feedback.table.end()];
+        let mut all = changes.all;
+        all.iter_mut().zip(ends).for_each(|((_, places), end)| *places = 0..end);
+        let places = changes.places.map(|(kind, _)| (kind, vec![]));
+        let part_len = self.feedback.catalogue.len().div_ceil(Catalogue::PARTS);
+        Changes { places, all, items: vec![], parts: 0..Catalogue::PARTS, part_len, removed: changes.removed }
+    }
+
+    /// Adds the keys that were removed since: a checkpoint has to hold those that go while it is made, or catching up would go on
+    /// from rows they had before it.
+    pub fn add_removed(&mut self, changes: &mut Changes) {
+        for ((_, list), (_, removed)) in changes.removed.iter_mut().zip(self.take_removed()) {
+            list.extend(removed);
+        }
     }
 
     /// What is neither per key nor in the books, for the offset of the globals.
@@ -452,8 +487,11 @@ impl Restore {
         }
     }
 
-    /// Adds a row from [`Topology::export`].
-    pub fn row(&mut self, kind: RowKind, key: &str, bytes: &[u8]) -> Result<(), RestoreError> {
+    /// Adds a row from [`Topology::export`]. False where the key has one: the newest comes first.
+    pub fn row(&mut self, kind: RowKind, key: &str, bytes: &[u8]) -> Result<bool, RestoreError> {
+        if self.has(kind, key) {
+            return Ok(false);
+        }
         let damaged = || RestoreError::Row { kind, key: key.to_string() };
         let (bytes, sum) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
         if u64::from_le_bytes(*sum) != checksum(kind, key, bytes) {
@@ -467,11 +505,11 @@ impl Restore {
             RowKind::Viewer => (&mut t.viewers, &mut self.viewers, key_hash(Kind::Viewer, key)),
             RowKind::Decision => {
                 let plan = Arc::clone(&t.plan);
-                return t.feedback.import(row, as_of, |name| plan.model(name)).then_some(()).ok_or_else(damaged);
+                return t.feedback.import(row, as_of, |name| plan.model(name)).then_some(true).ok_or_else(damaged);
             }
             RowKind::Item => {
                 t.feedback.import_item(key, Some(row), as_of);
-                return Ok(());
+                return Ok(true);
             }
         };
         let place = lane.import(hash, key, row, self.first, &mut awaited.entries).ok_or_else(damaged)?;
@@ -480,7 +518,17 @@ impl Restore {
         if kind == RowKind::Viewer {
             t.make_members(place);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn has(&self, kind: RowKind, key: &str) -> bool {
+        let feedback = &self.topology.feedback;
+        match kind {
+            RowKind::Session => self.topology.has(Kind::Session, key),
+            RowKind::Viewer => self.topology.has(Kind::Viewer, key),
+            RowKind::Decision => feedback.is_open(key),
+            RowKind::Item => feedback.catalogue.get(key).is_some(),
+        }
     }
 
     /// After all rows: the first offset of which a row waits for the record.

@@ -355,21 +355,36 @@ proptest! {
     }
 
     #[test]
-    fn rows_written_at_different_offsets_catch_up_to_the_same_state(history in happenings(900), spread in prop::collection::vec(0..160usize, 12)) {
+    fn rows_written_at_different_offsets_catch_up_to_the_same_state(
+        history in happenings(900),
+        spread in prop::collection::vec(0..160usize, 12),
+        all: bool,
+    ) {
         let plan = plan(30);
         let mut straight = Topology::new(Arc::clone(&plan));
-        // The checkpoint begins at a third; each row is written at its own later record, as a trickling writer would.
+        // A first checkpoint is made at a sixth. The second begins at a third, and goes on from the first or has all that there is; each row is
+        // written at its own later record, as a trickling writer would.
         let begin = history.len() / 3;
         let mut rows: BTreeMap<(RowKind, String), Vec<u8>> = BTreeMap::new();
         let mut globals = None;
         let (mut ids, mut pending) = ((vec![], vec![]), vec![]);
         let (mut departures, mut tombstones) = (vec![], BTreeMap::new());
+        let mut second = straight.take_changes();
         for (offset, h) in history.iter().enumerate() {
+            if offset == begin / 2 {
+                let mut changes = straight.take_changes();
+                from_fn(|| changes.next_place()).for_each(|(kind, place)| write_row(&mut straight, kind, place, offset as u64, &mut rows));
+            }
             if offset == begin {
                 straight.take_departures();
                 globals = Some(straight.globals(Offset(offset as u64)));
                 ids = generations(&straight);
                 let mut changes = straight.take_changes();
+                from_fn(|| changes.next_removed()).for_each(|(kind, gone)| drop(rows.remove(&(kind, gone.key.to_string()))));
+                if all {
+                    changes = straight.all_of(changes);
+                    rows.clear();
+                }
                 pending = from_fn(|| changes.next_place()).enumerate().map(|(i, p)| (offset + spread[i % 12], p)).collect();
             }
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= offset).collect();
@@ -379,8 +394,8 @@ proptest! {
             feed(&mut straight, offset as u64, h, &mut Ignore);
             if offset >= begin {
                 departures.append(&mut straight.take_departures());
-                let mut changes = straight.take_changes();
-                while let Some((kind, tombstone)) = changes.next_removed() {
+                straight.add_removed(&mut second);
+                while let Some((kind, tombstone)) = second.next_removed() {
                     rows.remove(&(kind, tombstone.key.to_string()));
                     tombstones.insert((kind, tombstone.key.to_string()), tombstone.as_of);
                 }

@@ -2,9 +2,9 @@
 
 use super::Verdict;
 use super::log::{Folded, Scanned};
-use crate::engine::{EngineError, Restored, Store, StoredRow, restore};
+use crate::engine::{Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, put_back, restore};
 use crate::log::{Bounds, EmbeddedLog, Log};
-use saccade_topology::{Globals, Plan, Restore, RowKind, Topology};
+use saccade_topology::{Plan, RowKind, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -48,9 +48,9 @@ impl Picture {
 
 impl<'a> Stored<'a> {
     pub(super) fn new(data: &Path, plan: &'a Arc<Plan>, log: &'a EmbeddedLog, scanned: &'a Scanned) -> Stored<'a> {
-        let store = match data.join("state").is_dir() {
+        let store = match Store::exists(data) {
             true => Store::open(data).map_err(|e| {
-                Verdict::fail(e.to_string(), "move the directory `state` away; it is rebuilt from the log")
+                Verdict::fail(e.to_string(), "move what it names away; the state is rebuilt from the log")
             }),
             false => Err(Verdict::skip("there are no checkpoints yet; the state is rebuilt from the log")),
         };
@@ -78,60 +78,44 @@ impl<'a> Stored<'a> {
         let to_do = "nothing, if the log still has all records: the next start sets the checkpoint aside and rebuilds the state from the log; \
                      else start with the configuration it was written with";
         let fail = |what: String| Verdict::fail(format!("partition {partition}: {what}"), to_do);
-        let unreadable = |error: crate::engine::StoreError| fail(error.to_string());
+        let unreadable = |error: StoreError| fail(error.to_string());
         let Bounds { first, kept_from, is_trimmed, .. } =
             self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
         let first = first.0;
-        let Some(globals) = store.globals(partition).map_err(unreadable)? else {
+        let Some(checkpoint) = store.checkpoint(partition).map_err(unreadable)? else {
             return match is_trimmed {
                 true => Err(fail(format!("there is no checkpoint, and the log only begins at offset {first}"))),
                 false => Ok(format!("partition {partition}: none yet")),
             };
         };
-        if globals.offset < kept_from.0 {
-            let gap = EngineError::Gap { partition, checkpoint: globals.offset, kept_from: kept_from.0 };
+        let offset = checkpoint.globals().offset;
+        if offset < kept_from.0 {
+            let gap = EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 };
             return Err(Verdict::fail(gap.to_string(), "until then `serve` does not start"));
         }
-        let (rows, tombstones) = self.rows(store, partition, &globals).map_err(fail)?;
-        if first > globals.offset {
-            let text = format!("partition {partition}: at offset {}; the log goes on at {first}", globals.offset);
+        let (rows, tombstones) = self.rows(checkpoint).map_err(fail)?;
+        if first > offset {
+            let text = format!("partition {partition}: at offset {offset}; the log goes on at {first}");
             return Ok(format!("{text}; {rows} rows, {tombstones} tombstones"));
         }
-        Ok(format!("partition {partition}: at offset {}, {rows} rows, {tombstones} tombstones", globals.offset))
+        Ok(format!("partition {partition}: at offset {offset}, {rows} rows, {tombstones} tombstones"))
     }
 
-    fn rows(&self, store: &Store, partition: u16, globals: &Globals) -> Result<(u64, u64), String> {
-        let text = |e: crate::engine::StoreError| e.to_string();
-        let previous = match globals.ids.0.checked_sub(1) {
-            Some(generation) => store.ids(partition, generation).map_err(text)?,
-            None => vec![],
-        };
-        let current = store.ids(partition, globals.ids.0).map_err(text)?;
-        if (current.len() as u64) < globals.ids.1 {
-            return Err(format!(
-                "{} of {} remembered event ids are missing",
-                globals.ids.1 - current.len() as u64,
-                globals.ids.1
-            ));
+    fn rows(&self, checkpoint: Checkpoint) -> Result<(u64, u64), String> {
+        let text = |e: StoreError| e.to_string();
+        let missing = checkpoint.missing_ids();
+        if missing > 0 {
+            return Err(format!("{missing} of {} remembered event ids are missing", checkpoint.globals().ids.1));
         }
-        let restoring = Restore::new(Arc::clone(self.plan), globals, &previous, &current);
-        let mut restoring = restoring.map_err(|e| e.to_string())?;
-        let (feedback, books) = store.learnt(partition).map_err(text)?;
-        restoring.feedback(&feedback);
-        store.restore_books(partition, books, &mut restoring).map_err(text)?.map_err(|e| e.to_string())?;
-        let (mut rows, mut tombstones, mut damaged) = (0, 0, None);
-        store
-            .rows(partition, &mut |row| match row {
-                StoredRow::Row(kind, key, bytes) => {
-                    rows += 1;
-                    if let Err(error) = restoring.row(kind, &key, &bytes) {
-                        damaged.get_or_insert(error.to_string());
-                    }
-                }
-                StoredRow::Tombstone(..) => tombstones += 1,
-            })
-            .map_err(text)?;
-        damaged.map_or(Ok((rows, tombstones)), Err)
+        let Begun { mut restore, .. } = checkpoint.restore(self.plan).map_err(text)?.map_err(|e| e.to_string())?;
+        let mut rows = Ok(0);
+        let gone = checkpoint.rows(&mut |block| {
+            if let Ok(count) = rows {
+                rows = put_back(&mut restore, &block).map(|more| count + more);
+            }
+        });
+        let gone = gone.map_err(text)?.len() as u64;
+        rows.map(|rows| (rows, gone)).map_err(|e| e.to_string())
     }
 
     /// Compares what a restart would have with the fold of the whole log.
@@ -157,8 +141,7 @@ impl<'a> Stored<'a> {
     }
 
     fn compare(&self, store: &Store, partition: u16) -> Result<Result<String, String>, Verdict> {
-        let to_do =
-            "keep a copy of the directory and report it; to go on, move `state` away, it is then rebuilt from the log";
+        let to_do = "keep a copy of the directory and report it; to go on, move `checkpoints` away, the state is then rebuilt from the log";
         let fail = |found| Verdict::fail(format!("partition {partition}: {found}"), to_do);
         let folded = self.folded.get(usize::from(partition));
         let Bounds { first, is_trimmed, .. } = self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
@@ -170,7 +153,7 @@ impl<'a> Stored<'a> {
                 false => format!("partition {partition}: the log is damaged; see log-readable"),
             }));
         };
-        let Some(globals) = store.globals(partition).map_err(|e| fail(e.to_string()))? else {
+        let Some(checkpoint) = store.checkpoint(partition).map_err(|e| fail(e.to_string()))? else {
             return Ok(Err(format!("partition {partition}: there is no checkpoint yet")));
         };
         let Restored { mut fold, .. } =
@@ -178,7 +161,7 @@ impl<'a> Stored<'a> {
         let restored = Picture::of(&mut fold);
         if restored.digest == whole.digest {
             let (sessions, viewers) = fold.live();
-            let from = globals.offset;
+            let from = checkpoint.globals().offset;
             return Ok(Ok(format!(
                 "partition {partition}: the checkpoint at {from} and replay equal the whole log: {sessions} sessions, {viewers} viewers"
             )));

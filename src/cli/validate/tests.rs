@@ -2,11 +2,11 @@ use super::{Check, Outcome, Report, Subject, ValidateArgs, Verdict, json, text, 
 use crate::cli::Format;
 use crate::clock::now;
 use crate::config::{Config, Durability};
-use crate::engine::{Batch, Engine, EngineError, Store};
+use crate::engine::{Batch, Engine, EngineError, Store, edit};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::ValueEnum;
 use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Plan, Record, RowKind, Topology};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A plan has at least one feature.
@@ -238,7 +238,7 @@ fn a_checkpoint_of_another_configuration_fails_and_is_left_as_it_is() {
 fn a_torn_row_fails_the_checkpoint_and_names_its_key() {
     let place = Place::new();
     place.serve(&["a"]);
-    edit(&place.data(), |kind, _| (kind == RowKind::Session).then(|| vec![1; 11]));
+    edit(&place.data(), 0, |kind, _| (kind == RowKind::Session).then(|| vec![1; 11]));
     let verdict = place.check(Check::Checkpoint);
     assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("Session \"s\" is damaged"), "{verdict:?}");
 }
@@ -255,32 +255,13 @@ fn a_row_that_is_whole_but_wrong_fails_the_state_and_names_its_key() {
     other.apply(Offset(0), &arrived, &mut saccade_topology::Ignore);
     let rows = other.rows();
     let (_, _, session) = rows.iter().find(|(kind, ..)| *kind == RowKind::Session).expect("there is a session");
-    edit(&place.data(), |kind, _| (kind == RowKind::Session).then(|| session.clone()));
+    edit(&place.data(), 0, |kind, _| (kind == RowKind::Session).then(|| session.clone()));
     let verdict = place.check(Check::State);
     assert_eq!(
         (verdict.outcome, &verdict.examples),
         (Outcome::Fail, &vec!["session \"s\"".to_string()]),
         "{verdict:?}"
     );
-}
-
-/// Writes other bytes where `change` gives some.
-fn edit(data: &Path, change: impl Fn(RowKind, &[u8]) -> Option<Vec<u8>>) {
-    let store = Store::open(data).expect("the store opens");
-    let mut rows = vec![];
-    store
-        .rows(0, &mut |row| {
-            if let crate::engine::StoredRow::Row(kind, key, bytes) = row {
-                rows.extend(change(kind, &bytes).map(|bytes| (kind, key, bytes)));
-            }
-        })
-        .expect("the store is whole");
-    assert!(!rows.is_empty(), "there is a row to change");
-    let mut changes = store.change();
-    for (kind, key, bytes) in rows {
-        changes.row(&[&[kind as u8, 0, 0], key.as_bytes()].concat(), &bytes);
-    }
-    changes.commit(true).expect("the store takes changes");
 }
 
 #[test]
@@ -293,7 +274,7 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Pass);
     let verdict = place.check(Check::State);
     assert!(verdict.outcome == Outcome::Skip && verdict.found.contains("begins at offset 2"), "{verdict:?}");
-    std::fs::remove_dir_all(place.data().join("state")).expect("removed");
+    std::fs::remove_dir_all(place.data().join("checkpoints")).expect("removed");
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Skip, "no checkpoint was ever begun");
     drop(Store::open(&place.data()).expect("an empty store opens"));
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Fail);
@@ -303,7 +284,7 @@ fn a_log_without_its_beginning_skips_the_state_and_without_checkpoint_fails_that
 fn records_that_are_gone_behind_the_checkpoint_refuse_the_start() {
     let place = Place::new();
     place.serve(&["a"]);
-    let (state, older) = (place.data().join("state"), place.data().join("older"));
+    let (state, older) = (place.data().join("checkpoints"), place.data().join("older"));
     std::fs::rename(&state, &older).expect("the server is gone");
     place.serve(&["b", "c"]);
     std::fs::remove_dir_all(&state).expect("the server is gone");
@@ -329,7 +310,7 @@ fn a_log_whose_first_offset_is_not_zero_is_whole_all_the_same() {
     assert_eq!(place.log().bounds(0).expect("bounds").first, Offset(1000));
     let verdict = place.check(Check::State);
     assert!(verdict.outcome == Outcome::Pass && verdict.found.contains("equal the whole log"), "{verdict:?}");
-    std::fs::remove_dir_all(place.data().join("state")).expect("removed");
+    std::fs::remove_dir_all(place.data().join("checkpoints")).expect("removed");
     drop(Store::open(&place.data()).expect("an empty store opens"));
     assert_eq!(place.check(Check::Checkpoint).outcome, Outcome::Pass, "the log alone is enough");
 }

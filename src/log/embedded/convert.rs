@@ -1,8 +1,9 @@
 //! Logs of the first format, a fjall database, are written anew once, when they are opened: same records, same offsets.
 
 use super::segment::Mark;
-use super::{EmbeddedLog, SEGMENT_BYTES, doing, lock, recover, segment};
+use super::{EmbeddedLog, SEGMENT_BYTES, doing, lock, recover};
 use crate::config;
+use crate::disk::sync_directory;
 use crate::log::{Log, LogError, RecordBatch};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use saccade_topology::{Duration, Offset};
@@ -17,14 +18,14 @@ pub(super) fn convert(data: &Path) -> Result<(), LogError> {
         }
         tracing::info!(path = %log.display(), "the log is of an earlier format; it is converted once");
         rewrite(&log, &made)?;
-        segment::sync_directory(data).map_err(doing("syncing", data))?;
+        sync_directory(data).map_err(doing("syncing", data))?;
         std::fs::rename(&log, &before).map_err(doing("renaming", &log))?;
     }
     if before.is_dir() {
         if !log.is_dir() {
             std::fs::rename(made.join("log"), &log).map_err(doing("renaming", &made))?;
         }
-        segment::sync_directory(data).map_err(doing("syncing", data))?;
+        sync_directory(data).map_err(doing("syncing", data))?;
         for done in [&made, &before].into_iter().filter(|path| path.is_dir()) {
             std::fs::remove_dir_all(done).map_err(doing("removing", done))?;
         }

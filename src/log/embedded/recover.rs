@@ -3,6 +3,7 @@
 use super::segment::{self, Found, HEAD_READ_BYTES, Head, Kind, Mark, READ_BYTES, Reader};
 use super::{Files, Settings, Tail, doing};
 use crate::clock;
+use crate::disk::sync_directory;
 use crate::log::{LogError, RecordBatch};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -47,8 +48,8 @@ pub(super) fn make(directory: &Path, marks: Vec<Mark>) -> Result<Tail, LogError>
     let (made, path) = (directory.join("making"), segment::path(directory, head.number));
     let file = File::create(&made).map_err(&error)?;
     let at = segment::begin(&file, &head).and_then(|at| file.sync_all().map(|()| at)).map_err(&error)?;
-    std::fs::rename(&made, &path).and_then(|()| segment::sync_directory(directory)).map_err(&error)?;
-    directory.parent().map_or(Ok(()), segment::sync_directory).map_err(&error)?;
+    std::fs::rename(&made, &path).and_then(|()| sync_directory(directory)).map_err(&error)?;
+    directory.parent().map_or(Ok(()), sync_directory).map_err(&error)?;
     Ok(tail_of(vec![head], file, at, marks, None))
 }
 
@@ -150,7 +151,7 @@ fn tail(directory: &Path, last: Scanned, damage: Option<&'static str>) -> Result
             std::fs::remove_file(&path).map_err(doing("removing", &path))?;
         }
     }
-    segment::sync_directory(directory).map_err(doing("syncing", directory))?;
+    sync_directory(directory).map_err(doing("syncing", directory))?;
     if damage.is_none() {
         // What is behind the end may never be found again.
         file.set_len(last.at).and_then(|()| file.sync_all()).map_err(&error)?;

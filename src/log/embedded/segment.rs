@@ -7,6 +7,7 @@
 //! An entry that is not whole is the torn end of the log if it can have been written after the last fsync, and damage if not: each entry
 //! says how far the log was known to be on the disk when it was written.
 
+use crate::disk::{self, sync_directory};
 use crate::log::free_bytes;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
@@ -121,10 +122,6 @@ pub(super) fn make_room(directory: &Path, file: &File, bytes: u64, spare: u64) {
     let _ = file;
 }
 
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
 /// Writes the head into a file that was made; gives the bytes that it takes.
 pub(super) fn begin(mut file: &File, head: &Head) -> io::Result<u64> {
     let head = postcard::to_allocvec(head).expect("memory takes a head");
@@ -138,19 +135,11 @@ pub(super) fn begin(mut file: &File, head: &Head) -> io::Result<u64> {
 }
 
 /// Writes an entry where the file stands; gives the bytes that it takes.
-pub(super) fn write(mut file: &File, entry: &Entry<'_>) -> io::Result<u64> {
+pub(super) fn write(file: &File, entry: &Entry<'_>) -> io::Result<u64> {
     let frame = frame(entry);
     let zeros = [0; ALIGN];
-    let mut parts = [&frame[..], entry.bytes, &zeros[..padding(entry.bytes.len())]].map(IoSlice::new);
-    let mut parts = &mut parts[..];
-    while parts.iter().any(|part| !part.is_empty()) {
-        match file.write_vectored(parts) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut parts, written),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let parts = [&frame[..], entry.bytes, &zeros[..padding(entry.bytes.len())]];
+    disk::write_all(file, &mut parts.map(IoSlice::new))?;
     Ok(size(entry))
 }
 

@@ -32,6 +32,11 @@ impl Table {
         self.by_id.len()
     }
 
+    /// Behind the last place.
+    pub(crate) fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     /// Open decisions of a model.
     pub(crate) fn of_model(&self, model: usize) -> usize {
         self.by_age[model].len()

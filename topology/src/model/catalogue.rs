@@ -10,8 +10,6 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Items at most; further ones are not taken in.
 pub const ITEMS_MAX: usize = 1_000_000;
 
-const PARTS: usize = 256;
-
 type Part = Map<Arc<str>, Arc<[u8]>>;
 
 /// Fields by item.
@@ -23,11 +21,18 @@ pub struct Catalogue {
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Catalogue { parts: vec![Arc::default(); PARTS], len: 0 }
+        Catalogue { parts: vec![Arc::default(); Self::PARTS], len: 0 }
     }
 }
 
 impl Catalogue {
+    pub(crate) const PARTS: usize = 256;
+
+    /// Items of one of the parts.
+    pub(crate) fn items_of(&self, part: usize) -> impl Iterator<Item = &str> {
+        self.parts[part].keys().map(|item| &**item)
+    }
+
     /// Items.
     pub fn len(&self) -> usize {
         self.len
@@ -66,5 +71,5 @@ impl Catalogue {
 }
 
 fn part(item: &str) -> usize {
-    xxh3_64(item.as_bytes()) as usize % PARTS
+    xxh3_64(item.as_bytes()) as usize % Catalogue::PARTS
 }

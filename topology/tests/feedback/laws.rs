@@ -100,7 +100,9 @@ fn restart(topology: &mut Topology, offset: u64) -> Topology {
     let mut checkpoint = Checkpoint::default();
     let mut changes = topology.take_changes();
     from_fn(|| changes.next_place()).for_each(|(kind, place)| checkpoint.row(topology, kind, place, offset));
-    from_fn(|| changes.next_item()).for_each(|item| checkpoint.item(topology, &item, offset));
+    while let Some(item) = changes.next_item(topology) {
+        checkpoint.item(topology, &item, offset);
+    }
     let restore = Restore::new(Arc::clone(topology.plan()), &globals, &ids.0, &ids.1).expect("the same plan");
     let mut topology = checkpoint.restore(restore, &feedback, &books, &over);
     topology.caught_up();
@@ -203,6 +205,7 @@ proptest! {
         history in history_among(240, 20_000, 40_000),
         spread in prop::collection::vec(0..80usize, 12),
         weighted: bool,
+        all: bool,
     ) {
         let plan = plan(model(|model| {
             model.provisional = if weighted { learn::Provisional::Weighted } else { learn::Provisional::Predicted };
@@ -216,12 +219,22 @@ proptest! {
         let (mut checkpoint, mut pending, mut begun, mut books) = (Checkpoint::default(), vec![], None, None);
         for (i, h) in history.iter().enumerate() {
             let offset = (first + i) as u64;
+            // As in the law of sessions: a first checkpoint, and one that goes on from it or has all there is.
+            if i == start / 2 {
+                let mut changes = straight.take_changes();
+                from_fn(|| changes.next_place()).for_each(|(kind, place)| checkpoint.row(&mut straight, kind, place, offset));
+                from_fn(|| changes.next_item(&straight)).for_each(|item| checkpoint.item(&straight, &item, offset));
+            }
             if i == start {
                 straight.take_departures();
                 let mut changes = straight.take_changes();
+                checkpoint.removed(from_fn(|| changes.next_removed()).collect());
+                if all {
+                    (changes, checkpoint) = (straight.all_of(changes), Checkpoint::default());
+                }
                 begun = Some((straight.globals(Offset(offset)), generations(&straight), straight.stored_feedback(), offset));
                 pending = from_fn(|| changes.next_place()).enumerate().map(|(n, place)| (i + spread[n % 12], place)).collect();
-                from_fn(|| changes.next_item()).for_each(|item| checkpoint.item(&straight, &item, offset));
+                from_fn(|| changes.next_item(&straight)).for_each(|item| checkpoint.item(&straight, &item, offset));
             }
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= i).collect();
             due.into_iter().for_each(|(_, (kind, place))| checkpoint.row(&mut straight, kind, place, offset));

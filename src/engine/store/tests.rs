@@ -1,0 +1,204 @@
+use super::*;
+use RowKind::{Session, Viewer};
+
+const NOTHING: &[(RowKind, &str, u64)] = &[];
+
+fn place() -> (tempfile::TempDir, Store) {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(place.path()).expect("an empty store opens");
+    (place, store)
+}
+
+fn globals(offset: u64, ids: (u64, u64)) -> Globals {
+    Globals { format: 0, spec: 0, offset, event_time_max: 0, ingest_time: 0, counters: Default::default(), ids }
+}
+
+fn rows(of: &[(RowKind, &str, u64)]) -> Rows {
+    let mut rows = Rows::default();
+    for (kind, key, as_of) in of {
+        rows.value().extend_from_slice(&as_of.to_le_bytes());
+        rows.close(*kind, key);
+    }
+    rows
+}
+
+/// Writes a checkpoint as of `offset`.
+fn write(
+    store: &Store,
+    is_full: bool,
+    offset: u64,
+    of: &[(RowKind, &str, u64)],
+    gone: &[(RowKind, &str, u64)],
+    chain: Chain,
+) -> Chain {
+    let mut making = store.begin(0, is_full).expect("a file is made");
+    making.rows(&rows(of)).expect("there is room");
+    making.gone(&rows(gone)).expect("there is room");
+    let (feedback, books) = (StoredFeedback::default(), Books::default());
+    store.complete(making, &globals(offset, (0, 0)), &feedback, &books, chain).expect("there is room")
+}
+
+type Keys = Vec<(String, u64)>;
+
+/// Rows in the order they come, and tombstones in order.
+fn read(store: &Store) -> (Keys, Keys) {
+    let stored = store.checkpoint(0).expect("it is whole").expect("there is one");
+    let mut found = vec![];
+    let gone = stored.rows(&mut |rows| {
+        found.extend(rows.iter().map(|(_, key, value)| (key.to_string(), as_of(value).expect("an offset"))));
+    });
+    let mut gone: Vec<_> = gone.expect("it is whole").into_iter().map(|(_, key, as_of)| (key, as_of)).collect();
+    gone.sort();
+    (found, gone)
+}
+
+fn names(store: &Store) -> Vec<String> {
+    let entries = std::fs::read_dir(&store.directory).expect("a directory");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("ours")).collect();
+    names.sort();
+    names
+}
+
+fn keys(of: &[(&str, u64)]) -> Keys {
+    of.iter().map(|(key, as_of)| (key.to_string(), *as_of)).collect()
+}
+
+#[test]
+fn of_each_key_the_newest_entry_counts() {
+    let (_place, store) = place();
+    assert!(store.checkpoint(0).expect("an empty store").is_none());
+    let full = [(Session, "a", 1), (Session, "b", 1), (Session, "c", 1), (Viewer, "a", 1), (Session, "d", 1)];
+    let chain = write(&store, true, 0, &full, NOTHING, Chain::default());
+    // `b` goes, `c` goes and comes back, `e` goes before the checkpoint.
+    let chain = write(
+        &store,
+        false,
+        10,
+        &[(Session, "a", 12), (Session, "c", 14)],
+        &[(Session, "b", 11), (Session, "c", 13), (Session, "e", 9)],
+        chain,
+    );
+    let (found, gone) = read(&store);
+    // Newest files first: who puts them back leaves out what is there.
+    assert_eq!(found, keys(&[("a", 12), ("c", 14), ("a", 1), ("a", 1), ("d", 1)]));
+    assert_eq!(gone, keys(&[("b", 11)]), "what went before the checkpoint, nothing can bring back");
+    // A row that was stored before its key went, within one checkpoint.
+    write(&store, false, 20, &[(Session, "a", 21)], &[(Session, "a", 22)], chain);
+    let (found, gone) = read(&store);
+    assert_eq!(found, keys(&[("c", 14), ("a", 1), ("d", 1)]), "the viewer of that name stays");
+    assert_eq!(gone, keys(&[("a", 22)]));
+}
+
+#[test]
+fn what_is_not_whole_is_not_there_and_a_full_one_takes_the_place_of_all_before() {
+    let (_place, store) = place();
+    let mut making = store.begin(0, true).expect("a file is made");
+    making.rows(&rows(&[(Session, "a", 1)])).expect("there is room");
+    drop(making);
+    assert!(store.checkpoint(0).expect("it is passed over").is_none());
+    let chain = write(&store, true, 0, &[(Session, "a", 2)], NOTHING, Chain::default());
+    assert_eq!(names(&store), ["00000-000000000001.full"]);
+    let chain = write(&store, false, 5, &[(Session, "b", 6)], NOTHING, chain);
+    let other = store.begin(1, true).expect("a file is made");
+    drop(store.begin(0, true).expect("a file is made"));
+    assert_eq!(read(&store).0, keys(&[("b", 6), ("a", 2)]));
+    let made = [
+        "00000-000000000001.full",
+        "00000-000000000002.changes",
+        "00000-000000000003.making",
+        "00001-000000000000.making",
+    ];
+    assert_eq!(names(&store), made);
+    write(&store, true, 9, &[(Session, "b", 9)], NOTHING, chain);
+    assert_eq!(names(&store), ["00000-000000000004.full", "00001-000000000000.making"]);
+    assert_eq!(read(&store).0, keys(&[("b", 9)]));
+    drop(other);
+    store.clear(0).expect("it is removed");
+    assert!(store.checkpoint(0).expect("an empty store").is_none());
+    assert_eq!(names(&store), ["00001-000000000000.making"]);
+}
+
+#[test]
+fn a_full_one_is_due_when_the_others_are_as_large_and_as_a_restart_finds_them() {
+    let (_place, store) = place();
+    assert!(Chain::default().is_full_due());
+    let many: Vec<String> = (0..1000).map(|n| format!("session {n}")).collect();
+    let of = |n: usize| many[..n].iter().map(|key| (Session, key.as_str(), 1)).collect::<Vec<_>>();
+    let found = |chain: Chain| {
+        let stored = store.checkpoint(0).expect("it is whole").expect("there is one").chain;
+        assert_eq!(format!("{chain:?}"), format!("{stored:?}"));
+        chain.is_full_due()
+    };
+    let chain = write(&store, true, 0, &of(1000), NOTHING, Chain::default());
+    assert!(!found(chain));
+    let chain = write(&store, false, 0, &of(450), NOTHING, chain);
+    assert!(!found(chain));
+    assert!(found(write(&store, false, 0, &of(600), NOTHING, chain)), "half and more");
+    let chain = write(&store, true, 0, &of(1000), NOTHING, chain);
+    assert!(found(write(&store, false, 0, NOTHING, &of(400), chain)), "keys that are gone");
+    let mut chain = write(&store, true, 0, &of(1000), NOTHING, chain);
+    for _ in 0..CHANGES_MAX {
+        assert!(!found(chain));
+        chain = write(&store, false, 0, NOTHING, NOTHING, chain);
+    }
+    assert!(found(chain), "so many files");
+}
+
+#[test]
+fn ids_go_on_from_those_of_the_files_before() {
+    let (_place, store) = place();
+    let put = |is_full, ids: &[(u64, u64, &[u64])], mark| {
+        let mut making = store.begin(0, is_full).expect("a file is made");
+        ids.iter().for_each(|(generation, at, ids)| making.ids(*generation, *at, ids).expect("there is room"));
+        let rest = (StoredFeedback::default(), Books::default());
+        store.complete(making, &globals(0, mark), &rest.0, &rest.1, Chain::default()).expect("there is room");
+        store.checkpoint(0)
+    };
+    let ids = |stored: Result<Option<Stored>, StoreError>| {
+        let stored = stored.expect("they are whole").expect("there is one");
+        let [previous, current] = stored.ids.until(stored.globals().ids.0);
+        (previous.to_vec(), current.to_vec(), stored.missing_ids())
+    };
+    assert_eq!(ids(put(true, &[(0, 0, &[1, 2])], (0, 2))), (vec![], vec![1, 2], 0));
+    assert_eq!(ids(put(false, &[(0, 2, &[3]), (1, 0, &[4])], (1, 1))), (vec![1, 2, 3], vec![4], 0));
+    // Two generations on; a place that is there already is written again.
+    assert_eq!(ids(put(false, &[(2, 0, &[7, 8]), (3, 0, &[9])], (3, 1))), (vec![7, 8], vec![9], 0));
+    assert_eq!(ids(put(false, &[(3, 0, &[10, 11])], (3, 3))), (vec![7, 8], vec![10, 11], 1));
+    assert!(matches!(put(false, &[(3, 3, &[12])], (3, 4)), Err(StoreError::Damaged { .. })), "one between is missing");
+    assert_eq!(ids(put(true, &[(3, 0, &[1]), (4, 0, &[])], (4, 0))), (vec![1], vec![], 0));
+}
+
+#[test]
+fn a_file_that_is_not_as_it_was_written_is_damaged_or_has_all_the_same_rows() {
+    let (_place, store) = place();
+    let (mut making, of) = (store.begin(0, true).expect("a file is made"), [(Session, "a", 1), (Viewer, "b", 2)]);
+    making.ids(0, 0, &[5]).expect("there is room");
+    making.departures(&[(1, 2)]).expect("there is room");
+    making.rows(&rows(&of)).expect("there is room");
+    let (feedback, books) = (StoredFeedback::default(), Books::default());
+    store.complete(making, &globals(0, (0, 1)), &feedback, &books, Chain::default()).expect("there is room");
+    let path = store.path(0, 0, Extent::Full);
+    let whole = std::fs::read(&path).expect("it is there");
+    let check = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).expect("there is room");
+        let read = store.checkpoint(0).and_then(|stored| stored.expect("it is there").rows(&mut |_| ()));
+        match read {
+            Err(StoreError::Damaged { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{what}: {other:?}"),
+        }
+    };
+    // The four bytes behind each kind have no meaning.
+    let mut at = 8;
+    let mut meaningless = vec![];
+    while at < whole.len() {
+        meaningless.extend(at + 4..at + 8);
+        at += 24 + u64::from_le_bytes(whole[at + 8..at + 16].try_into().expect("eight bytes")) as usize;
+    }
+    for at in (0..whole.len()).filter(|at| !meaningless.contains(at)) {
+        let mut other = whole.clone();
+        other[at] ^= 1 << (at % 8);
+        check(&other, &format!("byte {at}"));
+    }
+    (0..whole.len()).for_each(|len| check(&whole[..len], &format!("{len} bytes")));
+}
