@@ -20,16 +20,14 @@ import argparse, json, os, re, statistics, subprocess, sys, tempfile, urllib.req
 
 from learning import Server
 
-CONNECTIONS = "256"
-
 
 class Loaded(Server):
     """A fresh server, and runs of the load generator against it."""
 
-    def load(self, args, rate, seconds, *more, seed=1, warm=None):
+    def load(self, args, rate, seconds, *more, seed=1, warm=None, connections=256):
         out = f"{self.directory}/run-{seed}.json"
         command = [args.loadgen, "run", "--target", f"http://127.0.0.1:{self.port}", "--rate", str(rate), "--duration", f"{seconds}s",
-                   "--connections", CONNECTIONS, "--seed", str(seed), "--measure-from", f"{args.warm if warm is None else warm}s", "--out", out, "--quiet", *more]
+                   "--connections", str(connections), "--seed", str(seed), "--measure-from", f"{args.warm if warm is None else warm}s", "--out", out, "--quiet", *more]
         last = f"{os.cpu_count() - 1}"
         command = ["taskset", "-c", last, *command] if args.pin else command
         ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -150,11 +148,12 @@ def pairs(args):
 
 
 def overload(args):
-    """One run: a quarter of what it can take, ten seconds of twice as much as it can, and the quarter again."""
+    """One run: a quarter of what it can take, ten seconds of twice as much as it can, and the quarter again. With so few connections that all of them wait
+    for answers the client would hold back what is too much, and be late itself."""
     head("", "asked, events/s", "answered, events/s", "429", "publish p99 of a second, median and worst, ms")
     base, at, lasts = args.capacity // 4, 10, 10
     with Loaded(args) as server:
-        run = server.load(args, base, at + lasts + 15, "--batch", "20", "--timeout", "3s", "--shape", f"spike:at={at}s,for={lasts}s,times=8")
+        run = server.load(args, base, at + lasts + 15, "--batch", "20", "--timeout", "3s", "--shape", f"spike:at={at}s,for={lasts}s,times=8", connections=2000)
     seconds = run["seconds"]
     for name, rate, begin, end in (("before", base, 1, at), ("twice what it takes", 8 * base, at, at + lasts), ("after", base, at + lasts, at + lasts + 15)):
         part = seconds[begin:end]

@@ -6,6 +6,7 @@
 //! is not visible outside.
 
 use crate::pending::{Arriving, At as Place, IdWords, NONE, Slab};
+use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
 use crate::row::{HEADER, Life, RowPlan, START, Scratch};
 use crate::rungs::{At, Reach, Rungs, STEP};
@@ -181,8 +182,8 @@ pub(crate) struct Lane {
     pending_max: u32,
     /// Keys with pending events, and the time of one of those.
     unsettled: VecDeque<(i64, u32)>,
-    pub dirty: Vec<u32>,
-    pub removed: Vec<Tombstone>,
+    pub dirty: Pieces<u32>,
+    pub removed: Pieces<Tombstone>,
 }
 
 impl Lane {
@@ -203,8 +204,8 @@ impl Lane {
             words: plan.words,
             pending_max,
             unsettled: VecDeque::new(),
-            dirty: vec![],
-            removed: vec![],
+            dirty: Pieces::default(),
+            removed: Pieces::default(),
         }
     }
 
@@ -740,7 +741,7 @@ impl Lane {
     }
 
     /// Takes the keys changed since the last call; each is asked for again by its place.
-    pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
+    pub(crate) fn take_dirty(&mut self) -> Pieces<u32> {
         std::mem::take(&mut self.dirty)
     }
 

@@ -20,6 +20,7 @@ pub mod math;
 pub mod model;
 pub mod names;
 mod pending;
+mod pieces;
 pub mod plan;
 mod prefetch;
 pub mod record;

@@ -14,6 +14,7 @@ use crate::fold::{Counters, Topology, moment};
 use crate::lane::{Pending, Tombstone};
 use crate::model::{Books, Catalogue};
 use crate::pending::{IdWords, NONE};
+use crate::pieces::Pieces;
 use crate::plan::Plan;
 use crate::plan::input;
 use crate::record::{Arrived, Offset, Record};
@@ -81,14 +82,14 @@ pub struct Globals {
 /// The lists are those of the state itself: taking a million changes costs no more than taking one.
 #[derive(Debug)]
 pub struct Changes {
-    places: [(RowKind, Vec<u32>); 3],
+    places: [(RowKind, Pieces<u32>); 3],
     /// Places all of which are asked for.
     all: [(RowKind, Range<u32>); 3],
     items: Vec<Box<str>>,
     /// Parts of the catalogue all of whose items are, and how many those are about.
     parts: Range<usize>,
     part_len: usize,
-    removed: [(RowKind, Vec<Tombstone>); 3],
+    removed: [(RowKind, Pieces<Tombstone>); 3],
 }
 
 impl Changes {
@@ -196,7 +197,7 @@ impl Topology {
         Changes { places, all, items, parts: 0..0, part_len: 0, removed }
     }
 
-    fn take_removed(&mut self) -> [(RowKind, Vec<Tombstone>); 3] {
+    fn take_removed(&mut self) -> [(RowKind, Pieces<Tombstone>); 3] {
         [
             (RowKind::Session, std::mem::take(&mut self.sessions.removed)),
             (RowKind::Viewer, std::mem::take(&mut self.viewers.removed)),
@@ -209,7 +210,7 @@ impl Topology {
         let ends = [self.sessions.end(), self.viewers.end(), self.feedback.table.end()];
         let mut all = changes.all;
         all.iter_mut().zip(ends).for_each(|((_, places), end)| *places = 0..end);
-        let places = changes.places.map(|(kind, _)| (kind, vec![]));
+        let places = changes.places.map(|(kind, _)| (kind, Pieces::default()));
         let part_len = self.feedback.catalogue.len().div_ceil(Catalogue::PARTS);
         Changes { places, all, items: vec![], parts: 0..Catalogue::PARTS, part_len, removed: changes.removed }
     }

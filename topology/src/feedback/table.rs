@@ -3,6 +3,7 @@
 use super::open::Open;
 use crate::lane::Tombstone;
 use crate::map::Map;
+use crate::pieces::Pieces;
 use std::collections::BTreeMap;
 
 /// Open decisions of a viewer or session that an event without decision id is looked for among.
@@ -18,8 +19,8 @@ pub(crate) struct Table {
     by_age: Vec<BTreeMap<u64, u32>>,
     /// By (moment, offset).
     due: BTreeMap<(i64, u64), u32>,
-    dirty: Vec<u32>,
-    pub removed: Vec<Tombstone>,
+    dirty: Pieces<u32>,
+    pub removed: Pieces<Tombstone>,
     bytes: usize,
 }
 
@@ -134,7 +135,7 @@ impl Table {
     }
 
     /// Takes the places changed since the last call; each is asked for again by [`Table::export`].
-    pub(crate) fn take_dirty(&mut self) -> Vec<u32> {
+    pub(crate) fn take_dirty(&mut self) -> Pieces<u32> {
         std::mem::take(&mut self.dirty)
     }
 
