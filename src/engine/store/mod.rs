@@ -218,9 +218,10 @@ impl Store {
         Ok(Chain { full: bytes, gone, ..Chain::default() })
     }
 
-    /// Forgets everything of a partition: its state will be rebuilt from the log. The newest goes first, as it needs those before.
+    /// Forgets everything of a partition: its state will be rebuilt from the log. The oldest goes first: what a full one is missing of is none,
+    /// and an older checkpoint may need records that the log has dropped since.
     pub fn clear(&self, partition: u16) -> Result<(), StoreError> {
-        for (number, extent) in self.files(partition)?.into_iter().rev() {
+        for (number, extent) in self.files(partition)? {
             self.remove(partition, number, extent)?;
         }
         Ok(())
