@@ -162,6 +162,7 @@ def overload(args):
             f"{p99[len(p99) // 2]:.3g} / {p99[-1]:.3g}")
     late = [second["second"] for second in seconds[at + lasts :] if second["status_429"] or (second["publish"] and second["publish"]["p99_ms"] > 10)]
     row("seconds after it with a refusal or a p99 over 10 ms", "", "", "", ", ".join(str(second - at - lasts + 1) for second in late) or "none")
+    row("the client's own lag of the whole run, p99, ms", "", "", "", f"{run['lag']['p99_ms']:.3g}")
     row("resident at the end, MiB", "", "", "", round(run["server"]["rss_bytes"] / 2**20))
 
 
