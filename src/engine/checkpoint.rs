@@ -43,8 +43,6 @@ pub(super) struct Rest {
     globals: Globals,
     feedback: StoredFeedback,
     books: Books,
-    /// Keys of decisions that ended since the last one.
-    over: Ids,
 }
 
 /// Fingerprints: (generation, place of the first, ids).
@@ -165,11 +163,8 @@ impl Walk {
         let Some(running) = self.running.as_mut().filter(|running| running.ids_left > 0) else { return true };
         let (until, mut left) = (running.globals.ids, SLICE_IDS);
         let ids = some_of(&fold.ids_since(self.ids), until, &mut self.ids, &mut left);
-        let over = some_of(&fold.over_since(self.over), (u64::MAX, 0), &mut self.over, &mut left);
-        running.ids_left = running.ids_left.saturating_sub(SLICE_IDS - left);
-        if left > 0 {
-            running.ids_left = 0;
-        }
+        let over = some_of(&fold.over_since(self.over), ALL, &mut self.over, &mut left);
+        running.ids_left = if left > 0 { 0 } else { running.ids_left.saturating_sub(SLICE_IDS) };
         self.writer.send(Slice::Ids { partition: self.partition, ids, over });
         false
     }
@@ -210,10 +205,12 @@ impl Walk {
 
     fn complete(&mut self, fold: &Fold, next: Offset, done: Option<Sender<()>>) {
         if let Some(Running { globals, feedback, begun, pause, .. }) = self.running.take() {
-            let over =
-                fold.over_since(self.over).into_iter().map(|(generation, at, ids)| (generation, at, ids.to_vec()));
-            let rest = Box::new(Rest { globals, feedback, books: fold.books(next), over: over.collect() });
+            let mut left = u64::MAX;
+            let over = some_of(&fold.over_since(self.over), ALL, &mut self.over, &mut left);
+            let rest = Box::new(Rest { globals, feedback, books: fold.books(next) });
             (self.ids, self.over) = (rest.globals.ids, rest.books.over);
+            // As late as the books.
+            self.writer.send(Slice::Ids { partition: self.partition, ids: vec![], over });
             self.writer.send(Slice::Complete { partition: self.partition, rest, begun, pause, done });
         }
     }
@@ -243,6 +240,9 @@ fn bury(gone: &mut Rows, kind: RowKind, key: &str, as_of: Offset) {
     gone.value().extend_from_slice(&as_of.0.to_le_bytes());
     gone.close(kind, key);
 }
+
+/// A mark behind all ids.
+const ALL: (u64, u64) = (u64::MAX, 0);
 
 /// Copies `left` at most of these ids, up to a mark, and moves `mark` behind them.
 fn some_of(all: &[(u64, u64, &[u64])], until: (u64, u64), mark: &mut (u64, u64), left: &mut u64) -> Ids {
@@ -320,7 +320,9 @@ impl Writing {
                 (written.rows, written.bytes) = (0, 0);
             }
             Slice::Ids { partition, ids, over } => {
-                put_ids(self.partitions[usize::from(partition)].making(), &ids, &over)?;
+                let making = self.partitions[usize::from(partition)].making();
+                ids.iter().try_for_each(|(generation, at, ids)| making.ids(*generation, *at, ids))?;
+                over.iter().try_for_each(|(generation, at, keys)| making.over(*generation, *at, keys))?;
             }
             Slice::Rows { partition, rows, gone, departures } => {
                 let written = &mut self.partitions[usize::from(partition)];
@@ -343,8 +345,7 @@ impl Writing {
             }
             Slice::Complete { partition, rest, begun, pause, done } => {
                 let written = &mut self.partitions[usize::from(partition)];
-                let mut making = written.making.take().expect("a checkpoint has begun");
-                put_ids(&mut making, &vec![], &rest.over)?;
+                let making = written.making.take().expect("a checkpoint has begun");
                 // No stored row may know of a record that the log can still lose.
                 self.log.sync()?;
                 written.chain =
@@ -360,11 +361,6 @@ impl Writing {
         }
         Ok(())
     }
-}
-
-fn put_ids(making: &mut Making, ids: &Ids, over: &Ids) -> Result<(), super::StoreError> {
-    ids.iter().try_for_each(|(generation, at, ids)| making.ids(*generation, *at, ids))?;
-    over.iter().try_for_each(|(generation, at, keys)| making.over(*generation, *at, keys))
 }
 
 fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, pause: Duration) {

@@ -19,6 +19,7 @@ pub use rows::Rows;
 use rows::read_key;
 pub(super) use rows::{Giver, spare};
 
+use crate::disk::sync_directory;
 use file::{Block, Kind, Reader, Writer};
 use saccade_topology::model::Books;
 use saccade_topology::{Globals, Plan, Restore, RestoreError, RowKind, StoredFeedback};
@@ -127,7 +128,10 @@ impl Store {
     pub fn open(data: &Path) -> Result<Store, StoreError> {
         let directory = data.join("checkpoints");
         convert::convert(data, &directory)?;
-        std::fs::create_dir_all(&directory).map_err(StoreError::doing("making", &directory))?;
+        if !directory.is_dir() {
+            std::fs::create_dir_all(&directory).map_err(StoreError::doing("making", &directory))?;
+            sync_directory(data).map_err(StoreError::doing("syncing", data))?;
+        }
         Ok(Store { directory })
     }
 
