@@ -7,7 +7,7 @@ mod cmcd;
 mod digits;
 mod event;
 
-pub use digits::{digits, number};
+pub use digits::{digits, number, seconds};
 pub use event::Stamp;
 
 use crate::population::{Ask, Population, Reward};
