@@ -6,14 +6,14 @@
 use crate::http::Target;
 use crate::source::{Call, Request};
 use crate::wire::digits;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Largest answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// A connection that was idle for longer is looked at before it is used: the server may have closed it.
-const IDLE: Duration = Duration::from_millis(2);
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) struct Answer {
 /// One connection.
 pub(super) struct Connection {
     address: SocketAddr,
+    /// What its events are told under.
+    token: Token,
     stream: Option<TcpStream>,
     pub(super) waits: Waits,
     /// What is under way.
@@ -54,14 +56,21 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, waiting for it.
-    pub(super) fn open(target: &Target, address: SocketAddr, timeout: Duration) -> io::Result<Connection> {
+    pub(super) fn open(
+        target: &Target,
+        address: SocketAddr,
+        timeout: Duration,
+        token: Token,
+        registry: &Registry,
+    ) -> io::Result<Connection> {
         let place = |e: io::Error| io::Error::new(e.kind(), format!("connecting to {}: {e}", target.authority));
-        let stream = TcpStream::connect_timeout(&address, timeout).map_err(place)?;
-        stream.set_nodelay(true)?;
+        let stream = std::net::TcpStream::connect_timeout(&address, timeout).map_err(place)?;
         stream.set_nonblocking(true)?;
+        let stream = followed(TcpStream::from_std(stream), token, registry)?;
         let now = Instant::now();
         Ok(Connection {
             address,
+            token,
             stream: Some(stream),
             waits: Waits::Free,
             request: None,
@@ -74,13 +83,19 @@ impl Connection {
         })
     }
 
-    /// The socket to wait for.
-    pub(super) fn stream(&self) -> Option<&TcpStream> {
-        self.stream.as_ref()
+    /// Lets go of a socket that is of no more use.
+    pub(super) fn close(&mut self) {
+        self.stream = None;
     }
 
     /// Begins a request; `common` is what all heads have after the path.
-    pub(super) fn begin(&mut self, request: Request, common: &[u8], now: Instant) -> io::Result<()> {
+    pub(super) fn begin(
+        &mut self,
+        request: Request,
+        common: &[u8],
+        now: Instant,
+        registry: &Registry,
+    ) -> io::Result<()> {
         self.head.clear();
         self.head.extend_from_slice(b"POST ");
         self.head.extend_from_slice(&request.path);
@@ -94,18 +109,10 @@ impl Connection {
         (self.sent, self.received_len, self.begun) = (0, 0, now);
         self.request = Some(request);
         self.waits = Waits::Room;
-        if now.saturating_duration_since(self.free) > IDLE && self.is_closed_by_server() {
-            self.stream = None;
-        }
         if self.stream.is_none() {
-            self.stream = Some(connect(self.address)?);
+            self.stream = Some(followed(TcpStream::connect(self.address)?, self.token, registry)?);
         }
         self.send()
-    }
-
-    fn is_closed_by_server(&self) -> bool {
-        let peeked = self.stream.as_ref().map(|stream| stream.peek(&mut [0]));
-        !matches!(peeked, Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Sends what there is room for.
@@ -164,7 +171,7 @@ impl Connection {
     /// Ends what is under way; gives back its request. Without an answer to it the connection is of no more use.
     pub(super) fn end(&mut self, answer: Option<Answer>, now: Instant) -> Option<Request> {
         if answer.is_none_or(|answer| answer.is_last) {
-            self.stream = None;
+            self.close();
         }
         self.free = now;
         self.waits = Waits::Free;
@@ -172,17 +179,11 @@ impl Connection {
     }
 }
 
-/// Begins to connect.
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    use rustix::net::{AddressFamily, SocketType, connect, socket};
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let stream = TcpStream::from(socket(family, SocketType::STREAM, None)?);
-    stream.set_nonblocking(true)?;
+/// A socket whose events are told from now on.
+fn followed(mut stream: TcpStream, token: Token, registry: &Registry) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    match connect(&stream, &address) {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(stream),
-        Err(e) => Err(e.into()),
-    }
+    registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+    Ok(stream)
 }
 
 /// The answer, if it is whole.

@@ -1,7 +1,7 @@
 //! Sends what a source gives, when it is due, on one thread.
 //!
 //! A turn: hand out what is due to connections that are free, then wait until a socket is ready or the next request is due, whichever is
-//! first (`ppoll`, nanoseconds). The next request is made while there is nothing else to do. The loop never waits for the server: when all connections are busy
+//! first (`ppoll` on what mio waits for, as mio itself counts in milliseconds). Only sockets that are ready are looked at, however many there are. The next request is made while there is nothing else to do. The loop never waits for the server: when all connections are busy
 //! requests queue, and that wait is part of their latency from the intended time. The queue is bounded; what does not fit is counted
 //! as lost.
 
@@ -15,6 +15,7 @@ use crate::http::Target;
 use crate::source::{Call, Request, Source};
 use crate::tally::{Outcome, Tally, Times};
 use connection::{Answer, Connection, Waits};
+use mio::{Events, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 const QUEUE_MAX: usize = 65_536;
 /// Requests that are handed out before the sockets are looked at again.
 const TURN_MAX: usize = 64;
+/// Sockets of which one wait tells.
+const READY_MAX: usize = 1024;
 /// Time between the opening of connections and the first event, so that the first is not late.
 const LEAD: Duration = Duration::from_millis(50);
 /// How often time-outs are looked for, at least.
@@ -67,7 +70,8 @@ pub fn run(
     let mut addresses = drive.target.authority.to_socket_addrs()?;
     let address =
         addresses.next().ok_or_else(|| io::Error::other(format!("{} has no address", drive.target.authority)))?;
-    let open = |_| Connection::open(&drive.target, address, drive.timeout);
+    let sockets = Poll::new()?;
+    let open = |place| Connection::open(&drive.target, address, drive.timeout, Token(place), sockets.registry());
     let connections = (0..drive.connections).map(open).collect::<io::Result<Vec<_>>>()?;
     source.start_at(epoch_ms(LEAD));
     let start = Instant::now() + LEAD;
@@ -75,10 +79,10 @@ pub fn run(
         common: drive.target.common_head(),
         give_up: start + Duration::from_nanos(source.end_ns()) + drive.timeout,
         free: (0..connections.len()).rev().collect(),
-        busy: Vec::new(),
         watched: (0..connections.len()).map(|_| None).collect(),
         watcher,
         connections,
+        sockets,
         queue: VecDeque::new(),
         next: None,
         source,
@@ -100,9 +104,9 @@ pub fn run(
 struct Sending<'s> {
     source: &'s mut Source,
     connections: Vec<Connection>,
-    /// Those without a request, the one that was free last at the end; and those with one.
+    sockets: Poll,
+    /// Those without a request, the one that was free last at the end.
     free: Vec<usize>,
-    busy: Vec<usize>,
     /// What the checks look at, of the request of each connection.
     watched: Vec<Option<Watched>>,
     watcher: Option<Watcher>,
@@ -125,14 +129,15 @@ impl Sending<'_> {
     fn all(&mut self, mut progress: impl FnMut(&Tally, Duration)) -> io::Result<()> {
         self.make();
         let (mut told, mut looked) = (self.start, self.start);
+        let mut ready = Events::with_capacity(READY_MAX);
         loop {
             let now = Instant::now();
             self.take_due(now);
             self.hand_out()?;
-            if self.next.is_none() && self.queue.is_empty() && self.busy.is_empty() {
+            if self.next.is_none() && self.queue.is_empty() && self.free.len() == self.connections.len() {
                 return Ok(());
             }
-            self.wait()?;
+            self.wait(&mut ready)?;
             if now.saturating_duration_since(looked) >= LOOK {
                 looked = now;
                 self.end_what_takes_too_long(now)?;
@@ -200,18 +205,16 @@ impl Sending<'_> {
             }
             let Some(place) = self.free.pop() else { return Ok(()) };
             let request = self.queue.pop_front().expect("it is not empty");
-            self.busy.push(place);
             self.watch(place, &request);
-            if let Err(e) = self.connections[place].begin(request, &self.common, now) {
+            if let Err(e) = self.connections[place].begin(request, &self.common, now, self.sockets.registry()) {
                 self.end_without_answer(place, Outcome::Broken(e.to_string()))?;
-                self.busy.retain(|busy| *busy != place);
             }
         }
         Ok(())
     }
 
     /// Waits for sockets and for the next due time, and does what can be done about those that are ready.
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&mut self, ready: &mut Events) -> io::Result<()> {
         let now = Instant::now();
         let until = match &self.next {
             Some(_) if self.queue.len() >= QUEUE_MAX => LOOK,
@@ -219,50 +222,45 @@ impl Sending<'_> {
             None => LOOK,
         };
         let until = until.min(LOOK);
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(self.busy.len());
-        for place in &self.busy {
-            let connection = &self.connections[*place];
-            let wanted = if connection.waits == Waits::Room { PollFlags::OUT } else { PollFlags::IN };
-            let stream = connection.stream().expect("what is busy has a socket");
-            fds.push(PollFd::new(stream, wanted));
+        if !until.is_zero() {
+            let timeout = Timespec { tv_sec: 0, tv_nsec: until.as_nanos() as i64 as _ };
+            match poll(&mut [PollFd::new(self.sockets.registry(), PollFlags::IN)], Some(&timeout)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
+                Ok(_) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
-        let timeout = Timespec { tv_sec: 0, tv_nsec: until.as_nanos() as i64 as _ };
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
-            Ok(_) => {}
-            Err(e) => return Err(e.into()),
-        }
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
-        // From the end, so that what is removed moves nothing that is still to come.
-        for at in (0..ready.len()).rev().filter(|at| ready[*at]) {
-            if self.is_over(self.busy[at])? {
-                self.busy.swap_remove(at);
+        self.sockets.poll(ready, Some(Duration::ZERO))?;
+        for event in ready.iter() {
+            let place = event.token().0;
+            if self.connections[place].waits != Waits::Free {
+                self.go_on(place)?;
+            } else if event.is_read_closed() {
+                self.connections[place].close();
             }
         }
         Ok(())
     }
 
-    /// Goes on with a connection that is ready. True when its request is over.
-    fn is_over(&mut self, place: usize) -> io::Result<bool> {
+    /// Goes on with the request of a connection that may be ready.
+    fn go_on(&mut self, place: usize) -> io::Result<()> {
         let connection = &mut self.connections[place];
         let went_on = match connection.waits {
             Waits::Room => connection.send().map(|()| None),
             _ => connection.receive(),
         };
         match went_on {
-            Ok(None) => Ok(false),
-            Ok(Some(answer)) => self.end_with_answer(place, answer).map(|()| true),
-            Err(e) => self.end_without_answer(place, Outcome::Broken(e.to_string())).map(|()| true),
+            Ok(None) => Ok(()),
+            Ok(Some(answer)) => self.end_with_answer(place, answer),
+            Err(e) => self.end_without_answer(place, Outcome::Broken(e.to_string())),
         }
     }
 
     fn end_what_takes_too_long(&mut self, now: Instant) -> io::Result<()> {
-        for at in (0..self.busy.len()).rev() {
-            let place = self.busy[at];
-            if now.saturating_duration_since(self.connections[place].begun) >= self.timeout {
+        for place in 0..self.connections.len() {
+            let connection = &self.connections[place];
+            if connection.request.is_some() && now.saturating_duration_since(connection.begun) >= self.timeout {
                 self.end_without_answer(place, Outcome::TimedOut)?;
-                self.busy.swap_remove(at);
             }
         }
         Ok(())
