@@ -29,9 +29,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// How often it is looked whether new sessions are to be followed. Waking the thread for each request cost the driver a system call.
+const LOOK: Duration = Duration::from_millis(5);
 /// Longest wait for contexts that are still missing after the last answer.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -81,7 +83,6 @@ pub struct Findings {
 pub struct Watcher {
     sample: RefCell<Sample>,
     told: mpsc::Sender<Told>,
-    wake: Arc<Notify>,
 }
 
 /// Sampled events of a request that is on its way.
@@ -122,7 +123,6 @@ impl Watcher {
     fn tell(&self, told: Told) {
         // Fails only when the checks have ended, which their result says.
         let _ = self.told.send(told);
-        self.wake.notify_one();
     }
 }
 
@@ -136,7 +136,6 @@ struct Shared {
     /// The slot that counts the events of a session.
     events_slot: Option<usize>,
     told: mpsc::Receiver<Told>,
-    wake: Arc<Notify>,
     state: RefCell<State>,
     broken: RefCell<u64>,
 }
@@ -161,18 +160,13 @@ impl Checks {
     pub fn start(target: Target, timeout: Duration, wanted: Wanted) -> Result<(Watcher, Checks), String> {
         let folder = Folder::new(wanted.config.as_deref())?;
         let (told, hears) = mpsc::channel();
-        let wake = Arc::new(Notify::new());
-        let watcher = Watcher {
-            sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)),
-            told,
-            wake: Arc::clone(&wake),
-        };
+        let watcher = Watcher { sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)), told };
         let run = async move |stopped| {
             let schema = schema(&target, timeout).await;
             let state = RefCell::new(State::new(wanted.probes, wanted.measure_from, folder.skew_tolerance_ms()));
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
             let broken = RefCell::new(0);
-            let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, wake, state, broken });
+            let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken });
             Ok(check(shared, folder, schema, stopped).await)
         };
         let checks = Background::start("checks", run).map_err(|e| format!("starting the checks: {e}"))?;
@@ -223,9 +217,8 @@ async fn check(
             break;
         }
         tokio::select! {
-            () = shared.wake.notified() => {}
             _ = &mut stopped, if ends.is_none() => ends = Some(Instant::now() + GRACE),
-            () = tokio::time::sleep(Duration::from_millis(5)), if ends.is_some() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
     streams.abort_all();
@@ -260,9 +253,6 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         while let Ok(told) = self.told.try_recv() {
             state.told(told);
-        }
-        if !state.to_open.is_empty() {
-            self.wake.notify_one();
         }
     }
 }
