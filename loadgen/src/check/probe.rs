@@ -3,7 +3,11 @@
 //! A context does not name its events, but says how many of the session it contains (slot `events`) and the greatest event time. So
 //! each context that comes contains as many further events as its count grew: first the one whose time it names, then those sent
 //! first. Where the configuration has no such slot, all events up to the context's time.
+//!
+//! A context often comes before the answer, and a refused event is in none. So a context waits until it is known what became of all that
+//! had been sent when it came.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// An event that is on its way.
@@ -37,8 +41,11 @@ pub struct Received {
 /// What is known of a session.
 #[derive(Debug, Default)]
 pub struct Probe {
-    /// In order of sending.
-    pending: Vec<Pending>,
+    /// In order of sending, each with its number.
+    pending: Vec<(u64, Pending)>,
+    sent: u64,
+    /// Contexts of which it is not known yet what they contain, when they came, and how many events had been sent by then.
+    waiting: VecDeque<(Received, Instant, u64)>,
     version: Option<u64>,
     events: u64,
     /// The stream is open.
@@ -48,51 +55,67 @@ pub struct Probe {
 impl Probe {
     /// Notes an event before it is sent.
     pub fn sent(&mut self, event: Pending) {
-        self.pending.push(Pending { measured: self.is_open, ..event });
+        self.pending.push((self.sent, Pending { measured: self.is_open, ..event }));
+        self.sent += 1;
     }
 
     /// The server has it: a context has to come.
     pub fn accepted(&mut self, id: u64) {
-        self.pending.iter_mut().filter(|event| event.id == id).for_each(|event| event.accepted = true);
+        self.pending.iter_mut().filter(|(_, event)| event.id == id).for_each(|(_, event)| event.accepted = true);
     }
 
     /// The server has it not, or did not say: none needs to come.
     pub fn forget(&mut self, id: u64) {
-        self.pending.retain(|event| event.id != id);
+        self.pending.retain(|(_, event)| event.id != id);
     }
 
-    /// Events that `context` contains and none before it did, or none where its version is lower than one seen before.
-    pub fn received(&mut self, context: Received) -> Option<Vec<Pending>> {
+    /// Notes a context that came; false where its version is lower than one seen before.
+    pub fn received(&mut self, context: Received, at: Instant) -> bool {
         match self.version {
-            Some(known) if context.version < known => return None,
-            Some(known) if context.version == known => return Some(vec![]),
+            Some(known) if context.version < known => return false,
+            Some(known) if context.version == known => return true,
             _ => self.version = Some(context.version),
         }
+        self.waiting.push_back((context, at, self.sent));
+        true
+    }
+
+    /// The next context of which it is known now what it contains: the events that none before it did, and when it came.
+    pub fn shown(&mut self) -> Option<(Vec<Pending>, Instant)> {
+        let (context, at, sent) = *self.waiting.front()?;
+        let candidates = self.pending.partition_point(|(number, _)| *number < sent);
+        if !self.pending[..candidates].iter().all(|(_, event)| event.accepted) {
+            return None;
+        }
+        self.waiting.pop_front();
         let Some(events) = context.events else {
-            let is_in = |event: &Pending| event.event_time <= context.event_time;
-            return Some(self.pending.extract_if(.., |event| is_in(event)).collect());
+            let is_in = |(_, event): &mut (u64, Pending)| event.event_time <= context.event_time;
+            return Some((self.pending.extract_if(..candidates, is_in).map(|(_, event)| event).collect(), at));
         };
         // A session that ended and began anew counts from the start.
         let grown = if events >= self.events { events - self.events } else { events };
         self.events = events;
-        Some(self.take(grown, context.event_time))
+        Some((self.take(grown, context.event_time, candidates), at))
     }
 
-    fn take(&mut self, grown: u64, event_time: i64) -> Vec<Pending> {
+    /// Of the first `candidates` pending events.
+    fn take(&mut self, grown: u64, event_time: i64, candidates: usize) -> Vec<Pending> {
         let mut taken = vec![];
+        let mut left = candidates;
         if grown > 0
-            && let Some(named) = self.pending.iter().position(|event| event.event_time == event_time)
+            && let Some(named) = self.pending[..left].iter().position(|(_, event)| event.event_time == event_time)
         {
-            taken.push(self.pending.remove(named));
+            taken.push(self.pending.remove(named).1);
+            left -= 1;
         }
-        let further = (grown as usize).saturating_sub(taken.len()).min(self.pending.len());
-        taken.extend(self.pending.drain(..further));
+        let further = (grown as usize).saturating_sub(taken.len()).min(left);
+        taken.extend(self.pending.drain(..further).map(|(_, event)| event));
         taken
     }
 
     /// Accepted events that no context has shown.
     pub fn unpublished(&self) -> u64 {
-        self.pending.iter().filter(|event| event.accepted).count() as u64
+        self.pending.iter().filter(|(_, event)| event.accepted).count() as u64
     }
 }
 
@@ -100,67 +123,101 @@ impl Probe {
 mod tests {
     use super::*;
 
+    /// With events of these times, all accepted.
     fn probe(event_times: &[i64]) -> Probe {
         let mut probe = Probe { is_open: true, ..Probe::default() };
-        for (id, event_time) in (0..).zip(event_times) {
-            let (due, intended) = (Duration::ZERO, Instant::now());
-            let event_time = *event_time;
-            probe.sent(Pending { id, event_time, due, intended, measured: false, accepted: false });
-        }
+        event_times.iter().for_each(|event_time| send(&mut probe, *event_time));
+        (0..event_times.len() as u64).for_each(|id| probe.accepted(id));
         probe
     }
 
-    fn ids(taken: Option<Vec<Pending>>) -> Vec<u64> {
-        taken.expect("versions grow").into_iter().map(|event| event.id).collect()
+    /// The next event, of which nothing is known yet.
+    fn send(probe: &mut Probe, event_time: i64) {
+        let (due, intended) = (Duration::ZERO, Instant::now());
+        probe.sent(Pending { id: probe.sent, event_time, due, intended, measured: false, accepted: false });
     }
 
-    fn context(version: u64, event_time: i64, events: Option<u64>) -> Received {
-        Received { version, event_time, events }
+    fn shown(probe: &mut Probe) -> Option<Vec<u64>> {
+        Some(probe.shown()?.0.into_iter().map(|event| event.id).collect())
+    }
+
+    fn receive(probe: &mut Probe, version: u64, event_time: i64, events: Option<u64>) -> Option<Vec<u64>> {
+        assert!(probe.received(Received { version, event_time, events }, Instant::now()), "versions grow");
+        shown(probe)
     }
 
     #[test]
     fn a_context_contains_as_many_events_as_its_count_grew() {
         let mut probe = probe(&[10, 20, 30, 40]);
-        assert_eq!(ids(probe.received(context(1, 10, Some(1)))), [0]);
+        assert_eq!(receive(&mut probe, 1, 10, Some(1)), Some(vec![0]));
         // Two refreshes were skipped.
-        assert_eq!(ids(probe.received(context(4, 40, Some(4)))), [3, 1, 2]);
+        assert_eq!(receive(&mut probe, 4, 40, Some(4)), Some(vec![3, 1, 2]));
         assert_eq!(probe.unpublished(), 0);
     }
 
     #[test]
     fn an_event_out_of_order_is_in_the_context_that_counts_it_although_the_time_stays() {
         let mut probe = probe(&[20, 10]);
-        assert_eq!(ids(probe.received(context(1, 20, Some(1)))), [0]);
-        assert_eq!(ids(probe.received(context(2, 20, Some(1)))), [0; 0], "another viewer's slots changed");
-        assert_eq!(ids(probe.received(context(3, 20, Some(2)))), [1]);
+        assert_eq!(receive(&mut probe, 1, 20, Some(1)), Some(vec![0]));
+        assert_eq!(receive(&mut probe, 2, 20, Some(1)), Some(vec![]), "another viewer's slots changed");
+        assert_eq!(receive(&mut probe, 3, 20, Some(2)), Some(vec![1]));
     }
 
     #[test]
     fn a_session_that_began_anew_counts_from_the_start() {
         let mut probe = probe(&[10, 20, 5_000_000]);
-        assert_eq!(ids(probe.received(context(2, 20, Some(2)))).len(), 2);
-        assert_eq!(ids(probe.received(context(3, 5_000_000, Some(1)))), [2]);
+        assert_eq!(receive(&mut probe, 2, 20, Some(2)).map(|ids| ids.len()), Some(2));
+        assert_eq!(receive(&mut probe, 3, 5_000_000, Some(1)), Some(vec![2]));
     }
 
     #[test]
     fn without_a_count_event_times_decide() {
         let mut probe = probe(&[10, 20, 30]);
-        assert_eq!(ids(probe.received(context(1, 20, None))), [0, 1]);
-        assert_eq!(ids(probe.received(context(2, 30, None))), [2]);
+        assert_eq!(receive(&mut probe, 1, 20, None), Some(vec![0, 1]));
+        assert_eq!(receive(&mut probe, 2, 30, None), Some(vec![2]));
     }
 
     #[test]
     fn a_version_that_goes_back_contains_nothing_and_the_same_again_neither() {
         let mut probe = probe(&[10, 20]);
-        assert_eq!(ids(probe.received(context(7, 10, Some(1)))), [0]);
-        assert_eq!(ids(probe.received(context(7, 10, Some(1)))), [0; 0]);
-        assert_eq!(probe.received(context(6, 20, Some(2))), None);
+        assert_eq!(receive(&mut probe, 7, 10, Some(1)), Some(vec![0]));
+        assert_eq!(receive(&mut probe, 7, 10, Some(1)), None);
+        assert!(!probe.received(Received { version: 6, event_time: 20, events: Some(2) }, Instant::now()));
+        assert_eq!(shown(&mut probe), None);
+    }
+
+    #[test]
+    fn a_refused_event_is_in_no_context_however_late_the_refusal_comes() {
+        let mut probe = probe(&[]);
+        [10, 20, 30].into_iter().for_each(|event_time| send(&mut probe, event_time));
+        // Of the second and third, in one context; the first will turn out to be refused.
+        let at = Instant::now();
+        assert_eq!(receive(&mut probe, 5, 30, Some(2)), None);
+        send(&mut probe, 40);
+        probe.accepted(1);
+        probe.accepted(2);
+        assert_eq!(shown(&mut probe), None, "nothing is known of the first");
+        probe.forget(0);
+        let (events, came) = probe.shown().expect("all that had been sent is known");
+        assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), [2, 1]);
+        assert!(came >= at && came <= Instant::now());
+        assert_eq!((probe.unpublished(), probe.pending.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_context_contains_nothing_that_was_sent_after_it_came() {
+        let mut probe = probe(&[10]);
+        assert!(probe.received(Received { version: 1, event_time: 10, events: Some(2) }, Instant::now()));
+        send(&mut probe, 20);
+        probe.accepted(1);
+        assert_eq!(shown(&mut probe), Some(vec![0]));
     }
 
     #[test]
     fn only_accepted_events_have_to_come_out() {
-        let mut probe = probe(&[10, 20, 30]);
-        probe.accepted(1);
+        let mut probe = probe(&[10]);
+        send(&mut probe, 20);
+        send(&mut probe, 30);
         probe.forget(2);
         assert_eq!(probe.unpublished(), 1);
         assert_eq!(probe.pending.len(), 2);
@@ -169,18 +226,13 @@ mod tests {
     #[test]
     fn events_sent_before_the_stream_was_open_are_not_measured() {
         let mut probe = Probe::default();
-        let event = Pending {
-            id: 1,
-            event_time: 1,
-            due: Duration::ZERO,
-            intended: Instant::now(),
-            measured: true,
-            accepted: false,
-        };
-        probe.sent(event);
+        send(&mut probe, 1);
         probe.is_open = true;
-        probe.sent(Pending { id: 2, ..event });
-        let taken = probe.received(context(1, 1, Some(2))).expect("versions grow");
+        send(&mut probe, 1);
+        probe.accepted(0);
+        probe.accepted(1);
+        assert!(probe.received(Received { version: 1, event_time: 1, events: Some(2) }, Instant::now()));
+        let (taken, _) = probe.shown().expect("all is known");
         assert_eq!(taken.iter().map(|event| event.measured).collect::<Vec<_>>(), [false, true]);
     }
 }

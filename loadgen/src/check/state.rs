@@ -134,20 +134,25 @@ impl State {
     /// A context of a followed session came.
     pub fn received(&mut self, probe: usize, context: Received, at: Instant) {
         self.contexts += 1;
-        let Some(contained) = self.probes[probe].1.received(context) else {
+        if self.probes[probe].1.received(context, at) {
+            self.count_shown(probe);
+        } else {
             self.backwards += 1;
-            return;
-        };
-        if self.is_aside(probe) {
-            // Its count grows by what was not seen here too.
-            return;
         }
-        for event in contained.iter().filter(|event| event.measured) {
-            let latency = at.saturating_duration_since(event.intended);
-            if event.due >= self.measure_from {
-                self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts the latencies of events whose contexts are known now.
+    fn count_shown(&mut self, probe: usize) {
+        // Otherwise its count grows by what was not seen here too.
+        let is_counted = !self.is_aside(probe);
+        while let Some((contained, at)) = self.probes[probe].1.shown() {
+            for event in contained.iter().filter(|event| is_counted && event.measured) {
+                let latency = at.saturating_duration_since(event.intended);
+                if event.due >= self.measure_from {
+                    self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+                }
+                self.windows.record(event.due.as_secs(), latency);
             }
-            self.windows.record(event.due.as_secs(), latency);
         }
     }
 
@@ -213,24 +218,31 @@ impl State {
 
     fn ended(&mut self, row: &Row, fate: &Fate) {
         let id = xxh3_64(row.id.as_bytes());
-        let probe = row.session.as_deref().and_then(|session| self.sessions.get(session));
-        let probe = probe.map(|place| &mut self.probes[*place].1);
+        let place = row.session.as_deref().and_then(|session| self.sessions.get(session)).copied();
         let viewer = &mut self.viewers[row.viewer as usize];
-        match fate {
+        let is_accepted = match fate {
             Fate::Acknowledged { rejected, .. } if rejected.contains(&row.index) => {
-                probe.into_iter().for_each(|probe| probe.forget(id));
                 viewer.events.remove(&row.id);
+                false
             }
             Fate::Acknowledged { late: true, .. } => {
-                probe.into_iter().for_each(|probe| probe.forget(id));
                 viewer.left_out = Some("a batch had late rows");
+                false
             }
             Fate::Acknowledged { .. } => {
-                probe.into_iter().for_each(|probe| probe.accepted(id));
                 viewer.events.get_mut(&row.id).into_iter().for_each(|event| event.is_accepted = true);
+                true
             }
-            Fate::Unknown => probe.into_iter().for_each(|probe| probe.forget(id)),
+            Fate::Unknown => false,
+        };
+        let Some(place) = place else { return };
+        let probe = &mut self.probes[place].1;
+        if is_accepted {
+            probe.accepted(id);
+        } else {
+            probe.forget(id);
         }
+        self.count_shown(place);
     }
 
     /// Where the server may have corrected the player's clock, it did so by an arrival that is not known here.
@@ -286,6 +298,8 @@ mod tests {
         state.told(Told::Sent(Arc::clone(&batch)));
         let context = Received { version: 9, event_time: 5, events: Some(2) };
         state.received(0, context, batch.intended + Duration::from_millis(40));
+        assert_eq!(state.publish.len(), 0, "it may have been refused");
+        state.told(Told::Ended(batch, acknowledged(vec![], false), 5));
         assert_eq!(state.publish.len(), 1);
         assert!(state.publish.max() >= 40_000_000);
         assert_eq!(std::mem::take(&mut state.windows).finish().keys().collect::<Vec<_>>(), [&3]);
@@ -319,6 +333,7 @@ mod tests {
         state.told(Told::Sent(sent(vec![row(0, "b")])));
         state.told(Told::Aside(xxh3_64(b"s")));
         state.received(0, Received { version: 9, event_time: 5, events: Some(2) }, Instant::now());
+        state.told(Told::Ended(sent(vec![row(0, "b")]), acknowledged(vec![], false), 5));
         state.close();
         assert_eq!((state.publish.len(), state.viewers[0].left_out), (0, Some("a player reported by CMCD")));
     }
