@@ -126,7 +126,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
 fn play(args: &DemoArgs, on_screen: bool) -> Result<Summary, Failure> {
     let mut config = setting::config(args)?;
     http::check_auth_config(&config).map_err(Failure::Usage)?;
-    let runtime = super::serve::runtime(&config)?;
+    let runtime = super::serve::runtime()?;
     let _entered = runtime.enter();
     // The address comes first: nothing is made on the disk where none is free.
     let (listener, instead_of) = runtime.block_on(setting::listen(args, &mut config))?;

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     http::check_auth_config(&config).map_err(Failure::Usage)?;
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
     telemetry::install_metrics();
-    let runtime = runtime(&config)?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         // The address comes first: a second server on the same port should say so before it reads a log.
         let listener = listen(&config).await?;
@@ -49,15 +49,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     })
 }
 
-/// What requests are served on.
-pub(crate) fn runtime(config: &Config) -> Result<tokio::runtime::Runtime, Failure> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = match config.server.threads {
-        // More threads than processors only wake and stop each other.
-        0 => processors.saturating_sub(config.log.partitions.into()).max(1),
-        given => given.into(),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+/// What takes connections and signals; requests have threads of their own.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.map_err(Failure::failed)
 }
 

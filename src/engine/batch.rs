@@ -7,13 +7,14 @@ use saccade_topology::decision::{Control, Decision, Item};
 use saccade_topology::model::RewardEnd;
 use saccade_topology::{Arrived, Event, IngestTime, Record};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Records of one request, encoded for their partitions.
 pub struct Batch {
     /// When the request arrived.
     pub ingest_time: IngestTime,
     pub(super) arrived: Instant,
+    pub(super) waited: Duration,
     pub(super) sync: bool,
     pub(super) is_urgent: bool,
     pub(super) parts: Vec<RecordBatch>,
@@ -26,7 +27,8 @@ impl Batch {
     pub fn new(engine: &Engine, ingest_time: IngestTime) -> Batch {
         let parts = vec![RecordBatch::default(); engine.inboxes.len()];
         let shared = Arc::clone(&engine.shared);
-        Batch { ingest_time, arrived: Instant::now(), sync: false, is_urgent: false, parts, claims: vec![], shared }
+        let (arrived, waited) = (Instant::now(), Duration::ZERO);
+        Batch { ingest_time, arrived, waited, sync: false, is_urgent: false, parts, claims: vec![], shared }
     }
 
     /// Asks for memory for records of about so many bytes in all.
@@ -38,6 +40,12 @@ impl Batch {
     /// Counts the time to publication from `arrived` instead of from when the batch was made.
     pub fn arrived_at(mut self, arrived: Instant) -> Batch {
         self.arrived = arrived;
+        self
+    }
+
+    /// It had waited for so long before it was read: part of what it may wait in all (`ingest.queue_wait_max`).
+    pub fn waited(mut self, waited: Duration) -> Batch {
+        self.waited = waited;
         self
     }
 

@@ -81,6 +81,7 @@ fn send(inbox: &Inbox, records: RecordBatch) -> Option<tokio::sync::oneshot::Rec
     let message = Message {
         records,
         arrived: Instant::now(),
+        waited: Duration::ZERO,
         sync: false,
         is_urgent: false,
         claims: vec![],

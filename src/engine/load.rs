@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A wait that is over the limit for this long, and not shrinking, is a standing queue.
+/// A wait that is over the limit for this long, and not shrinking, is a standing queue; one that has grown by as much as the limit
+/// meanwhile is one at once.
 const STANDS_AFTER: Duration = Duration::from_millis(100);
 /// A wait under a quarter of the limit for this long is none any more.
 const CALM_AFTER: Duration = Duration::from_secs(1);
@@ -22,6 +23,15 @@ pub(super) struct Load {
     stands: AtomicBool,
     batches_max: usize,
     wait_max: Duration,
+}
+
+/// What a turn took in.
+pub(super) struct Turn {
+    pub batches: usize,
+    pub records: u64,
+    pub took: Duration,
+    /// The longest that one of its batches had waited before it was read.
+    pub waited: Duration,
 }
 
 /// What only the partition's thread knows of it.
@@ -49,9 +59,10 @@ impl Load {
         self.batches.load(Ordering::Relaxed)
     }
 
-    /// No further batch is to be sent now.
-    pub(super) fn is_full(&self) -> bool {
-        self.batches() >= self.batches_max || (self.stands.load(Ordering::Relaxed) && self.wait() > self.wait_max)
+    /// No further batch is to be sent now, if it has waited for so long already.
+    pub(super) fn is_full(&self, waited: Duration) -> bool {
+        let stands = self.stands.load(Ordering::Relaxed);
+        self.batches() >= self.batches_max || (stands && waited + self.wait() > self.wait_max)
     }
 
     pub(super) fn sent(&self, records: u64) {
@@ -66,18 +77,21 @@ impl Load {
     }
 
     /// A turn is over. Called by the partition's thread alone.
-    pub(super) fn turned(&self, trend: &mut Trend, batches: usize, records: u64, took: Duration, now: Instant) {
+    pub(super) fn turned(&self, trend: &mut Trend, turn: Turn, now: Instant) {
+        let Turn { batches, records, took, waited } = turn;
         self.batches.fetch_sub(batches, Ordering::Relaxed);
         self.records.fetch_sub(records, Ordering::Relaxed);
         let nanos = took.as_nanos() as u64 / records.max(1);
         let before = self.nanos_per_record.load(Ordering::Relaxed);
         let mean = if before == 0 { nanos } else { before - (before >> NEWEST) + (nanos >> NEWEST) };
         self.nanos_per_record.store(mean, Ordering::Relaxed);
-        let wait = self.wait();
+        let wait = waited + self.wait();
         if wait > self.wait_max {
             trend.calm_since = None;
             let (since, then) = *trend.over_since.get_or_insert((now, wait));
-            if now - since >= STANDS_AFTER {
+            if wait > then + self.wait_max {
+                self.stands.store(true, Ordering::Relaxed);
+            } else if now - since >= STANDS_AFTER {
                 // After a stall, of the disk say, much waits at once and soon less: there is no more than it can take.
                 let shrinks = wait + self.wait_max / 2 < then;
                 trend.over_since = shrinks.then_some((now, wait));
@@ -107,11 +121,14 @@ mod tests {
         trend: Trend,
         now: Instant,
         refused: u64,
+        /// Before a batch is read.
+        waited: Duration,
     }
 
     impl Run {
         fn new() -> Run {
-            Run { load: Load::new(1000, 20 * MS), trend: Trend::default(), now: Instant::now(), refused: 0 }
+            let load = Load::new(1000, 20 * MS);
+            Run { load, trend: Trend::default(), now: Instant::now(), refused: 0, waited: Duration::ZERO }
         }
 
         /// For `turns` turns, `sent` batches come in each. Gives the longest queue in batches.
@@ -119,7 +136,7 @@ mod tests {
             let mut longest = 0;
             for _ in 0..turns {
                 for _ in 0..sent {
-                    match self.load.is_full() {
+                    match self.load.is_full(self.waited) {
                         true => self.refused += 1,
                         false => self.load.sent(RECORDS),
                     }
@@ -127,7 +144,8 @@ mod tests {
                 longest = longest.max(self.load.batches());
                 self.now += MS;
                 if self.load.batches() > 0 {
-                    self.load.turned(&mut self.trend, 1, RECORDS, MS, self.now);
+                    let turn = Turn { batches: 1, records: RECORDS, took: MS, waited: self.waited };
+                    self.load.turned(&mut self.trend, turn, self.now);
                 }
             }
             longest
@@ -140,6 +158,14 @@ mod tests {
         run.turns(1, 80);
         run.turns(200, 0);
         assert_eq!((run.refused, run.load.batches()), (0, 0));
+    }
+
+    #[test]
+    fn a_queue_that_grows_and_grows_is_not_waited_for() {
+        let mut run = Run::new();
+        // Ten times as much as it can do.
+        let longest = run.turns(20, 10);
+        assert!(run.refused > 0 && longest <= 60, "{longest} batches of 1 ms wait, {} were refused", run.refused);
     }
 
     #[test]
@@ -163,6 +189,22 @@ mod tests {
         let longest = run.turns(2000, 2);
         assert!(longest <= 22, "{longest} batches of 1 ms wait");
         // What is beyond what it can do is refused, and nothing else.
+        assert!((1900..=2100).contains(&(run.refused - before)), "{} of 4000 refused", run.refused - before);
+    }
+
+    #[test]
+    fn what_waits_long_before_it_is_read_is_a_standing_queue_too() {
+        let mut run = Run { waited: 15 * MS, ..Run::new() };
+        run.turns(200, 1);
+        assert_eq!(run.refused, 0, "it takes as much as comes");
+        run.waited = 25 * MS;
+        run.turns(200, 1);
+        // More than 20 ms, for longer than a burst: from then on nothing is taken, until they wait less.
+        assert!((90..=110).contains(&run.refused), "{} of 200 refused", run.refused);
+        run.waited = 10 * MS;
+        let before = run.refused;
+        let longest = run.turns(2000, 2);
+        assert!(longest <= 12, "{longest} batches of 1 ms wait behind 10 ms");
         assert!((1900..=2100).contains(&(run.refused - before)), "{} of 4000 refused", run.refused - before);
     }
 

@@ -238,24 +238,24 @@ impl Engine {
         let mut claims = batch.claims;
         let parts: Vec<(usize, RecordBatch)> =
             batch.parts.into_iter().enumerate().filter(|(_, p)| p.count() > 0).collect();
-        if parts.iter().any(|(i, _)| self.inboxes[*i].is_full()) {
+        if parts.iter().any(|(i, _)| self.inboxes[*i].is_full(batch.waited)) {
             return Err(SubmitError::Overloaded);
         }
         let mut sent = Sent { waiting: VecDeque::with_capacity(parts.len()), total: Receipt::default() };
         for (i, records) in parts {
             let (reply, answer) = tokio::sync::oneshot::channel::<Receipt>();
             let claims = claims.extract_if(.., |(place, _)| *place == i).map(|(_, claim)| claim).collect();
-            let Batch { arrived, sync, is_urgent, .. } = batch;
-            let message = Message { records, arrived, sync, is_urgent, claims, reply: Reply(reply) };
+            let Batch { arrived, waited, sync, is_urgent, .. } = batch;
+            let message = Message { records, arrived, waited, sync, is_urgent, claims, reply: Reply(reply) };
             self.inboxes[i].send(message).map_err(|_| SubmitError::Stopping)?;
             sent.waiting.push_back(answer);
         }
         Ok(sent)
     }
 
-    /// No partition takes anything now.
-    pub fn is_overloaded(&self) -> bool {
-        self.inboxes.iter().all(Inbox::is_full)
+    /// No partition takes anything now that has waited for so long.
+    pub fn is_overloaded(&self, waited: Duration) -> bool {
+        self.inboxes.iter().all(|inbox| inbox.is_full(waited))
     }
 
     /// What the fold would refuse for its time: `Err` is the rule that was broken, with the value.

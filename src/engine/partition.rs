@@ -6,7 +6,7 @@ use super::contexts::Places;
 use super::courier::Round;
 use super::decisions::{Claim, StagedDecisions};
 use super::learner::HandOver;
-use super::load::{Load, Trend};
+use super::load::{Load, Trend, Turn};
 use super::mailbox::{Receiver, Sender, mailbox};
 use super::metrics::PartitionMetrics;
 use super::pace::Pace;
@@ -26,8 +26,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
-const TURN_BATCHES: usize = 256;
-const TURN_BYTES: usize = 1 << 20;
+const TURN_BATCHES: usize = 64;
+const TURN_BYTES: usize = 256 << 10;
 /// Records decoded, and their memory asked for, before the first of them is folded. With 64, of a million sessions, what was asked for
 /// first was gone again.
 const FOLDED_AT_ONCE: usize = 20;
@@ -45,6 +45,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct Message {
     pub records: RecordBatch,
     pub arrived: Instant,
+    /// How long it had waited before it was read.
+    pub waited: Duration,
     /// What is learnt from it is to be in a model version at once.
     pub sync: bool,
     /// It waits neither for other batches nor for the time of the next fsync.
@@ -62,8 +64,9 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn is_full(&self) -> bool {
-        self.load.is_full()
+    /// For a batch that has waited for so long before it was read.
+    pub(super) fn is_full(&self, waited: Duration) -> bool {
+        self.load.is_full(waited)
     }
 
     pub(super) fn send(&self, message: Message) -> Result<(), ()> {
@@ -266,8 +269,10 @@ impl Partition {
         let mut appended = Vec::with_capacity(batches);
         let mut arrivals = Vec::with_capacity(batches);
         let (mut records, mut sync, mut claims, mut is_urgent) = (0, false, vec![], false);
+        let mut waited = Duration::ZERO;
         for (message, folded) in waiting.drain(..batches).zip(folded) {
             records += message.records.count();
+            waited = waited.max(message.waited);
             is_urgent |= message.is_urgent;
             claims.extend(message.claims);
             arrivals.push((message.arrived, folded.events.accepted));
@@ -289,7 +294,7 @@ impl Partition {
         self.walk.step(&mut self.fold, self.next);
         self.gauges();
         let now = Instant::now();
-        self.load.turned(&mut self.trend, batches, records, now - begun, now);
+        self.load.turned(&mut self.trend, Turn { batches, records, took: now - begun, waited }, now);
         self.pace.turned(begun, now);
     }
 

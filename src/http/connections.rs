@@ -2,6 +2,7 @@
 //!
 //! axum's own `serve` has neither limits nor time-outs; this is the same loop over hyper with both.
 
+use super::threads::Threads;
 use super::{App, auth, metrics, routes, stopped};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -32,10 +33,13 @@ pub enum ServeError {
     Ingest(String),
     /// The listener has no address.
     #[error("reading the address listened on: {0}")]
-    Address(#[from] std::io::Error),
+    Address(std::io::Error),
+    /// `server.threads` cannot be started.
+    #[error("starting the threads that serve requests: {0}")]
+    Threads(std::io::Error),
 }
 
-/// Serves `engine` on `listener` until `stop` is done and every running request is answered.
+/// Serves `engine` on `listener`, on threads of its own, until `stop` is done and every running request is answered.
 ///
 /// Streams end at once. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
 /// longer; so a client should expect its idle connections to go.
@@ -45,7 +49,7 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let address = listener.local_addr()?;
+    let address = listener.local_addr().map_err(ServeError::Address)?;
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
     let connections_max = config.server.connections_max;
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
@@ -53,6 +57,7 @@ pub async fn serve(
     let (stopping_sender, stopping) = watch::channel(false);
     let app = App::new(engine, config, stopping.clone())?;
     let service = TowerToHyperService::new(routes::router(app.clone()));
+    let threads = Threads::start(&app.config).map_err(ServeError::Threads)?;
     let slots = Arc::new(Semaphore::new(connections_max as usize));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX);
@@ -64,8 +69,17 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let open = Open { _slot: slot, _counted: metrics::Held::new(&app.metrics.connections) };
-        tokio::spawn(connection(stream, builder.clone(), service.clone(), stopping.clone(), open));
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "handing a connection over");
+                continue;
+            }
+        };
+        let (thread, connections) = threads.next();
+        let counted = metrics::Held::new(&app.metrics.connections);
+        let open = Open { _slot: slot, _counted: counted, _of_thread: connections };
+        thread.spawn(connection(stream, builder.clone(), service.clone(), stopping.clone(), open));
     }
     drop(listener);
     stopping_sender.send_replace(true);
@@ -79,6 +93,7 @@ pub async fn serve(
 struct Open {
     _slot: OwnedSemaphorePermit,
     _counted: metrics::Held,
+    _of_thread: Arc<()>,
 }
 
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
@@ -95,12 +110,16 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     builder: http1::Builder,
     service: TowerToHyperService<axum::Router>,
     mut stopping: watch::Receiver<bool>,
     open: Open,
 ) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%error, "taking a connection over"),
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "setting TCP_NODELAY");
     }

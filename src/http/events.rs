@@ -3,7 +3,7 @@
 use super::error::Refusal;
 use super::metrics::Source;
 use super::rows::{Rows, Submitted};
-use super::{App, body};
+use super::{App, body, threads};
 use crate::clock::now;
 use crate::engine::SubmitError;
 use crate::wire::RowError;
@@ -51,7 +51,7 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Submitted, Refusal> {
         }
     };
     // Before its body is parsed: that takes longer than all else.
-    if app.engine.is_overloaded() {
+    if app.engine.is_overloaded(threads::wait()) {
         body::discard(&parts.headers, body, body::deadline(app)).await;
         return Err(SubmitError::Overloaded.into());
     }

@@ -25,6 +25,7 @@ mod rows;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod threads;
 
 pub use auth::check_auth_config;
 pub use connections::{ServeError, serve};

@@ -1,11 +1,11 @@
 //! The rows of one body: those that go into a batch, those that do not and why.
 
-use super::App;
 use super::auth::WriteKey;
 use super::body::Reserved;
 use super::decide::record_elsewhere;
 use super::error::Refusal;
 use super::metrics::Source;
+use super::{App, threads};
 use crate::engine::{Batch, Receipt, Sent};
 use crate::wire::{DECISION, ElsewhereDecision, ITEM, RowError, item_of};
 use bumpalo::Bump;
@@ -102,7 +102,7 @@ impl Rows {
         if events == 0 || app.config.discard {
             return told.settle(Ok(Receipt { accepted: events, ..Receipt::default() }));
         }
-        match app.engine.send(batch) {
+        match app.engine.send(batch.waited(threads::wait())) {
             Ok(sent) => Unsettled(Some((sent, told))).settle().await,
             Err(error) => told.settle(Err(error.into())),
         }

@@ -1,0 +1,150 @@
+//! The threads that read requests and answer them. Each serves the connections it was given, in the order in which they become ready.
+//!
+//! One runtime over all threads would move work between them, but what its queue of 256 has no room for waits behind all that comes
+//! later, and answers, which other threads wake, wait likewise: with a thousand ready connections, some wait for ten times as long as others.
+
+use crate::config::Config;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// Every second turn goes to what other threads woke: answers and refreshed contexts.
+const WOKEN_BY_OTHERS: u32 = 2;
+/// How often it is looked how long what is ready waits.
+const LOOK: Duration = Duration::from_millis(5);
+
+thread_local! {
+    static WAIT: Cell<Wait> = const { Cell::new(Wait { last: Duration::ZERO, begun: None }) };
+}
+
+#[derive(Clone, Copy)]
+struct Wait {
+    last: Duration,
+    /// When what still waits became ready.
+    begun: Option<Instant>,
+}
+
+/// How long what this thread does now has waited for its turn.
+pub(super) fn wait() -> Duration {
+    let Wait { last, begun } = WAIT.get();
+    begun.map_or(last, |begun| last.max(begun.elapsed()))
+}
+
+/// Keeps [`wait`] up to date: a task that yields comes behind all that is ready.
+async fn look() {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let begun = Instant::now();
+        WAIT.set(Wait { begun: Some(begun), ..WAIT.get() });
+        tokio::task::yield_now().await;
+        WAIT.set(Wait { last: begun.elapsed(), begun: None });
+    }
+}
+
+/// The running threads; they end when this is dropped, with whatever they still serve.
+pub(super) struct Threads(Vec<Thread>);
+
+struct Thread {
+    handle: Handle,
+    /// One more than there are connections.
+    connections: Arc<()>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// As many as `server.threads` says.
+    pub(super) fn start(config: &Config) -> std::io::Result<Threads> {
+        (0..count(config)).map(Thread::start).collect::<Result<_, _>>().map(Threads)
+    }
+
+    /// The thread with the fewest connections, and what a connection of it is to hold.
+    pub(super) fn next(&self) -> (&Handle, Arc<()>) {
+        let fewest = self.0.iter().min_by_key(|thread| Arc::strong_count(&thread.connections));
+        let thread = fewest.expect("there is at least one");
+        (&thread.handle, Arc::clone(&thread.connections))
+    }
+}
+
+fn count(config: &Config) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    match config.server.threads {
+        // More threads than processors only wake and stop each other.
+        0 => processors.saturating_sub(config.log.partitions.into()).max(1),
+        given => given.into(),
+    }
+}
+
+impl Thread {
+    fn start(number: usize) -> std::io::Result<Thread> {
+        let runtime = Builder::new_current_thread().enable_all().global_queue_interval(WOKEN_BY_OTHERS).build()?;
+        let handle = runtime.handle().clone();
+        let (end, ends) = oneshot::channel();
+        let serve = move || {
+            runtime.spawn(look());
+            // It ends by being told, or by a dropped sender.
+            let _ = runtime.block_on(ends);
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name(format!("http-{number}")).spawn(serve)?;
+        Ok(Thread { handle, connections: Arc::new(()), end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threads(count: u16) -> Threads {
+        let mut config = Config::default();
+        config.server.threads = count;
+        Threads::start(&config).expect("the system starts threads")
+    }
+
+    #[test]
+    fn connections_go_where_the_fewest_are() {
+        let threads = threads(3);
+        let held: Vec<_> = (0..7).map(|_| threads.next().1).collect();
+        let counts = || threads.0.iter().map(|thread| Arc::strong_count(&thread.connections) - 1).collect::<Vec<_>>();
+        assert_eq!(counts(), [3, 2, 2]);
+        drop(held.into_iter().nth(1));
+        assert_eq!(counts().iter().sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn a_thread_that_is_busy_knows_how_long_what_is_ready_has_waited() {
+        let threads = threads(1);
+        let handle = threads.next().0;
+        let (told, hears) = std::sync::mpsc::channel();
+        let busy = || async {
+            for _ in 0..10 {
+                std::thread::sleep(Duration::from_millis(5));
+                tokio::task::yield_now().await;
+            }
+        };
+        // Ten that are ready at once: each turn of one takes 5 ms, so that what becomes ready waits for 50.
+        let tasks: Vec<_> = (0..10).map(|_| handle.spawn(busy())).collect();
+        handle.spawn(async move {
+            for task in tasks {
+                task.await.expect("it ends");
+            }
+            told.send(wait()).expect("the test waits");
+        });
+        let waited = hears.recv().expect("it is told");
+        assert!((Duration::from_millis(20)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
+        std::thread::sleep(20 * LOOK);
+        let (told, hears) = std::sync::mpsc::channel();
+        handle.spawn(async move { told.send(wait()).expect("the test waits") });
+        assert!(hears.recv().expect("it is told") < Duration::from_millis(20));
+    }
+}
