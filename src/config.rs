@@ -108,7 +108,7 @@ pub struct Ingest {
     pub rate_max: u32,
     /// Batches that may wait for a partition; further ones get 429.
     pub queue_max: usize,
-    /// How long a batch may wait for its partition where more comes than it can take.
+    /// How long a batch may wait, from when its connection is ready to its partition, where more comes than it can take.
     pub queue_wait_max: Duration,
     /// Origins that browsers may send from; `*` is any.
     pub allow_origins: Vec<String>,

@@ -1,4 +1,4 @@
-//! How long what waits for a partition will wait, and when senders are told to come back.
+//! How long what waits for a partition will have waited, from when it could be read on, and when senders are told to come back.
 //!
 //! A queue that empties again was a burst and is let be. One that stands is more than the partition can take: it makes everything
 //! late and helps nobody (Nichols and Jacobson, Controlling Queue Delay, ACM Queue 2012). Then only as much is let in as is folded
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 const STANDS_AFTER: Duration = Duration::from_millis(100);
 /// A wait under a quarter of the limit for this long is none any more.
 const CALM_AFTER: Duration = Duration::from_secs(1);
-/// Share of the newest turn in the estimate of what a record takes, as a power of two.
-const NEWEST: u32 = 3;
+/// By how much turns count for less with each later one in what a record takes: one of 2 to this power.
+const FADES: u32 = 3;
 
 /// What waits, seen by all who send.
 pub(super) struct Load {
@@ -40,6 +40,9 @@ pub(super) struct Trend {
     /// Since when the wait is over the limit, and how long it was then.
     over_since: Option<(Instant, Duration)>,
     calm_since: Option<Instant>,
+    /// What the latest turns took, and their records: a turn of a few says little of what many take.
+    nanos: u64,
+    records: u64,
 }
 
 impl Load {
@@ -81,10 +84,9 @@ impl Load {
         let Turn { batches, records, took, waited } = turn;
         self.batches.fetch_sub(batches, Ordering::Relaxed);
         self.records.fetch_sub(records, Ordering::Relaxed);
-        let nanos = took.as_nanos() as u64 / records.max(1);
-        let before = self.nanos_per_record.load(Ordering::Relaxed);
-        let mean = if before == 0 { nanos } else { before - (before >> NEWEST) + (nanos >> NEWEST) };
-        self.nanos_per_record.store(mean, Ordering::Relaxed);
+        trend.nanos = trend.nanos - (trend.nanos >> FADES) + took.as_nanos() as u64;
+        trend.records = trend.records - (trend.records >> FADES) + records;
+        self.nanos_per_record.store(trend.nanos / trend.records.max(1), Ordering::Relaxed);
         let wait = waited + self.wait();
         if wait > self.wait_max {
             trend.calm_since = None;
@@ -166,6 +168,19 @@ mod tests {
         // Ten times as much as it can do.
         let longest = run.turns(20, 10);
         assert!(run.refused > 0 && longest <= 60, "{longest} batches of 1 ms wait, {} were refused", run.refused);
+    }
+
+    #[test]
+    fn turns_of_a_few_records_say_little_of_what_many_take() {
+        let (load, mut trend, now) = (Load::new(1000, 20 * MS), Trend::default(), Instant::now());
+        let mut turn = |records, took| {
+            load.sent(records);
+            load.turned(&mut trend, Turn { batches: 1, records, took, waited: Duration::ZERO }, now);
+        };
+        (0..50).for_each(|_| turn(1, MS));
+        turn(1000, 5 * MS);
+        load.sent(1000);
+        assert!(load.wait() < 15 * MS, "{:?} for what took 5 ms", load.wait());
     }
 
     #[test]
