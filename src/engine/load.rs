@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A wait that is over the limit for this long, and not shrinking, is a standing queue; one that has grown by as much as the limit
-/// meanwhile is one at once.
+/// meanwhile, and still grows, is one after half of that.
 const STANDS_AFTER: Duration = Duration::from_millis(100);
 /// A wait under a quarter of the limit for this long is none any more.
 const CALM_AFTER: Duration = Duration::from_secs(1);
@@ -40,6 +40,8 @@ pub(super) struct Trend {
     /// Since when the wait is over the limit, and how long it was then.
     over_since: Option<(Instant, Duration)>,
     calm_since: Option<Instant>,
+    /// The wait after the turn before.
+    last: Duration,
     /// What the latest turns took, and their records: a turn of a few says little of what many take.
     nanos: u64,
     records: u64,
@@ -88,10 +90,11 @@ impl Load {
         trend.records = trend.records - (trend.records >> FADES) + records;
         self.nanos_per_record.store(trend.nanos / trend.records.max(1), Ordering::Relaxed);
         let wait = waited + self.wait();
+        let grows = wait >= std::mem::replace(&mut trend.last, wait);
         if wait > self.wait_max {
             trend.calm_since = None;
             let (since, then) = *trend.over_since.get_or_insert((now, wait));
-            if wait > then + self.wait_max {
+            if grows && wait > then + self.wait_max && now - since >= STANDS_AFTER / 2 {
                 self.stands.store(true, Ordering::Relaxed);
             } else if now - since >= STANDS_AFTER {
                 // After a stall, of the disk say, much waits at once and soon less: there is no more than it can take.
@@ -165,9 +168,17 @@ mod tests {
     #[test]
     fn a_queue_that_grows_and_grows_is_not_waited_for() {
         let mut run = Run::new();
-        // Ten times as much as it can do.
-        let longest = run.turns(20, 10);
-        assert!(run.refused > 0 && longest <= 60, "{longest} batches of 1 ms wait, {} were refused", run.refused);
+        // Three times as much as it can do.
+        let longest = run.turns(300, 3);
+        assert!(longest <= 130, "{longest} batches of 1 ms wait, {} were refused", run.refused);
+    }
+
+    #[test]
+    fn a_queue_that_has_grown_and_shrinks_again_is_let_be() {
+        let mut run = Run::new();
+        run.turns(40, 3);
+        run.turns(300, 0);
+        assert_eq!((run.refused, run.load.batches()), (0, 0));
     }
 
     #[test]
