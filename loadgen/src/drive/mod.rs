@@ -1,8 +1,9 @@
 //! Sends what a source gives, when it is due, on one thread.
 //!
 //! A turn: hand out what is due to connections that are free, then wait until a socket is ready or the next request is due, whichever is
-//! first (`ppoll` on what mio waits for, as mio itself counts in milliseconds). Only sockets that are ready are looked at, however many there are. The next request is made while there is nothing else to do. The loop never waits for the server: when all connections are busy
-//! requests queue, and that wait is part of their latency from the intended time. The queue is bounded; what does not fit is counted
+//! first (`ppoll` on what mio waits for, as mio itself counts in milliseconds). Only sockets that are ready are looked at, however many
+//! there are. The next request is made while there is nothing else to do. The loop never waits for the server: when all connections are
+//! busy requests queue, and that wait is part of their latency from the intended time. The queue is bounded; what does not fit is counted
 //! as lost.
 
 mod calls;
