@@ -21,6 +21,7 @@ mod pace;
 mod partition;
 mod restore;
 mod specs;
+mod stage;
 mod store;
 mod watch;
 
