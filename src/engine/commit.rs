@@ -40,12 +40,13 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
     let mut groups = vec![];
     let mut measured = Instant::now() - Duration::from_secs(1);
     loop {
-        if !receiver.take(&mut groups, Duration::from_millis(500)) {
+        receiver.wait(Duration::from_millis(500));
+        if !receiver.take(&mut groups) {
             return;
         }
         if last_group >= LOADED && last_fsync.elapsed() < FSYNC_INTERVAL {
             receiver.rest(FSYNC_INTERVAL.saturating_sub(last_fsync.elapsed()));
-            receiver.take(&mut groups, Duration::ZERO);
+            receiver.take(&mut groups);
         }
         let batches: Vec<Appended> = groups.drain(..).flatten().collect();
         last_group = batches.len();

@@ -168,7 +168,7 @@ impl Cell {
         for_names && (c.vector.is_empty() || c.part == Part::Profile || c.vector.len() == *slots as usize)
     }
 
-    /// Only from the thread of the key's partition, and only what the cell [has room](Cell::has_room) for.
+    /// Only in a turn of the key's partition, and only what the cell [has room](Cell::has_room) for.
     fn write(&self, c: &ContextRef<'_>, profile_slots: &[u32]) {
         let Head { turn, version, event_time, updates, has_vector, session, viewer, .. } = self.head();
         let (session_words, viewer_words, vector) = self.parts();
@@ -224,7 +224,7 @@ impl Cell {
         }
     }
 
-    /// The key's own id; only from the thread of its partition.
+    /// The key's own id; only in a turn of its partition.
     fn key(&self, kind: Kind) -> Option<String> {
         let (session, viewer, _) = self.parts();
         match kind {

@@ -119,7 +119,8 @@ fn run(mut cutter: Cutter, receiver: &Receiver<(u16, Learnt)>, versions: &Versio
     let cuts = metrics::cut_seconds();
     let mut handed = vec![];
     loop {
-        if !receiver.take(&mut handed, Duration::from_millis(500)) {
+        receiver.wait(Duration::from_millis(500));
+        if !receiver.take(&mut handed) {
             return;
         }
         if handed.is_empty() {

@@ -21,6 +21,7 @@ pub(super) struct Load {
     records: AtomicU64,
     nanos_per_record: AtomicU64,
     stands: AtomicBool,
+    is_busy: AtomicBool,
     batches_max: usize,
     wait_max: Duration,
 }
@@ -34,7 +35,7 @@ pub(super) struct Turn {
     pub waited: Duration,
 }
 
-/// What only the partition's thread knows of it.
+/// What only those who make turns know of it.
 #[derive(Default)]
 pub(super) struct Trend {
     /// Since when the wait is over the limit, and how long it was then.
@@ -54,6 +55,7 @@ impl Load {
             records: AtomicU64::new(0),
             nanos_per_record: AtomicU64::new(0),
             stands: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
             batches_max,
             wait_max,
         }
@@ -70,6 +72,15 @@ impl Load {
         self.batches() >= self.batches_max || (stands && waited + self.wait() > self.wait_max)
     }
 
+    /// The turns take much of the partition's time, as [`super::pace`] says.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_busy(&self, is_busy: bool) {
+        self.is_busy.store(is_busy, Ordering::Relaxed);
+    }
+
     pub(super) fn sent(&self, records: u64) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
@@ -81,7 +92,7 @@ impl Load {
         Duration::from_nanos(self.records.load(Ordering::Relaxed).saturating_mul(nanos))
     }
 
-    /// A turn is over. Called by the partition's thread alone.
+    /// A turn is over.
     pub(super) fn turned(&self, trend: &mut Trend, turn: Turn, now: Instant) {
         let Turn { batches, records, took, waited } = turn;
         self.batches.fetch_sub(batches, Ordering::Relaxed);

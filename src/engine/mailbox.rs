@@ -7,7 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(super) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
-    let state = State { waiting: vec![], senders: 1, is_closed: false, is_read: true, is_urgent: false };
+    let state =
+        State { waiting: vec![], senders: 1, is_closed: false, is_read: true, is_urgent: false, is_called: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new(), urged: Condvar::new() });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -24,6 +25,7 @@ struct State<T> {
     is_closed: bool,
     is_read: bool,
     is_urgent: bool,
+    is_called: bool,
 }
 
 impl<T> State<T> {
@@ -62,6 +64,17 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().waiting.is_empty()
+    }
+
+    /// Ends a [wait](Receiver::wait) of the reader, or its next one, without mail.
+    pub(super) fn call(&self) {
+        self.0.lock().is_called = true;
+        self.0.arrived.notify_one();
+    }
+
     /// Ends a [rest](Receiver::rest) of the reader, or its next one.
     pub(super) fn urge(&self) {
         self.0.lock().is_urgent = true;
@@ -92,15 +105,17 @@ impl<T> Drop for Sender<T> {
 pub(super) struct Receiver<T>(Arc<Shared<T>>);
 
 impl<T> Receiver<T> {
-    /// Moves all that waits to the end of `into`; waits up to `wait` for the first. False once the mailbox is closed, or all
-    /// senders are gone, and nothing waits any more.
-    pub(super) fn take(&self, into: &mut Vec<T>, wait: Duration) -> bool {
+    /// Waits up to `time` for mail, a call, or the end.
+    pub(super) fn wait(&self, time: Duration) {
+        let may_wait = |s: &mut State<T>| s.waiting.is_empty() && s.is_open() && !s.is_called;
+        let waited = self.0.arrived.wait_timeout_while(self.0.lock(), time, may_wait);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_called = false;
+    }
+
+    /// Moves all that waits to the end of `into`. False once the mailbox is closed, or all senders are gone, and nothing waits
+    /// any more.
+    pub(super) fn take(&self, into: &mut Vec<T>) -> bool {
         let mut state = self.0.lock();
-        if state.waiting.is_empty() && state.is_open() && !wait.is_zero() {
-            let idle = |s: &mut State<T>| s.waiting.is_empty() && s.is_open();
-            let waited = self.0.arrived.wait_timeout_while(state, wait, idle);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
         let is_open = state.is_open() || !state.waiting.is_empty();
         into.append(&mut state.waiting);
         is_open
@@ -144,7 +159,8 @@ mod tests {
             }
         });
         let (mut taken, mut turns) = (vec![], 0);
-        while receiver.take(&mut taken, LONG) {
+        while receiver.take(&mut taken) {
+            receiver.wait(LONG);
             turns += 1;
         }
         sending.join().expect("the sender ends well");
@@ -160,17 +176,22 @@ mod tests {
         sender.close();
         assert_eq!(other.send(2), Err(2));
         let mut taken = vec![];
-        assert!(receiver.take(&mut taken, LONG));
-        assert!(!receiver.take(&mut taken, LONG));
+        receiver.wait(LONG);
+        assert!(receiver.take(&mut taken));
+        receiver.wait(LONG);
+        assert!(!receiver.take(&mut taken));
         assert_eq!(taken, [1]);
     }
 
     #[test]
-    fn a_reader_without_mail_goes_on_after_its_time_and_one_that_left_gets_none() {
+    fn a_reader_without_mail_goes_on_after_its_time_or_a_call_and_one_that_left_gets_none() {
         let (sender, receiver) = mailbox::<u8>();
         let mut taken = vec![];
-        assert!(receiver.take(&mut taken, Duration::from_millis(1)));
-        assert!(taken.is_empty());
+        receiver.wait(Duration::from_millis(1));
+        assert!(receiver.take(&mut taken) && taken.is_empty() && sender.is_empty());
+        sender.call();
+        receiver.wait(LONG);
+        assert!(receiver.take(&mut taken) && taken.is_empty());
         drop(receiver);
         assert_eq!(sender.send(7), Err(7));
     }

@@ -1,7 +1,7 @@
-//! The running loop: batches in, one thread per partition, contexts out.
+//! The running loop: batches in, one thread at a time at each partition, contexts out.
 //!
 //! `Engine::submit` is the only way in and [`Contexts`] the only way out. Between them, in this order:
-//! inbox → fold → log → publish → fsync → answer. A partition's state belongs to its thread alone; contexts are published once
+//! inbox → fold → log → publish → fsync → answer. A partition's state belongs to the thread that makes its turn; contexts are published once
 //! their records are with the operating system, and answered once they are as durable as configured.
 
 mod batch;
@@ -12,6 +12,7 @@ mod courier;
 mod decisions;
 #[cfg(test)]
 mod frozen;
+mod inbox;
 mod latency;
 mod learner;
 mod load;
@@ -41,8 +42,9 @@ use crate::config::{Config, Durability};
 use crate::log::{EmbeddedLog, Log, LogError, RecordBatch};
 use crate::wire::Layout;
 use commit::Reply;
+use inbox::{Inbox, Message};
 use learner::Versions;
-use partition::{Inbox, Message, Onward};
+use partition::Onward;
 use saccade_topology::model::ModelVersion;
 use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology, decision_key};
 use std::collections::VecDeque;
@@ -207,7 +209,7 @@ impl Engine {
         for (partition, restored) in (0..).zip(restored) {
             let (committer, writer) = (committer.clone(), writer.clone());
             let onward = Onward { committer, writer, learner: hand_overs.next(), courier: courier.clone() };
-            let (inbox, thread) = partition::spawn(Arc::clone(&shared), partition, restored, onward);
+            let (inbox, thread) = inbox::spawn(Arc::clone(&shared), partition, restored, onward);
             inboxes.push(inbox);
             threads.push(thread);
         }
@@ -393,7 +395,7 @@ pub(crate) fn poison(what: &str, error: &dyn std::error::Error) -> ! {
     std::process::exit(1)
 }
 
-/// The fold of a partition as it stands in its thread.
+/// The fold of a partition.
 pub(crate) type Fold = Topology;
 
 /// True where an acknowledgment waits for the disk.

@@ -38,6 +38,10 @@ impl Pace {
         }
     }
 
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
     /// How long to wait before the next turn.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         if self.is_busy { APART.saturating_sub(now - self.begun) } else { Duration::ZERO }

@@ -1,13 +1,13 @@
-//! One partition: one thread, one inbox, one fold. Everything a batch goes through, once per turn of the loop.
+//! One partition: one inbox, one fold. Everything a batch goes through, once per turn; who makes the turns, says [`super::inbox`].
 
 use super::checkpoint::{Walk, Writer};
-use super::commit::{Appended, Reply};
+use super::commit::Appended;
 use super::contexts::Places;
 use super::courier::Round;
-use super::decisions::Claim;
+use super::inbox::Message;
 use super::learner::HandOver;
 use super::load::{Load, Trend, Turn};
-use super::mailbox::{Receiver, Sender, mailbox};
+use super::mailbox::Sender;
 use super::metrics::PartitionMetrics;
 use super::pace::Pace;
 use super::restore::Restored;
@@ -20,7 +20,6 @@ use saccade_topology::{Arrived, Offset, Outcome, Record};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
@@ -35,50 +34,7 @@ const RESTORED_AHEAD: usize = 4;
 /// How long what waits may belong elsewhere before it is noticed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A part of a request for one partition.
-pub(super) struct Message {
-    pub records: RecordBatch,
-    pub arrived: Instant,
-    /// How long it had waited before it was read.
-    pub waited: Duration,
-    /// What is learnt from it is to be in a model version at once.
-    pub sync: bool,
-    /// It waits neither for other batches nor for the time of the next fsync.
-    pub is_urgent: bool,
-    /// Ids of the decisions among the records; let go once the decisions are published.
-    pub claims: Vec<Claim>,
-    pub reply: Reply,
-}
-
-/// Where batches wait for their partition. Soft limit: requests that look at the same time may all still come in.
-#[derive(Clone)]
-pub(super) struct Inbox {
-    sender: Sender<Message>,
-    load: Arc<Load>,
-}
-
-impl Inbox {
-    /// For a batch that has waited for so long before it was read.
-    pub(super) fn is_full(&self, waited: Duration) -> bool {
-        self.load.is_full(waited)
-    }
-
-    pub(super) fn send(&self, message: Message) -> Result<(), ()> {
-        self.load.sent(message.records.count());
-        let is_urgent = message.is_urgent;
-        self.sender.send(message).map_err(drop)?;
-        if is_urgent {
-            self.sender.urge();
-        }
-        Ok(())
-    }
-
-    pub(super) fn stop(&self) {
-        self.sender.close();
-    }
-}
-
-struct Partition {
+pub(super) struct Partition {
     shared: Arc<Shared>,
     number: u16,
     fold: Fold,
@@ -110,49 +66,6 @@ pub(super) struct Onward {
     pub courier: Option<crossbeam_channel::Sender<Round>>,
 }
 
-pub(super) fn spawn(shared: Arc<Shared>, number: u16, restored: Restored, onward: Onward) -> (Inbox, JoinHandle<()>) {
-    let Onward { committer, writer, learner, courier } = onward;
-    let (sender, receiver) = mailbox();
-    let (published, waiting) = std::sync::mpsc::sync_channel(1);
-    let wait_max = Duration::from_millis(shared.config.ingest.queue_wait_max.0 as u64);
-    let load = Arc::new(Load::new(shared.config.ingest.queue_max, wait_max));
-    let inbox = Inbox { sender, load: Arc::clone(&load) };
-    let run = move || {
-        let mut partition = Partition {
-            walk: Walk::new(
-                number,
-                &restored,
-                writer,
-                Duration::from_millis(shared.config.checkpoint.interval.0 as u64),
-            ),
-            metrics: PartitionMetrics::new(number),
-            shared,
-            number,
-            fold: restored.fold,
-            next: restored.next,
-            learner,
-            committer,
-            courier,
-            log_batch: RecordBatch::default(),
-            stage: Stage::of(number),
-            load,
-            trend: Trend::default(),
-            pace: Pace::new(Instant::now()),
-            last_record: Instant::now(),
-            last_gauges: Instant::now() - Duration::from_secs(60),
-            looked: (0, Instant::now()),
-        };
-        partition.publish_restored();
-        let _ = published.send(());
-        partition.run(&receiver);
-    };
-    let thread = std::thread::Builder::new().name(format!("partition-{number}"));
-    let thread = thread.spawn(run).expect("the system starts a thread");
-    // Ready means: everything that was published before the restart is there again.
-    let _ = waiting.recv();
-    (inbox, thread)
-}
-
 /// What became of a batch: of its events, and of its other records.
 #[derive(Clone, Default)]
 struct Folded {
@@ -180,8 +93,39 @@ fn turn_of(waiting: &[Message]) -> usize {
 }
 
 impl Partition {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        number: u16,
+        restored: Restored,
+        onward: Onward,
+        load: Arc<Load>,
+    ) -> Partition {
+        let Onward { committer, writer, learner, courier } = onward;
+        let checkpoint_interval = Duration::from_millis(shared.config.checkpoint.interval.0 as u64);
+        let now = Instant::now();
+        Partition {
+            walk: Walk::new(number, &restored, writer, checkpoint_interval),
+            metrics: PartitionMetrics::new(number),
+            shared,
+            number,
+            fold: restored.fold,
+            next: restored.next,
+            learner,
+            committer,
+            courier,
+            log_batch: RecordBatch::default(),
+            stage: Stage::of(number),
+            load,
+            trend: Trend::default(),
+            pace: Pace::new(now),
+            last_record: now,
+            last_gauges: now - Duration::from_secs(60),
+            looked: (0, now),
+        }
+    }
+
     /// Shows everything that was shown before the restart: one thread makes contexts, another puts them where readers look.
-    fn publish_restored(&mut self) {
+    pub(super) fn publish_restored(&mut self) {
         let (sender, receiver) = sync_channel::<Stage>(RESTORED_AHEAD);
         let (shared, metrics) = (&self.shared, &self.metrics);
         self.stage.places = std::thread::scope(|scope| {
@@ -220,8 +164,8 @@ impl Partition {
         self.send_away();
     }
 
-    /// How long to wait for batches.
-    fn wait(&self) -> Duration {
+    /// After which time there is something to do without a batch.
+    pub(super) fn wait(&self) -> Duration {
         // While a checkpoint has slices to hand out, the loop only looks in between them.
         let wait = if self.walk.is_due() { Duration::from_millis(1) } else { Duration::from_millis(20) };
         let learner = self.learner.as_ref().and_then(|learner| learner.wait(&self.fold));
@@ -234,28 +178,13 @@ impl Partition {
         }
     }
 
-    fn run(&mut self, receiver: &Receiver<Message>) {
-        let mut waiting = vec![];
-        loop {
-            if !receiver.take(&mut waiting, self.wait()) {
-                return self.finish();
-            }
-            if waiting.is_empty() {
-                self.idle();
-            }
-            let rest = self.pace.rest(Instant::now());
-            if !waiting.is_empty() && !rest.is_zero() {
-                receiver.rest(rest);
-                receiver.take(&mut waiting, Duration::ZERO);
-            }
-            while !waiting.is_empty() {
-                self.turn(&mut waiting);
-            }
-        }
+    /// How long to let batches come together first.
+    pub(super) fn rest(&self) -> Duration {
+        self.pace.rest(Instant::now())
     }
 
-    /// Fold, append, publish, hand over to the committer: once for all batches of the turn.
-    fn turn(&mut self, waiting: &mut Vec<Message>) {
+    /// Fold, append, publish, hand over to the committer: once for the first of these batches, as many as one turn takes.
+    pub(super) fn turn(&mut self, waiting: &mut Vec<Message>) {
         let (begun, batches, first) = (Instant::now(), turn_of(waiting), self.next);
         self.log_batch.clear();
         self.look_again();
@@ -290,6 +219,7 @@ impl Partition {
         let now = Instant::now();
         self.load.turned(&mut self.trend, Turn { batches, records, took: now - begun, waited }, now);
         self.pace.turned(begun, now);
+        self.load.set_busy(self.pace.is_busy());
     }
 
     /// What became of the records of each batch. Some are decoded and asked for at once, whatever batches they are of.
@@ -392,7 +322,7 @@ impl Partition {
     }
 
     /// Nothing arrived: time passes for sessions too, and checkpoints go on.
-    fn idle(&mut self) {
+    pub(super) fn idle(&mut self) {
         let idle_timeout = Duration::from_millis(self.shared.config.time.idle_timeout.0 as u64);
         if self.last_record.elapsed() >= idle_timeout
             && (self.fold.live().0 > 0 || self.fold.open_decisions() != (0, 0))
@@ -441,7 +371,7 @@ impl Partition {
     }
 
     /// A proper stop: everything durable, a last checkpoint, and no offsets skipped by the next start.
-    fn finish(&mut self) {
+    pub(super) fn finish(mut self) {
         if let Err(error) = self.shared.log.sync() {
             poison("the log cannot be synced", &error);
         }
