@@ -2,6 +2,7 @@
 //!
 //! Both only serve arrivals out of order: a decision is in the log before anyone can answer to it, unless it was made elsewhere.
 
+use crate::prefetch::prefetch;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::VecDeque;
 
@@ -23,6 +24,14 @@ pub(crate) struct Held {
     #[serde(serialize_with = "as_one")]
     pub bytes: Vec<u8>,
     pub is_explicit: bool,
+}
+
+impl Held {
+    fn stored_len(&self) -> usize {
+        prefetch(&self.bytes[..]);
+        // Its numbers take ten bytes each at most.
+        size_of::<Held>() + self.bytes.len()
+    }
 }
 
 /// Writes the same as one by one, at once.
@@ -61,6 +70,11 @@ impl Queue {
 
     pub(crate) fn front(&self) -> Option<&Held> {
         self.held.front()
+    }
+
+    /// Bytes that it takes to store all of them, at most; asks for their memory.
+    pub(crate) fn stored_len(&self) -> usize {
+        self.held.iter().map(Held::stored_len).sum()
     }
 
     pub(crate) fn get(&self, place: usize) -> Option<&Held> {

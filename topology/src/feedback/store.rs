@@ -51,8 +51,9 @@ impl Feedback {
             recent: Cow::Borrowed(&self.recent),
             away: Cow::Borrowed(&self.away),
         };
-        // One buffer: thousands of copies would hold the partition up for milliseconds.
-        StoredFeedback(postcard::to_extend(&kept, vec![]).expect("memory takes any state"))
+        // One buffer, of its size at once: thousands of copies, or one that grows, would hold the partition up for milliseconds.
+        let buffer = Vec::with_capacity(self.waiting.stored_len() + self.recent.stored_len());
+        StoredFeedback(postcard::to_extend(&kept, buffer).expect("memory takes any state"))
     }
 
     pub(crate) fn restore(&mut self, stored: &StoredFeedback, model: impl Fn(&str) -> Option<usize>) {
