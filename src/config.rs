@@ -64,7 +64,7 @@ pub struct Server {
     pub listen: String,
     /// Open connections; further ones wait to be accepted.
     pub connections_max: u32,
-    /// Threads that read and answer requests; 0: one per processor that partitions leave, at least one.
+    /// Threads that read and answer requests; 0: one per processor.
     pub threads: u16,
     /// Time for the headers of a request; slower senders are closed.
     pub header_timeout: Duration,

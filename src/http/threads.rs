@@ -70,10 +70,10 @@ impl Threads {
 }
 
 fn count(config: &Config) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     match config.server.threads {
-        // More threads than processors only wake and stop each other.
-        0 => processors.saturating_sub(config.log.partitions.into()).max(1),
+        // Partitions have threads too, but while these have little to do, requests are folded here; and where one thread reads all of
+        // them, each waits for those before it.
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given.into(),
     }
 }
