@@ -1,7 +1,7 @@
 //! When a partition's next turn begins: at once while it has time, a little apart while it is busy.
 //!
 //! A turn costs a write to the log and the wake-ups of two threads, whether it folds one batch or ten. While a partition has time
-//! nobody gains by waiting; while it is busy, what is saved is time for what waits.
+//! nobody gains by waiting, and senders make its turns; while it is busy, what is saved is time for what waits.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ const APART: Duration = Duration::from_micros(500);
 /// How long is looked at to say whether it is busy.
 const WINDOW: Duration = Duration::from_millis(20);
 /// Share of a window spent on turns from which on it is busy, and below which it no longer is: turns that are apart are less work.
-const BUSY: f64 = 0.4;
-const CALM: f64 = 0.25;
+const BUSY: f64 = 0.55;
+const CALM: f64 = 0.35;
 
 /// What the turns of the last window took.
 pub(super) struct Pace {
@@ -73,12 +73,12 @@ mod tests {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
         assert_eq!(turns(&mut pace, &mut now, 100, 300).0, 0);
-        let (rested, rest) = turns(&mut pace, &mut now, 150, 300);
+        let (rested, rest) = turns(&mut pace, &mut now, 180, 300);
         assert!(rested > 200, "{rested}");
         assert_eq!(rest, 200 * US);
         // Less work because of it leaves it as it is; little work does not.
-        turns(&mut pace, &mut now, 150, 500);
-        assert!(turns(&mut pace, &mut now, 150, 400).0 > 200);
+        turns(&mut pace, &mut now, 200, 500);
+        assert!(turns(&mut pace, &mut now, 200, 400).0 > 200);
         turns(&mut pace, &mut now, 50, 300);
         assert_eq!(turns(&mut pace, &mut now, 50, 300).0, 0);
     }
