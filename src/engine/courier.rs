@@ -3,7 +3,8 @@
 //! Carrying is repeated after a restart for what was not confirmed, and may be: a partition takes in once what came from one place.
 
 use super::commit::Reply;
-use super::inbox::{Inbox, Message};
+use super::inbox::Inbox;
+use super::partition::Message;
 use super::{Shared, poison, waits_for_disk};
 use crate::clock::now;
 use crate::log::RecordBatch;

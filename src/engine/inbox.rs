@@ -5,34 +5,16 @@
 //! the partition's thread, beside which requests are read.
 
 use super::Shared;
-use super::commit::Reply;
-use super::decisions::Claim;
 use super::load::Load;
 use super::mailbox::{Receiver, Sender, mailbox};
-use super::partition::{Onward, Partition};
+use super::partition::{Message, Onward, Partition};
 use super::restore::Restored;
-use crate::log::RecordBatch;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Records of a batch that its sender folds: a thread that serves others too is not held up by more.
 const SMALL: u64 = 64;
-
-/// A part of a request for one partition.
-pub(super) struct Message {
-    pub records: RecordBatch,
-    pub arrived: Instant,
-    /// How long it had waited before it was read.
-    pub waited: Duration,
-    /// What is learnt from it is to be in a model version at once.
-    pub sync: bool,
-    /// It waits neither for other batches nor for the time of the next fsync.
-    pub is_urgent: bool,
-    /// Ids of the decisions among the records; let go once the decisions are published.
-    pub claims: Vec<Claim>,
-    pub reply: Reply,
-}
 
 /// Where batches wait for their partition. Soft limit: requests that look at the same time may all still come in.
 #[derive(Clone)]

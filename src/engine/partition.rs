@@ -1,10 +1,10 @@
 //! One partition: one inbox, one fold. Everything a batch goes through, once per turn; who makes the turns, says [`super::inbox`].
 
 use super::checkpoint::{Walk, Writer};
-use super::commit::Appended;
+use super::commit::{Appended, Reply};
 use super::contexts::Places;
 use super::courier::Round;
-use super::inbox::Message;
+use super::decisions::Claim;
 use super::learner::HandOver;
 use super::load::{Load, Trend, Turn};
 use super::mailbox::Sender;
@@ -33,6 +33,21 @@ const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
 /// How long what waits may belong elsewhere before it is noticed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A part of a request for one partition.
+pub(super) struct Message {
+    pub records: RecordBatch,
+    pub arrived: Instant,
+    /// How long it had waited before it was read.
+    pub waited: Duration,
+    /// What is learnt from it is to be in a model version at once.
+    pub sync: bool,
+    /// It waits neither for other batches nor for the time of the next fsync.
+    pub is_urgent: bool,
+    /// Ids of the decisions among the records; let go once the decisions are published.
+    pub claims: Vec<Claim>,
+    pub reply: Reply,
+}
 
 pub(super) struct Partition {
     shared: Arc<Shared>,
