@@ -52,12 +52,15 @@ impl Inbox {
 
     /// Makes the turn of a small batch, where the partition has time and nobody is at it; else gives the batch back.
     fn fold_here(&self, message: Message) -> Option<Message> {
-        if message.records.count() > SMALL || self.load.is_busy() {
+        if message.records.count() > SMALL {
             return Some(message);
         }
         let Ok(mut seat) = self.seat.try_lock() else { return Some(message) };
+        let Some(seated) = seat.as_mut() else { return Some(message) };
         // What waits came before it.
-        let Some(seated) = seat.as_mut().filter(|_| self.sender.is_empty()) else { return Some(message) };
+        if seated.partition.is_busy() || !self.sender.is_empty() {
+            return Some(message);
+        }
         seated.partition.turn(&mut vec![message]);
         let wanted_at = Instant::now() + seated.partition.wait();
         if wanted_at < seated.looks_at {
@@ -97,14 +100,12 @@ fn attend(partition: Partition, seat: &Seat, receiver: &Receiver<Message>) {
     let lock = || seat.lock().expect("a partition whose turn has panicked is no longer attended to");
     *lock() = Some(Seated { partition, looks_at: Instant::now() });
     let (mut waiting, mut wait) = (vec![], Duration::ZERO);
-    loop {
+    let last = loop {
         receiver.wait(wait);
         let mut seat = lock();
         let Seated { partition, looks_at } = seat.as_mut().expect("nobody else takes it away");
         if !receiver.take(&mut waiting) {
-            let seated = seat.take();
-            drop(seat);
-            return seated.into_iter().for_each(|seated| seated.partition.finish());
+            break seat.take();
         }
         if waiting.is_empty() {
             partition.idle();
@@ -119,7 +120,8 @@ fn attend(partition: Partition, seat: &Seat, receiver: &Receiver<Message>) {
         }
         wait = partition.wait();
         *looks_at = Instant::now() + wait;
-    }
+    };
+    last.expect("nobody else takes it away").partition.finish();
 }
 
 #[cfg(test)]

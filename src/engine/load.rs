@@ -21,7 +21,6 @@ pub(super) struct Load {
     records: AtomicU64,
     nanos_per_record: AtomicU64,
     stands: AtomicBool,
-    is_busy: AtomicBool,
     batches_max: usize,
     wait_max: Duration,
 }
@@ -55,7 +54,6 @@ impl Load {
             records: AtomicU64::new(0),
             nanos_per_record: AtomicU64::new(0),
             stands: AtomicBool::new(false),
-            is_busy: AtomicBool::new(false),
             batches_max,
             wait_max,
         }
@@ -70,15 +68,6 @@ impl Load {
     pub(super) fn is_full(&self, waited: Duration) -> bool {
         let stands = self.stands.load(Ordering::Relaxed);
         self.batches() >= self.batches_max || (stands && waited + self.wait() > self.wait_max)
-    }
-
-    /// The turns take much of the partition's time, as [`super::pace`] says.
-    pub(super) fn is_busy(&self) -> bool {
-        self.is_busy.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_busy(&self, is_busy: bool) {
-        self.is_busy.store(is_busy, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, records: u64) {

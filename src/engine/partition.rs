@@ -193,6 +193,11 @@ impl Partition {
         }
     }
 
+    /// Turns take much of the time.
+    pub(super) fn is_busy(&self) -> bool {
+        self.pace.is_busy()
+    }
+
     /// How long to let batches come together first.
     pub(super) fn rest(&self) -> Duration {
         self.pace.rest(Instant::now())
@@ -234,7 +239,6 @@ impl Partition {
         let now = Instant::now();
         self.load.turned(&mut self.trend, Turn { batches, records, took: now - begun, waited }, now);
         self.pace.turned(begun, now);
-        self.load.set_busy(self.pace.is_busy());
     }
 
     /// What became of the records of each batch. Some are decoded and asked for at once, whatever batches they are of.
