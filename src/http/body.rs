@@ -5,9 +5,10 @@
 
 use super::App;
 use super::error::Refusal;
-use axum::body::{Body, Bytes};
+use axum::body::{Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
+use std::fmt::Display;
 use std::io::Read;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -148,7 +149,11 @@ fn too_large(how: &str, found: Option<u64>, bytes_max: usize) -> Refusal {
 }
 
 /// Reads a body to its end.
-pub(super) async fn receive(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Received, Refusal> {
+pub(super) async fn receive<B>(app: &App, headers: &HeaderMap, mut body: B) -> Result<Received, Refusal>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
     let deadline = deadline(app);
     let bytes_max = app.config.ingest.body_bytes_max;
     let result = match expected(headers, bytes_max) {
@@ -171,7 +176,7 @@ pub(super) async fn receive(app: &App, headers: &HeaderMap, mut body: Body) -> R
 
 /// Reads on without keeping it, until `deadline`: a sender that is still writing would see a reset connection instead of the
 /// answer. There is no limit on bytes, as none are kept: whatever it were, a body beyond it would be cut off in the middle.
-pub(super) async fn discard(headers: &HeaderMap, mut body: Body, deadline: Instant) {
+pub(super) async fn discard<B: HttpBody + Unpin>(headers: &HeaderMap, mut body: B, deadline: Instant) {
     if headers.contains_key(header::EXPECT) {
         return;
     }
@@ -194,7 +199,11 @@ fn expected(headers: &HeaderMap, bytes_max: usize) -> Result<Encoding, Refusal> 
     }
 }
 
-async fn collect(body: &mut Body, bytes_max: usize, mut reserved: Reserved) -> Result<(Bytes, Reserved), Refusal> {
+async fn collect<B>(body: &mut B, bytes_max: usize, mut reserved: Reserved) -> Result<(Bytes, Reserved), Refusal>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
     let mut first = Bytes::new();
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -238,6 +247,7 @@ pub(super) async fn digest<T: Send + 'static>(
 mod tests {
     use super::*;
     use crate::http::testing::{Site, event, gzip, request};
+    use axum::body::Body;
 
     const LIMIT: usize = 2048;
 

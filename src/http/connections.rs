@@ -2,13 +2,15 @@
 //!
 //! axum's own `serve` has neither limits nor time-outs; this is the same loop over hyper with both.
 
+use super::door::Door;
 use super::threads::Threads;
-use super::{App, auth, metrics, routes, stopped};
+use super::{App, auth, metrics, stopped};
 use crate::config::Config;
 use crate::engine::Engine;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,11 +58,11 @@ pub async fn serve(
     let grace = Duration::from_millis(config.server.body_timeout.0.unsigned_abs()) + ANSWER_TIME;
     let (stopping_sender, stopping) = watch::channel(false);
     let app = App::new(engine, config, stopping.clone())?;
-    let service = TowerToHyperService::new(routes::router(app.clone()));
+    let door = Arc::new(Door::new(app.clone()));
     let threads = Threads::start(&app.config).map_err(ServeError::Threads)?;
     let slots = Arc::new(Semaphore::new(connections_max as usize));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX).writev(false);
 
     tokio::pin!(stop);
     loop {
@@ -79,7 +81,7 @@ pub async fn serve(
         let (thread, connections) = threads.next();
         let counted = metrics::Held::new(&app.metrics.connections);
         let open = Open { _slot: slot, _counted: counted, _of_thread: connections };
-        thread.spawn(connection(stream, builder.clone(), service.clone(), stopping.clone(), open));
+        thread.spawn(connection(stream, builder.clone(), Arc::clone(&door), stopping.clone(), open));
     }
     drop(listener);
     stopping_sender.send_replace(true);
@@ -112,7 +114,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
 async fn connection(
     stream: std::net::TcpStream,
     builder: http1::Builder,
-    service: TowerToHyperService<axum::Router>,
+    door: Arc<Door>,
     mut stopping: watch::Receiver<bool>,
     open: Open,
 ) {
@@ -123,6 +125,10 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "setting TCP_NODELAY");
     }
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.call(request).await) }
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let end = tokio::select! {

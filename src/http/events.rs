@@ -8,10 +8,12 @@ use crate::clock::now;
 use crate::engine::SubmitError;
 use crate::wire::RowError;
 use axum::Json;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Code of a body, or the rest of one, that is not of any shape events come in.
@@ -27,9 +29,21 @@ struct Answer {
     rejected_total: u64,
 }
 
-/// Takes one object, an array, an envelope or NDJSON, whatever content type it carries.
+/// What this module answers when it is posted.
+pub(super) const PATH: &str = "/v1/events";
+
+/// [`answer`], for the router.
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
-    let response = match take(&app, request).await {
+    answer(&app, request).await
+}
+
+/// Takes one object, an array, an envelope or NDJSON, whatever content type it carries.
+pub(super) async fn answer<B>(app: &Arc<App>, request: Request<B>) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
+    let response = match take(app, request).await {
         Ok(Submitted { receipt, rejected, rejected_total }) => {
             let (accepted, duplicates, late) = (receipt.accepted, receipt.duplicates, receipt.late);
             (StatusCode::ACCEPTED, Json(Answer { accepted, duplicates, late, rejected, rejected_total }))
@@ -41,7 +55,11 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Respo
     response
 }
 
-async fn take(app: &Arc<App>, request: Request) -> Result<Submitted, Refusal> {
+async fn take<B>(app: &Arc<App>, request: Request<B>) -> Result<Submitted, Refusal>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Display,
+{
     let (parts, body) = request.into_parts();
     let key = match app.auth.writer(&parts) {
         Ok(key) => key,

@@ -10,6 +10,7 @@ mod connections;
 mod context;
 mod cors;
 mod decide;
+mod door;
 mod error;
 mod events;
 mod inspect;

@@ -38,7 +38,7 @@ fn table() -> Vec<Route> {
     vec![
         route("/", "GET", "this list", Read, get(index)),
         route(
-            "/v1/events",
+            events::PATH,
             "POST",
             "send events: one object, an array or NDJSON",
             Write,

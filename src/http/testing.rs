@@ -1,9 +1,9 @@
 //! What the tests of this module share: a site without a network, and events to send to it.
 
-use super::{App, routes};
+use super::App;
+use super::door::Door;
 use crate::config::Config;
 use crate::engine::Engine;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, request};
 use axum::response::Response;
@@ -12,11 +12,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::Write;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tower::ServiceExt;
 
-/// The router over an engine in a directory of its own, with a recorder of its own.
+/// All calls over an engine in a directory of its own, with a recorder of its own.
 pub(super) struct Site {
-    router: Router,
+    door: Door,
     pub(super) app: Arc<App>,
     /// Of the site's own recorder; `None` where the process's counts.
     recorder: Option<(PrometheusHandle, metrics::LocalRecorderGuard<'static>)>,
@@ -49,11 +48,11 @@ impl Site {
 
     /// Stops and starts again over the same data.
     pub(super) async fn restarted(self) -> Site {
-        let Site { router, app, recorder, stop, data } = self;
+        let Site { door, app, recorder, stop, data } = self;
         let config = app.config.clone();
         let engine = app.engine.clone();
         tokio::task::spawn_blocking(move || engine.stop()).await.expect("the engine stops");
-        drop((router, app, stop));
+        drop((door, app, stop));
         Site::open_in(data, config, recorder)
     }
 
@@ -65,13 +64,13 @@ impl Site {
         let engine = Engine::open(&config, data.path()).expect("an engine opens in its directory");
         let (stop, stopping) = watch::channel(false);
         let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
-        Site { router: routes::router(app.clone()), app, recorder, stop, data }
+        Site { door: Door::new(app.clone()), app, recorder, stop, data }
     }
 
     /// Sends and returns the answer with its body still open.
     pub(super) async fn open(&self, request: request::Builder, body: impl Into<Body>) -> Response {
         let request = request.body(body.into()).expect("the test's request is well formed");
-        self.router.clone().oneshot(request).await.expect("the router always answers")
+        self.door.call(request).await
     }
 
     /// Sends and returns the whole answer.

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 use saccade_topology::{ContextRef, Plan};
-use serde::ser::{SerializeMap, SerializeStruct};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// What a vector's numbers are called.
 #[derive(Clone, Debug)]
@@ -12,54 +11,62 @@ pub struct Layout {
     pub names: Vec<String>,
     /// Names the layout itself.
     pub schema_version: String,
+    /// The names as keys of an object: quoted, with the colon.
+    keys: Vec<String>,
 }
+
+/// Bytes of a number, at most about; a hint.
+const NUMBER_BYTES: usize = 12;
 
 impl Layout {
     /// The layout of a plan.
     pub fn of(plan: &Plan) -> Layout {
-        let names = plan.slots().iter().map(|s| s.name.clone()).collect();
-        Layout { names, schema_version: plan.schema_version().to_string() }
+        let names: Vec<String> = plan.slots().iter().map(|s| s.name.clone()).collect();
+        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(&**name))).collect();
+        Layout { names, schema_version: plan.schema_version().to_string(), keys }
     }
 }
 
 /// Appends `{"session","viewer","version","event_time","schema_version","vector","features"}`.
 pub fn write_context(out: &mut Vec<u8>, context: &ContextRef<'_>, layout: &Layout) {
-    serde_json::to_writer(out, &View { context, layout }).expect("a context holds only text, numbers and named slots");
-}
-
-struct View<'a> {
-    context: &'a ContextRef<'a>,
-    layout: &'a Layout,
-}
-
-impl Serialize for View<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let context = self.context;
-        let mut object = serializer.serialize_struct("Context", 7)?;
-        object.serialize_field("session", &context.session)?;
-        object.serialize_field("viewer", &context.viewer)?;
-        object.serialize_field("version", &context.version)?;
-        object.serialize_field("event_time", &rfc3339(context.event_time))?;
-        object.serialize_field("schema_version", &self.layout.schema_version)?;
-        object.serialize_field("vector", context.vector)?;
-        object.serialize_field("features", &Features { names: &self.layout.names, vector: context.vector })?;
-        object.end()
-    }
-}
-
-struct Features<'a> {
-    names: &'a [String],
-    vector: &'a [f32],
-}
-
-impl Serialize for Features<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.names.len()))?;
-        for (name, value) in self.names.iter().zip(self.vector) {
-            object.serialize_entry(name, value)?;
+    let Layout { keys, schema_version, .. } = layout;
+    out.reserve(256 + keys.iter().map(|key| key.len() + 2 * NUMBER_BYTES).sum::<usize>());
+    let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
+        out.extend_from_slice(key.as_bytes());
+        put(out, &value);
+    };
+    text(out, "{\"session\":", context.session);
+    text(out, ",\"viewer\":", context.viewer);
+    out.extend_from_slice(b",\"version\":");
+    put(out, &context.version);
+    text(out, ",\"event_time\":", Some(&rfc3339(context.event_time)));
+    text(out, ",\"schema_version\":", Some(schema_version));
+    out.extend_from_slice(b",\"vector\":[");
+    let begin = out.len();
+    for (nth, number) in context.vector.iter().enumerate() {
+        if nth > 0 {
+            out.push(b',');
         }
-        object.end()
+        put(out, number);
     }
+    let end = out.len();
+    out.extend_from_slice(b"],\"features\":{");
+    // A number is a comma-free text: those of the vector are copied.
+    let mut at = begin;
+    for (nth, key) in keys.iter().take(context.vector.len()).enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(key.as_bytes());
+        let number_end = memchr::memchr(b',', &out[at..end]).map_or(end, |length| at + length);
+        out.extend_from_within(at..number_end);
+        at = number_end + 1;
+    }
+    out.extend_from_slice(b"}}");
+}
+
+fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("texts and numbers are JSON");
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC; held to the years a timestamp can name.
@@ -67,4 +74,37 @@ pub fn rfc3339(time_ms: i64) -> String {
     let held = time_ms.clamp(Timestamp::MIN.as_second() * 1000, Timestamp::MAX.as_second() * 1000);
     let time = Timestamp::from_millisecond(held).expect("clamped to what a timestamp holds");
     format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use saccade_topology::{Kind, Part};
+
+    #[test]
+    fn a_context_is_the_json_it_was_specified_to_be() {
+        let names = ["events", "a \"b\",c", "ü"].map(String::from).to_vec();
+        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(&**name))).collect();
+        let layout = Layout { names, schema_version: "1a".into(), keys };
+        let json = |vector: &[f32]| {
+            let context = ContextRef {
+                kind: Kind::Session,
+                place: 0,
+                session: Some("s\n1"),
+                viewer: None,
+                is_renamed: true,
+                version: u64::MAX,
+                event_time: 0,
+                vector,
+                part: Part::Whole,
+            };
+            let mut out = b"before".to_vec();
+            write_context(&mut out, &context, &layout);
+            String::from_utf8(out).expect("it is text")
+        };
+        let head = r#"before{"session":"s\n1","viewer":null,"version":18446744073709551615,"event_time":"1970-01-01T00:00:00.000Z","schema_version":"1a","#;
+        let whole = r#""vector":[1.0,-0.25,1e+20],"features":{"events":1.0,"a \"b\",c":-0.25,"ü":1e+20}}"#;
+        assert_eq!(json(&[1.0, -0.25, 1e20]), format!("{head}{whole}"));
+        assert_eq!(json(&[]), format!(r#"{head}"vector":[],"features":{{}}}}"#));
+    }
 }
