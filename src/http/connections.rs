@@ -78,10 +78,11 @@ pub async fn serve(
                 continue;
             }
         };
-        let (thread, connections) = threads.next();
         let counted = metrics::Held::new(&app.metrics.connections);
-        let open = Open { _slot: slot, _counted: counted, _of_thread: connections };
-        thread.spawn(connection(stream, builder.clone(), Arc::clone(&door), stopping.clone(), open));
+        threads.spawn(|of_thread| {
+            let open = Open { _slot: slot, _counted: counted, _of_thread: of_thread };
+            connection(stream, builder.clone(), Arc::clone(&door), stopping.clone(), open)
+        });
     }
     drop(listener);
     stopping_sender.send_replace(true);

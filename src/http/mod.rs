@@ -4,6 +4,7 @@
 //! state but open connections, holds no lock across an await, and never tells a CMCD player that something is wrong.
 
 mod auth;
+mod bell;
 mod body;
 mod cmcd;
 mod connections;

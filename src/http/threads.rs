@@ -3,8 +3,10 @@
 //! One runtime over all threads would move work between them, but what its queue of 256 has no room for waits behind all that comes
 //! later, and answers, which other threads wake, wait likewise: with a thousand ready connections, some wait for ten times as long as others.
 
+use super::bell::Bell;
 use crate::config::Config;
 use std::cell::Cell;
+use std::future::Future;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,6 +51,7 @@ pub(super) struct Threads(Vec<Thread>);
 
 struct Thread {
     handle: Handle,
+    bell: Arc<Bell>,
     /// One more than there are connections.
     connections: Arc<()>,
     end: Option<oneshot::Sender<()>>,
@@ -61,11 +64,11 @@ impl Threads {
         (0..count(config)).map(Thread::start).collect::<Result<_, _>>().map(Threads)
     }
 
-    /// The thread with the fewest connections, and what a connection of it is to hold.
-    pub(super) fn next(&self) -> (&Handle, Arc<()>) {
+    /// Serves a connection on the thread that has the fewest. `serve` makes what serves it, which is to hold what it is given.
+    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, serve: impl FnOnce(Arc<()>) -> F) {
         let fewest = self.0.iter().min_by_key(|thread| Arc::strong_count(&thread.connections));
-        let thread = fewest.expect("there is at least one");
-        (&thread.handle, Arc::clone(&thread.connections))
+        let Thread { handle, bell, connections, .. } = fewest.expect("there is at least one");
+        handle.spawn(Arc::clone(bell).wakes(serve(Arc::clone(connections))));
     }
 }
 
@@ -83,14 +86,17 @@ impl Thread {
         let runtime = Builder::new_current_thread().enable_all().global_queue_interval(WOKEN_BY_OTHERS).build()?;
         let handle = runtime.handle().clone();
         let (end, ends) = oneshot::channel();
+        let bell = Arc::new(Bell::default());
+        let attended = Arc::clone(&bell).attend();
         let serve = move || {
             runtime.spawn(look());
+            runtime.spawn(attended);
             // It ends by being told, or by a dropped sender.
             let _ = runtime.block_on(ends);
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name(format!("http-{number}")).spawn(serve)?;
-        Ok(Thread { handle, connections: Arc::new(()), end: Some(end), thread: Some(thread) })
+        Ok(Thread { handle, bell, connections: Arc::new(()), end: Some(end), thread: Some(thread) })
     }
 }
 
@@ -114,17 +120,28 @@ mod tests {
     #[test]
     fn connections_go_where_the_fewest_are() {
         let threads = threads(3);
-        let held: Vec<_> = (0..7).map(|_| threads.next().1).collect();
         let counts = || threads.0.iter().map(|thread| Arc::strong_count(&thread.connections) - 1).collect::<Vec<_>>();
+        let open = || {
+            let (end, ended) = oneshot::channel::<()>();
+            threads.spawn(|held| async move {
+                drop((ended.await, held));
+            });
+            end
+        };
+        let mut ends: Vec<_> = (0..7).map(|_| open()).collect();
         assert_eq!(counts(), [3, 2, 2]);
-        drop(held.into_iter().nth(1));
-        assert_eq!(counts().iter().sum::<usize>(), 0);
+        drop(ends.remove(0));
+        while counts() != [2, 2, 2] {
+            std::thread::yield_now();
+        }
+        ends.push(open());
+        assert_eq!(counts(), [3, 2, 2]);
     }
 
     #[test]
     fn a_thread_that_is_busy_knows_how_long_what_is_ready_has_waited() {
         let threads = threads(1);
-        let handle = threads.next().0;
+        let handle = &threads.0[0].handle;
         let busy = || async {
             let mut longest = Duration::ZERO;
             for _ in 0..10 {
