@@ -2,10 +2,12 @@
 //!
 //! A runtime makes a system call for each task that another thread wakes: twenty for the answers of one fsync, and as many for the
 //! followers of the contexts of one turn, by the threads that all wait for. Here the first of them rings, and the woken thread wakes
-//! the others itself, which costs it nothing.
+//! the others itself, which costs it nothing. They come behind all that is ready there; so where much is, each is woken by itself again, and
+//! has the turns that the runtime keeps for what comes from outside.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::thread::ThreadId;
@@ -17,6 +19,7 @@ pub(super) struct Bell {
     thread: OnceLock<ThreadId>,
     woken: Mutex<Vec<Waker>>,
     rung: Notify,
+    is_behind: AtomicBool,
 }
 
 /// Wakes a task of the bell's thread.
@@ -35,6 +38,11 @@ impl Bell {
             std::mem::swap(&mut woken, &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
             woken.drain(..).for_each(Waker::wake);
         }
+    }
+
+    /// Whether much is ready on the thread.
+    pub(super) fn set_behind(&self, is_behind: bool) {
+        self.is_behind.store(is_behind, Ordering::Relaxed);
     }
 
     /// `task`, on the bell's thread.
@@ -61,15 +69,16 @@ impl Wake for Rope {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.bell.thread.get() == Some(&std::thread::current().id()) {
+        let bell = &self.bell;
+        if bell.is_behind.load(Ordering::Relaxed) || bell.thread.get() == Some(&std::thread::current().id()) {
             return self.task.wake_by_ref();
         }
-        let mut woken = self.bell.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut woken = bell.woken.lock().unwrap_or_else(PoisonError::into_inner);
         woken.push(self.task.clone());
         let is_first = woken.len() == 1;
         drop(woken);
         if is_first {
-            self.bell.rung.notify_one();
+            bell.rung.notify_one();
         }
     }
 }
@@ -87,6 +96,7 @@ mod tests {
         let bell = Arc::new(Bell::default());
         runtime.spawn(Arc::clone(&bell).attend());
         for round in 0..200 {
+            bell.set_behind(round % 3 == 0);
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..50).map(|_| oneshot::channel()).unzip();
             let tasks = receivers.into_iter().map(|receiver| Arc::clone(&bell).wakes(receiver));
             let tasks: Vec<_> = tasks.map(|task| runtime.spawn(task)).collect();

@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 const WOKEN_BY_OTHERS: u32 = 2;
 /// How often it is looked how long what is ready waits.
 const LOOK: Duration = Duration::from_millis(5);
+/// With a wait of this length or more, much is ready.
+const BEHIND: Duration = Duration::from_millis(1);
 
 thread_local! {
     static WAIT: Cell<Wait> = const { Cell::new(Wait { last: Duration::ZERO, begun: None }) };
@@ -36,13 +38,15 @@ pub(super) fn wait() -> Duration {
 }
 
 /// Keeps [`wait`] up to date: a task that yields comes behind all that is ready.
-async fn look() {
+async fn look(bell: Arc<Bell>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let begun = Instant::now();
         WAIT.set(Wait { begun: Some(begun), ..WAIT.get() });
         tokio::task::yield_now().await;
-        WAIT.set(Wait { last: begun.elapsed(), begun: None });
+        let last = begun.elapsed();
+        WAIT.set(Wait { last, begun: None });
+        bell.set_behind(last >= BEHIND);
     }
 }
 
@@ -87,9 +91,9 @@ impl Thread {
         let handle = runtime.handle().clone();
         let (end, ends) = oneshot::channel();
         let bell = Arc::new(Bell::default());
-        let attended = Arc::clone(&bell).attend();
+        let (attended, looked) = (Arc::clone(&bell).attend(), Arc::clone(&bell));
         let serve = move || {
-            runtime.spawn(look());
+            runtime.spawn(look(looked));
             runtime.spawn(attended);
             // It ends by being told, or by a dropped sender.
             let _ = runtime.block_on(ends);
