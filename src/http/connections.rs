@@ -62,6 +62,7 @@ pub async fn serve(
     let threads = Threads::start(&app.config).map_err(ServeError::Threads)?;
     let slots = Arc::new(Semaphore::new(connections_max as usize));
     let mut builder = http1::Builder::new();
+    // An answer is short: to copy it into one piece costs less than to send two.
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX).writev(false);
 
     tokio::pin!(stop);

@@ -43,12 +43,12 @@ impl Origins {
     }
 }
 
-/// Middleware of the ingest calls: answers preflights, marks every other answer.
+/// Middleware of the ingest calls: [`marked`].
 pub(super) async fn allow(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     marked(&app, request, |request| next.run(request)).await
 }
 
-/// What [`allow`] does.
+/// Answers preflights, marks every other answer.
 pub(super) async fn marked<B, F: Future<Output = Response>>(
     app: &App,
     request: Request<B>,

@@ -128,18 +128,26 @@ mod tests {
         let open = || {
             let (end, ended) = oneshot::channel::<()>();
             threads.spawn(|held| async move {
-                drop((ended.await, held));
+                // It ends by a dropped sender.
+                let _ = ended.await;
+                drop(held);
             });
             end
+        };
+        let come_to = |wanted: [usize; 3]| {
+            (0..1000).any(|_| {
+                std::thread::sleep(LOOK);
+                counts() == wanted
+            })
         };
         let mut ends: Vec<_> = (0..7).map(|_| open()).collect();
         assert_eq!(counts(), [3, 2, 2]);
         drop(ends.remove(0));
-        while counts() != [2, 2, 2] {
-            std::thread::yield_now();
-        }
+        assert!(come_to([2, 2, 2]), "{:?}", counts());
         ends.push(open());
         assert_eq!(counts(), [3, 2, 2]);
+        drop(ends);
+        assert!(come_to([0, 0, 0]), "{:?}", counts());
     }
 
     #[test]

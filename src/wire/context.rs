@@ -1,5 +1,6 @@
 //! The one JSON form of a context: for readers over HTTP, for streams and for replays.
 
+use super::write::{INTO_MEMORY, separated};
 use jiff::Timestamp;
 use saccade_topology::{ContextRef, Plan};
 use serde::Serialize;
@@ -15,58 +16,54 @@ pub struct Layout {
     keys: Vec<String>,
 }
 
-/// Bytes of a number, at most about; a hint.
-const NUMBER_BYTES: usize = 12;
+/// Bytes that a slot takes: its name, and its number twice. About; a hint.
+const SLOT_BYTES: usize = 64;
 
 impl Layout {
     /// The layout of a plan.
     pub fn of(plan: &Plan) -> Layout {
-        let names: Vec<String> = plan.slots().iter().map(|s| s.name.clone()).collect();
-        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(&**name))).collect();
-        Layout { names, schema_version: plan.schema_version().to_string(), keys }
+        Layout::new(plan.slots().iter().map(|s| s.name.clone()).collect(), plan.schema_version().to_string())
     }
+
+    fn new(names: Vec<String>, schema_version: String) -> Layout {
+        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(&**name))).collect();
+        Layout { names, schema_version, keys }
+    }
+}
+
+/// A context without its numbers.
+#[derive(Serialize)]
+struct Head<'a> {
+    session: Option<&'a str>,
+    viewer: Option<&'a str>,
+    version: u64,
+    event_time: String,
+    schema_version: &'a str,
 }
 
 /// Appends `{"session","viewer","version","event_time","schema_version","vector","features"}`.
 pub fn write_context(out: &mut Vec<u8>, context: &ContextRef<'_>, layout: &Layout) {
-    let Layout { keys, schema_version, .. } = layout;
-    out.reserve(256 + keys.iter().map(|key| key.len() + 2 * NUMBER_BYTES).sum::<usize>());
-    let text = |out: &mut Vec<u8>, key: &str, value: Option<&str>| {
-        out.extend_from_slice(key.as_bytes());
-        put(out, &value);
-    };
-    text(out, "{\"session\":", context.session);
-    text(out, ",\"viewer\":", context.viewer);
-    out.extend_from_slice(b",\"version\":");
-    put(out, &context.version);
-    text(out, ",\"event_time\":", Some(&rfc3339(context.event_time)));
-    text(out, ",\"schema_version\":", Some(schema_version));
+    out.reserve(SLOT_BYTES * layout.keys.len());
+    let ContextRef { session, viewer, version, vector, .. } = *context;
+    let (event_time, schema_version) = (rfc3339(context.event_time), &*layout.schema_version);
+    let head = Head { session, viewer, version, event_time, schema_version };
+    serde_json::to_writer(&mut *out, &head).expect(INTO_MEMORY);
+    // It goes on.
+    out.pop();
     out.extend_from_slice(b",\"vector\":[");
     let begin = out.len();
-    for (nth, number) in context.vector.iter().enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        put(out, number);
-    }
+    separated(out, vector, |out, number| serde_json::to_writer(out, number).expect(INTO_MEMORY));
     let end = out.len();
     out.extend_from_slice(b"],\"features\":{");
-    // A number is a comma-free text: those of the vector are copied.
+    // A number is a text without commas: those of the vector are copied.
     let mut at = begin;
-    for (nth, key) in keys.iter().take(context.vector.len()).enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
+    separated(out, layout.keys.iter().take(vector.len()), |out, key| {
         out.extend_from_slice(key.as_bytes());
         let number_end = memchr::memchr(b',', &out[at..end]).map_or(end, |length| at + length);
         out.extend_from_within(at..number_end);
         at = number_end + 1;
-    }
+    });
     out.extend_from_slice(b"}}");
-}
-
-fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(out, value).expect("texts and numbers are JSON");
 }
 
 /// Milliseconds since the epoch as RFC 3339 in UTC; held to the years a timestamp can name.
@@ -84,8 +81,7 @@ mod tests {
     #[test]
     fn a_context_is_the_json_it_was_specified_to_be() {
         let names = ["events", "a \"b\",c", "ü"].map(String::from).to_vec();
-        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(&**name))).collect();
-        let layout = Layout { names, schema_version: "1a".into(), keys };
+        let layout = Layout::new(names, "1a".into());
         let json = |vector: &[f32]| {
             let context = ContextRef {
                 kind: Kind::Session,

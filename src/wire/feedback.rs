@@ -8,7 +8,7 @@ use super::check::{self, DEPTH_MAX, Scalar};
 use super::keys::Key;
 use super::members::{self, Members};
 use super::raw::Raw;
-use super::write::{INTO_MEMORY, number, text, write_fields, write_text};
+use super::write::{INTO_MEMORY, number, separated, text, write_fields, write_text};
 use super::{RowError, fields};
 use bumpalo::Bump;
 use saccade_topology::decision::{Act, Activation, Belief, Candidate, Control, Decision, ExplicitReward, Item};
@@ -49,14 +49,9 @@ fn time(out: &mut Vec<u8>, name: &str, time: Option<EventTime>) {
 }
 
 /// Appends a comma, the name and a list, each of its elements as `one` writes it.
-fn list<T>(out: &mut Vec<u8>, name: &str, elements: &[T], mut one: impl FnMut(&mut Vec<u8>, &T)) {
+fn list<T>(out: &mut Vec<u8>, name: &str, elements: &[T], one: impl FnMut(&mut Vec<u8>, &T)) {
     write!(out, ",\"{name}\":[").expect(INTO_MEMORY);
-    for (place, element) in elements.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        one(out, element);
-    }
+    separated(out, elements, one);
     out.push(b']');
 }
 

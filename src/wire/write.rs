@@ -71,10 +71,7 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
 /// Appends an object.
 pub(super) fn write_fields(out: &mut Vec<u8>, fields: Fields<'_>) {
     out.push(b'{');
-    for (place, (name, value)) in fields.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
+    separated(out, fields.iter(), |out, (name, value)| {
         write_text(out, name);
         out.push(b':');
         match value {
@@ -87,7 +84,7 @@ pub(super) fn write_fields(out: &mut Vec<u8>, fields: Fields<'_>) {
             // A writer other than this module left text that is no JSON; keep it without breaking the line.
             Value::Json(json) => write_text(out, json),
         }
-    }
+    });
     out.push(b'}');
 }
 
@@ -110,6 +107,20 @@ pub(super) fn number(out: &mut Vec<u8>, name: &str, value: Option<f64>) {
     if let Some(value) = value.filter(|x| x.is_finite()) {
         write!(out, ",\"{name}\":").expect(INTO_MEMORY);
         serde_json::to_writer(out, &value).expect(INTO_MEMORY);
+    }
+}
+
+/// Appends each as `one` writes it, with commas between them.
+pub(super) fn separated<T>(
+    out: &mut Vec<u8>,
+    elements: impl IntoIterator<Item = T>,
+    mut one: impl FnMut(&mut Vec<u8>, T),
+) {
+    for (place, element) in elements.into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        one(out, element);
     }
 }
 
