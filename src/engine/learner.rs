@@ -35,12 +35,13 @@ impl Versions {
         self.covers.subscribe()
     }
 
-    fn publish(&self, versions: Vec<Arc<ModelVersion>>) {
+    /// Gives the versions before.
+    fn publish(&self, versions: Vec<Arc<ModelVersion>>) -> impl Iterator<Item = Arc<ModelVersion>> {
         let covers = versions.first().map(|version| version.covers.clone()).unwrap_or_default();
-        for (current, version) in self.models.iter().zip(versions) {
-            current.store(version);
-        }
+        let before = self.models.iter().zip(versions).map(|(current, version)| current.swap(version));
+        let before: Vec<_> = before.collect();
         self.covers.send_replace(covers);
+        before.into_iter()
     }
 }
 
@@ -117,9 +118,12 @@ pub(super) fn spawn(plan: &Arc<Plan>, restored: Vec<(&Fold, Offset)>, interval: 
 
 fn run(mut cutter: Cutter, receiver: &Receiver<(u16, Learnt)>, versions: &Versions, busy: Vec<Arc<AtomicBool>>) {
     let cuts = metrics::cut_seconds();
+    // Versions that a request may still look at: it is not to be the one that takes them apart.
+    let mut looked_at = vec![];
     let mut handed = vec![];
     loop {
         receiver.wait(Duration::from_millis(500));
+        looked_at.retain(|version| Arc::strong_count(version) > 1);
         if !receiver.take(&mut handed) {
             return;
         }
@@ -132,7 +136,7 @@ fn run(mut cutter: Cutter, receiver: &Receiver<(u16, Learnt)>, versions: &Versio
             cutter.take(usize::from(partition), learnt);
             taken.push(usize::from(partition));
         }
-        versions.publish(cutter.cut());
+        looked_at.extend(versions.publish(cutter.cut()));
         cuts.record(begin.elapsed());
         taken.into_iter().for_each(|partition| busy[partition].store(false, Ordering::Release));
     }

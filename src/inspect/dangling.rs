@@ -110,7 +110,7 @@ pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, step: Step<'_>) -> Result
         waiting += fold.open_decisions().1 as u64;
         let books = fold.learnt(next).books;
         total += books.rewards[RewardEnd::Dangling as usize];
-        dangled.extend(books.dangled.into_iter().map(|dangled| (usize::from(partition), dangled)));
+        dangled.extend(books.dangled.iter().map(|dangled| (usize::from(partition), Arc::clone(dangled))));
     }
     let mut homes: HashMap<&str, Option<(u16, u64)>> =
         dangled.iter().map(|(_, d)| (d.decision.as_str(), None)).collect();
@@ -127,7 +127,7 @@ pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, step: Step<'_>) -> Result
         }
     }
     let find = |id: &str| homes.get(id).copied().flatten().map(|(partition, offset)| (partition, Some(offset)));
-    Ok(Some(DanglingReport::new(total, Some(waiting), dangled.iter().map(|(partition, d)| (*partition, d)), find)))
+    Ok(Some(DanglingReport::new(total, Some(waiting), dangled.iter().map(|(partition, d)| (*partition, &**d)), find)))
 }
 
 /// Visits the records of a partition. False where it was broken off.

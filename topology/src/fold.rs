@@ -213,7 +213,7 @@ impl Topology {
     pub fn learnt(&self, offset: Offset) -> Learnt {
         Learnt {
             offset: offset.0,
-            books: self.feedback.books.clone(),
+            books: self.feedback.books.to_read(),
             registry: self.feedback.registry.clone(),
             catalogue: self.feedback.catalogue.clone(),
         }

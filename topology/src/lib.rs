@@ -28,6 +28,7 @@ pub mod reward;
 mod row;
 mod rungs;
 mod schedule;
+mod shelf;
 pub mod sink;
 mod snapshot;
 mod sparse;

@@ -83,7 +83,7 @@ impl Player {
 
     /// Chooses an action for the features and enters the decision.
     pub fn choose(&mut self, x: &[f64]) -> Pending {
-        self.model.refresh(&self.evidence, &mut self.scratch);
+        self.model.refresh(&self.evidence, None, &mut self.scratch);
         let candidates = Candidates { context: x, joint: &[], actions: &self.actions };
         self.model.score(&candidates, &mut self.scores);
         let key = Key::new(self.seed, &self.round.to_le_bytes());

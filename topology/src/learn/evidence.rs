@@ -296,11 +296,9 @@ impl Evidence {
     fn grow_to(&mut self, actions: usize) {
         let (context, hybrid) = (self.learning.context, self.learning.estimator == Estimator::Hybrid);
         for rung in &mut self.rungs {
-            if rung.actions.len() < actions {
-                rung.actions.resize_with(actions, || Arc::new(Sums::new(context)));
-            }
-            if hybrid && rung.cross.len() < actions {
-                rung.cross.resize_with(actions, Arc::<Cross>::default);
+            rung.actions.grow(actions, || Arc::new(Sums::new(context)));
+            if hybrid {
+                rung.cross.grow(actions, Arc::<Cross>::default);
             }
         }
     }

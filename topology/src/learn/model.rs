@@ -12,6 +12,7 @@ use super::learning::Estimator;
 use super::scores::{Candidates, Scores};
 use super::sums::Sums;
 use super::triangle::add_scaled;
+use crate::shelf::Shelf;
 use std::sync::Arc;
 
 /// An immutable model version.
@@ -22,8 +23,8 @@ pub struct Model {
     revision: u64,
     counts: (u64, u64),
     shared: Option<Arc<Estimate>>,
-    actions: Vec<Arc<Estimate>>,
-    eliminations: Vec<Arc<Elimination>>,
+    actions: Shelf<Arc<Estimate>>,
+    eliminations: Shelf<Arc<Elimination>>,
     /// Of an action that nothing is known of.
     fresh: Arc<Estimate>,
 }
@@ -42,16 +43,17 @@ impl Model {
             revision: evidence.revision(),
             counts: evidence.counts(),
             shared: None,
-            actions: Vec::new(),
-            eliminations: Vec::new(),
+            actions: Shelf::default(),
+            eliminations: Shelf::default(),
             fresh,
         };
-        model.refresh_parts(evidence, true, scratch);
+        model.refresh_parts(evidence, None, true, scratch);
         model
     }
 
-    /// Brings the version up to the evidence: only actions that changed are derived again, unless the frame was revised.
-    pub fn refresh(&mut self, evidence: &Evidence, scratch: &mut CutScratch) {
+    /// Brings the version up to the evidence: only actions that changed are derived again, unless the frame was revised. Of `before`, a
+    /// copy of the evidence as the version shows it, only what it does not share is looked at; else all.
+    pub fn refresh(&mut self, evidence: &Evidence, before: Option<&Evidence>, scratch: &mut CutScratch) {
         let reframed = self.revision != evidence.revision();
         if reframed {
             self.frame = Arc::new(evidence.frame());
@@ -60,26 +62,38 @@ impl Model {
             self.fresh = Arc::new(Estimate::cut(&nothing, &self.frame, &self.frame.context_ridge, scratch));
         }
         self.counts = evidence.counts();
-        self.refresh_parts(evidence, reframed, scratch);
+        self.refresh_parts(evidence, before.filter(|_| !reframed), reframed, scratch);
     }
 
-    fn refresh_parts(&mut self, evidence: &Evidence, reframed: bool, scratch: &mut CutScratch) {
+    fn refresh_parts(
+        &mut self,
+        evidence: &Evidence,
+        before: Option<&Evidence>,
+        reframed: bool,
+        scratch: &mut CutScratch,
+    ) {
         let rung = evidence.rung();
+        let nothing = Shelf::default();
+        let before = before.map_or(&nothing, |before| &before.rung().actions);
         let (frame, ridge) = (&*self.frame, &self.frame.context_ridge);
         let joint = frame.joint_ridge.len();
         let hybrid = self.estimator == Estimator::Hybrid;
         let mut changed = reframed;
-        for (i, sums) in rung.actions.iter().enumerate() {
+        for i in rung.actions.differing(before) {
+            let sums = rung.actions.get(i).expect("it is one of its places");
+            let is_kept = before.get(i).is_some_and(|before| Arc::ptr_eq(before, sums));
+            if is_kept || (!reframed && self.actions.get(i).is_some_and(|estimate| !estimate.is_behind(sums))) {
+                continue;
+            }
             match self.actions.get_mut(i) {
-                Some(estimate) if !reframed && !estimate.is_behind(sums) => continue,
                 Some(estimate) if sums.is_untouched() => *estimate = self.fresh.clone(),
                 None if sums.is_untouched() => self.actions.push(self.fresh.clone()),
                 Some(estimate) => Arc::make_mut(estimate).renew(sums, frame, ridge, reframed, scratch),
                 None => self.actions.push(Arc::new(Estimate::cut(sums, frame, ridge, scratch))),
             }
             changed = true;
-            if hybrid {
-                let elimination = Arc::new(Elimination::of(&self.actions[i], &rung.cross[i], joint, frame.now));
+            if let (true, Some(own), Some(cross)) = (hybrid, self.actions.get(i), rung.cross.get(i)) {
+                let elimination = Arc::new(Elimination::of(own, cross, joint, frame.now));
                 match self.eliminations.get_mut(i) {
                     Some(old) => *old = elimination,
                     None => self.eliminations.push(elimination),
@@ -185,12 +199,12 @@ impl Model {
 }
 
 /// The posterior of shared weights, after every action's own are eliminated.
-fn reduced(sums: &Sums, frame: &Frame, eliminations: &[Arc<Elimination>], scratch: &mut CutScratch) -> Estimate {
+fn reduced(sums: &Sums, frame: &Frame, eliminations: &Shelf<Arc<Elimination>>, scratch: &mut CutScratch) -> Estimate {
     let (outer, _, _, scale) = sums.at(frame.now);
     let mut outer: Vec<f64> = outer.iter().map(|sum| scale * sum).collect();
     let mut right = Vec::new();
     centred(sums, frame.now, frame.centre, &mut right);
-    for elimination in eliminations {
+    for elimination in eliminations.iter() {
         add_scaled(&mut outer, &elimination.outer, -1.0);
         add_scaled(&mut right, &elimination.reward, -1.0);
     }

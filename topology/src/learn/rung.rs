@@ -9,6 +9,7 @@ use super::frame::{Moments, Prior, Scales};
 use super::learning::Entry;
 use super::sums::Sums;
 use super::triangle::add_scaled;
+use crate::shelf::Shelf;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -115,8 +116,8 @@ pub(crate) struct Rung {
     pub gain: Gain,
     /// Shared with handed-out copies until they change, so that a copy of all evidence is cheap.
     pub shared: Option<Arc<Sums>>,
-    pub actions: Vec<Arc<Sums>>,
-    pub cross: Vec<Arc<Cross>>,
+    pub actions: Shelf<Arc<Sums>>,
+    pub cross: Shelf<Arc<Cross>>,
 }
 
 impl Rung {
@@ -126,8 +127,8 @@ impl Rung {
             moments: Moments::default(),
             gain: Gain::default(),
             shared: shared.map(Arc::new),
-            actions: Vec::new(),
-            cross: Vec::new(),
+            actions: Shelf::default(),
+            cross: Shelf::default(),
         }
     }
 
@@ -209,12 +210,11 @@ impl Rung {
 
     /// Whether all sums are the other's, not copies.
     pub(crate) fn shares_all(&self, other: &Rung) -> bool {
-        fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
-        }
-        same(&self.actions, &other.actions)
-            && same(&self.cross, &other.cross)
-            && same(self.shared.as_slice(), other.shared.as_slice())
+        let is_shared = match (&self.shared, &other.shared) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        is_shared && self.actions.is(&other.actions) && self.cross.is(&other.cross)
     }
 
     /// Adds what another worker learnt; `places` are our places of its actions.
@@ -224,11 +224,11 @@ impl Rung {
         if let (Some(shared), Some(other)) = (&mut self.shared, &other.shared) {
             Arc::make_mut(shared).merge(other);
         }
-        for (place, theirs) in places.iter().zip(&other.actions) {
-            Arc::make_mut(&mut self.actions[*place as usize]).merge(theirs);
+        for (place, theirs) in places.iter().zip(other.actions.iter()) {
+            self.actions.get_mut(*place as usize).into_iter().for_each(|ours| Arc::make_mut(ours).merge(theirs));
         }
-        for (place, theirs) in places.iter().zip(&other.cross) {
-            Arc::make_mut(&mut self.cross[*place as usize]).merge(theirs);
+        for (place, theirs) in places.iter().zip(other.cross.iter()) {
+            self.cross.get_mut(*place as usize).into_iter().for_each(|ours| Arc::make_mut(ours).merge(theirs));
         }
     }
 }

@@ -1,21 +1,29 @@
 //! Items with estimates of their own, by dense place.
 
-use crate::map::Map;
+use crate::shelf::{NameMap, Shelf};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-/// The items of one model's sums, by place. A copy shares the names until one is added.
+/// The items of one model's sums, by place. A copy is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Actions {
-    names: Arc<Names>,
+    names: Shelf<CompactString>,
+    places: NameMap<u32>,
     /// Offset of the decision that chose it last, and of the one that brought it in.
-    used: Vec<(u64, u64)>,
+    used: Shelf<(u64, u64)>,
+    order: Order,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Names {
-    list: Vec<Box<str>>,
-    places: Map<Box<str>, u32>,
+/// Places by the offset at which they were chosen last, from when one had to make room for another. Copies do without: nothing is
+/// chosen in them.
+#[derive(Debug, Default)]
+struct Order(Option<BTreeSet<(u64, u32)>>);
+
+impl Clone for Order {
+    fn clone(&self) -> Self {
+        Order(None)
+    }
 }
 
 /// Where an item was put.
@@ -28,60 +36,84 @@ pub(crate) struct Place {
 impl Actions {
     /// Items.
     pub fn len(&self) -> usize {
-        self.names.list.len()
+        self.names.len()
     }
 
     /// True where there is none.
     pub fn is_empty(&self) -> bool {
-        self.names.list.is_empty()
+        self.names.is_empty()
     }
 
     /// The item at a place.
     pub fn name(&self, place: u32) -> &str {
-        &self.names.list[place as usize]
+        self.names.get(place as usize).expect("it is one of its places")
     }
 
     /// The place of an item.
     pub fn place(&self, item: &str) -> Option<u32> {
-        self.names.places.get(item).copied()
+        self.places.get(item).copied()
+    }
+
+    fn used(&self, place: u32) -> (u64, u64) {
+        *self.used.get(place as usize).expect("it is one of its places")
     }
 
     /// The place of an item for a decision at `offset`: none where the item was forgotten since.
     pub(crate) fn place_since(&self, item: &str, offset: u64) -> Option<u32> {
-        self.place(item).filter(|place| self.used[*place as usize].1 <= offset)
+        self.place(item).filter(|place| self.used(*place).1 <= offset)
     }
 
     /// The place of an item that is chosen at `offset`; at `max`, that of the one least recently chosen.
     pub(crate) fn take(&mut self, item: &str, offset: u64, max: usize) -> Place {
         if let Some(place) = self.place(item) {
-            self.used[place as usize].0 = offset;
+            self.note(place, (offset, self.used(place).1));
             return Place { place, is_reused: false };
         }
-        let names = Arc::make_mut(&mut self.names);
-        let is_reused = names.list.len() >= max;
+        let is_reused = self.len() >= max;
         let place = if is_reused {
-            let oldest = self.used.iter().enumerate().min_by_key(|(_, (used, _))| *used);
-            oldest.map_or(0, |(place, _)| place)
+            let place = self.oldest();
+            let old = std::mem::replace(self.names.get_mut(place as usize).expect("it is a place"), item.into());
+            self.places.remove(&old);
+            place
         } else {
-            names.list.push("".into());
+            self.names.push(item.into());
             self.used.push((0, 0));
-            names.list.len() - 1
+            self.len() as u32 - 1
         };
-        let old = std::mem::replace(&mut names.list[place], item.into());
-        names.places.remove(&old);
-        names.places.insert(item.into(), place as u32);
-        self.used[place] = (offset, offset);
-        Place { place: place as u32, is_reused }
+        self.places.insert(item, place);
+        self.note(place, (offset, offset));
+        Place { place, is_reused }
+    }
+
+    fn note(&mut self, place: u32, used: (u64, u64)) {
+        let before = std::mem::replace(self.used.get_mut(place as usize).expect("it is a place"), used);
+        if let Some(order) = &mut self.order.0 {
+            order.remove(&(before.0, place));
+            order.insert((used.0, place));
+        }
+    }
+
+    /// The place that was chosen least recently.
+    fn oldest(&mut self) -> u32 {
+        let places = self.used.iter().zip(0..).map(|((used, _), place)| (*used, place));
+        let order = self.order.0.get_or_insert_with(|| places.collect());
+        order.first().map_or(0, |(_, place)| *place)
     }
 
     /// Whether the other has the same items at the same places: none was added to either since one was copied from the other.
     pub(crate) fn shares_names(&self, other: &Actions) -> bool {
-        Arc::ptr_eq(&self.names, &other.names)
+        self.names.is(&other.names)
     }
 
     /// The place of an item of another partition.
     pub(crate) fn adopt(&mut self, item: &str) -> u32 {
         self.place(item).unwrap_or_else(|| self.take(item, 0, usize::MAX).place)
+    }
+}
+
+impl PartialEq for Actions {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names
     }
 }
 
@@ -91,20 +123,61 @@ struct Stored(Vec<(Box<str>, u64, u64)>);
 
 impl Serialize for Actions {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let items = self.names.list.iter().zip(&self.used);
-        Stored(items.map(|(name, (used, since))| (name.clone(), *used, *since)).collect()).serialize(s)
+        let items = self.names.iter().zip(self.used.iter());
+        Stored(items.map(|(name, (used, since))| (name.as_str().into(), *used, *since)).collect()).serialize(s)
     }
 }
 
 impl<'de> Deserialize<'de> for Actions {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let Stored(items) = Stored::deserialize(d)?;
-        let (mut names, mut used) = (Names::default(), vec![]);
+        let mut actions = Actions::default();
         for (place, (name, last, since)) in (0..).zip(items) {
-            names.places.insert(name.clone(), place);
-            names.list.push(name);
-            used.push((last, since));
+            actions.places.insert(&name, place);
+            actions.names.push(name.as_ref().into());
+            actions.used.push((last, since));
         }
-        Ok(Actions { names: Arc::new(names), used })
+        Ok(actions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whoever_was_chosen_least_recently_makes_room(items in prop::collection::vec((0..9u32, 0..3u64), 0..60), max in 1..6usize, copied in 0..60usize) {
+            let (mut actions, mut offset) = (Actions::default(), 0);
+            // Name, chosen last, brought in.
+            let mut known: Vec<(String, u64, u64)> = vec![];
+            for (nth, (item, step)) in items.into_iter().enumerate() {
+                offset += step;
+                let item = format!("item-{item}");
+                let at = known.iter().position(|(name, ..)| *name == item);
+                let (place, is_reused) = match at {
+                    Some(at) => { known[at].1 = offset; (at, false) }
+                    None if known.len() < max => { known.push((item.clone(), offset, offset)); (known.len() - 1, false) }
+                    None => {
+                        let (at, _) = known.iter().enumerate().min_by_key(|(_, (_, used, _))| *used).expect("there is one");
+                        known[at] = (item.clone(), offset, offset);
+                        (at, true)
+                    }
+                };
+                let taken = actions.take(&item, offset, max);
+                prop_assert_eq!((taken.place as usize, taken.is_reused), (place, is_reused));
+                for (place, (name, _, since)) in (0..).zip(&known) {
+                    prop_assert_eq!((actions.name(place), actions.place(name)), (name.as_str(), Some(place)));
+                    prop_assert_eq!(actions.place_since(name, *since), Some(place));
+                    prop_assert!(*since == 0 || actions.place_since(name, since - 1).is_none());
+                }
+                prop_assert_eq!((0..9).filter(|n| actions.place(&format!("item-{n}")).is_some()).count(), known.len());
+                if nth == copied {
+                    let bytes = postcard::to_extend(&actions, vec![]).expect("memory takes it");
+                    actions = postcard::from_bytes(&bytes).expect("it was written here");
+                }
+            }
+        }
     }
 }

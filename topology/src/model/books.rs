@@ -9,6 +9,7 @@ use crate::decision::Served;
 use crate::learn::{Delays, Entry, Evidence, Learning};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a decision ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ pub struct Books {
     /// Ends of rewards, by [`RewardEnd`].
     pub rewards: [u64; RewardEnd::ALL.len()],
     /// The latest that never found their decision.
-    pub dangled: Vec<Dangled>,
+    pub dangled: Arc<Vec<Arc<Dangled>>>,
     /// Where the ids of decisions that are over stand: generation and ids in it. In checkpoints.
     pub over: (u64, u64),
     /// Grows with each change.
@@ -156,12 +157,6 @@ pub struct SpecBook {
     pub(crate) leant: BTreeMap<(u64, u32), f64>,
 }
 
-impl PartialEq for Actions {
-    fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && (0..self.len() as u32).all(|i| self.name(i) == other.name(i))
-    }
-}
-
 /// Dangling rewards kept for people.
 const DANGLED_MAX: usize = 256;
 
@@ -170,6 +165,12 @@ impl Books {
         let book =
             |plan: &ModelPlan| ModelBook { name: plan.spec.name.clone(), hash: plan.hash, ..ModelBook::default() };
         Books { models: plans.iter().map(book).collect(), ..Books::default() }
+    }
+
+    /// A copy for those who read them: cheap, as it leaves out what only learning itself looks at, of which there is some per open decision.
+    pub(crate) fn to_read(&self) -> Books {
+        let models = self.models.iter().map(ModelBook::to_read).collect();
+        Books { models, dangled: Arc::clone(&self.dangled), ..*self }
     }
 
     /// The books, for what the record at `offset` adds; none where they contain it.
@@ -190,15 +191,26 @@ impl Books {
     pub(crate) fn dangling(&mut self, offset: u64, dangled: Dangled) {
         if let Some(books) = self.at(offset) {
             books.rewards[RewardEnd::Dangling as usize] += 1;
-            if books.dangled.len() >= DANGLED_MAX {
-                books.dangled.remove(0);
+            let latest = Arc::make_mut(&mut books.dangled);
+            if latest.len() >= DANGLED_MAX {
+                latest.remove(0);
             }
-            books.dangled.push(dangled);
+            latest.push(Arc::new(dangled));
         }
     }
 }
 
 impl ModelBook {
+    fn to_read(&self) -> ModelBook {
+        let specs = self.specs.iter().map(|book| SpecBook {
+            evidence: book.evidence.clone(),
+            delays: book.delays.clone(),
+            leant: BTreeMap::new(),
+            ..*book
+        });
+        ModelBook { name: self.name.clone(), actions: self.actions.clone(), specs: specs.collect(), ..*self }
+    }
+
     /// What is learnt under a spec; made where it is new.
     pub(crate) fn spec(&mut self, version: u32) -> &mut SpecBook {
         let at = self.specs.iter().position(|book| book.version == version).unwrap_or_else(|| {

@@ -168,7 +168,7 @@ impl ModelVersion {
 
     /// The latest rewards of all models that never found their decision, with their partition.
     pub fn dangled(&self) -> impl Iterator<Item = (usize, &Dangled)> {
-        self.learnt.iter().enumerate().flat_map(|(p, learnt)| learnt.books.dangled.iter().map(move |d| (p, d)))
+        self.learnt.iter().enumerate().flat_map(|(p, learnt)| learnt.books.dangled.iter().map(move |d| (p, &**d)))
     }
 
     /// What decisions of one kind brought, over all partitions.

@@ -240,10 +240,11 @@ fn cut_spec(
     }
     match (&version.merged, now.as_slice()) {
         (None, [Some(evidence)]) => {
-            spec.model = Some(Arc::new(match before.and_then(|(_, old)| old.model.as_deref()) {
-                Some(model) => {
+            let before = before.and_then(|(last, old)| Some((old.model.as_deref()?, last.evidence(spec.version)?)));
+            spec.model = Some(Arc::new(match before {
+                Some((model, shown)) => {
                     let mut model = model.clone();
-                    model.refresh(evidence, scratch);
+                    model.refresh(evidence, Some(shown), scratch);
                     model
                 }
                 None => Model::cut(evidence),

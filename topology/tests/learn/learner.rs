@@ -51,7 +51,7 @@ pub fn play(
     let candidates: Vec<u32> = (0..actions).collect();
     let mut taken = Vec::new();
     for (round, x) in xs.iter().enumerate() {
-        model.refresh(&evidence, &mut scratch);
+        model.refresh(&evidence, None, &mut scratch);
         model.score(&Candidates { context: x, joint: &[], actions: &candidates }, &mut scores);
         let key = Key::new(7, &round.to_le_bytes());
         policy.distribution(&scores, key, &mut distribution);

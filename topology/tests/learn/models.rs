@@ -29,13 +29,17 @@ fn decide(evidence: &mut Evidence, source: &mut Source, n: i64) {
 fn a_refreshed_model_has_the_bits_of_one_cut_from_the_same_evidence() {
     for learning in learnings() {
         let mut evidence = Evidence::new(&learning);
-        let mut model = Model::cut(&evidence);
+        let (mut model, mut shown) = (Model::cut(&evidence), evidence.clone());
+        let mut beside = model.clone();
         let (mut source, mut scratch) = (Source::new(4), CutScratch::default());
         for n in 0..700 {
             decide(&mut evidence, &mut source, n);
             if n % 5 == 0 {
-                model.refresh(&evidence, &mut scratch);
+                model.refresh(&evidence, None, &mut scratch);
+                beside.refresh(&evidence, Some(&shown), &mut scratch);
+                shown = evidence.clone();
                 assert_eq!(model, Model::cut(&evidence), "round {n} of {learning:?}");
+                assert_eq!(model, beside, "round {n} of {learning:?}");
             }
         }
     }

@@ -105,7 +105,7 @@ fn entering_at_once_explores_with_fewer_regrets_than_waiting() {
                 let entry = Entry { expected, deviation, ..entry(action, &[1.0], n - 100) };
                 evidence.outcome(&entry, reward);
             }
-            model.refresh(&evidence, &mut scratch);
+            model.refresh(&evidence, None, &mut scratch);
             model.score(&Candidates { context: &[1.0], joint: &[], actions: &actions }, &mut scores);
             let key = Key::new(1, &n.to_le_bytes());
             Policy::default().distribution(&scores, key, &mut distribution);

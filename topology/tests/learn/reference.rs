@@ -78,7 +78,7 @@ fn follows_the_reference(provisional: Provisional) {
     let candidates: Vec<u32> = (0..actions as u32).collect();
     for round in 0..3000 {
         let x = source.normals(d);
-        model.refresh(&evidence, &mut scratch);
+        model.refresh(&evidence, None, &mut scratch);
         model.score(&Candidates { context: &x, joint: &[], actions: &candidates }, &mut scores);
         policy.distribution(&scores, Key::new(1, b"any"), &mut distribution);
         let action = most_likely(&distribution);
