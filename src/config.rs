@@ -114,9 +114,15 @@ pub struct Ingest {
     pub allow_origins: Vec<String>,
     /// Keys of a body object that hold its events.
     pub envelope: Vec<String>,
+    /// Viewer ids that stand for nobody: what has one is taken in without a viewer.
+    pub nobody: Vec<String>,
     /// Input names for the fields of an event: `id = "event_id"`, `playhead_s = { from = "pt", scale = 0.001 }`.
     pub map: BTreeMap<String, MapFrom>,
 }
+
+/// What clients send where they know no viewer; the last is what phones give as an advertising id that may not be used.
+const NOBODY: [&str; 9] =
+    ["0", "-1", "anonymous", "guest", "none", "null", "undefined", "unknown", "00000000-0000-0000-0000-000000000000"];
 
 impl Default for Ingest {
     fn default() -> Self {
@@ -129,6 +135,7 @@ impl Default for Ingest {
             queue_wait_max: Duration(25),
             allow_origins: vec!["*".into()],
             envelope: vec!["events".into(), "batch".into()],
+            nobody: NOBODY.map(String::from).into(),
             map: BTreeMap::new(),
         }
     }

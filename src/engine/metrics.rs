@@ -30,6 +30,11 @@ pub(super) fn describe() {
         ("saccade_watermark_lag_seconds", Seconds, "server clock minus watermark"),
         ("saccade_sessions_active", Count, "live sessions"),
         ("saccade_viewers_active", Count, "viewer profiles"),
+        (
+            "saccade_viewer_sessions_max",
+            Count,
+            "most live sessions one viewer has had since the start; each event of a viewer refreshes them all",
+        ),
         ("saccade_state_bytes", Bytes, "state of sessions, viewers and remembered event ids"),
         ("saccade_queue_depth", Count, "batches waiting for the partition"),
         ("saccade_log_bytes", Bytes, "log on the disk"),
@@ -101,6 +106,7 @@ pub(super) struct PartitionMetrics {
     pub sessions: Gauge,
     pub viewers: Gauge,
     pub state_bytes: Gauge,
+    pub crowd: Gauge,
     pub queue: Gauge,
     pub offset: Gauge,
 }
@@ -124,6 +130,7 @@ impl PartitionMetrics {
             sessions: metrics::gauge!("saccade_sessions_active", "partition" => p.clone()),
             viewers: metrics::gauge!("saccade_viewers_active", "partition" => p.clone()),
             state_bytes: metrics::gauge!("saccade_state_bytes", "partition" => p.clone()),
+            crowd: metrics::gauge!("saccade_viewer_sessions_max", "partition" => p.clone()),
             queue: metrics::gauge!("saccade_queue_depth", "partition" => p.clone()),
             offset: metrics::gauge!("saccade_log_offset", "partition" => p.clone()),
         }

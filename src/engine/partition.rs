@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
+use tracing::warn;
 
 /// Batches folded in one turn of the loop, and bytes after which no further batch is taken in.
 const TURN_BATCHES: usize = 64;
@@ -31,6 +32,8 @@ const FOLDED_AT_ONCE: usize = 20;
 /// Contexts made at once after a restart, and how many times that many may wait to be published.
 const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
+/// Live sessions of one viewer from which on a warning is due, and again with each doubling.
+const CROWD: usize = 256;
 /// How long what waits may belong elsewhere before it is noticed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -67,6 +70,8 @@ pub(super) struct Partition {
     pace: Pace,
     last_record: Instant,
     last_gauges: Instant,
+    /// Sessions of one viewer at the last warning.
+    warned: usize,
     /// [`Fold::waited`] as it was looked last whether what begins to wait belongs elsewhere, and when all that waits was looked at.
     looked: (u64, Instant),
 }
@@ -135,6 +140,7 @@ impl Partition {
             pace: Pace::new(now),
             last_record: now,
             last_gauges: now - Duration::from_secs(60),
+            warned: 0,
             looked: (0, now),
         }
     }
@@ -383,9 +389,24 @@ impl Partition {
         self.metrics.state_bytes.set(self.fold.state_bytes() as f64);
         self.metrics.queue.set(self.load.batches() as f64);
         self.metrics.offset.set(self.next.0 as f64);
+        self.note_crowd();
         self.metrics.profile_late.absolute(self.fold.late_for_profile());
         if let Some(watermark) = self.fold.watermark() {
             self.metrics.watermark_lag.set((now().0 - watermark) as f64 / 1000.0);
+        }
+    }
+
+    /// A viewer with so many sessions is hardly one person, and costs as much as all of them with each event.
+    fn note_crowd(&mut self) {
+        let (sessions, viewer) = self.fold.crowd();
+        self.metrics.crowd.set(sessions as f64);
+        if sessions >= CROWD.max(2 * self.warned) {
+            self.warned = sessions;
+            warn!(
+                viewer,
+                sessions,
+                "each event of a viewer refreshes all of their live sessions; an id that stands for nobody belongs into ingest.nobody"
+            );
         }
     }
 

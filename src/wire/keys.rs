@@ -2,8 +2,12 @@
 //!
 //! A table is compiled once from `ingest.map` and never changes. It does not read values: see `check`.
 
+use super::check::ID_BYTES_MAX;
 use crate::config::{Ingest, MapFrom};
 use saccade_topology::names::Names;
+
+/// Viewer ids in `ingest.nobody`.
+const NOBODY_MAX: usize = 1000;
 
 /// Fields of an event as they can be named in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,15 +103,17 @@ impl Key {
 pub(super) struct KeyTable {
     keys: Vec<Key>,
     names: Names,
+    /// Viewers that are none.
+    nobody: Names,
 }
 
 impl KeyTable {
-    /// The canonical names alone.
+    /// The canonical names alone, as records are written with: whoever is named in one is somebody.
     pub(super) fn canonical() -> KeyTable {
-        KeyTable::of(canonical_keys())
+        KeyTable::of(canonical_keys(), &[])
     }
 
-    /// The canonical names and those of `ingest.map`; a mapped name hides an equal canonical one.
+    /// The canonical names and those of `ingest.map`; a mapped name hides an equal canonical one. With the viewers of `ingest.nobody`.
     pub(super) fn compile(config: &Ingest) -> Result<KeyTable, String> {
         let mut mapped: Vec<Key> = Vec::new();
         for (to, from) in &config.map {
@@ -122,11 +128,24 @@ impl KeyTable {
         }
         let canonical = canonical_keys().into_iter().filter(|k| mapped.iter().all(|m| m.name != k.name));
         let keys = canonical.chain(mapped.iter().cloned()).collect();
-        Ok(KeyTable::of(keys))
+        if let Some(id) = config.nobody.iter().find(|id| !(1..=ID_BYTES_MAX).contains(&id.len())) {
+            return Err(format!("ingest.nobody has \"{id}\"; allowed: viewer ids of 1 to {ID_BYTES_MAX} bytes"));
+        }
+        if config.nobody.len() > NOBODY_MAX {
+            let found = config.nobody.len();
+            return Err(format!("ingest.nobody has {found} viewer ids; allowed: at most {NOBODY_MAX}"));
+        }
+        Ok(KeyTable::of(keys, &config.nobody))
     }
 
-    fn of(keys: Vec<Key>) -> KeyTable {
-        KeyTable { names: Names::new(keys.iter().map(|k| &k.name)), keys }
+    fn of(keys: Vec<Key>, nobody: &[String]) -> KeyTable {
+        KeyTable { names: Names::new(keys.iter().map(|k| &k.name)), nobody: Names::new(nobody), keys }
+    }
+
+    /// Whether the viewer's id stands for nobody.
+    #[inline]
+    pub(super) fn is_nobody(&self, viewer: &str) -> bool {
+        !self.nobody.is_empty() && self.nobody.place(viewer).is_some()
     }
 
     /// The key called `name`, if any is.
@@ -239,6 +258,7 @@ mod tests {
             ("map = { id = \"\" }", ["ingest.map.id", "\"\"", "1 to 256"]),
             ("map = { id = \"network\" }", ["ingest.map.id", "network", "plain value"]),
             ("map = { id = \"a\", item = \"a\" }", ["ingest.map.item", "`a`", "`id`"]),
+            ("nobody = [\"\"]", ["ingest.nobody", "\"\"", "1 to 128"]),
             ("map = { id = { from = \"a\", scale = 2.0 } }", ["ingest.map.id.scale", "2", "event_time"]),
             ("map = { value = { from = \"a\", scale = 0.0 } }", ["ingest.map.value.scale", "0", "above 0"]),
         ] {

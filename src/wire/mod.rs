@@ -67,6 +67,8 @@ impl RowError {
 ///   state of a player, such as "hidden", is a free field too.
 /// - An event without `id` gets `h-` and 32 hexadecimal digits of the 128-bit XXH3 of its text, seeded with the
 ///   envelope's session, viewer, item and event time: two identical rows are one event, whatever batch they are in.
+/// - A viewer of `ingest.nobody`, such as "anonymous", is absent: else whoever is not known would be one person, with one profile, in
+///   thousands of sessions at once, each refreshed with each event of any other.
 /// - `id`, `session`, `viewer`, `item` and `decision` may be integers and stand for their decimal digits.
 #[derive(Clone, Debug)]
 pub struct EventReader {
@@ -88,6 +90,11 @@ impl EventReader {
             event_bytes_max: config.event_bytes_max,
             batch_events_max: config.batch_events_max,
         })
+    }
+
+    /// Whether a viewer's id stands for nobody (`ingest.nobody`). Events read here have none of these.
+    pub fn is_nobody(&self, viewer: &str) -> bool {
+        self.keys.is_nobody(viewer)
     }
 
     /// Reads one JSON object. Strings of the event are slices of `text` or, where they had escapes, of `arena`.

@@ -374,6 +374,11 @@ impl<'s, 'a> Row<'s, 'a> {
         if !self.problems.is_empty() {
             return Err(self.problems.remove(0).1);
         }
+        if let Some(viewer) = self.event.viewer
+            && self.keys.is_nobody(viewer)
+        {
+            self.event.viewer = None;
+        }
         let Event { kind, session, viewer, item, .. } = self.event;
         let has_owner = session.is_some() || viewer.is_some() || (*kind == ITEM && item.is_some());
         let (Some(event_time), true, true) = (self.event_time, has_owner, !self.event.kind.is_empty()) else {
@@ -399,7 +404,10 @@ impl<'s, 'a> Row<'s, 'a> {
         } else if self.event.kind == ITEM {
             (Field::Item, "send which thing of the catalogue it is")
         } else {
-            (Field::Session, "send `session`, `viewer` or both")
+            (
+                Field::Session,
+                "send `session`, `viewer` or both; a viewer of ingest.nobody, such as \"anonymous\", is none",
+            )
         };
         let names = self.keys.names(field);
         RowError::new("missing_field", format!("{names} is missing; {rule}"))

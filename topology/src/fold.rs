@@ -17,6 +17,7 @@ use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{EVENTS, LAST, Life, START, Scratch, VIEWER};
 use crate::sink::{ContextRef, EndReason, Kind, Part, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
+use compact_str::CompactString;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,6 +112,8 @@ pub struct Topology {
     /// The sink that was given a context of another session last does: rows of other sessions are then not read.
     keeps_contexts: bool,
     late_for_profile: u64,
+    /// Most sessions that a viewer has had at once, and who had half of them first.
+    crowd: (usize, CompactString),
     pub(crate) feedback: Feedback,
 }
 
@@ -173,6 +176,7 @@ impl Topology {
             warmed: vec![],
             keeps_contexts: false,
             late_for_profile: 0,
+            crowd: Default::default(),
             feedback: Feedback::new(&plan.models, plan.spec.dedup.events_max),
             plan,
         }
@@ -192,6 +196,12 @@ impl Topology {
     /// pending. Counted since the process began.
     pub fn late_for_profile(&self) -> u64 {
         self.late_for_profile
+    }
+
+    /// Most sessions that a viewer has had alive at once since the process began, and the viewer who was the first with more than half of
+    /// them. An event of a viewer refreshes them all.
+    pub fn crowd(&self) -> (usize, &str) {
+        (self.crowd.0, &self.crowd.1)
     }
 
     /// Live sessions and viewers.
@@ -524,8 +534,19 @@ impl Topology {
             self.sessions.heads[session as usize].peer = viewer;
             self.members[viewer as usize].push(session);
             self.note_only_member(viewer);
+            self.note_crowd(viewer);
         }
         peer
+    }
+
+    fn note_crowd(&mut self, viewer: u32) {
+        let sessions = self.members[viewer as usize].len();
+        if sessions > self.crowd.0 {
+            self.crowd.0 = sessions;
+            if sessions.is_power_of_two() {
+                self.crowd.1.clone_from(&self.viewers.heads[viewer as usize].key);
+            }
+        }
     }
 
     /// Most viewers have one live session: it is noted where the viewer itself is.

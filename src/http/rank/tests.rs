@@ -101,6 +101,28 @@ async fn decisions_are_made_from_the_session_and_joined_by_events() {
 }
 
 #[tokio::test]
+async fn a_viewer_that_stands_for_nobody_is_none_of_a_decision_either() {
+    let site = site(|_| {});
+    let ask = |id: &str, session: &str| json!({"id": id, "session": session, "viewer": "anonymous", "items": ["a"]});
+    ok(&site, "/v1/rank/home", ask("d1", "s1")).await;
+    let record = site.send(request("GET", "/v1/decisions/d1"), "").await.json();
+    assert_eq!(
+        (&record["decision"]["session"], &record["decision"]["viewer"]),
+        (&json!("s1"), &json!(null)),
+        "{record}"
+    );
+    // So what others who are not known do with the item is not taken for an outcome.
+    for (session, rewards) in [("s2", 0), ("s1", 1)] {
+        let click = json!({"id": session, "type": "click", "event_time": now_ms() + 5, "session": session, "viewer": "anonymous",
+            "item": "a"});
+        ok(&site, "/v1/events", click).await;
+        ok(&site, &format!("/v1/decisions/none-{session}/reward?sync=true"), json!({"value": 1})).await;
+        let report = site.send(request("GET", "/v1/models/home"), "").await.json();
+        assert_eq!(report["rewards"][0]["rewards"], rewards, "{session}: {report}");
+    }
+}
+
+#[tokio::test]
 async fn outcomes_say_what_became_of_them() {
     let site = site(|_| {});
     let told = ok(&site, "/v1/decisions/later/reward", json!({"value": 1, "id": "r1"})).await;

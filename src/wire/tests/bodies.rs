@@ -136,6 +136,39 @@ fn rows_inherit_the_fields_of_their_envelope_but_for_its_id() {
 }
 
 #[test]
+fn a_viewer_that_stands_for_nobody_is_absent() {
+    let viewers = |config: &str, viewer: &str| {
+        let row = format!(r#"{{"id":"a","type":"play","event_time":1760000000000,"session":"s","viewer":{viewer}}}"#);
+        let inherited = format!(
+            r#"{{"viewer":{viewer},"session":"s","events":[{{"id":"b","type":"play","event_time":1760000000000}}]}}"#
+        );
+        let (reader, arena) = (reader(config), Bump::new());
+        let mut viewers = vec![];
+        for text in [&row, &inherited] {
+            let mut take = |e: Result<saccade_topology::Event<'_>, _>| {
+                viewers.push(e.expect("a good row").viewer.map(String::from))
+            };
+            reader.read_body(text.as_bytes(), &arena, &mut take).expect("a body");
+        }
+        assert_eq!(viewers[0], viewers[1], "{row}");
+        viewers.swap_remove(0)
+    };
+    for nobody in ["0", "\"null\"", "\"anonymous\"", "\"anon\\u0079mous\"", "\"00000000-0000-0000-0000-000000000000\""]
+    {
+        assert_eq!(viewers("", nobody), None, "{nobody}");
+    }
+    for (config, viewer) in
+        [("", "anonymous-1"), ("", "Anonymous"), ("nobody = []", "anonymous"), ("nobody = [\"x\"]", "0")]
+    {
+        assert_eq!(viewers(config, &format!("{viewer:?}")).as_deref(), Some(viewer));
+    }
+    let alone = r#"{"id":"a","type":"play","event_time":1760000000000,"viewer":"guest"}"#;
+    let error = reader("").read_event(alone, &Bump::new()).expect_err("it is nobody's");
+    assert_eq!(error.code, "missing_field");
+    assert!(error.message.contains("ingest.nobody"), "{}", error.message);
+}
+
+#[test]
 fn a_bad_field_of_an_envelope_is_reported_for_each_row() {
     let text = format!("{{\"session\":true,\"events\":[{},{}]}}", row("a"), row("b"));
     assert_eq!(body(&reader(""), text.as_bytes()), Ok(vec!["0 wrong_type".into(), "1 wrong_type".into()]));

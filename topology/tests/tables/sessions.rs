@@ -183,3 +183,15 @@ fn events_that_name_only_a_viewer_make_a_session_of_the_viewers() {
     assert_eq!(driver.slot_of(Kind::Session, "viewer:ann", "events"), 2.0);
     assert_eq!(driver.context(Kind::Viewer, "ann").session.as_deref(), Some("viewer:ann"));
 }
+
+#[test]
+fn the_viewer_with_the_most_sessions_at_once_is_known() {
+    let mut driver = Driver::new(&short());
+    let sessions: Vec<String> = (0..9).map(|n| format!("s{n}")).collect();
+    assert_eq!(driver.topology.crowd(), (0, ""));
+    for (n, session) in sessions.iter().enumerate() {
+        let (id, viewer) = (format!("e{n}"), if n < 3 { "few" } else { "many" });
+        driver.accept(Event { id: &id, session: Some(session), viewer: Some(viewer), ..at(n as i64, "click") });
+    }
+    assert_eq!(driver.topology.crowd(), (6, "many"));
+}
