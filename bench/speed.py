@@ -5,7 +5,7 @@
   partitions  the same with `log.partitions = 2`
   discard     the same server that reads, checks and throws away
   latency     events at half of what it can take; intended sending → context received; beside it what the machine gives a server that throws away
-  rank        the same with viewers of `steady_evening`, whose decisions have 100 candidates each
+  rank        the same with viewers of `steady_evening`, whose decisions have 100 candidates each, of the 200 and of the 5,000 most popular items
   sessions    the same rate over 10,000 and 1,000,000 sessions
   overload    twice what it can take for a while: who is refused, how late the others are, and how soon all is well again
   pairs       another build (--against) and this one in turn, three rounds: what holds where the machine's speed drifts; not among the usual ones
@@ -117,16 +117,17 @@ def sessions(args):
 
 
 def rank(args):
-    head("acts/s", "ranks", "rank p50 / p99, ms", "reward until the next decision knows p50 / p99, ms", "publish p50 / p99 / p99.9, ms", "server CPU s per million events", "verdict")
-    profile = open("configs/load/steady_evening.toml").read()
-    for key, value in (("batch", "[20, 20]"), ("pool", "200"), ("candidates", "100"), ("sync", "true")):
-        profile = re.sub(rf"^{key} = .*$", f"{key} = {value}", profile, count=1, flags=re.M)
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file, Loaded(args) as server:
-        file.write(profile)
-        file.flush()
-        run = server.load(args, args.capacity // 2, args.seconds, "--profile", file.name)
+    head("acts/s", "items", "ranks", "rank p50 / p99, ms", "reward until the next decision knows p50 / p99, ms", "publish p50 / p99 / p99.9, ms", "server CPU s per million events", "verdict")
+    for items in (200, 5000):
+        profile = open("configs/load/steady_evening.toml").read()
+        for key, value in (("batch", "[20, 20]"), ("pool", items), ("candidates", "100"), ("sync", "true")):
+            profile = re.sub(rf"^{key} = .*$", f"{key} = {value}", profile, count=1, flags=re.M)
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file, Loaded(args) as server:
+            file.write(profile)
+            file.flush()
+            run = server.load(args, args.capacity // 2, args.seconds, "--profile", file.name)
         calls = {kind: call["intended"] for kind, call in run["calls"].items()}
-        row(f"{args.capacity // 2:,}", f"{calls['rank']['count']:,}", ms(calls["rank"], "p50", "p99"), ms(calls.get("reward"), "p50", "p99"),
+        row(f"{args.capacity // 2:,}", f"{items:,}", f"{calls['rank']['count']:,}", ms(calls["rank"], "p50", "p99"), ms(calls.get("reward"), "p50", "p99"),
             ms(run["publish"], "p50", "p99", "p999"), cpu_s_per_million(run), validity(run))
 
 
