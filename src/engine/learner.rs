@@ -36,12 +36,11 @@ impl Versions {
     }
 
     /// Gives the versions before.
-    fn publish(&self, versions: Vec<Arc<ModelVersion>>) -> impl Iterator<Item = Arc<ModelVersion>> {
+    fn publish(&self, versions: Vec<Arc<ModelVersion>>) -> Vec<Arc<ModelVersion>> {
         let covers = versions.first().map(|version| version.covers.clone()).unwrap_or_default();
-        let before = self.models.iter().zip(versions).map(|(current, version)| current.swap(version));
-        let before: Vec<_> = before.collect();
+        let before = self.models.iter().zip(versions).map(|(current, version)| current.swap(version)).collect();
         self.covers.send_replace(covers);
-        before.into_iter()
+        before
     }
 }
 

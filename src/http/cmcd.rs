@@ -147,6 +147,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_viewer_that_stands_for_nobody_is_none_of_a_record_either() {
+        for (asked, viewer) in [("guest", serde_json::Value::Null), ("guest-7", "guest-7".into())] {
+            let site = Site::new(|_| {});
+            let path = format!("/v1/cmcd/s1?viewer={asked}");
+            site.send(request("POST", &path).header("content-type", "application/cmcd"), record("s1")).await;
+            let context = site.send(request("GET", "/v1/context/session/s1"), "").await.json();
+            assert_eq!((&context["session"], &context["viewer"]), (&"s1".into(), &viewer), "{context}");
+        }
+    }
+
+    #[tokio::test]
     async fn headers_win_over_the_query() {
         let site = Site::new(|_| {});
         let path = format!("/v1/cmcd?CMCD={}", encoded(&record("from-query")));
