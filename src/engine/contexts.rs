@@ -367,7 +367,7 @@ impl Contexts {
         self.all.subscribe()
     }
 
-    /// Shows a context to all readers; who follows it is told by [`Contexts::notify`]. `places` are those of the partition that it
+    /// Shows a context to all readers; who follows it is told by `Contexts::notify`. `places` are those of the partition that it
     /// comes from. Ids may be left out where it [is not renamed](ContextRef::is_renamed).
     pub fn publish(&self, places: &mut Places, c: &ContextRef<'_>) {
         let place = places.place(c.kind, c.place);
