@@ -47,7 +47,7 @@ async fn take(app: &Arc<App>, session: Option<String>, request: Request) -> Resu
     let query = Pairs::of(&parts.uri);
     let owner = Owner {
         session: session.or_else(|| query.get("sid").map(str::to_string)),
-        viewer: query.get("viewer").filter(|viewer| !app.reader.is_nobody(viewer)).map(str::to_string),
+        viewer: app.reader.somebody(query.get("viewer")).map(str::to_string),
     };
     let (rows, reserved) = match parts.method {
         Method::POST => {

@@ -117,7 +117,7 @@ pub(super) async fn receive<K, T>(
 fn make(app: &App, version: &ModelVersion, bytes: &[u8], explained: bool) -> Result<Made, Refusal> {
     let arena = bumpalo::Bump::new();
     let mut request = RankRequest::read(bytes, &arena)?;
-    request.viewer = request.viewer.filter(|viewer| !app.reader.is_nobody(viewer));
+    request.viewer = app.reader.somebody(request.viewer);
     let id = match request.id {
         None => app.ids.take(),
         Some(id) => match known(app, version, id, explained) {

@@ -142,10 +142,10 @@ impl KeyTable {
         KeyTable { names: Names::new(keys.iter().map(|k| &k.name)), nobody: Names::new(nobody), keys }
     }
 
-    /// Whether the viewer's id stands for nobody.
+    /// The viewer, unless the id stands for nobody.
     #[inline]
-    pub(super) fn is_nobody(&self, viewer: &str) -> bool {
-        !self.nobody.is_empty() && self.nobody.place(viewer).is_some()
+    pub(super) fn somebody<'v>(&self, viewer: Option<&'v str>) -> Option<&'v str> {
+        viewer.filter(|viewer| self.nobody.place(viewer).is_none())
     }
 
     /// The key called `name`, if any is.

@@ -92,9 +92,9 @@ impl EventReader {
         })
     }
 
-    /// Whether a viewer's id stands for nobody (`ingest.nobody`). Events read here have none of these.
-    pub fn is_nobody(&self, viewer: &str) -> bool {
-        self.keys.is_nobody(viewer)
+    /// The viewer, unless the id stands for nobody (`ingest.nobody`), as of the events that are read here.
+    pub fn somebody<'v>(&self, viewer: Option<&'v str>) -> Option<&'v str> {
+        self.keys.somebody(viewer)
     }
 
     /// Reads one JSON object. Strings of the event are slices of `text` or, where they had escapes, of `arena`.

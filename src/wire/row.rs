@@ -374,11 +374,7 @@ impl<'s, 'a> Row<'s, 'a> {
         if !self.problems.is_empty() {
             return Err(self.problems.remove(0).1);
         }
-        if let Some(viewer) = self.event.viewer
-            && self.keys.is_nobody(viewer)
-        {
-            self.event.viewer = None;
-        }
+        self.event.viewer = self.keys.somebody(self.event.viewer);
         let Event { kind, session, viewer, item, .. } = self.event;
         let has_owner = session.is_some() || viewer.is_some() || (*kind == ITEM && item.is_some());
         let (Some(event_time), true, true) = (self.event_time, has_owner, !self.event.kind.is_empty()) else {

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use hashbrown::HashTable;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -59,10 +60,7 @@ impl<T> Shelf<T> {
 
 impl<T: Clone> Shelf<T> {
     pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
-        if place >= self.len {
-            return None;
-        }
-        Some(&mut Arc::make_mut(&mut Arc::make_mut(&mut self.parts)[place / PART])[place % PART])
+        (place < self.len).then(|| &mut self[place])
     }
 
     pub(crate) fn push(&mut self, item: T) {
@@ -77,6 +75,19 @@ impl<T: Clone> Shelf<T> {
     /// Makes it at least as long as this.
     pub(crate) fn grow(&mut self, len: usize, mut item: impl FnMut() -> T) {
         (self.len..len).for_each(|_| self.push(item()));
+    }
+}
+
+impl<T> Index<usize> for Shelf<T> {
+    type Output = T;
+    fn index(&self, place: usize) -> &T {
+        &self.parts[place / PART][place % PART]
+    }
+}
+
+impl<T: Clone> IndexMut<usize> for Shelf<T> {
+    fn index_mut(&mut self, place: usize) -> &mut T {
+        &mut Arc::make_mut(&mut Arc::make_mut(&mut self.parts)[place / PART])[place % PART]
     }
 }
 
@@ -136,7 +147,10 @@ impl<V> NameMap<V> {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&V> {
-        let hash = hash(name);
+        self.find(hash(name), name)
+    }
+
+    fn find(&self, hash: u64, name: &str) -> Option<&V> {
         self.parts[Self::part(hash)].find(hash, |(known, _)| known == name).map(|(_, value)| value)
     }
 
@@ -166,7 +180,7 @@ impl<V: Clone> NameMap<V> {
     pub(crate) fn remove(&mut self, name: &str) {
         let hash = hash(name);
         // What is not there takes no part along.
-        if self.get(name).is_some()
+        if self.find(hash, name).is_some()
             && let Ok(entry) = self.part_mut(hash).find_entry(hash, |(known, _)| known == name)
         {
             entry.remove();

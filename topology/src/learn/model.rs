@@ -80,7 +80,7 @@ impl Model {
         let hybrid = self.estimator == Estimator::Hybrid;
         let mut changed = reframed;
         for i in rung.actions.differing(before) {
-            let sums = rung.actions.get(i).expect("it is one of its places");
+            let sums = &rung.actions[i];
             let is_kept = before.get(i).is_some_and(|before| Arc::ptr_eq(before, sums));
             if is_kept || (!reframed && self.actions.get(i).is_some_and(|estimate| !estimate.is_behind(sums))) {
                 continue;
@@ -92,8 +92,8 @@ impl Model {
                 None => self.actions.push(Arc::new(Estimate::cut(sums, frame, ridge, scratch))),
             }
             changed = true;
-            if let (true, Some(own), Some(cross)) = (hybrid, self.actions.get(i), rung.cross.get(i)) {
-                let elimination = Arc::new(Elimination::of(own, cross, joint, frame.now));
+            if hybrid {
+                let elimination = Arc::new(Elimination::of(&self.actions[i], &rung.cross[i], joint, frame.now));
                 match self.eliminations.get_mut(i) {
                     Some(old) => *old = elimination,
                     None => self.eliminations.push(elimination),

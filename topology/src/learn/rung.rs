@@ -225,10 +225,10 @@ impl Rung {
             Arc::make_mut(shared).merge(other);
         }
         for (place, theirs) in places.iter().zip(other.actions.iter()) {
-            self.actions.get_mut(*place as usize).into_iter().for_each(|ours| Arc::make_mut(ours).merge(theirs));
+            Arc::make_mut(&mut self.actions[*place as usize]).merge(theirs);
         }
         for (place, theirs) in places.iter().zip(other.cross.iter()) {
-            self.cross.get_mut(*place as usize).into_iter().for_each(|ours| Arc::make_mut(ours).merge(theirs));
+            Arc::make_mut(&mut self.cross[*place as usize]).merge(theirs);
         }
     }
 }

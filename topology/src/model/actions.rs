@@ -46,7 +46,7 @@ impl Actions {
 
     /// The item at a place.
     pub fn name(&self, place: u32) -> &str {
-        self.names.get(place as usize).expect("it is one of its places")
+        &self.names[place as usize]
     }
 
     /// The place of an item.
@@ -55,7 +55,7 @@ impl Actions {
     }
 
     fn used(&self, place: u32) -> (u64, u64) {
-        *self.used.get(place as usize).expect("it is one of its places")
+        self.used[place as usize]
     }
 
     /// The place of an item for a decision at `offset`: none where the item was forgotten since.
@@ -72,7 +72,7 @@ impl Actions {
         let is_reused = self.len() >= max;
         let place = if is_reused {
             let place = self.oldest();
-            let old = std::mem::replace(self.names.get_mut(place as usize).expect("it is a place"), item.into());
+            let old = std::mem::replace(&mut self.names[place as usize], item.into());
             self.places.remove(&old);
             place
         } else {
@@ -86,7 +86,7 @@ impl Actions {
     }
 
     fn note(&mut self, place: u32, used: (u64, u64)) {
-        let before = std::mem::replace(self.used.get_mut(place as usize).expect("it is a place"), used);
+        let before = std::mem::replace(&mut self.used[place as usize], used);
         if let Some(order) = &mut self.order.0 {
             order.remove(&(before.0, place));
             order.insert((used.0, place));
