@@ -22,7 +22,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<serde_json::Value>
             "version": version.covers,
             "reward_version": version.active,
             "decisions": version.decisions,
-            "actions": version.actions().len(),
+            "actions": version.items().iter().count(),
         })
     });
     Json(serde_json::json!({ "models": models.collect::<Vec<_>>() }))

@@ -1,7 +1,7 @@
 //! All that is known of one model: sums per half-life, sizes of features, and the snapshot its frame is made of.
 //!
-//! Evidence is folded from decisions and outcomes in log order, one per partition, and merged in partition order; a [`Model`] is a
-//! pure function of it. It never holds a posterior.
+//! Evidence is folded from decisions and outcomes in log order, one per partition, and put [together](Evidence::together) in their
+//! order; a [`Model`] is a pure function of it. It never holds a posterior.
 //!
 //! [`Model`]: super::Model
 
@@ -15,7 +15,11 @@ use super::sums::Sums;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The sums of one model in one partition, or merged.
+mod together;
+
+pub use together::Share;
+
+/// The sums of one model in one partition, or of all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     learning: Learning,
@@ -48,7 +52,7 @@ impl Evidence {
             HalfLife::Auto => learning.ladder.half_lives.clone(),
             half_life => vec![half_life],
         };
-        let shared = (learning.estimator != Estimator::PerAction).then(|| Sums::new(learning.joint));
+        let shared = (learning.estimator != Estimator::PerAction).then(|| Arc::new(Sums::new(learning.joint)));
         let rungs: Vec<_> = half_lives.into_iter().map(|half_life| Rung::new(half_life, shared.clone())).collect();
         assert!(!rungs.is_empty(), "a ladder has at least one half-life");
         let (context, joint) = (Scales::new(learning.context), Scales::new(learning.joint));
@@ -193,25 +197,6 @@ impl Evidence {
     /// The half-life in use.
     pub fn half_life(&self) -> HalfLife {
         self.rung().half_life
-    }
-
-    /// Adds what another partition learnt; `places` are our places of its actions, in its order, at least as many as it has.
-    /// Panics where the two learn differently.
-    pub fn merge(&mut self, other: &Evidence, places: &[u32]) {
-        assert_eq!(self.learning, other.learning, "evidence of one model is learnt in one way");
-        let theirs = other.rungs[0].actions.len().max(other.rungs[0].cross.len());
-        let actions = places[..theirs].iter().max().map_or(0, |place| *place as usize + 1);
-        self.grow_to(actions);
-        for (mine, theirs) in self.rungs.iter_mut().zip(&other.rungs) {
-            mine.merge(theirs, places);
-        }
-        self.context.merge(&other.context);
-        self.joint.merge(&other.joint);
-        self.entered += other.entered;
-        self.settled += other.settled;
-        self.latest = self.latest.later(other.latest);
-        self.revise();
-        self.revision += other.revision;
     }
 
     /// Centre, noise, sizes and half-life as of the last revision.

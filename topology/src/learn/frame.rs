@@ -149,6 +149,16 @@ pub(crate) struct Framed {
 }
 
 impl Framed {
+    /// Adds another partition's.
+    pub(crate) fn merge(&mut self, other: &Framed) {
+        self.as_of = self.as_of.later(other.as_of);
+        self.moments.iter_mut().zip(&other.moments).for_each(|(ours, theirs)| ours.merge(theirs));
+        self.context.merge(&other.context);
+        self.joint.merge(&other.joint);
+        self.entered += other.entered;
+        self.settled += other.settled;
+    }
+
     pub(crate) fn frame(&self, prior: &Prior, now: Stamp, shared_only: bool) -> Frame {
         let moments = &self.moments[self.rung];
         Frame {

@@ -12,7 +12,7 @@ use super::rung::Cross;
 use super::triangle::{dot, words};
 
 /// What an action takes away from the shared equations.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Elimination {
     /// Column φ_j of A⁻¹·C, padded, one after another.
     pull: Vec<f64>,
@@ -26,6 +26,9 @@ impl Elimination {
     /// Of an action with these cross sums, `context` × `joint`.
     pub(crate) fn of(own: &Estimate, cross: &Cross, joint: usize, now: Stamp) -> Elimination {
         let (sums, scale) = cross.at(now);
+        if sums.is_empty() {
+            return Elimination::default();
+        }
         let n = padded(own.factor.dimension());
         let mut columns = vec![0.0; n * joint];
         for (i, row) in sums.chunks_exact(joint.max(1)).enumerate() {

@@ -32,7 +32,7 @@ mod triangle;
 pub use decay::{At, HalfLife, Stamp};
 pub use draw::{Drawn, Key, Stream};
 pub use estimate::{CutScratch, Estimate};
-pub use evidence::{Evidence, VALUE_MAX};
+pub use evidence::{Evidence, Share, VALUE_MAX};
 pub use frame::{Frame, Prior};
 pub use learning::{Entry, Estimator, Learning};
 pub use model::Model;

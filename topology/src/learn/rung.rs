@@ -30,7 +30,7 @@ impl Cross {
         }
     }
 
-    fn merge(&mut self, other: &Cross) {
+    pub(crate) fn merge(&mut self, other: &Cross) {
         self.sums.resize(self.sums.len().max(other.sums.len()), 0.0);
         self.landmark.merge(&mut self.sums, other.landmark, &other.sums);
     }
@@ -52,7 +52,7 @@ impl Gain {
         self.landmark.add(&mut self.sums, &[gain, gain * gain, 1.0], stamp);
     }
 
-    fn merge(&mut self, other: &Gain) {
+    pub(crate) fn merge(&mut self, other: &Gain) {
         self.landmark.merge(&mut self.sums, other.landmark, &other.sums);
     }
 
@@ -121,12 +121,12 @@ pub(crate) struct Rung {
 }
 
 impl Rung {
-    pub(crate) fn new(half_life: HalfLife, shared: Option<Sums>) -> Self {
+    pub(crate) fn new(half_life: HalfLife, shared: Option<Arc<Sums>>) -> Self {
         Rung {
             half_life,
             moments: Moments::default(),
             gain: Gain::default(),
-            shared: shared.map(Arc::new),
+            shared,
             actions: Shelf::default(),
             cross: Shelf::default(),
         }
@@ -215,21 +215,6 @@ impl Rung {
             (ours, theirs) => ours.is_none() && theirs.is_none(),
         };
         is_shared && self.actions.is(&other.actions) && self.cross.is(&other.cross)
-    }
-
-    /// Adds what another worker learnt; `places` are our places of its actions.
-    pub(crate) fn merge(&mut self, other: &Rung, places: &[u32]) {
-        self.moments.merge(&other.moments);
-        self.gain.merge(&other.gain);
-        if let (Some(shared), Some(other)) = (&mut self.shared, &other.shared) {
-            Arc::make_mut(shared).merge(other);
-        }
-        for (place, theirs) in places.iter().zip(other.actions.iter()) {
-            Arc::make_mut(&mut self.actions[*place as usize]).merge(theirs);
-        }
-        for (place, theirs) in places.iter().zip(other.cross.iter()) {
-            Arc::make_mut(&mut self.cross[*place as usize]).merge(theirs);
-        }
     }
 }
 

@@ -141,6 +141,11 @@ impl Sums {
         self.moments.map(|sum| sum * self.landmark.carried_to(now))
     }
 
+    /// The same sums under another name, which a model cut before sees.
+    pub(crate) fn revised(self, revisions: [u64; 2]) -> Self {
+        Sums { revisions, ..self }
+    }
+
     /// Whether nothing was ever added.
     pub(crate) fn is_untouched(&self) -> bool {
         self.revisions == [0; 2]

@@ -100,14 +100,20 @@ impl Actions {
         order.first().map_or(0, |(_, place)| *place)
     }
 
+    /// The item at a place, if there is one.
+    pub(crate) fn get(&self, place: u32) -> Option<&str> {
+        self.names.get(place as usize).map(CompactString::as_str)
+    }
+
     /// Whether the other has the same items at the same places: none was added to either since one was copied from the other.
     pub(crate) fn shares_names(&self, other: &Actions) -> bool {
         self.names.is(&other.names)
     }
 
-    /// The place of an item of another partition.
-    pub(crate) fn adopt(&mut self, item: &str) -> u32 {
-        self.place(item).unwrap_or_else(|| self.take(item, 0, usize::MAX).place)
+    /// Places that have another item than in the other.
+    pub(crate) fn renamed(&self, before: &Actions) -> impl Iterator<Item = u32> {
+        let places = self.names.differing(&before.names);
+        places.filter(|place| before.names.get(*place) != Some(&self.names[*place])).map(|place| place as u32)
     }
 }
 

@@ -39,7 +39,7 @@ fn scored(version: &ModelVersion, decision: &Decision<'_>) -> Result<Scored, Ran
     if !model.fits(context.len(), width) {
         return Err(RankError::Dimension { found: context.len(), allowed: model.context() });
     }
-    let place = |item: &str| version.actions().place(item).unwrap_or(u32::MAX);
+    let place = |item: &str| version.items().place(item).unwrap_or(u32::MAX);
     let actions: Vec<u32> = decision.candidates.iter().map(|candidate| place(candidate.item)).collect();
     let mut joint = vec![];
     for candidate in decision.candidates.iter().filter(|_| width > 0) {

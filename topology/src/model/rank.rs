@@ -178,9 +178,9 @@ fn served(version: &ModelVersion, ask: &Ask<'_>) -> Served {
 
 /// Places of the candidates, and their joint features.
 fn place(version: &ModelVersion, candidates: &[Candidate<'_>], context: &[f64], scratch: &mut RankScratch) {
-    let (plan, actions) = (version.plan(), version.actions());
+    let (plan, items) = (version.plan(), version.items());
     scratch.actions.clear();
-    scratch.actions.extend(candidates.iter().map(|candidate| actions.place(candidate.item).unwrap_or(UNKNOWN)));
+    scratch.actions.extend(candidates.iter().map(|candidate| items.place(candidate.item).unwrap_or(UNKNOWN)));
     scratch.joint.clear();
     if plan.learning.joint > 0 {
         for candidate in candidates {

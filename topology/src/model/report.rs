@@ -205,13 +205,13 @@ impl ModelVersion {
     }
 
     fn action_reports(&self) -> Vec<ActionReport> {
-        let (actions, width) = (self.actions(), self.plan().learning.joint);
+        let width = self.plan().learning.joint;
         let (Some(evidence), Some(model)) = (self.evidence(self.active), self.model()) else { return vec![] };
-        let places: Vec<u32> = (0..actions.len() as u32).collect();
+        let (places, items): (Vec<u32>, Vec<&str>) = self.items().iter().unzip();
         let x = mean_context(evidence, model, &places);
         let mut joint = vec![];
-        for place in places.iter().filter(|_| width > 0) {
-            let known = self.catalogue().get(actions.name(*place)).unwrap_or_default();
+        for item in items.iter().filter(|_| width > 0) {
+            let known = self.catalogue().get(item).unwrap_or_default();
             self.plan().joint_of(&x, &[known], &mut joint);
         }
         let mut scores = Scores::default();
@@ -222,11 +222,13 @@ impl ModelVersion {
         let total: u64 = places.iter().filter_map(|place| evidence.action(*place)).map(|sums| sums.counts().0).sum();
         let mut reports: Vec<ActionReport> = places
             .iter()
-            .map(|place| {
-                let (at, sums) = (*place as usize, evidence.action(*place));
+            .zip(items)
+            .enumerate()
+            .map(|(at, (place, item))| {
+                let sums = evidence.action(*place);
                 let counts = sums.map(Sums::counts);
                 ActionReport {
-                    item: actions.name(*place).to_string(),
+                    item: item.to_string(),
                     decisions: counts.map(|(entered, _)| entered),
                     share: counts.map(|(entered, _)| entered as f64 / total.max(1) as f64),
                     rewards: counts.map(|(_, settled)| settled),

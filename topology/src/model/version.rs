@@ -3,11 +3,10 @@
 //! A version is a pure function of one [`Learnt`] per partition: cut again from the same ones it has the same bits, whatever was cut
 //! in between. What did not change since the last version is shared with it. Versions are never changed: readers may hold them.
 
-use super::actions::Actions;
 use super::books::ModelBook;
 use super::plan::ModelPlan;
-use super::{Catalogue, Learnt, Registry, Rewards};
-use crate::learn::{CutScratch, Evidence, Learning, Model};
+use super::{Catalogue, Items, Learnt, Registry, Rewards};
+use crate::learn::{CutScratch, Evidence, Learning, Model, Share};
 use crate::plan::Plan;
 use crate::reward::Reward;
 use std::sync::Arc;
@@ -27,8 +26,6 @@ pub struct ModelVersion {
     pub decisions: u64,
     /// By partition.
     pub(super) learnt: Vec<Arc<Learnt>>,
-    /// Items of all partitions and their places by partition; none for a single one, whose own places are used.
-    merged: Option<Arc<Merged>>,
     /// What ranks before anything is learnt, where the number of features is configured.
     prior: Option<Arc<Model>>,
 }
@@ -42,16 +39,8 @@ pub struct SpecVersion {
     pub reward: Arc<Reward>,
     /// None before the first decision.
     pub model: Option<Arc<Model>>,
-    /// Offset of the record that proposed the spec.
-    since: u64,
     /// The sums of all partitions; none for a single one, whose books have them.
     evidence: Option<Arc<Evidence>>,
-}
-
-#[derive(Debug, Default)]
-struct Merged {
-    actions: Actions,
-    places: Vec<Vec<u32>>,
 }
 
 impl ModelVersion {
@@ -66,11 +55,8 @@ impl ModelVersion {
     }
 
     /// Items with estimates of their own.
-    pub fn actions(&self) -> &Actions {
-        match &self.merged {
-            Some(merged) => &merged.actions,
-            None => &self.book(0).actions,
-        }
+    pub fn items(&self) -> Items<'_> {
+        Items::new(&self.learnt, self.place)
     }
 
     /// What is known of items.
@@ -182,7 +168,6 @@ impl Cutter {
             specs: vec![],
             active: rewards.active,
             decisions: self.learnt.iter().map(|learnt| learnt.books.models[place].decisions).sum(),
-            merged: (self.learnt.len() > 1).then(|| merged(&self.learnt, place, last.as_deref())),
             learnt: self.learnt.clone(),
             prior,
         };
@@ -190,7 +175,6 @@ impl Cutter {
             version: running.reward.spec().version,
             reward: Arc::clone(&running.reward),
             model: None,
-            since: running.since,
             evidence: None,
         });
         let specs = running.map(|spec| cut_spec(spec, &version, last.as_deref(), &mut self.scratch)).collect();
@@ -199,36 +183,17 @@ impl Cutter {
     }
 }
 
-/// Items of all partitions, in their order.
-fn merged(learnt: &[Arc<Learnt>], place: usize, last: Option<&ModelVersion>) -> Arc<Merged> {
-    let same = |(now, then): (&Arc<Learnt>, &Arc<Learnt>)| {
-        now.books.models[place].actions.shares_names(&then.books.models[place].actions)
-    };
-    if let Some(last) = last
-        && learnt.iter().zip(&last.learnt).all(same)
-        && let Some(merged) = &last.merged
-    {
-        return Arc::clone(merged);
-    }
-    let mut merged = Merged::default();
-    for learnt in learnt {
-        let theirs = &learnt.books.models[place].actions;
-        merged.places.push((0..theirs.len() as u32).map(|i| merged.actions.adopt(theirs.name(i))).collect());
-    }
-    Arc::new(merged)
-}
-
-/// The model of one spec: the last one's where nothing was learnt since.
+/// The model of one spec: the last one's where nothing was learnt since, else that brought up to what was.
 fn cut_spec(
     mut spec: SpecVersion,
     version: &ModelVersion,
     last: Option<&ModelVersion>,
     scratch: &mut CutScratch,
 ) -> SpecVersion {
-    // A spec that was retired and proposed again has other sums.
-    let before = last.and_then(|last| Some((last, last.spec(spec.version).filter(|old| old.since == spec.since)?)));
+    let before = last.and_then(|last| Some((last, last.spec(spec.version).filter(|_| is_same(version, last, &spec))?)));
     let now = by_partition(version, spec.version);
     if let Some((last, old)) = before
+        && version.items().are(last.items())
         && by_partition(last, spec.version).iter().zip(&now).all(|(then, now)| match (then, now) {
             (Some(then), Some(now)) => now.is_same(then),
             (then, now) => then.is_none() && now.is_none(),
@@ -238,39 +203,59 @@ fn cut_spec(
         spec.evidence.clone_from(&old.evidence);
         return spec;
     }
-    match (&version.merged, now.as_slice()) {
-        (None, [Some(evidence)]) => {
-            let before = before.and_then(|(last, old)| Some((old.model.as_deref()?, last.evidence(spec.version)?)));
-            spec.model = Some(Arc::new(match before {
-                Some((model, shown)) => {
-                    let mut model = model.clone();
-                    model.refresh(evidence, Some(shown), scratch);
-                    model
-                }
-                None => Model::cut(evidence),
-            }));
-        }
-        (Some(merged), evidences) => {
-            spec.evidence = merge(evidences, &merged.places).map(Arc::new);
-            spec.model = spec.evidence.as_deref().map(|evidence| Arc::new(Model::cut(evidence)));
-        }
-        _ => {}
+    if now.len() > 1 {
+        spec.evidence = together(&now, version, before).map(Arc::new);
     }
+    let evidence = spec.evidence.as_deref().or(now[0].filter(|_| now.len() == 1));
+    let shown = before.and_then(|(last, old)| Some((old.model.as_deref()?, last.evidence(spec.version)?)));
+    spec.model = evidence.map(|evidence| match shown.filter(|(_, shown)| shown.learning() == evidence.learning()) {
+        Some((model, shown)) => {
+            let mut model = model.clone();
+            model.refresh(evidence, Some(shown), scratch);
+            Arc::new(model)
+        }
+        None => Arc::new(Model::cut(evidence)),
+    });
     spec
+}
+
+/// Whether a spec has run in all partitions from one version to the next: one that was retired and proposed again has other sums.
+fn is_same(version: &ModelVersion, last: &ModelVersion, spec: &SpecVersion) -> bool {
+    let since = |learnt: &Learnt| {
+        let mut running = learnt.registry.model(version.place).running.iter();
+        running.find(|running| running.reward.spec().version == spec.version).map(|running| running.since)
+    };
+    version.learnt.iter().zip(&last.learnt).all(|(now, then)| since(now) == since(then))
 }
 
 fn by_partition(version: &ModelVersion, spec: u32) -> Vec<Option<&Evidence>> {
     (0..version.learnt.len()).map(|partition| learnt_under(version.book(partition), spec)).collect()
 }
 
-/// The sums of all partitions, in their order. Where requests bring contexts of different sizes, the first partition's size counts.
-fn merge(evidences: &[Option<&Evidence>], places: &[Vec<u32>]) -> Option<Evidence> {
-    let learning = evidences.iter().flatten().next()?.learning();
-    let mut merged = Evidence::new(learning);
-    for (evidence, places) in evidences.iter().zip(places) {
-        if let Some(evidence) = evidence.filter(|evidence| evidence.learning() == learning) {
-            merged.merge(evidence, places);
+/// What all partitions learnt under a spec: of the last version, what no partition has learnt anything of since, is kept.
+fn together(
+    now: &[Option<&Evidence>],
+    version: &ModelVersion,
+    before: Option<(&ModelVersion, &SpecVersion)>,
+) -> Option<Evidence> {
+    let items = version.items();
+    let mut all = Evidence::together(now, items.places())?;
+    let kept = before.filter(|(_, old)| old.evidence.as_deref().is_some_and(|old| all.keep(old)));
+    let places = match kept {
+        Some((last, old)) => {
+            let then = by_partition(last, old.version);
+            let learnt = now.iter().zip(then).enumerate().filter_map(|(p, (now, then))| Some((p, (*now)?, then)));
+            let learnt = learnt.flat_map(|(p, now, then)| all.changed(now, then).map(move |place| (p, place)));
+            items.affected(last.items(), learnt)
         }
+        None => items.iter().map(|(place, _)| place).collect(),
+    };
+    for place in places {
+        let known = items.known(place).filter_map(|(p, action)| Some((p, action, now[p]?)));
+        all.put(
+            place,
+            known.map(|(p, action, evidence)| Share { evidence, action, whose: (p as u64) << 32 | u64::from(action) }),
+        );
     }
-    Some(merged)
+    Some(all)
 }

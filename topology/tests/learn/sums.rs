@@ -8,9 +8,6 @@ const HALF_LIVES: [HalfLife; 3] =
     [HalfLife::None, HalfLife::Decisions(100), HalfLife::Duration(saccade_topology::Duration(50_000))];
 
 /// All numbers of the sums, with weights as at `now`, and the size of what was added.
-/// The partitions number actions alike.
-const PLACES: [u32; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
-
 fn numbers(sums: &Sums, now: Stamp) -> Vec<f64> {
     let (outer, rewards, settled, scale) = sums.at(now);
     let numbers = outer.iter().chain(rewards).chain(settled).map(|sum| sum * scale);
@@ -119,7 +116,8 @@ fn sums_neither_overflow_nor_lose_the_present_over_very_long_times() {
 
 #[test]
 fn evidence_of_partitions_merges_to_the_model_of_one() {
-    let learning = Learning { context: 3, half_life: HalfLife::None, ..Learning::default() };
+    // What depends on when a frame was revised is told.
+    let learning = plain(3);
     let mut source = Source::new(3);
     let mut straight = Evidence::new(&learning);
     let mut partitions = vec![Evidence::new(&learning); 3];
@@ -132,11 +130,13 @@ fn evidence_of_partitions_merges_to_the_model_of_one() {
             evidence.outcome(&entry, reward);
         }
     }
-    let mut merged = Evidence::new(&learning);
-    partitions.iter().for_each(|partition| merged.merge(partition, &PLACES));
-    let mut revised = Evidence::new(&learning);
-    revised.merge(&straight, &PLACES);
-    let (one, many) = (Model::cut(&revised), Model::cut(&merged));
+    let parts: Vec<Option<&Evidence>> = partitions.iter().map(Some).collect();
+    let mut together = Evidence::together(&parts, 4).expect("something was learnt");
+    for action in 0..4 {
+        let share = |(evidence, whose)| Share { evidence, action, whose };
+        together.put(action, partitions.iter().zip(0..).map(share));
+    }
+    let (one, many) = (Model::cut(&straight), Model::cut(&together));
     assert_eq!(one.counts(), many.counts());
     for action in 0..4 {
         for (a, b) in one.action(action).weights().iter().zip(many.action(action).weights()) {

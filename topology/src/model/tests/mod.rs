@@ -17,6 +17,10 @@ use std::sync::Arc;
 /// Nothing that depends on when a frame was revised.
 const PLAIN: &str = r#""prior":{"ridge":1,"scaled":false,"centre":0,"noise":1},"half_life":"none""#;
 
+/// Weights that all items share beside their own, of 5 numbers of the context.
+const HYBRID: &str =
+    r#""context":["clicks.*","plays.*"],"items":[{"field":"age"}],"estimator":"hybrid","half_life":{"decisions":64}"#;
+
 fn spec(version: u32) -> RewardSpec {
     let spec = serde_json::json!({
         "version": version, "expression": "clicked", "signals": {"clicked": {"fold": "any", "on": ["click"]}}
@@ -44,6 +48,8 @@ struct World {
     learnt: Vec<Learnt>,
     key: learn::Key,
     drawn: u64,
+    /// Items that a partition can know.
+    room: usize,
 }
 
 impl World {
@@ -56,7 +62,17 @@ impl World {
         };
         learnt.registry.models[0] = Rewards { running: vec![running(1), running(2)], active: 1, history: vec![] };
         let key = learn::Key::new(3, b"world");
-        World { plan: Arc::clone(plan), learnt: vec![learnt; partitions], key, drawn: 0 }
+        World { plan: Arc::clone(plan), learnt: vec![learnt; partitions], key, drawn: 0, room: 1000 }
+    }
+
+    /// Tells all partitions how old items are.
+    fn describe(&mut self, items: &[&str]) {
+        for (age, item) in items.iter().enumerate() {
+            let fields = fields(&[("age", Value::Number(age as f64 / 4.0))]);
+            for learnt in &mut self.learnt {
+                learnt.catalogue.set(item, &fields);
+            }
+        }
     }
 
     fn normals(&mut self, n: usize) -> Vec<f64> {
@@ -81,7 +97,7 @@ impl World {
         model.joint_of(x, &[known], &mut joint);
         let n = learnt.offset as i64;
         let book = &mut learnt.books.models[0];
-        let action = book.action(item, learnt.offset, 1000);
+        let action = book.action(item, learnt.offset, self.room);
         let at = At { event_time: n * 1000, ordinal: n };
         let entry = Entry { action, context: x, joint: &joint, at, expected: 0.0, deviation: 0.0 };
         book.decisions += 1;
