@@ -64,14 +64,23 @@ impl Shape {
     }
 }
 
-/// Calls `set` for every name and value of the object that `text` begins with, and gives the object's length; `None` where it is not of
-/// the usual kind. `set` says whether to go on.
+/// Takes what is in a row.
+pub(super) trait Take<'a, 'k> {
+    /// A value and what it is called; says whether to go on.
+    fn value(&mut self, name: Name<'a, 'k>, value: &Scalar<'a>) -> bool;
+
+    /// As [`Take::value`], a printable text for one of the keys, as most are. By itself, so that it stays in registers: to copy a [`Scalar`]
+    /// of which the parts were written just now takes longer than to read the text did.
+    fn text(&mut self, key: &'k Key, text: &'a str) -> bool;
+}
+
+/// Gives `row` every name and value of the object that `text` begins with; the object's length, `None` where it is not of the usual kind.
 #[inline]
 pub(super) fn read<'a, 'k>(
     text: &'a str,
     keys: &'k KeyTable,
     shape: &mut Shape,
-    mut set: impl FnMut(Name<'a, 'k>, Scalar<'a>) -> bool,
+    row: &mut impl Take<'a, 'k>,
 ) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -94,12 +103,23 @@ pub(super) fn read<'a, 'k>(
                 (key, value_at)
             }
         };
-        let (value, after) = value(text, value_at)?;
+        if key != FREE
+            && bytes.get(value_at) == Some(&b'"')
+            && let (end, true) = string_end(bytes, value_at + 1)?
+        {
+            if !row.text(keys.at(key), &text[value_at + 1..end]) {
+                return None;
+            }
+            at = end + 1;
+            continue;
+        }
+        let found = value(text, value_at);
+        let (value, after) = found.as_ref()?;
         let name = if key == FREE { Name::Free(unquoted(&text[at..value_at])) } else { Name::Key(keys.at(key)) };
-        if !set(name, value) {
+        if !row.value(name, value) {
             return None;
         }
-        at = after;
+        at = *after;
     }
     None
 }
@@ -226,6 +246,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Names and values as text.
+    struct Values<'k> {
+        keys: &'k KeyTable,
+        found: Vec<(String, String)>,
+    }
+
+    impl<'a> Take<'a, '_> for Values<'_> {
+        fn text(&mut self, key: &Key, text: &'a str) -> bool {
+            self.value(Name::Key(key), &Scalar::Printable(text))
+        }
+
+        fn value(&mut self, name: Name<'a, '_>, value: &Scalar<'a>) -> bool {
+            let name = match name {
+                Name::Key(key) => &key.name,
+                Name::Free(name) => {
+                    assert_eq!(self.keys.place(name), None);
+                    name
+                }
+            };
+            self.found.push((name.to_string(), format!("{value:?}")));
+            true
+        }
+    }
+
     fn values(text: &str) -> Option<Vec<(String, String)>> {
         let (keys, mut shape) = (KeyTable::canonical(), Shape::default());
         let first = values_with(text, &keys, &mut shape);
@@ -234,19 +278,9 @@ mod tests {
     }
 
     fn values_with(text: &str, keys: &KeyTable, shape: &mut Shape) -> Option<Vec<(String, String)>> {
-        let mut values = vec![];
-        let end = read(text, keys, shape, |name, value| {
-            let name = match name {
-                Name::Key(key) => &key.name,
-                Name::Free(name) => {
-                    assert_eq!(keys.place(name), None);
-                    name
-                }
-            };
-            values.push((name.to_string(), format!("{value:?}")));
-            true
-        })?;
-        (end == text.trim_end().len()).then_some(values)
+        let mut values = Values { keys, found: vec![] };
+        let end = read(text, keys, shape, &mut values)?;
+        (end == text.trim_end().len()).then_some(values.found)
     }
 
     /// Rows, rows cut short, and what is not a row at all.

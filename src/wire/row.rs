@@ -8,7 +8,7 @@ use super::RowError;
 use super::check::{self, Scalar};
 use super::json::Json;
 use super::keys::{Field, Key, KeyTable};
-use super::plain::{self, Shape};
+use super::plain::{self, Shape, Take};
 use super::scan;
 use super::told::ITEM;
 use bumpalo::Bump;
@@ -68,7 +68,7 @@ pub(super) fn read_first<'a>(
     event: &mut Event<'a>,
 ) -> Option<(usize, Result<(), RowError>)> {
     let mut row = Row::new(keys, arena, None, &mut scratch.fields, event, false);
-    let end = plain::read(text, keys, &mut scratch.shape, |name, value| row.plain(name, value))?;
+    let end = plain::read(text, keys, &mut scratch.shape, &mut row)?;
     Some((end, row.finish(&text[..end], None)))
 }
 
@@ -164,7 +164,7 @@ impl<'s, 'a> Row<'s, 'a> {
 
     #[inline]
     fn parse(&mut self, text: &'a str, inherited: Option<&Inherited<'a>>, shape: &mut Shape) -> Result<(), RowError> {
-        let end = plain::read(text, self.keys, shape, |name, value| self.plain(name, value));
+        let end = plain::read(text, self.keys, shape, self);
         if end.is_some_and(|end| scan::skip_space(text.as_bytes(), end) == text.len()) {
             return Ok(());
         }
@@ -190,18 +190,6 @@ impl<'s, 'a> Row<'s, 'a> {
         self.mapped = 0;
         self.problems.clear();
         self.inherit(inherited);
-    }
-
-    /// Takes a value of a flat row; false where the name asks for more than a plain value.
-    #[inline]
-    fn plain(&mut self, name: plain::Name<'a, 's>, value: Scalar<'a>) -> bool {
-        match name {
-            plain::Name::Key(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
-            plain::Name::Key(key) => self.set(key, value),
-            plain::Name::Free(_) if self.is_envelope => {}
-            plain::Name::Free(name) => self.free_scalar(name, value),
-        }
-        true
     }
 
     #[inline]
@@ -407,6 +395,28 @@ impl<'s, 'a> Row<'s, 'a> {
         };
         let names = self.keys.names(field);
         RowError::new("missing_field", format!("{names} is missing; {rule}"))
+    }
+}
+
+impl<'s, 'a> Take<'a, 's> for Row<'s, 'a> {
+    #[inline(always)]
+    fn text(&mut self, key: &'s Key, text: &'a str) -> bool {
+        let is_plain = !matches!(key.field, Field::Network | Field::Fields);
+        if is_plain {
+            self.set(key, Scalar::Printable(text));
+        }
+        is_plain
+    }
+
+    #[inline(never)]
+    fn value(&mut self, name: plain::Name<'a, 's>, value: &Scalar<'a>) -> bool {
+        match name {
+            plain::Name::Key(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
+            plain::Name::Key(key) => self.set(key, *value),
+            plain::Name::Free(_) if self.is_envelope => {}
+            plain::Name::Free(name) => self.free_scalar(name, *value),
+        }
+        true
     }
 }
 

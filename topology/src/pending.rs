@@ -22,18 +22,20 @@ pub(crate) struct IdWords([u64; ID_WORDS]);
 impl IdWords {
     pub(crate) fn new(id: &str) -> Self {
         let (whole, rest) = id.as_bytes().as_chunks::<8>();
-        let mut words = [0; ID_WORDS];
+        // Word by word: a list that is written in words and then moved as a whole has to be waited for.
+        let word = |i: usize, behind: u64| whole.get(i).map_or(behind, |bytes| u64::from_be_bytes(*bytes));
         if id.len() > 8 * ID_WORDS {
             let hash = xxh3_128(id.as_bytes());
-            (words[3], words[4]) = ((hash >> 64) as u64, hash as u64);
-        } else if !rest.is_empty() {
-            let bytes_word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
-            let last = id.as_bytes().last_chunk().map_or_else(|| bytes_word(rest), |chunk| u64::from_be_bytes(*chunk));
-            words[whole.len()] = last << (64 - 8 * rest.len());
+            return IdWords([word(0, 0), word(1, 0), word(2, 0), (hash >> 64) as u64, hash as u64]);
         }
-        let kept = if id.len() > 8 * ID_WORDS { 3 } else { ID_WORDS };
-        words.iter_mut().zip(whole).take(kept).for_each(|(word, bytes)| *word = u64::from_be_bytes(*bytes));
-        IdWords(words)
+        let bytes_word = |bytes: &[u8]| bytes.iter().fold(0, |word, b| word << 8 | u64::from(*b));
+        let last = match id.as_bytes().last_chunk() {
+            _ if rest.is_empty() => 0,
+            Some(chunk) => u64::from_be_bytes(*chunk) << (64 - 8 * rest.len()),
+            None => bytes_word(rest) << (64 - 8 * rest.len()),
+        };
+        let word = |i: usize| word(i, if i == whole.len() { last } else { 0 });
+        IdWords([word(0), word(1), word(2), word(3), word(4)])
     }
 }
 
