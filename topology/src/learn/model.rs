@@ -7,11 +7,10 @@ use super::estimate::{CutScratch, Estimate, centred};
 use super::evidence::Evidence;
 use super::factor::{Factor, padded};
 use super::frame::Frame;
-use super::hybrid::Elimination;
+use super::hybrid::{Elimination, Taken, Together};
 use super::learning::Estimator;
 use super::scores::{Candidates, Scores};
 use super::sums::Sums;
-use super::triangle::add_scaled;
 use crate::shelf::Shelf;
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ pub struct Model {
     shared: Option<Arc<Estimate>>,
     actions: Shelf<Arc<Estimate>>,
     eliminations: Shelf<Arc<Elimination>>,
+    taken: Together,
     /// Of an action that nothing is known of.
     fresh: Arc<Estimate>,
 }
@@ -45,6 +45,7 @@ impl Model {
             shared: None,
             actions: Shelf::default(),
             eliminations: Shelf::default(),
+            taken: Together::default(),
             fresh,
         };
         model.refresh_parts(evidence, None, true, scratch);
@@ -78,7 +79,7 @@ impl Model {
         let (frame, ridge) = (&*self.frame, &self.frame.context_ridge);
         let joint = frame.joint_ridge.len();
         let hybrid = self.estimator == Estimator::Hybrid;
-        let mut changed = reframed;
+        let mut changed = vec![];
         for i in rung.actions.differing(before) {
             let sums = &rung.actions[i];
             let is_kept = before.get(i).is_some_and(|before| Arc::ptr_eq(before, sums));
@@ -91,8 +92,8 @@ impl Model {
                 Some(estimate) => Arc::make_mut(estimate).renew(sums, frame, ridge, reframed, scratch),
                 None => self.actions.push(Arc::new(Estimate::cut(sums, frame, ridge, scratch))),
             }
-            changed = true;
             if hybrid {
+                changed.push(i);
                 let elimination = Arc::new(Elimination::of(&self.actions[i], &rung.cross[i], joint, frame.now));
                 match self.eliminations.get_mut(i) {
                     Some(old) => *old = elimination,
@@ -101,9 +102,10 @@ impl Model {
             }
         }
         match (&mut self.shared, &rung.shared) {
-            (Some(estimate), Some(sums)) if hybrid && !changed && !estimate.is_behind(sums) => {}
+            (Some(estimate), Some(sums)) if hybrid && !reframed && changed.is_empty() && !estimate.is_behind(sums) => {}
             (shared, Some(sums)) if hybrid => {
-                *shared = Some(Arc::new(reduced(sums, frame, &self.eliminations, scratch)));
+                self.taken.refresh(&self.eliminations, &changed);
+                *shared = Some(Arc::new(reduced(sums, frame, self.taken.all(), scratch)));
             }
             (Some(estimate), Some(sums)) => {
                 Arc::make_mut(estimate).renew(sums, frame, &frame.joint_ridge, reframed, scratch);
@@ -199,15 +201,12 @@ impl Model {
 }
 
 /// The posterior of shared weights, after every action's own are eliminated.
-fn reduced(sums: &Sums, frame: &Frame, eliminations: &Shelf<Arc<Elimination>>, scratch: &mut CutScratch) -> Estimate {
+fn reduced(sums: &Sums, frame: &Frame, taken: Option<&Taken>, scratch: &mut CutScratch) -> Estimate {
     let (outer, _, _, scale) = sums.at(frame.now);
     let mut outer: Vec<f64> = outer.iter().map(|sum| scale * sum).collect();
     let mut right = Vec::new();
     centred(sums, frame.now, frame.centre, &mut right);
-    for elimination in eliminations.iter() {
-        add_scaled(&mut outer, &elimination.outer, -1.0);
-        add_scaled(&mut right, &elimination.reward, -1.0);
-    }
+    taken.into_iter().for_each(|taken| taken.take(&mut outer, &mut right));
     let factor = Factor::of(&outer, 1.0, &frame.joint_ridge, &mut scratch.factor);
     scratch.right = right;
     Estimate::of(factor, sums.revisions(), scratch)
