@@ -90,8 +90,7 @@ impl Evidence {
     /// Actions of a partition of which, under the half-life in use here, other sums are known than `before`.
     pub fn changed<'a>(&self, now: &'a Evidence, before: Option<&'a Evidence>) -> impl Iterator<Item = u32> + use<'a> {
         let at = self.framed.rung;
-        let nothing = Shelf::default();
-        let before = before.map_or(nothing, |before| before.rungs[at].actions.clone());
+        let before = before.map_or_else(Shelf::default, |before| before.rungs[at].actions.clone());
         let now = &now.rungs[at].actions;
         let differing: Vec<usize> = now.differing(&before).collect();
         let is_same = move |place: &usize| before.get(*place).is_some_and(|before| Arc::ptr_eq(before, &now[*place]));
