@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// Viewers for each decision a second: about three seconds lie between two decisions of one.
 const GUESTS_PER_RATE: u64 = 3;
 const GUESTS_MIN: u64 = 12;
+/// They come within this time: at once, they would be a burst that is no measure of a server's latency.
+const ARRIVE_MS: usize = 500;
 /// A row is seen at most this long after the question.
 const SEEN_MS_MAX: i64 = 300;
 /// Decisions of a session.
@@ -90,7 +92,7 @@ impl Guests {
         let (run, guests) = (run.to_string(), (0..count).map(guest).collect());
         let mut all =
             Guests { seed, random, run, guests, idle: VecDeque::new(), made: 0, asked: 0, due: BTreeMap::new() };
-        (0..count).for_each(|guest| all.rests(guest, now_ms));
+        (0..count).for_each(|guest| all.rests(guest, now_ms + (guest * ARRIVE_MS / count) as i64));
         all
     }
 
@@ -218,10 +220,11 @@ mod tests {
     #[test]
     fn a_guest_opens_a_session_before_it_is_asked_for_and_sends_what_it_does_within_a_second() {
         let mut guests = Guests::new(1, 100, "t", START);
-        let opened = guests.due(START);
-        assert!(opened.len() == 300 && opened.iter().all(|event| event.kind == "open"));
         let (mut asked, mut kinds) = (0, BTreeMap::<&str, u32>::new());
-        for now in (START..START + 20_000).step_by(10) {
+        let come = guests.due(START + ARRIVE_MS as i64);
+        assert!(come.len() == 300 && come.iter().all(|event| event.kind == "open"));
+        assert!(guests.ask(START + 299, false).is_none(), "who has come looks first");
+        for now in (START + ARRIVE_MS as i64..START + 20_000).step_by(10) {
             if let Some(question) = guests.ask(now, false) {
                 asked += 1;
                 let outcome = guests.sees(&question, asked % TITLES.len(), now, false);
