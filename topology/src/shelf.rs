@@ -58,6 +58,13 @@ impl<T> Shelf<T> {
     }
 }
 
+impl<T> Shelf<Arc<T>> {
+    /// Places at which the other has another item, or none.
+    pub(crate) fn replaced(&self, other: &Shelf<Arc<T>>) -> impl Iterator<Item = usize> {
+        self.differing(other).filter(|place| other.get(*place).is_none_or(|other| !Arc::ptr_eq(other, &self[*place])))
+    }
+}
+
 impl<T: Clone> Shelf<T> {
     pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
         (place < self.len).then(|| &mut self[place])

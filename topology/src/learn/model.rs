@@ -80,10 +80,9 @@ impl Model {
         let joint = frame.joint_ridge.len();
         let hybrid = self.estimator == Estimator::Hybrid;
         let mut changed = vec![];
-        for i in rung.actions.differing(before) {
+        for i in rung.actions.replaced(before) {
             let sums = &rung.actions[i];
-            let is_kept = before.get(i).is_some_and(|before| Arc::ptr_eq(before, sums));
-            if is_kept || (!reframed && self.actions.get(i).is_some_and(|estimate| !estimate.is_behind(sums))) {
+            if !reframed && self.actions.get(i).is_some_and(|estimate| !estimate.is_behind(sums)) {
                 continue;
             }
             match self.actions.get_mut(i) {

@@ -27,6 +27,11 @@ impl<'a> Items<'a> {
         theirs * self.learnt.len() as u32 + partition as u32
     }
 
+    /// Whether this partition is the first that knows an item, of those it knows.
+    fn is_first(self, partition: usize, item: &str) -> bool {
+        (0..partition).all(|before| self.of(before).place(item).is_none())
+    }
+
     /// The place of an item.
     pub fn place(self, item: &str) -> Option<u32> {
         (0..self.learnt.len()).find_map(|partition| Some(self.at(partition, self.of(partition).place(item)?)))
@@ -37,7 +42,7 @@ impl<'a> Items<'a> {
         let of = move |partition| (0..self.of(partition).len() as u32).map(move |theirs| (partition, theirs));
         let own = move |(partition, theirs)| {
             let item = self.of(partition).name(theirs);
-            (self.place(item) == Some(self.at(partition, theirs))).then_some((self.at(partition, theirs), item))
+            self.is_first(partition, item).then_some((self.at(partition, theirs), item))
         };
         (0..self.learnt.len()).flat_map(of).filter_map(own)
     }
@@ -56,7 +61,7 @@ impl<'a> Items<'a> {
     pub(super) fn known(self, place: u32) -> impl Iterator<Item = (usize, u32)> {
         let partitions = self.learnt.len();
         let (partition, theirs) = (place as usize % partitions, place / partitions as u32);
-        let item = self.of(partition).get(theirs).filter(|item| self.place(item) == Some(place));
+        let item = self.of(partition).get(theirs).filter(|item| self.is_first(partition, item));
         let known = move |item| (0..partitions).filter_map(move |p| Some((p, self.of(p).place(item)?)));
         item.into_iter().flat_map(known)
     }

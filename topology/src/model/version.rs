@@ -203,10 +203,13 @@ fn cut_spec(
         spec.evidence.clone_from(&old.evidence);
         return spec;
     }
-    if now.len() > 1 {
-        spec.evidence = together(&now, version, before).map(Arc::new);
-    }
-    let evidence = spec.evidence.as_deref().or(now[0].filter(|_| now.len() == 1));
+    let evidence = match now.as_slice() {
+        [alone] => *alone,
+        several => {
+            spec.evidence = together(several, version, before).map(Arc::new);
+            spec.evidence.as_deref()
+        }
+    };
     let shown = before.and_then(|(last, old)| Some((old.model.as_deref()?, last.evidence(spec.version)?)));
     spec.model = evidence.map(|evidence| match shown.filter(|(_, shown)| shown.learning() == evidence.learning()) {
         Some((model, shown)) => {
@@ -239,13 +242,14 @@ fn together(
     before: Option<(&ModelVersion, &SpecVersion)>,
 ) -> Option<Evidence> {
     let items = version.items();
-    let mut all = Evidence::together(now, items.places())?;
-    let kept = before.filter(|(_, old)| old.evidence.as_deref().is_some_and(|old| all.keep(old)));
-    let places = match kept {
+    let shown = before.and_then(|(_, old)| old.evidence.as_deref());
+    let (mut all, is_kept) = Evidence::together(now, items.places(), shown)?;
+    let places = match before.filter(|_| is_kept) {
         Some((last, old)) => {
             let then = by_partition(last, old.version);
             let learnt = now.iter().zip(then).enumerate().filter_map(|(p, (now, then))| Some((p, (*now)?, then)));
-            let learnt = learnt.flat_map(|(p, now, then)| all.changed(now, then).map(move |place| (p, place)));
+            let learnt =
+                learnt.flat_map(|(p, now, then)| all.changed(now, then).into_iter().map(move |place| (p, place)));
             items.affected(last.items(), learnt)
         }
         None => items.iter().map(|(place, _)| place).collect(),

@@ -131,7 +131,7 @@ fn evidence_of_partitions_merges_to_the_model_of_one() {
         }
     }
     let parts: Vec<Option<&Evidence>> = partitions.iter().map(Some).collect();
-    let mut together = Evidence::together(&parts, 4).expect("something was learnt");
+    let (mut together, _) = Evidence::together(&parts, 4, None).expect("something was learnt");
     for action in 0..4 {
         let share = |(evidence, whose)| Share { evidence, action, whose };
         together.put(action, partitions.iter().zip(0..).map(share));

@@ -22,10 +22,14 @@ pub struct Share<'a> {
 }
 
 impl Evidence {
-    /// What all partitions learnt, in their order, but for the actions, which are to be [kept](Evidence::keep) and [put](Evidence::put):
-    /// nothing is known of as many. None where nothing was learnt. Only the half-life in use has sums. Where requests bring contexts of
-    /// different sizes, the first partition's size counts.
-    pub fn together(parts: &[Option<&Evidence>], actions: usize) -> Option<Evidence> {
+    /// What all partitions learnt, in their order. Of the actions, of which there are so many, only what was [put](Evidence::put) in
+    /// `before` is known, and true, if that is of the same half-life; else nothing, and false. None where nothing was learnt. Only the
+    /// half-life in use has sums. Where requests bring contexts of different sizes, the first partition's size counts.
+    pub fn together(
+        parts: &[Option<&Evidence>],
+        actions: usize,
+        before: Option<&Evidence>,
+    ) -> Option<(Evidence, bool)> {
         let learning = parts.iter().flatten().next()?.learning();
         let parts: Vec<&Evidence> = parts.iter().copied().flatten().filter(|part| part.learning == *learning).collect();
         let mut all = Evidence::new(learning);
@@ -49,21 +53,13 @@ impl Evidence {
         for theirs in parts.iter().filter_map(|part| part.rungs[at].shared.as_deref()) {
             all.rungs[at].shared.as_mut().into_iter().for_each(|ours| Arc::make_mut(ours).merge(theirs));
         }
-        all.make_room(actions);
-        Some(all)
-    }
-
-    /// Takes over what was known of all actions before. False, and nothing is, where that was under another half-life.
-    pub fn keep(&mut self, before: &Evidence) -> bool {
-        let at = self.framed.rung;
-        let fits = before.framed.rung == at && before.learning == self.learning;
-        if fits {
-            let actions = self.rungs[at].actions.len();
-            self.rungs[at].actions = before.rungs[at].actions.clone();
-            self.rungs[at].cross = before.rungs[at].cross.clone();
-            self.make_room(actions);
+        let kept = before.filter(|before| before.framed.rung == at && before.learning == *learning);
+        if let Some(before) = kept {
+            all.rungs[at].actions = before.rungs[at].actions.clone();
+            all.rungs[at].cross = before.rungs[at].cross.clone();
         }
-        fits
+        all.make_room(actions);
+        Some((all, kept.is_some()))
     }
 
     /// Adds up what is known of an action, by partition in their order.
@@ -88,13 +84,10 @@ impl Evidence {
     }
 
     /// Actions of a partition of which, under the half-life in use here, other sums are known than `before`.
-    pub fn changed<'a>(&self, now: &'a Evidence, before: Option<&'a Evidence>) -> impl Iterator<Item = u32> + use<'a> {
-        let at = self.framed.rung;
-        let before = before.map_or_else(Shelf::default, |before| before.rungs[at].actions.clone());
-        let now = &now.rungs[at].actions;
-        let differing: Vec<usize> = now.differing(&before).collect();
-        let is_same = move |place: &usize| before.get(*place).is_some_and(|before| Arc::ptr_eq(before, &now[*place]));
-        differing.into_iter().filter(move |place| !is_same(place)).map(|place| place as u32)
+    pub fn changed(&self, now: &Evidence, before: Option<&Evidence>) -> Vec<u32> {
+        let (at, nothing) = (self.framed.rung, Shelf::default());
+        let before = before.map_or(&nothing, |before| &before.rungs[at].actions);
+        now.rungs[at].actions.replaced(before).map(|place| place as u32).collect()
     }
 
     fn make_room(&mut self, actions: usize) {
