@@ -192,6 +192,16 @@ impl<'s, 'a> Row<'s, 'a> {
         self.inherit(inherited);
     }
 
+    /// Takes the value of a key in a flat row; false where the key asks for more than a plain value.
+    #[inline(always)]
+    fn plain(&mut self, key: &Key, value: Scalar<'a>) -> bool {
+        let is_plain = !matches!(key.field, Field::Network | Field::Fields);
+        if is_plain {
+            self.set(key, value);
+        }
+        is_plain
+    }
+
     #[inline]
     fn pass(&mut self, text: &'a str) -> Result<(), RowError> {
         let mut json = Deserializer::from_str(text);
@@ -401,18 +411,13 @@ impl<'s, 'a> Row<'s, 'a> {
 impl<'s, 'a> Take<'a, 's> for Row<'s, 'a> {
     #[inline(always)]
     fn text(&mut self, key: &'s Key, text: &'a str) -> bool {
-        let is_plain = !matches!(key.field, Field::Network | Field::Fields);
-        if is_plain {
-            self.set(key, Scalar::Printable(text));
-        }
-        is_plain
+        self.plain(key, Scalar::Printable(text))
     }
 
     #[inline(never)]
     fn value(&mut self, name: plain::Name<'a, 's>, value: &Scalar<'a>) -> bool {
         match name {
-            plain::Name::Key(key) if matches!(key.field, Field::Network | Field::Fields) => return false,
-            plain::Name::Key(key) => self.set(key, *value),
+            plain::Name::Key(key) => return self.plain(key, *value),
             plain::Name::Free(_) if self.is_envelope => {}
             plain::Name::Free(name) => self.free_scalar(name, *value),
         }
