@@ -2,6 +2,7 @@
 //! virtual machine, by the kernel's own threads, by interrupts. No server that runs there can be steadier. (The method is that of
 //! `sysjitter`, Riddoch 2010; jHiccup, Tene 2012, does it for a process.)
 
+use crate::waking::{self, Waking};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub struct Jitter {
     pub stops: Vec<Stops>,
     /// The longest, in milliseconds.
     pub longest_ms: f64,
+    /// What waiting costs.
+    pub waking: Waking,
 }
 
 /// Stops of a length or longer.
@@ -40,7 +43,7 @@ pub fn watch(lasts: Duration) -> Jitter {
         let loops: Vec<_> = (0..processors).map(|_| scope.spawn(|| stops(lasts, Instant::now))).collect();
         loops.into_iter().map(|watching| watching.join().expect("a loop does not panic")).collect()
     });
-    sum_up(lasts, &stopped)
+    sum_up(lasts, &stopped, waking::watch())
 }
 
 /// Every stop that is worth telling.
@@ -58,7 +61,7 @@ fn stops(lasts: Duration, mut clock: impl FnMut() -> Instant) -> Vec<Duration> {
     stops
 }
 
-fn sum_up(lasts: Duration, stopped: &[Vec<Duration>]) -> Jitter {
+fn sum_up(lasts: Duration, stopped: &[Vec<Duration>], waking: Waking) -> Jitter {
     let time = lasts.as_secs_f64() * stopped.len() as f64;
     let all: Vec<f64> = stopped.iter().flatten().map(Duration::as_secs_f64).collect();
     let stops = STEPS_MS.map(|from_ms| {
@@ -72,12 +75,13 @@ fn sum_up(lasts: Duration, stopped: &[Vec<Duration>]) -> Jitter {
         watched_s: lasts.as_secs_f64(),
         stops: stops.to_vec(),
         longest_ms: all.iter().fold(0.0, |a: f64, b| a.max(b * 1e3)),
+        waking,
     }
 }
 
 impl Display for Jitter {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Jitter { processors, watched_s, longest_ms, .. } = self;
+        let Jitter { processors, watched_s, longest_ms, waking, .. } = self;
         writeln!(f, "an idle loop on each of {processors} processors for {watched_s} s was stopped\n")?;
         writeln!(f, "{:>12} {:>16} {:>16}", "for at least", "times a second", "of the time")?;
         for Stops { from_ms, per_second, share } in &self.stops {
@@ -88,7 +92,7 @@ impl Display for Jitter {
                 format!("{:.3} %", share * 100.0)
             )?;
         }
-        writeln!(f, "\nlongest {longest_ms:.1} ms")
+        writeln!(f, "\nlongest {longest_ms:.1} ms\n\n{waking}")
     }
 }
 
@@ -113,7 +117,8 @@ mod tests {
         };
         let stopped = stops(Duration::from_millis(10), &mut clock);
         assert_eq!(stopped, [200, 4_000].map(Duration::from_micros));
-        let jitter = sum_up(Duration::from_millis(10), &[stopped, vec![]]);
+        let waking = Waking { sleep_us: 5.0, wake_us: 3.0 };
+        let jitter = sum_up(Duration::from_millis(10), &[stopped, vec![]], waking);
         let found: Vec<_> = jitter.stops.iter().map(|stops| (stops.per_second.round(), stops.share)).collect();
         let long = (50.0, 0.2);
         assert_eq!(found, [(100.0, 0.21), long, long, long, (0.0, 0.0)]);

@@ -28,6 +28,7 @@ mod source;
 mod span;
 mod sse;
 mod tally;
+mod waking;
 mod wire;
 
 use clap::Parser;

@@ -54,7 +54,7 @@ enum Command {
     Compare(compare::Compare),
     /// Makes a profile that resembles a recorded log.
     Fit(fit::FitArgs),
-    /// Watches how often and how long this machine stops a loop that does nothing: what no server on it can do better than.
+    /// Watches how often and how long this machine stops a loop that does nothing, and what waiting costs: no server on it does better.
     Jitter(jitter::Jitter),
     /// Reads requests and answers them as Saccade would, to measure this program alone.
     #[command(hide = true)]
