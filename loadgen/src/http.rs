@@ -34,7 +34,18 @@ impl Target {
             return Err(rule("has a path; only scheme, host and port are allowed"));
         }
         let host = uri.host().ok_or_else(|| rule("names no host"))?;
-        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let named = uri.authority().map_or("", |authority| authority.as_str());
+        if named.contains('@') || url.contains('#') {
+            return Err(rule("has a user or a fragment; only scheme, host and port are allowed (see --write-key)"));
+        }
+        let port = match (uri.port_u16(), named.strip_prefix(host).unwrap_or_default()) {
+            (Some(port), _) => port,
+            (None, "") => 80,
+            (None, other) => {
+                return Err(rule(&format!("has the port `{}`; allowed: 1 to 65535", other.trim_start_matches(':'))));
+            }
+        };
+        let authority = format!("{host}:{port}");
         let bearer = |name: &str, key: Option<&str>| {
             let header = |key| HeaderValue::try_from(format!("Bearer {key}"));
             key.map(header).transpose().map_err(|_| format!("{name} holds characters that a header cannot"))
@@ -164,7 +175,12 @@ mod tests {
         assert_eq!(authority("http://127.0.0.1:8080").as_deref(), Ok("127.0.0.1:8080"));
         assert_eq!(authority("http://example.test/").as_deref(), Ok("example.test:80"));
         assert_eq!(authority("http://[::1]:9").as_deref(), Ok("[::1]:9"));
-        for bad in ["https://a:1", "a:1", "http://a/path", "http://a?x", "", "http://"] {
+        for bad in ["http://127.0.0.1:99999", "http://127.0.0.1:65536", "http://127.0.0.1:80a"] {
+            let error = authority(bad).expect_err(bad);
+            assert!(error.contains("65535") || error.contains("not a URL"), "{error}");
+        }
+        for bad in ["https://a:1", "a:1", "http://a/path", "http://a?x", "", "http://", "http://u@a:1", "http://a:1#b"]
+        {
             assert!(authority(bad).is_err(), "{bad}");
         }
     }

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Ok(_) => ExitCode::from(1),
         Err(why) => {
             eprintln!("saccade-loadgen: {why}");
-            ExitCode::from(1)
+            ExitCode::from(2)
         }
     }
 }

@@ -65,6 +65,8 @@ pub fn run(
         asked: load.asked(&target, done.events, source.repeated(), measure_from),
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
         tally: done.tally,
+        idle: done.idle,
+        interrupted: done.interrupted,
         beside: Beside::new(&done.calls, source.so_far()),
         server: before.zip(after).map(|(before, after)| after.since(&before, warm.as_ref())),
         server_seconds,

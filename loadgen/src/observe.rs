@@ -28,6 +28,17 @@ pub struct Observed {
     pub ended_early: bool,
 }
 
+impl Observed {
+    /// What is wrong, in words.
+    pub fn failure(&self) -> Option<String> {
+        let Observed { backwards, unreadable, ended_early, .. } = self;
+        let counts = [(*backwards, "versions that went back"), (*unreadable, "contexts that could not be read")];
+        let wrong = counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let wrong: Vec<String> = wrong.chain(ended_early.then(|| "its end before that of the run".into())).collect();
+        (!wrong.is_empty()).then(|| format!("the stream of all contexts had {}", wrong.join(", ")))
+    }
+}
+
 /// A running observer.
 pub struct Observer(Background<Observed>);
 

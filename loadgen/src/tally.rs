@@ -67,6 +67,17 @@ pub struct Times {
     pub is_measured: bool,
 }
 
+/// Of a request that was never answered: how long anybody would have waited for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Waited {
+    /// When it was to be sent, from the start of the schedule.
+    pub due: Duration,
+    /// From the intended time on.
+    pub intended: Duration,
+    /// Whether it counts.
+    pub is_measured: bool,
+}
+
 /// Running totals.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -99,6 +110,9 @@ pub struct Counts {
     pub rejected: BTreeMap<String, u64>,
     /// Events without an acknowledgment: other statuses, broken connections, time-outs, never sent.
     pub lost: u64,
+    /// Events among them that were never sent.
+    #[serde(default)]
+    pub unsent: u64,
     /// Requests not acknowledged, by status or cause.
     pub http_errors: BTreeMap<String, u64>,
     /// First unexpected thing, in words.
@@ -131,16 +145,14 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts the outcome of a request of `events` events. Times of requests that never got an answer are kept only where they
-    /// waited for the whole time-out: a refused connection is quick, and would flatter the histogram.
+    /// Counts the outcome of a request of `events` events. The times of one that was never answered are to be as long as anybody would have
+    /// waited for it: a refused connection is quick, and would flatter the histogram.
     pub fn add(&mut self, events: u64, outcome: &Outcome, times: Times) {
         self.counts.sent += events;
         self.counts.requests += 1;
         self.series.add(events, outcome, times);
         if times.is_measured {
             self.lag.saturating_record(nanos(times.lag));
-        }
-        if times.is_measured && !matches!(outcome, Outcome::Broken(_)) {
             self.intended.saturating_record(nanos(times.intended));
             self.service.saturating_record(nanos(times.service));
         }
@@ -155,10 +167,15 @@ impl Tally {
         }
     }
 
-    /// Counts events that were `due` then and could not be handed to a connection at all.
-    pub fn unsent(&mut self, events: u64, due: Duration) {
-        self.series.unsent(events, due);
-        self.counts.error("unsent".into(), events, "the queue before the connections was full or the run ended".into());
+    /// Counts events that could not be handed to a connection at all.
+    pub fn unsent(&mut self, events: u64, waited: Waited) {
+        self.series.unsent(events, waited);
+        if waited.is_measured {
+            self.intended.saturating_record(nanos(waited.intended));
+        }
+        self.counts.lost += events;
+        self.counts.unsent += events;
+        *self.counts.http_errors.entry("unsent".into()).or_insert(0) += 1;
     }
 
     fn acknowledge(&mut self, answer: &Answer) {
@@ -228,7 +245,7 @@ mod tests {
         tally.add(7, &Outcome::Status(503), times(1));
         tally.add(3, &Outcome::TimedOut, times(10_000));
         tally.add(2, &Outcome::Broken("reset".into()), times(0));
-        tally.unsent(4, Duration::ZERO);
+        tally.unsent(4, Waited { due: Duration::ZERO, intended: Duration::from_secs(10), is_measured: true });
         let c = &tally.counts;
         assert_eq!((c.accepted, c.duplicates, c.late, c.rejected_total(), c.lost), (2, 1, 1, 1, 16));
         assert_eq!((c.sent, c.requests), (17, 4));
@@ -236,13 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_stays_in_the_histogram_and_a_broken_connection_does_not() {
+    fn what_is_never_answered_is_in_the_latencies() {
         let mut tally = Tally::default();
         tally.add(1, &Outcome::TimedOut, times(10_000));
-        tally.add(1, &Outcome::Broken("refused".into()), times(0));
-        assert_eq!(tally.intended.len(), 1);
-        assert!(tally.intended.max() >= 10_000_000_000);
-        assert_eq!(tally.lag.len(), 2);
+        tally.add(1, &Outcome::Broken("refused".into()), times(10_000));
+        tally.unsent(1, Waited { due: Duration::ZERO, intended: Duration::from_secs(10), is_measured: true });
+        tally.unsent(1, Waited { due: Duration::ZERO, intended: Duration::from_secs(10), is_measured: false });
+        assert_eq!((tally.intended.len(), tally.service.len(), tally.lag.len()), (3, 2, 2));
+        assert!(tally.intended.min() >= 9_900_000_000);
+        let seconds = tally.series.finish(BTreeMap::new());
+        assert_eq!(seconds[0].intended.map(|brief| brief.p50_ms > 9_900.0), Some(true));
     }
 
     #[test]

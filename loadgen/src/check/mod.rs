@@ -115,7 +115,8 @@ impl Watcher {
                 let rejected = answer.rejected.iter().map(|row| row.index).collect();
                 Fate::Acknowledged { rejected, late: answer.late > 0 }
             }
-            _ => Fate::Unknown,
+            Outcome::TimedOut | Outcome::Broken(_) => Fate::Unanswered,
+            Outcome::Unaccounted(_) | Outcome::Status(_) => Fate::Unknown,
         };
         self.tell(Told::Ended(sent, fate, now_ms()));
     }
@@ -163,7 +164,8 @@ impl Checks {
         let watcher = Watcher { sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)), told };
         let run = async move |stopped| {
             let schema = schema(&target, timeout).await;
-            let state = RefCell::new(State::new(wanted.probes, wanted.measure_from, folder.skew_tolerance_ms()));
+            let state =
+                RefCell::new(State::new(wanted.probes, wanted.measure_from, timeout, folder.skew_tolerance_ms()));
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
             let broken = RefCell::new(0);
             let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken });

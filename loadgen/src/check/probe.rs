@@ -64,9 +64,9 @@ impl Probe {
         self.pending.iter_mut().filter(|(_, event)| event.id == id).for_each(|(_, event)| event.accepted = true);
     }
 
-    /// The server has it not, or did not say: none needs to come.
-    pub fn forget(&mut self, id: u64) {
-        self.pending.retain(|(_, event)| event.id != id);
+    /// The server has it not, or did not say: none needs to come. Gives when it was due.
+    pub fn forget(&mut self, id: u64) -> Option<Duration> {
+        self.pending.extract_if(.., |(_, event)| event.id == id).map(|(_, event)| event.due).last()
     }
 
     /// Notes a context that came; false where its version is lower than one seen before.
@@ -116,6 +116,11 @@ impl Probe {
     /// Accepted events that no context has shown.
     pub fn unpublished(&self) -> u64 {
         self.pending.iter().filter(|(_, event)| event.accepted).count() as u64
+    }
+
+    /// Those of them that were sent while the stream was open.
+    pub fn unseen(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().map(|(_, event)| event).filter(|event| event.accepted && event.measured)
     }
 }
 

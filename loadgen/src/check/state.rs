@@ -34,8 +34,10 @@ pub enum Fate {
         /// At least one row was late.
         late: bool,
     },
-    /// Nothing is known of its events.
+    /// It was answered, but nothing is known of its events.
     Unknown,
+    /// It was not answered.
+    Unanswered,
 }
 
 /// What the checks are told.
@@ -73,6 +75,8 @@ pub struct State {
     skew_tolerance_ms: i64,
     streams_max: usize,
     measure_from: Duration,
+    /// What the latency of an event is that no context showed.
+    unseen: Duration,
     /// By number.
     pub viewers: Vec<Viewer>,
     /// Place of each session's probe.
@@ -96,12 +100,14 @@ pub struct State {
 }
 
 impl State {
-    /// Follows at most `streams_max` sessions.
-    pub fn new(streams_max: usize, measure_from: Duration, skew_tolerance_ms: i64) -> State {
+    /// Follows at most `streams_max` sessions. An event that no context shows, because it was not answered or not published, counts as if its
+    /// context had come after `unseen`.
+    pub fn new(streams_max: usize, measure_from: Duration, unseen: Duration, skew_tolerance_ms: i64) -> State {
         State {
             skew_tolerance_ms,
             streams_max,
             measure_from,
+            unseen,
             viewers: vec![],
             sessions: HashMap::new(),
             probes: vec![],
@@ -147,13 +153,16 @@ impl State {
         let is_counted = !self.is_aside(probe);
         while let Some((contained, at)) = self.probes[probe].1.shown() {
             for event in contained.iter().filter(|event| is_counted && event.measured) {
-                let latency = at.saturating_duration_since(event.intended);
-                if event.due >= self.measure_from {
-                    self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
-                }
-                self.windows.record(event.due.as_secs(), latency);
+                self.record(event.due, at.saturating_duration_since(event.intended));
             }
         }
+    }
+
+    fn record(&mut self, due: Duration, latency: Duration) {
+        if due >= self.measure_from {
+            self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+        }
+        self.windows.record(due.as_secs(), latency);
     }
 
     /// Accepted events that no context has shown so far.
@@ -165,8 +174,12 @@ impl State {
         !self.aside.is_empty() && self.aside.contains(&xxh3_64(self.probes[probe].0.as_bytes()))
     }
 
-    /// Leaves out every viewer of whose events one is not known to be in the log.
+    /// Nothing more will come. Leaves out every viewer of whose events one is not known to be in the log.
     pub fn close(&mut self) {
+        let followed = (0..self.probes.len()).filter(|place| self.probes[*place].1.is_open && !self.is_aside(*place));
+        let dues: Vec<Duration> =
+            followed.flat_map(|place| self.probes[place].1.unseen()).map(|event| event.due).collect();
+        dues.into_iter().for_each(|due| self.record(due, self.unseen));
         for viewer in &mut self.viewers {
             if viewer.sessions.iter().any(|session| self.aside.contains(session)) {
                 viewer.left_out = Some("a player reported by CMCD");
@@ -233,14 +246,17 @@ impl State {
                 viewer.events.get_mut(&row.id).into_iter().for_each(|event| event.is_accepted = true);
                 true
             }
-            Fate::Unknown => false,
+            Fate::Unknown | Fate::Unanswered => false,
         };
         let Some(place) = place else { return };
         let probe = &mut self.probes[place].1;
         if is_accepted {
             probe.accepted(id);
         } else {
-            probe.forget(id);
+            let due = probe.forget(id);
+            if let (Fate::Unanswered, Some(due), false) = (fate, due, self.is_aside(place)) {
+                self.record(due, self.unseen);
+            }
         }
         self.count_shown(place);
     }
@@ -273,7 +289,7 @@ mod tests {
     }
 
     fn after(rows: Vec<Row>, fate: Fate) -> State {
-        let mut state = State::new(1, Duration::ZERO, 10_000);
+        let mut state = State::new(1, Duration::ZERO, Duration::from_secs(10), 10_000);
         let batch = sent(rows);
         state.told(Told::Sent(Arc::clone(&batch)));
         state.probes[0].1.is_open = true;
@@ -303,6 +319,28 @@ mod tests {
         assert_eq!(state.publish.len(), 1);
         assert!(state.publish.max() >= 40_000_000);
         assert_eq!(std::mem::take(&mut state.windows).finish().keys().collect::<Vec<_>>(), [&3]);
+    }
+
+    #[test]
+    fn an_event_that_is_never_answered_or_shown_counts_as_unseen() {
+        let mut state = after(vec![row(0, "a")], acknowledged(vec![], false));
+        let told = |state: &mut State, id: &str, fate: Fate| {
+            let batch = sent(vec![row(0, id)]);
+            state.told(Told::Sent(Arc::clone(&batch)));
+            state.told(Told::Ended(batch, fate, 5));
+        };
+        told(&mut state, "b", Fate::Unanswered);
+        assert_eq!(state.publish.len(), 1);
+        told(&mut state, "c", Fate::Unknown);
+        told(&mut state, "d", acknowledged(vec![], false));
+        assert_eq!(state.publish.len(), 1, "a refusal is an answer, and a context may still come");
+        state.close();
+        assert_eq!(
+            (state.publish.len(), state.unpublished()),
+            (2, 2),
+            "the stream was not open when the first was sent"
+        );
+        assert!(state.publish.min() >= 9_900_000_000);
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Capacity {
         if self.from > self.to {
             return Err(format!("--from {} is above --to {}", self.from, self.to));
         }
+        if let Some(option) = self.run.of_one_run() {
+            return Err(format!(
+                "{option} is of `run`: `capacity` makes many runs, whose rates it chooses and keeps none of"
+            ));
+        }
         let mut nth = 0;
         let mut measured = |rate, duration| {
             nth += 1;
@@ -64,7 +69,7 @@ impl Capacity {
             eprintln!("{rate:>10} events/s  {why}");
             Ok((outcome, why))
         })?;
-        self.run.format().print(&found);
+        self.run.format().print(&found)?;
         match found.capacity {
             Some(_) => Ok(Verdict::Ok),
             None => Ok(Verdict::Failed("no rate holds the objectives".into())),
@@ -72,12 +77,12 @@ impl Capacity {
     }
 }
 
-/// A late generator says nothing about the server, whatever was missed.
+/// What a late generator missed says nothing about the server.
 fn judged(report: &Report) -> (Outcome, String) {
     let outcome = match report.verdict() {
-        _ if report.is_generator_late() => Outcome::GeneratorLate,
         Verdict::Ok => Outcome::Held,
-        Verdict::Failed(_) | Verdict::Invalid(_) => Outcome::Missed,
+        Verdict::Failed(_) => Outcome::Missed,
+        Verdict::Invalid(_) => Outcome::GeneratorLate,
     };
     (outcome, report.in_short())
 }

@@ -1,6 +1,6 @@
 //! `saccade-loadgen compare`: two runs side by side.
 
-use super::watching::write;
+use super::watching::{print, write};
 use crate::report::{Comparison, Report, Verdict};
 use clap::Args;
 use std::path::PathBuf;
@@ -24,10 +24,8 @@ impl Compare {
     pub fn execute(self) -> Result<Verdict, String> {
         let (a, b) = (Report::read(&self.a)?, Report::read(&self.b)?);
         let comparison = Comparison { a: &a, b: &b };
-        print!("{comparison}");
-        if let Some(path) = &self.html {
-            write(path, &comparison.to_html())?;
-        }
+        let page = self.html.as_deref().map_or(Ok(()), |path| write(path, &comparison.to_html()));
+        print(&comparison.to_string()).and(page)?;
         Ok(Verdict::Ok)
     }
 }

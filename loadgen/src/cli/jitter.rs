@@ -27,7 +27,7 @@ pub struct Jitter {
 
 impl Jitter {
     /// Watches, and prints what was seen.
-    pub fn execute(self) {
-        self.format.print(&watch(self.duration));
+    pub fn execute(self) -> Result<(), String> {
+        self.format.print(&watch(self.duration))
     }
 }

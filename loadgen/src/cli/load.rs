@@ -8,6 +8,8 @@ use crate::schedule::{Arrivals, Plan, Shape};
 use crate::source::{Simple, Source, Viewers};
 use crate::span::Span;
 use clap::Args;
+use clap::builder::ArgPredicate;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -47,9 +49,15 @@ pub struct LoadArgs {
     /// Keep-alive connections [default: the profile's, else 32]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: Option<u16>,
-    /// Decides batch sizes, arrivals and events: the same seed, the same traffic
-    #[arg(long, default_value_t = 1)]
+    /// Decides batch sizes, arrivals and events: the same seed, the same traffic [default: one of its own for each run; 1 with
+    /// --write]
+    #[arg(long, default_value_t = drawn(), default_value_if("write", ArgPredicate::IsPresent, "1"), hide_default_value = true)]
     seed: u64,
+}
+
+/// A seed that no other run is likely to have.
+fn drawn() -> u64 {
+    RandomState::new().build_hasher().finish() % 1_000_000_000
 }
 
 /// A load that is decided.
@@ -73,6 +81,11 @@ impl LoadArgs {
     pub fn changed(&self, rate: u64, duration: Option<Duration>, nth: u64) -> LoadArgs {
         let (rate, duration) = (Some(rate), duration.or(self.duration));
         LoadArgs { rate, duration, seed: self.seed.wrapping_add(nth), ..self.clone() }
+    }
+
+    /// Whether a rate was given.
+    pub fn names_a_rate(&self) -> bool {
+        self.rate.is_some()
     }
 
     /// Reads the profile, if there is one, and decides.

@@ -39,7 +39,7 @@ Examples:
   saccade-loadgen compare before.json after.json --html compared.html
 
 Exit codes: 0 every event acknowledged and every objective held; 1 something lost, refused or wrong, an objective missed, or the run
-is invalid; 2 usage.";
+is invalid; 2 it could not be done: usage, a profile, a target that does not listen, a file that cannot be written.";
 
 /// Subcommands.
 #[derive(Subcommand)]
@@ -70,10 +70,7 @@ impl Cli {
             Command::Report(again) => again.execute(),
             Command::Compare(compare) => compare.execute(),
             Command::Fit(fit) => fit.execute().map(|()| Verdict::Ok),
-            Command::Jitter(jitter) => {
-                jitter.execute();
-                Ok(Verdict::Ok)
-            }
+            Command::Jitter(jitter) => jitter.execute().map(|()| Verdict::Ok),
             Command::Sink(sink) => sink.execute().map(|()| Verdict::Ok),
         }
     }

@@ -11,9 +11,13 @@ use crate::out;
 use crate::report::{Report, Verdict};
 use crate::tally::Tally;
 use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 const RUN_HELP: &str = "\
@@ -27,7 +31,9 @@ How it measures:
   publish    from the due time of an event to the context that contains it, received by a follower of its session (--probes).
   published  comes from the server's own histogram in /metrics: arrival of a batch to its contexts published.
 
-Ids are l{seed}-{n}: give each run against the same server another --seed, or its events are duplicates.";
+Ids are l{seed}-{n}. Without --seed each run has its own; the same --seed twice against one server sends it duplicates.
+
+Ctrl-C ends the run early, with a report; what was never answered counts in the latencies as --timeout.";
 
 /// Options of `run`.
 #[derive(Args)]
@@ -74,6 +80,7 @@ impl Run {
         if let Some(file) = &self.write {
             return out::write(load.source(false), file).map(|()| Verdict::Ok);
         }
+        self.output.check()?;
         let record: drive::Record = match &self.record {
             None => None,
             Some(path) => {
@@ -82,6 +89,7 @@ impl Run {
             }
         };
         let drive = self.drive(&load)?;
+        interrupts(&drive.interrupt)?;
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
         let mut live = Live::new(title, load.duration, self.watching.is_quiet());
         let progress = move |tally: &Tally, elapsed| live.tick(tally, elapsed);
@@ -96,6 +104,17 @@ impl Run {
         measure::run(self.drive(&load)?, &load, None, &self.watching.watch(), |_, _| ())
     }
 
+    /// An option that is given and makes no sense in a search.
+    pub(super) fn of_one_run(&self) -> Option<&'static str> {
+        let files = self.output.has_files().then_some("--out or --html");
+        let others = [
+            (self.record.is_some(), "--record"),
+            (self.write.is_some(), "--write"),
+            (self.load.names_a_rate(), "--rate"),
+        ];
+        files.or_else(|| others.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option))
+    }
+
     pub(super) fn format(&self) -> Format {
         self.output.format
     }
@@ -103,6 +122,16 @@ impl Run {
     fn drive(&self, load: &Load) -> Result<Drive, String> {
         let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
         let (connections, measure_from) = (load.connections.into(), self.measure_from.unwrap_or_default());
-        Ok(Drive { target, connections, timeout: self.timeout, measure_from })
+        Ok(Drive { target, connections, timeout: self.timeout, measure_from, interrupt: Arc::default() })
     }
+}
+
+/// The first Ctrl-C ends the run, whose report is given; the second one the program.
+fn interrupts(interrupt: &Arc<AtomicBool>) -> Result<(), String> {
+    for signal in [SIGINT, SIGTERM] {
+        let registered = flag::register_conditional_shutdown(signal, 130, Arc::clone(interrupt))
+            .and_then(|_| flag::register(signal, Arc::clone(interrupt)));
+        registered.map_err(|e| format!("listening for signal {signal}: {e}"))?;
+    }
+    Ok(())
 }

@@ -6,7 +6,10 @@ use crate::slo::{self, Objective};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// What is watched.
 #[derive(Args, Clone)]
@@ -53,11 +56,20 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) fn print(self, found: &(impl Display + Serialize)) {
+    pub(super) fn print(self, found: &(impl Display + Serialize)) -> Result<(), String> {
         match self {
-            Format::Text => print!("{found}"),
-            Format::Json => println!("{}", serde_json::to_string_pretty(found).expect("plain data")),
+            Format::Text => print(&found.to_string()),
+            Format::Json => print(&(serde_json::to_string_pretty(found).expect("plain data") + "\n")),
         }
+    }
+}
+
+/// Prints to standard output; who reads it may have gone, as `head` does.
+pub(super) fn print(text: &str) -> Result<(), String> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("writing to standard output: {e}")),
+        _ => Ok(()),
     }
 }
 
@@ -73,20 +85,72 @@ impl Watching {
 }
 
 impl Output {
-    /// Prints the report, and writes the files that were asked for.
+    /// An error where a file that was asked for could not be written, before a run and not after it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.out.iter().chain(&self.html).try_for_each(|path| beside(path).map(drop).map_err(failed(path)))
+    }
+
+    pub(super) fn has_files(&self) -> bool {
+        self.out.is_some() || self.html.is_some()
+    }
+
+    /// Writes the files that were asked for, each whatever became of the other, and prints the report.
     pub(super) fn give(&self, report: &Report) -> Result<(), String> {
-        self.format.print(report);
-        if let Some(path) = &self.out {
-            write(path, &report.to_json())?;
-        }
-        if let Some(path) = &self.html {
-            write(path, &report.to_html())?;
-        }
-        Ok(())
+        let kept = self.out.as_deref().map_or(Ok(()), |path| write(path, &report.to_json()));
+        let page = self.html.as_deref().map_or(Ok(()), |path| write(path, &report.to_html()));
+        self.format.print(report).and(kept).and(page)
     }
 }
 
-/// Writes a whole file.
+/// Writes a whole file: what was there before stays until all is written.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|e| format!("writing {}: {e}", path.display()))
+    let written = || match beside(path)? {
+        None => std::fs::write(path, text),
+        Some(mut file) => {
+            file.write_all(text.as_bytes())?;
+            file.persist(path)?;
+            Ok(())
+        }
+    };
+    written().map_err(failed(path))
+}
+
+/// A new file in the same folder, that takes the place of `path`; none where that is no plain file, but a device say.
+fn beside(path: &Path) -> io::Result<Option<NamedTempFile>> {
+    if path.exists() && !path.is_file() {
+        return File::options().append(true).open(path).map(|_| None);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new();
+    #[cfg(unix)]
+    file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    file.prefix(".saccade-loadgen-").tempfile_in(folder).map(Some)
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> String + '_ {
+    move |e| format!("writing {}: {e}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_whole_or_as_it_was_and_a_bad_place_is_known_before() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("run.json");
+        let output = |out: &Path| Output { format: Format::Text, out: Some(out.into()), html: None };
+        output(&path).check().expect("it can be written");
+        assert!(!path.exists(), "nothing is there yet");
+        for text in ["one", "another"] {
+            write(&path, text).expect("it can be written");
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), text);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        for bad in [folder.path().join("none/run.json"), folder.path().into()] {
+            let error = output(&bad).check().expect_err("it cannot be written");
+            assert!(error.contains(&bad.display().to_string()), "{error}");
+        }
+        write(Path::new("/dev/null"), "gone").expect("a device is written to, not replaced");
+    }
 }

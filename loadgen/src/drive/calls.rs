@@ -1,7 +1,7 @@
 //! What came of requests that carry no events: decisions, rewards, CMCD records.
 
 use crate::source::Call;
-use crate::tally::{Outcome, Times};
+use crate::tally::{Outcome, Times, Waited};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
@@ -66,9 +66,12 @@ impl Calls {
     }
 
     /// Counts a call that was not answered.
-    pub(super) fn unanswered(&mut self, call: Call, outcome: &Outcome) {
+    pub(super) fn unanswered(&mut self, call: Call, outcome: &Outcome, waited: Waited) {
         let Some(kept) = self.of(call) else { return };
         kept.sent += 1;
+        if waited.is_measured {
+            kept.intended.saturating_record(waited.intended.as_nanos() as u64);
+        }
         let cause = match outcome {
             Outcome::TimedOut => "timeout",
             Outcome::Broken(_) => "connection",

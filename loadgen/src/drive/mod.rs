@@ -14,13 +14,15 @@ pub use calls::{Calls, Kept};
 use crate::check::{Watched, Watcher};
 use crate::http::Target;
 use crate::source::{Call, Request, Source};
-use crate::tally::{Outcome, Tally, Times};
+use crate::tally::{Outcome, Tally, Times, Waited};
 use connection::{Answer, Connection, Waits};
 use mio::{Events, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Requests that may wait for a connection.
@@ -45,6 +47,8 @@ pub struct Drive {
     pub timeout: Duration,
     /// Latencies of what is due earlier, from the start of the schedule, do not count.
     pub measure_from: Duration,
+    /// Nothing more is sent once it is set.
+    pub interrupt: Arc<AtomicBool>,
 }
 
 /// Where acknowledged events are written down, when asked for.
@@ -58,6 +62,10 @@ pub struct Done {
     pub calls: Calls,
     /// Events that came out of the source.
     pub events: u64,
+    /// Share of the time in which there was nothing to do.
+    pub idle: f64,
+    /// When it was interrupted, from the start.
+    pub interrupted: Option<Duration>,
 }
 
 /// Sends everything and returns what came of it. `progress` is called about once a second.
@@ -94,12 +102,17 @@ pub fn run(
         tally: Tally::default(),
         calls: Calls::default(),
         events: 0,
+        idle: Duration::ZERO,
+        interrupt: drive.interrupt,
+        interrupted: None,
     };
     sending.all(progress)?;
+    let idle = sending.idle.as_secs_f64() / start.elapsed().as_secs_f64();
     if let Some(record) = &mut sending.record {
         record.flush()?;
     }
-    Ok(Done { tally: sending.tally, calls: sending.calls, events: sending.events })
+    let Sending { tally, calls, events, interrupted, .. } = sending;
+    Ok(Done { tally, calls, events, idle, interrupted })
 }
 
 struct Sending<'s> {
@@ -124,6 +137,10 @@ struct Sending<'s> {
     tally: Tally,
     calls: Calls,
     events: u64,
+    /// Time in which there was nothing to do.
+    idle: Duration,
+    interrupt: Arc<AtomicBool>,
+    interrupted: Option<Duration>,
 }
 
 impl Sending<'_> {
@@ -134,6 +151,9 @@ impl Sending<'_> {
         loop {
             let now = Instant::now();
             self.take_due(now);
+            if self.interrupted.is_none() && self.interrupt.load(Ordering::Relaxed) {
+                self.end_early(now);
+            }
             self.hand_out()?;
             if self.next.is_none() && self.queue.is_empty() && self.free.len() == self.connections.len() {
                 return Ok(());
@@ -148,6 +168,13 @@ impl Sending<'_> {
                 progress(&self.tally, now - self.start);
             }
         }
+    }
+
+    /// What is not due yet is not sent, and what still waits for a connection no more; what is on its way is waited for.
+    fn end_early(&mut self, now: Instant) {
+        self.interrupted = Some(now.saturating_duration_since(self.start));
+        self.events -= self.next.take().map_or(0, |request| u64::from(request.events));
+        self.give_up = now;
     }
 
     /// Tells the checks of a request that is about to be sent.
@@ -189,9 +216,10 @@ impl Sending<'_> {
     }
 
     fn is_unsent(&mut self, request: Request) {
+        let waited = self.waited(&request);
         match request.call {
-            Call::Events => self.tally.unsent(u64::from(request.events), Duration::from_nanos(request.due_ns)),
-            call => self.calls.unanswered(call, &Outcome::Unaccounted(String::new())),
+            Call::Events => self.tally.unsent(u64::from(request.events), waited),
+            call => self.calls.unanswered(call, &Outcome::Unaccounted(String::new()), waited),
         }
         self.source.recycle(request);
     }
@@ -225,7 +253,9 @@ impl Sending<'_> {
         let until = until.min(LOOK);
         if !until.is_zero() {
             let timeout = Timespec { tv_sec: 0, tv_nsec: until.as_nanos() as i64 as _ };
-            match poll(&mut [PollFd::new(self.sockets.registry(), PollFlags::IN)], Some(&timeout)) {
+            let polled = poll(&mut [PollFd::new(self.sockets.registry(), PollFlags::IN)], Some(&timeout));
+            self.idle += now.elapsed();
+            match polled {
                 Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
                 Ok(_) => {}
                 Err(e) => return Err(e.into()),
@@ -279,6 +309,13 @@ impl Sending<'_> {
         }
     }
 
+    /// What was never answered counts as if it had been waited for to the end: otherwise a dead server would be the quickest.
+    fn waited(&self, request: &Request) -> Waited {
+        let due = Duration::from_nanos(request.due_ns);
+        let intended = self.intended(request).elapsed().max(self.timeout);
+        Waited { due, intended, is_measured: due >= self.measure_from }
+    }
+
     fn end_with_answer(&mut self, place: usize, answer: Answer) -> io::Result<()> {
         let now = Instant::now();
         let connection = &self.connections[place];
@@ -305,13 +342,14 @@ impl Sending<'_> {
     fn end_without_answer(&mut self, place: usize, outcome: Outcome) -> io::Result<()> {
         let now = Instant::now();
         let request = self.connections[place].request.as_ref().expect("what is over was asked");
-        let times = self.times(place, request, now);
+        let (times, waited) = (self.times(place, request, now), self.waited(request));
+        let times = Times { intended: waited.intended, service: times.service.max(self.timeout), ..times };
         match request.call {
             Call::Events => {
                 self.tally.add(u64::from(request.events), &outcome, times);
                 end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
             }
-            call => self.calls.unanswered(call, &outcome),
+            call => self.calls.unanswered(call, &outcome, waited),
         }
         self.let_go(place, None, now);
         Ok(())

@@ -105,6 +105,7 @@ fn drive(server: &Server, rate: u64, batch: std::ops::RangeInclusive<u32>, event
         connections: 4,
         timeout: Duration::from_secs(10),
         measure_from: Duration::ZERO,
+        interrupt: Arc::default(),
     };
     (drive, Plan { rate, batch, events, seed: 3, shape: Shape::Constant, arrivals: Arrivals::Even })
 }
@@ -166,6 +167,35 @@ fn refused_requests_are_lost_and_counted_by_status() {
     let tally = run_quietly(drive(&server, 3_000, 1..=1, 300));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 100));
     assert_eq!(tally.counts.http_errors["503"], 100);
+}
+
+#[test]
+fn a_server_that_is_gone_is_not_the_quickest() {
+    let (drive, plan) = drive(&Server::start(Behaviour::Accepts), 1_000, 1..=1, 100);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    // It dies as soon as all are connected.
+    std::thread::spawn(move || (0..4).map(|_| listener.accept()).collect::<Vec<_>>());
+    let target = Target::new(&format!("http://{address}"), None, None).expect("an address is a target");
+    let tally = run_quietly((Drive { target, timeout: Duration::from_secs(2), ..drive }, plan));
+    assert_eq!((tally.counts.lost, tally.intended.len(), tally.service.len()), (100, 100, 100));
+    assert!(tally.intended.min() >= 1_990_000_000 && tally.service.min() >= 1_990_000_000);
+}
+
+#[test]
+fn a_run_that_is_interrupted_ends_with_what_was_due() {
+    let server = Server::start(Behaviour::Accepts);
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 60_000);
+    let (interrupt, begun) = (Arc::clone(&drive.interrupt), Instant::now());
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        interrupt.store(true, Ordering::Relaxed);
+    });
+    let done = run(drive, &mut simple(&plan), None, None, |_, _| ()).expect("the server is there");
+    assert!(begun.elapsed() < Duration::from_secs(30) && done.interrupted.is_some_and(|at| at < begun.elapsed()));
+    let counts = done.tally.counts;
+    assert!((1..60_000).contains(&done.events), "{} events", done.events);
+    assert_eq!(counts.accepted + counts.lost, done.events);
 }
 
 #[test]
@@ -239,6 +269,7 @@ fn viewers_ask_see_what_was_answered_and_tell_what_it_was_worth() {
         connections: 8,
         timeout: Duration::from_secs(10),
         measure_from: Duration::ZERO,
+        interrupt: Arc::default(),
     };
     let (shape, arrivals) = (Shape::Constant, Arrivals::Poisson);
     // Five of the viewers' seconds: some have asked, waited and decided.

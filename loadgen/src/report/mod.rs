@@ -21,12 +21,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
+use std::time::Duration;
 
 /// Shape of the JSON; grows when a field changes its meaning.
 const FORMAT: u32 = 1;
 
 /// Above this the generator itself was too slow for the numbers to mean anything.
 const LAG_P99_MS_MAX: f64 = 1.0;
+
+/// Below this share of the time in which it had nothing to do, the generator could not keep up, wherever that shows.
+const IDLE_MIN: f64 = 0.01;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +107,12 @@ pub struct Report {
     publish: Option<Latency>,
     /// How late the generator itself began requests.
     lag: Latency,
+    /// Share of the time in which the generator had nothing to do.
+    #[serde(default = "all")]
+    idle: f64,
+    /// When it was told to end early, seconds from the start.
+    #[serde(default)]
+    interrupted_s: Option<f64>,
     /// Each second of the schedule.
     seconds: Vec<Second>,
     server: Option<Measured>,
@@ -116,6 +126,11 @@ pub struct Report {
     beside: Beside,
 }
 
+/// Of reports that do not say.
+fn all() -> f64 {
+    1.0
+}
+
 /// What a run left behind, to be judged.
 pub struct Run {
     /// What was asked for.
@@ -124,6 +139,10 @@ pub struct Run {
     pub began_ms: u64,
     /// What came of the requests.
     pub tally: Tally,
+    /// Share of the time in which the generator had nothing to do.
+    pub idle: f64,
+    /// When it was told to end early.
+    pub interrupted: Option<Duration>,
     /// What the server measured.
     pub server: Option<Measured>,
     /// And over time.
@@ -139,7 +158,7 @@ pub struct Run {
 impl Report {
     /// Judges a run.
     pub fn new(run: Run, objectives: &[Objective]) -> Self {
-        let Run { asked, began_ms, tally, server, server_seconds, observed, findings, beside } = run;
+        let Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside } = run;
         let (checked, publish, by_second) = match findings {
             None => (None, None, BTreeMap::new()),
             Some(found) => (Some(found.checked), Some(Latency::of(&found.publish)), found.by_second),
@@ -154,6 +173,8 @@ impl Report {
             service: Latency::of(&tally.service),
             publish,
             lag: Latency::of(&tally.lag),
+            idle,
+            interrupted_s: interrupted.map(|at| at.as_secs_f64()),
             counts: tally.counts,
             seconds: tally.series.finish(by_second),
             server,
@@ -164,7 +185,9 @@ impl Report {
         };
         let values = report.values();
         report.objectives = objectives.iter().map(|objective| objective.judge(&values)).collect();
-        report.verdict = report.judge();
+        let without_lag = report.without_lag(values);
+        let held = |objective: &&Objective| objective.judge(&without_lag).held;
+        report.verdict = report.judge(objectives.iter().filter(held).count() == objectives.len());
         report
     }
 
@@ -211,8 +234,9 @@ impl Report {
     /// Seconds until everything was answered: longer than the schedule where a backlog was left at its end.
     pub fn took_s(&self) -> f64 {
         let last = self.seconds.iter().rfind(|second| second.answered > 0).map_or(0, |second| second.second);
+        let schedule_s = self.interrupted_s.unwrap_or(self.asked.duration_s);
         // What was on its way at the end comes a moment later.
-        if last as f64 > self.asked.duration_s { last as f64 + 1.0 } else { self.asked.duration_s }
+        if last as f64 > schedule_s { last as f64 + 1.0 } else { schedule_s }
     }
 
     /// Measured values by the names that objectives use.
@@ -253,43 +277,60 @@ impl Report {
 }
 
 impl Report {
-    /// A failure of the server is told even when the generator fell behind: a lost event is lost either way.
-    fn judge(&self) -> Verdict {
+    /// Latencies less the generator's own lateness: what the server cannot be blamed for.
+    fn without_lag(&self, mut values: Values) -> Values {
+        let lag = BTreeMap::from(self.lag.named());
+        for (name, value) in &mut values {
+            *value -= name.split_once('_').and_then(|(_, percentile)| lag.get(percentile)).unwrap_or(&0.0);
+        }
+        values
+    }
+
+    /// A failure of the server is told even when the generator fell behind: a lost event is lost either way. What the generator did not
+    /// send, and an objective that would be held without its own lateness (`holds_without_lag`), says nothing about the server.
+    fn judge(&self, holds_without_lag: bool) -> Verdict {
         let c = &self.counts;
         let accounted = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
         assert_eq!(accounted, self.asked.events, "every scheduled event ends in exactly one bucket");
         let mut failures = self.failures_of_counts();
-        if let Some(seen) = self.observed.as_ref().filter(|s| s.backwards + s.unreadable > 0 || s.ended_early) {
-            failures.push(format!(
-                "the context stream is wrong: {} versions went back, {} contexts unreadable, ended early: {}",
-                seen.backwards, seen.unreadable, seen.ended_early
-            ));
-        }
+        failures.extend(self.observed.as_ref().and_then(Observed::failure));
         failures.extend(self.checked.iter().flat_map(Checked::failures));
         failures.extend(self.failure_of_the_server());
         failures.extend(self.beside.failures());
+        let unsent = (c.unsent > 0).then(|| format!("{} events were never sent", c.unsent));
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
-        if !missed.is_empty() {
-            failures.push(format!("missed {}", missed.join(", ")));
+        let missed = (!missed.is_empty()).then(|| format!("missed {}", missed.join(", ")));
+        let late = self.lateness();
+        let is_excused = failures.is_empty() && late.is_some() && (c.unsent > 0 || holds_without_lag);
+        failures.extend(unsent.into_iter().chain(missed));
+        let interrupted = self.interrupted_s.map(|at| format!("interrupted after {at:.1} s"));
+        if !failures.is_empty() && !is_excused {
+            return Verdict::Failed(failures.into_iter().chain(late).chain(interrupted).collect::<Vec<_>>().join("; "));
         }
-        if !failures.is_empty() {
-            return Verdict::Failed(failures.join("; "));
-        }
-        if self.lag.p99_ms > LAG_P99_MS_MAX {
-            return Verdict::Invalid(format!(
-                "generator fell behind (p99 {:.3} ms late, allowed {LAG_P99_MS_MAX} ms); lower --rate or give it a processor of its own",
-                self.lag.p99_ms
-            ));
-        }
-        Verdict::Ok
+        let nothing = (self.asked.events == 0 && self.beside.calls.values().all(|counted| counted.sent == 0))
+            .then(|| "nothing was sent: the run is shorter than it takes until the first request is due".to_owned());
+        let why: Vec<String> = late.into_iter().chain(failures).chain(interrupted).chain(nothing).collect();
+        if why.is_empty() { Verdict::Ok } else { Verdict::Invalid(why.join("; ")) }
+    }
+
+    /// How the generator itself was too slow, if it was.
+    fn lateness(&self) -> Option<String> {
+        let what = if self.lag.p99_ms > LAG_P99_MS_MAX {
+            format!("p99 {:.3} ms late, allowed {LAG_P99_MS_MAX} ms", self.lag.p99_ms)
+        } else if self.idle < IDLE_MIN {
+            format!("it had nothing to do for {:.1} % of the time, wanted {:.0} %", self.idle * 100.0, IDLE_MIN * 100.0)
+        } else {
+            return None;
+        };
+        Some(format!("generator fell behind ({what}); lower --rate or give it a processor of its own"))
     }
 
     fn failures_of_counts(&self) -> Vec<String> {
         let c = &self.counts;
         let error = || c.first_error.clone().unwrap_or_default();
         let mut failures = vec![];
-        if c.lost > 0 {
-            failures.push(format!("{} events were not acknowledged; first: {}", c.lost, error()));
+        if c.lost > c.unsent {
+            failures.push(format!("{} events were not acknowledged; first: {}", c.lost - c.unsent, error()));
         }
         if c.rejected_total() > 0 {
             failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), error()));
@@ -311,11 +352,6 @@ impl Report {
             Some(format!("{acknowledged} events were acknowledged as accepted, but the server {what} only {counted}"))
         };
         lacks(server.accepted, "folded").or_else(|| lacks(server.contexts, "published contexts for"))
-    }
-
-    /// Whether the generator was late itself.
-    pub fn is_generator_late(&self) -> bool {
-        self.lag.p99_ms > LAG_P99_MS_MAX
     }
 }
 

@@ -1,7 +1,7 @@
 //! Verdicts, and the forms of a report.
 
 use super::*;
-use std::time::Duration;
+use crate::tally::{Outcome, Times, Waited};
 
 fn asked(events: u64) -> Asked {
     let target = "127.0.0.1:1".into();
@@ -27,13 +27,14 @@ fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> R
         slo.split_terminator(',').map(|text| crate::slo::objective(text).expect("an objective")).collect::<Vec<_>>();
     let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
     let beside = Beside::default();
-    let run = Run { asked, began_ms, tally, server, server_seconds, observed, findings, beside };
+    let (idle, interrupted) = (0.5, None);
+    let run = Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside };
     Report::new(run, &objectives)
 }
 
 fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {
     let mut tally = Tally::default();
-    tally.counts.accepted = 10;
+    (tally.counts.accepted, tally.counts.requests) = (10, 1);
     change(&mut tally);
     let c = &tally.counts;
     let events = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
@@ -54,6 +55,60 @@ fn a_generator_that_fell_behind_makes_the_run_invalid_just_above_a_millisecond()
     let lag = |nanos| move |t: &mut Tally| t.lag.saturating_record(nanos);
     assert_eq!(verdict(lag(999_000)), Verdict::Ok);
     assert!(matches!(verdict(lag(1_002_000)), Verdict::Invalid(_)));
+}
+
+fn unsent(tally: &mut Tally, events: u64) {
+    let waited = Waited { due: Duration::ZERO, intended: Duration::from_secs(10), is_measured: true };
+    tally.unsent(events, waited);
+}
+
+#[test]
+fn what_a_late_generator_did_not_send_or_missed_says_nothing_about_the_server() {
+    let late = |t: &mut Tally| t.lag.saturating_record(3_000_000);
+    assert!(matches!(verdict(|t| unsent(t, 5)), Verdict::Failed(why) if why == "5 events were never sent"));
+    let both = verdict(|t| {
+        late(t);
+        unsent(t, 5);
+    });
+    assert!(
+        matches!(&both, Verdict::Invalid(why) if why.contains("fell behind") && why.contains("5 events")),
+        "{both}"
+    );
+    let lost = verdict(|t| {
+        late(t);
+        t.counts.lost = 1;
+    });
+    assert!(matches!(&lost, Verdict::Failed(why) if why.contains("fell behind")), "{lost}");
+    let with = |intended_ms: u64| {
+        let mut tally = Tally::default();
+        late(&mut tally);
+        let (due, intended) = (Duration::ZERO, Duration::from_millis(intended_ms));
+        let times = Times { due, intended, service: intended, lag: Duration::from_millis(3), is_measured: true };
+        tally.add(1, &Outcome::Status(429), times);
+        (tally.counts.lost, tally.counts.accepted) = (0, 1);
+        report(1, tally, None, "intended_p99<5ms").verdict().clone()
+    };
+    assert!(matches!(with(6), Verdict::Invalid(why) if why.contains("missed intended_p99<5ms")));
+    assert!(matches!(with(2_000), Verdict::Failed(why) if why.contains("fell behind")), "3 ms do not explain 2 s");
+}
+
+#[test]
+fn a_run_that_sent_nothing_or_was_ended_early_is_none() {
+    let run = |idle, interrupted, tally: Tally| {
+        let (asked, server, server_seconds, findings) = (asked(tally.counts.accepted), None, vec![], None);
+        let (began_ms, observed, beside) = (0, None, Beside::default());
+        let run = Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside };
+        Report::new(run, &[]).verdict().to_string()
+    };
+    let sent = || {
+        let mut tally = Tally::default();
+        (tally.counts.accepted, tally.counts.requests) = (10, 1);
+        tally
+    };
+    assert_eq!(run(0.5, None, sent()), "ok");
+    assert!(run(0.5, None, Tally::default()).starts_with("invalid: nothing was sent"));
+    assert_eq!(run(0.5, Some(Duration::from_millis(700)), sent()), "invalid: interrupted after 0.7 s");
+    assert!(run(0.001, None, sent()).contains("it had nothing to do for 0.1 % of the time"));
 }
 
 #[test]
@@ -114,8 +169,8 @@ fn answers_after_the_schedule_are_a_rate_like_others() {
     let mut tally = Tally::default();
     let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
     let (due, waited) = (Duration::from_millis(500), Duration::from_secs(3));
-    let times = crate::tally::Times { due, intended: waited, service: waited, lag: Duration::ZERO, is_measured: true };
-    tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
+    let times = Times { due, intended: waited, service: waited, lag: Duration::ZERO, is_measured: true };
+    tally.add(10, &Outcome::Acknowledged(answer), times);
     let html = report(10, tally, None, "").to_html();
     assert!(html.contains("<title>3.5 s\nacknowledged: 10 /s\ndue: 0 /s</title>"), "{html}");
 }
@@ -128,8 +183,8 @@ fn stalled() -> Report {
         let waited = if (100..200).contains(&request) { 2_000 - request * 10 } else { 1 };
         let (intended, service) = (Duration::from_millis(waited), Duration::from_millis(1));
         let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
-        let times = crate::tally::Times { due, intended, service, lag: Duration::ZERO, is_measured: true };
-        tally.add(10, &crate::tally::Outcome::Acknowledged(answer), times);
+        let times = Times { due, intended, service, lag: Duration::ZERO, is_measured: true };
+        tally.add(10, &Outcome::Acknowledged(answer), times);
     }
     report(3_000, tally, None, "intended_p99<100ms,lost=0")
 }
@@ -166,9 +221,9 @@ fn the_page_says_everything_and_refers_to_nothing() {
 #[test]
 fn a_page_of_a_run_without_any_answer_is_still_a_page() {
     let mut tally = Tally::default();
-    tally.unsent(10, Duration::ZERO);
+    unsent(&mut tally, 10);
     let html = report(10, tally, None, "publish_p99<1ms").to_html();
-    assert!(html.contains("10 events were not acknowledged") && html.contains("not measured"));
+    assert!(html.contains("10 events were never sent") && html.contains("not measured"));
     assert!(!html.contains("NaN"), "every number is one");
 }
 

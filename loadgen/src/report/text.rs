@@ -64,6 +64,9 @@ impl Report {
         for (cause, n) in &c.http_errors {
             writeln!(f, "           requests not acknowledged, {cause}: {n}")?;
         }
+        if ["connection", "timeout", "unsent"].iter().any(|cause| c.http_errors.contains_key(*cause)) {
+            writeln!(f, "           what was never answered counts in the latencies as --timeout")?;
+        }
         Ok(())
     }
 }
@@ -114,7 +117,7 @@ fn write_server(f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
         for (quantile, ms) in &server.freshness_ms_since_start {
             write!(f, " {quantile}: {ms:.3} ms ")?;
         }
-        writeln!(f, " (arrival → published, the server's own quantiles)")?;
+        writeln!(f, " (arrival → published, the server's own quantiles since it started)")?;
     }
     if let Some(seconds) = server.cpu_seconds {
         writeln!(f, "           processor time {seconds:.2} s")?;

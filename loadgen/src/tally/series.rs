@@ -3,7 +3,7 @@
 //! Whatever becomes of a request is told of the second in which it was due: a server that is silent for two seconds shows there,
 //! not where its answers came. Memory does not grow with latencies: histograms are kept of the newest seconds only.
 
-use super::{LATENCY_MAX, Outcome, Times, nanos};
+use super::{LATENCY_MAX, Outcome, Times, Waited, nanos};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -119,10 +119,8 @@ impl Series {
     /// Counts the outcome of a request of `events` events.
     pub fn add(&mut self, events: u64, outcome: &Outcome, times: Times) {
         let second = times.due.as_secs();
-        if !matches!(outcome, Outcome::Broken(_)) {
-            self.intended.record(second, times.intended);
-            self.service.record(second, times.service);
-        }
+        self.intended.record(second, times.intended);
+        self.service.record(second, times.service);
         let counts = self.at(second);
         counts.sent += events;
         match outcome {
@@ -143,8 +141,10 @@ impl Series {
     }
 
     /// Counts events that were never handed to a connection.
-    pub fn unsent(&mut self, events: u64, due: Duration) {
-        let counts = self.at(due.as_secs());
+    pub fn unsent(&mut self, events: u64, waited: Waited) {
+        let second = waited.due.as_secs();
+        self.intended.record(second, waited.intended);
+        let counts = self.at(second);
         counts.lost += events;
         counts.errors += 1;
     }
@@ -215,10 +215,12 @@ mod tests {
         series.add(7, &Outcome::Status(429), times(0, 1));
         series.add(2, &Outcome::Status(503), times(0, 1));
         series.add(3, &Outcome::Broken("reset".into()), times(0, 1));
-        series.unsent(4, Duration::from_millis(1_500));
+        let (due, intended) = (Duration::from_millis(1_500), Duration::from_secs(10));
+        series.unsent(4, Waited { due, intended, is_measured: true });
         let seconds = series.finish(BTreeMap::new());
         assert_eq!((seconds[0].sent, seconds[0].lost, seconds[0].errors, seconds[0].status_429), (12, 12, 3, 1));
-        assert_eq!((seconds[1].sent, seconds[1].lost, seconds[1].intended), (0, 4, None));
+        assert_eq!((seconds[1].sent, seconds[1].lost, seconds[1].service), (0, 4, None));
+        assert!(seconds[1].intended.is_some_and(|brief| brief.p50_ms > 9_900.0));
     }
 
     #[test]
