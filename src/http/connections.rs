@@ -4,7 +4,7 @@
 
 use super::door::Door;
 use super::threads::Threads;
-use super::{App, auth, metrics, stopped};
+use super::{App, auth, files, metrics, stopped};
 use crate::config::Config;
 use crate::engine::Engine;
 use hyper::server::conn::http1;
@@ -53,7 +53,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
-    let connections_max = config.server.connections_max;
+    let connections_max = files::connections(config.server.connections_max);
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
     let grace = Duration::from_millis(config.server.body_timeout.0.unsigned_abs()) + ANSWER_TIME;
     let (stopping_sender, stopping) = watch::channel(false);
@@ -102,11 +102,14 @@ struct Open {
 
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let mut said = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, slot),
             Err(error) => {
-                tracing::warn!(%error, "accepting a connection");
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, "no connection can be accepted; it is tried again and again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -14,6 +14,7 @@ mod decide;
 mod door;
 mod error;
 mod events;
+mod files;
 mod inspect;
 mod metrics;
 mod models;
