@@ -165,6 +165,40 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_refreshes_very_many_contexts_is_shown_in_parts() {
+        // Each event of the second batch refreshes all of the viewer's sessions.
+        const SESSIONS: u64 = 400;
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let engine = engine(&directory);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let send = |first: u64| {
+            let mut batch = Batch::new(&engine, now());
+            for nth in first..first + SESSIONS {
+                let (id, session) = (format!("e{nth}"), format!("s{}", nth % SESSIONS));
+                let event = Event::new(&id, "play", EventTime(now().0));
+                batch.push(&Event { session: Some(&session), viewer: Some("crowd"), ..event });
+            }
+            let mut sent = engine.send(batch).expect("there is room");
+            runtime.block_on(sent.answer()).expect("it is answered")
+        };
+        send(0);
+        let receipt = send(SESSIONS);
+        assert_eq!(receipt.accepted, SESSIONS);
+        let last = receipt.last.expect("a place").offset;
+        let shown = |engine: &Engine| {
+            let context = |nth| engine.contexts().get(ContextKind::Session, &format!("s{nth}"));
+            (0..SESSIONS).map(|nth| context(nth).map(|c| (c.version, c.vector))).collect::<Option<Vec<_>>>()
+        };
+        let before = shown(&engine).expect("all are there");
+        assert!(before.iter().all(|(version, _)| *version == last));
+        engine.stop();
+        drop(engine);
+        // From the log alone.
+        std::fs::remove_dir_all(directory.path().join("checkpoints")).expect("it was written at the stop");
+        assert!(shown(&self::engine(&directory)) == Some(before));
+    }
+
+    #[test]
     fn whoever_folds_them_all_batches_are_answered_and_those_of_a_sender_keep_their_order() {
         const SENDERS: u64 = 4;
         const BATCHES: u64 = 80;

@@ -211,10 +211,10 @@ impl Partition {
 
     /// Fold, append, publish, hand over to the committer: once for the first of these batches, as many as one turn takes.
     pub(super) fn turn(&mut self, waiting: &mut Vec<Message>) {
-        let (begun, batches, first) = (Instant::now(), turn_of(waiting), self.next);
+        let (begun, batches, mut first) = (Instant::now(), turn_of(waiting), self.next);
         self.log_batch.clear();
         self.look_again();
-        let folded = self.fold(&waiting[..batches]);
+        let folded = self.fold(&waiting[..batches], &mut first);
         let mut appended = Vec::with_capacity(batches);
         let mut arrivals = Vec::with_capacity(batches);
         let (mut records, mut sync, mut claims, mut is_urgent) = (0, false, vec![], false);
@@ -247,8 +247,9 @@ impl Partition {
         self.pace.turned(begun, now);
     }
 
-    /// What became of the records of each batch. Some are decoded and asked for at once, whatever batches they are of.
-    fn fold(&mut self, batches: &[Message]) -> Vec<Folded> {
+    /// What became of the records of each batch. Some are decoded and asked for at once, whatever batches they are of. Where they refresh very
+    /// many contexts, the records so far are appended and their contexts shown; `first` is the offset of the first that is not.
+    fn fold(&mut self, batches: &[Message], first: &mut Offset) -> Vec<Folded> {
         let mut folded = vec![Folded::default(); batches.len()];
         let mut records = batches.iter().enumerate().flat_map(|(batch, message)| {
             let records = RecordBatch::records(message.records.bytes());
@@ -266,6 +267,12 @@ impl Partition {
             self.fold.warm(&decoded);
             for (nth, ((batch, bytes), arrived)) in encoded.iter().zip(&decoded).enumerate() {
                 self.fold_record(nth, bytes, arrived, &mut folded[*batch]);
+                if self.stage.is_full() {
+                    self.append(*first);
+                    self.publish();
+                    self.log_batch.clear();
+                    *first = self.next;
+                }
             }
         }
         let mut events = Receipt::default();

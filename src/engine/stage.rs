@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// How many contexts before its turn the memory of a published context is asked for.
 const PUBLISHED_AHEAD: usize = 8;
+/// Contexts that wait for the log at most, but for those of one record.
+const HELD_BACK_MAX: usize = 1 << 16;
 /// After how many contexts those who follow them are told.
 const TOLD_AT_ONCE: usize = 32;
 
@@ -129,6 +131,11 @@ impl Stage {
         Stage { number: partition, ..Stage::default() }
     }
 
+    /// No more is to be held back: a viewer with thousands of live sessions has as many contexts refreshed by each event.
+    pub(super) fn is_full(&self) -> bool {
+        self.contexts.len() >= HELD_BACK_MAX
+    }
+
     /// What left is carried where it belongs.
     pub(super) fn take_left(&mut self) -> Option<Round> {
         let until = self.left.take()?;
@@ -190,6 +197,10 @@ impl Stage {
         self.contexts.clear();
         self.text.clear();
         self.numbers.clear();
+        if self.contexts.capacity() > 2 * HELD_BACK_MAX {
+            self.contexts.shrink_to(HELD_BACK_MAX);
+            self.numbers.shrink_to(HELD_BACK_MAX);
+        }
         self.removed.clear();
         self.closed = [0; 3];
     }
