@@ -1,7 +1,7 @@
 //! A model compiled against the plan: which slots it looks at, how many features that makes, what it learns by.
 
 use super::spec::{ContextSpec, ItemFeature, ModelSpec};
-use crate::learn::{Estimator, HalfLife, Learning};
+use crate::learn::{Estimator, HalfLife, Learning, VALUE_MAX};
 use crate::plan::{PlanError, Slot, error};
 use crate::record::{Fields, Value};
 use xxhash_rust::xxh3::xxh3_64;
@@ -65,9 +65,11 @@ impl ModelPlan {
         Ok(ModelPlan { spec: spec.clone(), learning, slots: chosen, hash: xxh3_64(learnt_by.as_bytes()) })
     }
 
-    /// Features of a decision made from a session's vector: a constant 1, the slots, the request's numbers.
+    /// Features of a decision made from a session's vector: a constant 1, the slots, the request's numbers. A slot that is beyond what is
+    /// learnt from counts as the greatest that is not, and one that is no number as 0: it is of no doing of the one who asks.
     pub fn context_of(&self, vector: &[f32], feature: &dyn Fn(&str) -> Option<f64>) -> Vec<f64> {
-        let slots = self.slots.iter().flatten().map(|slot| f64::from(vector.get(*slot).copied().unwrap_or(0.0)));
+        let known = |x: f64| if x.is_nan() { 0.0 } else { x.clamp(-VALUE_MAX, VALUE_MAX) };
+        let slots = self.slots.iter().flatten().map(|slot| known(f64::from(vector.get(*slot).copied().unwrap_or(0.0))));
         let given = self.spec.features.iter().map(|name| feature(name).unwrap_or(0.0));
         std::iter::once(1.0).chain(slots).chain(given).collect()
     }

@@ -136,6 +136,10 @@ fn nothing_known_is_answered_and_every_running_spec_believes_something() {
     let asked = Ask { context: Given::Vector(&vector, 12), ..asked };
     let decision = rank(&version, &asked, &mut scratch).expect("ranks");
     assert_eq!((decision.context.as_slice(), decision.context_version), (&[1.0, 3.0, 4.0, 7.0][..], Some(12)));
+    let vector = [f32::NEG_INFINITY, f32::NAN, 5.0, 6.0];
+    let asked = Ask { context: Given::Vector(&vector, 12), ..asked };
+    let decision = rank(&version, &asked, &mut scratch).expect("what players send refuses no decision");
+    assert_eq!(decision.context, [1.0, -1e30, 0.0, 7.0]);
     let asked = Ask { context: Given::Numbers(&[1.0, 2.0]), ..asked };
     let error = rank(&version, &asked, &mut scratch).expect_err("two numbers for four").to_string();
     assert!(error.contains("has 2 numbers") && error.contains("allowed: 4"), "{error}");
