@@ -3,6 +3,7 @@
 use super::{Common, Failure, Format};
 use crate::config::Config;
 use crate::engine::{Engine, RewardFiles};
+use crate::wire::EventReader;
 use crate::{http, telemetry};
 use clap::Args;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     config.discard = args.discard;
     http::check_auth_config(&config).map_err(Failure::Usage)?;
+    EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
     telemetry::install_metrics();
     let runtime = runtime()?;
