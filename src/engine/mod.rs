@@ -101,6 +101,16 @@ pub enum EngineError {
         /// From where on the log has all records.
         kept_from: u64,
     },
+    /// Records are missing at the end of the log.
+    #[error(
+        "partition {partition}: the checkpoint is of offset {checkpoint}, and the log ends before: records that were acknowledged are gone. Put back the log that belongs to it. To go on without them, export the log and import it into a new data directory"
+    )]
+    Short {
+        /// Partition.
+        partition: u16,
+        /// Where catching up would begin.
+        checkpoint: u64,
+    },
     /// The reward spec of the configuration cannot run.
     #[error("configuration: `reward` of model \"{model}\": {why}")]
     Reward {

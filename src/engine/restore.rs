@@ -52,6 +52,9 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     };
     let loaded = begin.elapsed();
     let records = replay(&mut fold, log, partition, from)?;
+    if !log.reaches(partition, from) {
+        return Err(EngineError::Short { partition, checkpoint: from.0 });
+    }
     fold.caught_up();
     let (sessions, viewers) = fold.live();
     tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");

@@ -88,6 +88,10 @@ impl Log for MemoryLog {
         Ok(Bounds { first, kept_from, next: Offset(p.end), is_trimmed: p.is_trimmed })
     }
 
+    fn reaches(&self, partition: u16, offset: Offset) -> bool {
+        offset.0 <= self.partition(partition).end
+    }
+
     fn reserve(&self, _: u16, _: Offset) -> Result<(), LogError> {
         Ok(())
     }

@@ -110,6 +110,10 @@ pub trait Log: Send + Sync {
     /// What is there of a partition.
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError>;
 
+    /// Whether all records before `offset` are there, or were before they were dropped, where it was once that of the next record. It may be
+    /// behind the last record there is: after an unclean stop the next offset is above all that may have been given out.
+    fn reaches(&self, partition: u16, offset: Offset) -> bool;
+
     /// Offsets below `limit` are never given out again by [`Log::bounds`] after a restart, those from it on were not: a proper stop. Meanwhile
     /// [`Log::append`] sees to it.
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError>;

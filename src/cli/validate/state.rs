@@ -4,7 +4,7 @@ use super::Verdict;
 use super::log::{Folded, Scanned};
 use crate::engine::{Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, put_back, restore};
 use crate::log::{Bounds, EmbeddedLog, Log};
-use saccade_topology::{Plan, RowKind, Topology};
+use saccade_topology::{Offset, Plan, RowKind, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -92,6 +92,10 @@ impl<'a> Stored<'a> {
         if offset < kept_from.0 {
             let gap = EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 };
             return Err(Verdict::fail(gap.to_string(), "until then `serve` does not start"));
+        }
+        if !self.log.reaches(partition, Offset(offset)) {
+            let short = EngineError::Short { partition, checkpoint: offset };
+            return Err(Verdict::fail(short.to_string(), "until then `serve` does not start"));
         }
         let (rows, tombstones) = self.rows(checkpoint).map_err(fail)?;
         if first > offset {

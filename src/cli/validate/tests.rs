@@ -302,6 +302,30 @@ fn records_that_are_gone_behind_the_checkpoint_refuse_the_start() {
 }
 
 #[test]
+fn a_log_that_ends_before_the_checkpoint_refuses_the_start() {
+    let place = Place::new();
+    place.serve(&["a"]);
+    let (log, older) = (place.data().join("log"), place.data().join("older"));
+    std::fs::create_dir(&older).expect("a folder is made");
+    for file in std::fs::read_dir(&log).expect("the log is there") {
+        let file = file.expect("it can be listed");
+        std::fs::copy(file.path(), older.join(file.file_name())).expect("copied");
+    }
+    place.serve(&["b", "c"]);
+    // An older copy, and none at all.
+    for is_there in [true, false] {
+        std::fs::remove_dir_all(&log).expect("the server is gone");
+        if is_there {
+            std::fs::rename(&older, &log).expect("renamed");
+        }
+        let opened = Engine::open(&place.config(), &place.data());
+        let Err(EngineError::Short { partition: 0, checkpoint: 5 }) = opened else { panic!("it starts") };
+        let verdict = place.check(Check::Checkpoint);
+        assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("the log ends before"), "{verdict:?}");
+    }
+}
+
+#[test]
 fn a_log_whose_first_offset_is_not_zero_is_whole_all_the_same() {
     // An unclean stop before the first record: the offsets reserved by then are skipped.
     let place = Place::new();

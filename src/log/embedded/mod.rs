@@ -67,6 +67,8 @@ struct Tail {
     file: Arc<File>,
     at: u64,
     marks: Vec<Mark>,
+    /// Per partition, the limits of reserved offsets that were met when it was opened: a process began at one of them.
+    limits: Vec<Vec<u64>>,
     /// What is on the disk for certain: how far the log, and limits of reserved offsets.
     durable: u64,
     durable_reserved: Vec<u64>,
@@ -285,14 +287,14 @@ impl Log for EmbeddedLog {
 
     fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError> {
         let nth = usize::from(partition);
-        let (segments, damage) = {
+        let (segments, begin, damage) = {
             let tail = self.files.tail();
             // The last that begins at or before `from`: what is before it is in segments before.
             let first = tail.segments.partition_point(|head| head.marks[nth].next <= from.0).saturating_sub(1);
             let part = (first..tail.segments.len()).map(|i| (tail.segments[i].number, tail.len(i)));
-            (part.collect::<Vec<_>>(), tail.damage)
+            (part.collect::<Vec<_>>(), tail.segments[first].marks[nth].next, tail.damage)
         };
-        let mut next = from.0;
+        let mut next = begin;
         let damaged = |next, what: &str| LogError::Damaged { partition, offset: next, what: what.to_string() };
         for (number, len) in segments {
             let path = segment::path(&self.files.directory, number);
@@ -333,6 +335,11 @@ impl Log for EmbeddedLog {
         }
         let is_trimmed = origin.is_some_and(|origin| origin < first);
         Ok(Bounds { first: Offset(first), kept_from, next: Offset(next), is_trimmed })
+    }
+
+    fn reaches(&self, partition: u16, offset: Offset) -> bool {
+        let (tail, nth) = (self.files.tail(), usize::from(partition));
+        offset.0 <= tail.marks[nth].next || tail.limits[nth].contains(&offset.0)
     }
 
     fn needs(&self, partition: u16, from: Offset) {

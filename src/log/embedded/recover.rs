@@ -18,6 +18,8 @@ struct Scanned {
     head: Head,
     /// What is known of partitions behind its last whole entry, and where in the file that is.
     marks: Vec<Mark>,
+    /// Per partition, all limits of reserved offsets in it.
+    limits: Vec<Vec<u64>>,
     at: u64,
     /// What is there instead of a further entry, if that is not nothing.
     broken: Option<&'static str>,
@@ -63,6 +65,7 @@ fn scan(path: &Path) -> io::Result<(Result<Scanned, &'static str>, u64)> {
         }
     };
     let (mut marks, mut durable) = (head.marks.clone(), 0);
+    let mut limits = limits_of(&marks);
     let (at, broken) = loop {
         let at = reader.at;
         let entry = match reader.next()? {
@@ -75,7 +78,10 @@ fn scan(path: &Path) -> io::Result<(Result<Scanned, &'static str>, u64)> {
         };
         durable = durable.max(entry.durable);
         match entry.kind {
-            Kind::Reserved => mark.reserved = entry.first,
+            Kind::Reserved => {
+                mark.reserved = entry.first;
+                limits[usize::from(entry.partition)].push(entry.first);
+            }
             Kind::Records => {
                 let next = entry.first.checked_add(RecordBatch::records(entry.bytes).count() as u64);
                 let Some(next) = next else { break (at, Some("an offset is beyond all numbers")) };
@@ -84,7 +90,11 @@ fn scan(path: &Path) -> io::Result<(Result<Scanned, &'static str>, u64)> {
         }
     };
     durable = durable.max(segment::durable_behind(path, at, head.base)?);
-    Ok((Ok(Scanned { head, marks, at, broken }), durable))
+    Ok((Ok(Scanned { head, marks, limits, at, broken }), durable))
+}
+
+fn limits_of(marks: &[Mark]) -> Vec<Vec<u64>> {
+    marks.iter().map(|mark| vec![mark.reserved]).collect()
 }
 
 /// Finds the end: of what may not have been on the disk, the entries before the first that is not whole. None where there is no log.
@@ -115,7 +125,9 @@ fn recover(directory: &Path) -> Result<Option<Tail>, LogError> {
                 // Of a process that was killed: it is whole, but maybe not on the disk.
                 let before = segment::path(directory, last.head.number);
                 File::open(&before).and_then(|file| file.sync_all()).map_err(doing("syncing", &path))?;
+                let limits = [last.limits, next.limits.clone()];
                 (broken, last) = (next.broken, next);
+                last.limits = limits.into_iter().reduce(joined).expect("there are two");
             }
             scanned => {
                 broken = broken.or(scanned.err());
@@ -158,13 +170,31 @@ fn tail(directory: &Path, last: Scanned, damage: Option<&'static str>) -> Result
     }
     file.seek(SeekFrom::Start(last.at)).map_err(&error)?;
     segments.push(last.head);
-    Ok(tail_of(segments, file, last.at, last.marks, damage))
+    Ok(Tail { limits: last.limits, ..tail_of(segments, file, last.at, last.marks, damage) })
+}
+
+/// The limits of both, by partition.
+fn joined(mut before: Vec<Vec<u64>>, behind: Vec<Vec<u64>>) -> Vec<Vec<u64>> {
+    before.iter_mut().zip(behind).for_each(|(before, behind)| before.extend(behind));
+    before
 }
 
 /// A log that is on the disk up to `at` in its last segment.
 fn tail_of(segments: Vec<Head>, file: File, at: u64, marks: Vec<Mark>, damage: Option<&'static str>) -> Tail {
     let durable = segments.last().map_or(0, |head| head.base) + at;
     let durable_reserved = marks.iter().map(|mark| mark.reserved).collect();
-    let (file, needed) = (Arc::new(file), vec![0; marks.len()]);
-    Tail { segments, file, at, marks, durable, durable_reserved, unsynced: vec![], damage, has_failed: false, needed }
+    let (file, needed, limits) = (Arc::new(file), vec![0; marks.len()], limits_of(&marks));
+    Tail {
+        segments,
+        file,
+        at,
+        marks,
+        limits,
+        durable,
+        durable_reserved,
+        unsynced: vec![],
+        damage,
+        has_failed: false,
+        needed,
+    }
 }
