@@ -1,6 +1,7 @@
-//! In which order events came, and how late: against the latest event time so far, since a log does not say when it was sent.
+//! In which order events came, and how late: against what the time is by the events around them, since a log does not say when it came.
 //!
-//! A clock that is wrong would lead all others astray: what says when it was sent is corrected by that first.
+//! A clock that is wrong would lead all others astray. What says when it was sent is corrected by that first; and the time is not that of the
+//! latest event, but what few of the newest are ahead of.
 
 use hdrhistogram::Histogram;
 use std::collections::{HashSet, VecDeque};
@@ -12,15 +13,18 @@ const IN_ORDER_MS: i64 = 20;
 const LATE_MS: i64 = 32_000;
 /// A clock off by less is right.
 const RIGHT_MS: i64 = 1_000;
-/// Events from which it is told what the time is at first: any single clock may be wrong.
-const BEGINNING: usize = 65;
+/// Newest events from which it is told what the time is: any single clock may be wrong. At first, the median of them; later what one in ten is
+/// ahead of.
+const NEWEST: usize = 65;
+const AHEAD: usize = NEWEST / 10;
 /// Latest ids that are remembered.
 const IDS_MAX: usize = 1 << 20;
 
 /// What is known of the order.
 pub(super) struct Order {
     latest: Option<i64>,
-    beginning: Vec<i64>,
+    /// When the newest happened.
+    newest: VecDeque<i64>,
     /// When it began.
     pub(super) first: i64,
     pub(super) events: u64,
@@ -42,7 +46,7 @@ impl Order {
     pub(super) fn new() -> Order {
         Order {
             latest: None,
-            beginning: Vec::new(),
+            newest: VecDeque::new(),
             first: 0,
             events: 0,
             reordered: histogram(),
@@ -74,10 +78,9 @@ impl Order {
     pub(super) fn take(&mut self, event_time: i64, sent_at: Option<i64>) -> i64 {
         self.events += 1;
         let Some(latest) = self.latest else {
-            self.beginning.push(event_time);
-            if self.beginning.len() == BEGINNING {
-                self.beginning.sort_unstable();
-                self.first = self.beginning[BEGINNING / 2];
+            self.newest.push_back(event_time);
+            if self.newest.len() == NEWEST {
+                self.first = self.nth_newest(NEWEST / 2);
                 self.latest = Some(self.first);
             }
             return event_time;
@@ -91,12 +94,21 @@ impl Order {
         let behind = latest - happened;
         if behind > LATE_MS {
             self.late.saturating_record(behind as u64);
-        } else if behind > IN_ORDER_MS {
-            self.reordered.saturating_record(behind as u64);
-        } else if off.abs() <= RIGHT_MS {
-            self.latest = Some(latest.max(happened));
+        } else {
+            if behind > IN_ORDER_MS {
+                self.reordered.saturating_record(behind as u64);
+            }
+            self.newest.pop_front();
+            self.newest.push_back(happened);
+            self.latest = Some(latest.max(self.nth_newest(NEWEST - 1 - AHEAD)));
         }
         happened
+    }
+
+    /// The `nth` smallest time of the newest events.
+    fn nth_newest(&self, nth: usize) -> i64 {
+        let mut times: [i64; NEWEST] = std::array::from_fn(|i| self.newest[i]);
+        *times.select_nth_unstable(nth).1
     }
 
     /// Seconds from the first events to the latest.

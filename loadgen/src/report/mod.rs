@@ -297,7 +297,7 @@ impl Report {
         failures.extend(self.checked.iter().flat_map(Checked::failures));
         failures.extend(self.failure_of_the_server());
         failures.extend(self.beside.failures());
-        let unsent = (c.unsent > 0).then(|| format!("{} events were never sent", c.unsent));
+        let unsent = (c.unsent > 0).then(|| format!("{} events were never sent: all connections were busy and the queue before them full, or the run was over", c.unsent));
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
         let missed = (!missed.is_empty()).then(|| format!("missed {}", missed.join(", ")));
         let late = self.lateness();

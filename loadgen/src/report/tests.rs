@@ -65,7 +65,7 @@ fn unsent(tally: &mut Tally, events: u64) {
 #[test]
 fn what_a_late_generator_did_not_send_or_missed_says_nothing_about_the_server() {
     let late = |t: &mut Tally| t.lag.saturating_record(3_000_000);
-    assert!(matches!(verdict(|t| unsent(t, 5)), Verdict::Failed(why) if why == "5 events were never sent"));
+    assert!(matches!(verdict(|t| unsent(t, 5)), Verdict::Failed(why) if why.starts_with("5 events were never sent")));
     let both = verdict(|t| {
         late(t);
         unsent(t, 5);
