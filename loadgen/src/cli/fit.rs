@@ -1,6 +1,7 @@
 //! `saccade-loadgen fit`: a profile from a recorded log.
 
 use super::values::duration;
+use super::watching::{print, write};
 use crate::fit::Fit;
 use clap::Args;
 use std::fs::File;
@@ -12,7 +13,8 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(after_help = "\
 Reads what `saccade export` writes, or events as they were sent, one a line. It keeps numbers, not viewers: nobody's id, item or text is
-in the profile. What a log does not tell (tastes, batches, connections) is as in configs/load/steady_evening.toml.
+in the profile. What a log does not tell (tastes, batches, connections), and bots, a hot viewer and the shape of the rate, are as in
+configs/load/steady_evening.toml. Shares that sessions decide (rank.share) need a log that is much longer than a session.
 
   saccade export --data DIR --out log.ndjson
   saccade-loadgen fit log.ndjson --out ours.toml
@@ -35,6 +37,12 @@ impl FitArgs {
         let (log, bytes): (Box<dyn BufRead>, u64) = match self.log.as_os_str() == "-" {
             true => (Box::new(BufReader::new(io::stdin())), 0),
             false => {
+                if self.log.is_dir() {
+                    let data = self.log.display();
+                    return Err(format!(
+                        "{data} is a directory; `saccade export --data {data} --out log.ndjson` makes a log of a server's"
+                    ));
+                }
                 let file = File::open(&self.log).map_err(reading)?;
                 let bytes = file.metadata().map_err(reading)?.len();
                 (Box::new(BufReader::with_capacity(1 << 18, file)), bytes)
@@ -53,10 +61,7 @@ impl FitArgs {
             eprintln!();
         }
         let found = fit.finish(&self.log.display().to_string())?;
-        let writing = |e: io::Error| format!("writing {}: {e}", self.out.display());
-        std::fs::write(&self.out, found.toml()).map_err(writing)?;
-        print!("{found}");
-        println!("written    {}", self.out.display());
-        Ok(())
+        write(&self.out, &found.toml())?;
+        print(&format!("{found}written    {}\n", self.out.display()))
     }
 }

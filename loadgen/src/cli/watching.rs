@@ -104,11 +104,13 @@ impl Output {
 
 /// Writes a whole file: what was there before stays until all is written.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
-    let written = || match beside(path)? {
-        None => std::fs::write(path, text),
+    // What a link leads to, not the link.
+    let place = path.canonicalize().unwrap_or_else(|_| path.into());
+    let written = || match beside(&place)? {
+        None => std::fs::write(&place, text),
         Some(mut file) => {
             file.write_all(text.as_bytes())?;
-            file.persist(path)?;
+            file.persist(&place)?;
             Ok(())
         }
     };
