@@ -9,23 +9,41 @@ use std::sync::Arc;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The real server on a free port, until the process ends.
-fn serve(data: &Path) -> Target {
+/// The real server, until this is dropped: one whose data directory is gone would end the process.
+struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // What went wrong there, a test has seen.
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// The real server on a free port.
+fn serve(data: &Path) -> (Target, Server) {
     let config = Config::load(None).expect("the default configuration loads");
     let (ready, is_ready) = mpsc::channel::<SocketAddr>();
     let data = data.to_path_buf();
-    std::thread::spawn(move || {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move { _ = stopped.await };
+    let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
             let address = listener.local_addr().expect("a bound listener has an address");
             let engine = Arc::new(Engine::open(&config, &data).expect("an empty directory opens"));
             ready.send(address).expect("the test waits");
-            saccade::http::serve(engine, config, listener, std::future::pending()).await.expect("it serves");
+            saccade::http::serve(Arc::clone(&engine), config, listener, stopped).await.expect("it serves");
+            engine.stop();
         });
     });
     let address = is_ready.recv().expect("the server starts");
-    Target::new(&format!("http://{address}"), None, None).expect("an address is a target")
+    let target = Target::new(&format!("http://{address}"), None, None).expect("an address is a target");
+    (target, Server { stop: Some(stop), thread: Some(thread) })
 }
 
 struct Site {
@@ -33,17 +51,18 @@ struct Site {
     watcher: Watcher,
     checks: Checks,
     events: u64,
+    _server: Server,
     _data: tempfile::TempDir,
 }
 
 impl Site {
     fn new(config: Option<&str>) -> Site {
         let data = tempfile::tempdir().expect("a temporary directory");
-        let target = serve(data.path());
+        let (target, server) = serve(data.path());
         let config = config.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(file));
         let wanted = Wanted { probes: 4, viewers_expected: 4, config, measure_from: Duration::ZERO };
         let (watcher, checks) = Checks::start(target.clone(), TIMEOUT, wanted).expect("the checks start");
-        Site { target, watcher, checks, events: 0, _data: data }
+        Site { target, watcher, checks, events: 0, _server: server, _data: data }
     }
 
     /// A batch with an event of each of six viewers, two of whom are not in the sample.
