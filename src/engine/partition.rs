@@ -171,9 +171,8 @@ impl Partition {
         self.fold.emit_away(&mut self.stage);
         self.publish();
         // Before anything comes that it would be too late for.
-        let first = self.next;
         self.let_go(u64::MAX);
-        self.append(first);
+        self.append();
         self.publish();
     }
 
@@ -211,10 +210,9 @@ impl Partition {
 
     /// Fold, append, publish, hand over to the committer: once for the first of these batches, as many as one turn takes.
     pub(super) fn turn(&mut self, waiting: &mut Vec<Message>) {
-        let (begun, batches, mut first) = (Instant::now(), turn_of(waiting), self.next);
-        self.log_batch.clear();
+        let (begun, batches) = (Instant::now(), turn_of(waiting));
         self.look_again();
-        let folded = self.fold(&waiting[..batches], &mut first);
+        let folded = self.fold(&waiting[..batches]);
         let mut appended = Vec::with_capacity(batches);
         let mut arrivals = Vec::with_capacity(batches);
         let (mut records, mut sync, mut claims, mut is_urgent) = (0, false, vec![], false);
@@ -228,7 +226,7 @@ impl Partition {
             sync |= message.sync;
             appended.push(Appended { receipt: folded.receipt(), reply: message.reply });
         }
-        self.append(first);
+        self.append();
         self.publish();
         drop(claims);
         self.hand_over(sync);
@@ -248,8 +246,8 @@ impl Partition {
     }
 
     /// What became of the records of each batch. Some are decoded and asked for at once, whatever batches they are of. Where they refresh very
-    /// many contexts, the records so far are appended and their contexts shown; `first` is the offset of the first that is not.
-    fn fold(&mut self, batches: &[Message], first: &mut Offset) -> Vec<Folded> {
+    /// many contexts, the records so far are appended and their contexts shown.
+    fn fold(&mut self, batches: &[Message]) -> Vec<Folded> {
         let mut folded = vec![Folded::default(); batches.len()];
         let mut records = batches.iter().enumerate().flat_map(|(batch, message)| {
             let records = RecordBatch::records(message.records.bytes());
@@ -268,10 +266,8 @@ impl Partition {
             for (nth, ((batch, bytes), arrived)) in encoded.iter().zip(&decoded).enumerate() {
                 self.fold_record(nth, bytes, arrived, &mut folded[*batch]);
                 if self.stage.is_full() {
-                    self.append(*first);
+                    self.append();
                     self.publish();
-                    self.log_batch.clear();
-                    *first = self.next;
                 }
             }
         }
@@ -342,15 +338,18 @@ impl Partition {
         }
     }
 
-    fn append(&mut self, first: Offset) {
-        if self.log_batch.count() == 0 {
+    /// Appends the records that were taken into the log since the last time: they end before the next offset.
+    fn append(&mut self) {
+        let count = self.log_batch.count();
+        if count == 0 {
             return;
         }
-        let begin = Instant::now();
+        let (begin, first) = (Instant::now(), Offset(self.next.0 - count));
         if let Err(error) = self.shared.log.append(self.number, first, &self.log_batch) {
             poison("the log cannot be written", &error);
         }
         self.metrics.append.record(begin.elapsed());
+        self.log_batch.clear();
     }
 
     /// Nothing arrived: time passes for sessions too, and checkpoints go on.
@@ -361,11 +360,9 @@ impl Partition {
         {
             self.tick();
         }
-        let first = self.next;
-        self.log_batch.clear();
         self.look_again();
         if self.log_batch.count() > 0 {
-            self.append(first);
+            self.append();
             self.publish();
         }
         self.hand_over(false);
@@ -374,13 +371,11 @@ impl Partition {
     }
 
     fn tick(&mut self) {
-        let first = self.next;
         let arrived = Arrived { ingest_time: now(), record: Record::Tick };
-        self.log_batch.clear();
         self.log_batch.push(&arrived);
-        self.fold.apply(first, &arrived, &mut self.stage);
+        self.fold.apply(self.next, &arrived, &mut self.stage);
         self.next.0 += 1;
-        self.append(first);
+        self.append();
         self.publish();
         self.last_record = Instant::now();
     }
