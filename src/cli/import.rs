@@ -8,10 +8,9 @@
 
 use super::files::{self, Group};
 use super::replay::progress;
-use super::{Common, Failure};
+use super::{Common, Failure, reader};
 use crate::engine::{partition_of, partition_of_decision, partition_of_key};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
-use crate::wire::EventReader;
 use clap::Args;
 use saccade_topology::{Arrived, Offset, Record};
 use std::collections::HashMap;
@@ -36,7 +35,7 @@ const BATCH_RECORDS: u64 = 1000;
 /// Appends to the log and leaves the folding to the next `serve`: duplicates are then counted once.
 pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let config = args.common.config()?;
-    let reader = EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
+    let reader = reader(&config)?;
     let log =
         EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
     let mut writer = Writer::new(&log, &args.files)?;

@@ -10,6 +10,7 @@ mod serve;
 mod validate;
 
 use crate::config::{Config, ConfigError};
+use crate::wire::EventReader;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -108,6 +109,11 @@ impl Common {
         let rule = "name one that `saccade serve` or `saccade import` has made (--data DIR)";
         Err(Failure::Usage(format!("there is no log in the data directory {}; {rule}", self.data.display())))
     }
+}
+
+/// What reads events as `[ingest]` says.
+fn reader(config: &Config) -> Result<EventReader, Failure> {
+    EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))
 }
 
 /// Parses the arguments and does what they say.

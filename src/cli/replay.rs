@@ -4,11 +4,11 @@ mod output;
 mod parquet;
 
 use super::files::{self, Rejected};
-use super::{Failure, Format};
+use super::{Failure, Format, reader};
 use crate::config::Config;
 use crate::engine::decode_or_damaged;
 use crate::log::{Bounds, EmbeddedLog, Log};
-use crate::wire::{EventReader, Layout};
+use crate::wire::Layout;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use output::Output;
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
 }
 
 fn replay_files(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>) -> Result<Vec<Tally>, Failure> {
-    let reader = EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
+    let reader = reader(config)?;
     let progress = progress(args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
     let one = |i: usize, path: &PathBuf| -> Result<Tally, Failure> {
         let mut partition = Partition::new(args, plan, i as u16)?;

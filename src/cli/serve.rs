@@ -1,9 +1,8 @@
 //! `saccade serve`: the engine behind HTTP, until it is told to stop.
 
-use super::{Common, Failure, Format};
+use super::{Common, Failure, Format, reader};
 use crate::config::Config;
 use crate::engine::{Engine, RewardFiles};
-use crate::wire::EventReader;
 use crate::{http, telemetry};
 use clap::Args;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     config.discard = args.discard;
     http::check_auth_config(&config).map_err(Failure::Usage)?;
-    EventReader::new(&config.ingest).map_err(|e| Failure::Usage(format!("configuration: {e}")))?;
+    reader(&config)?;
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
     telemetry::install_metrics();
     let runtime = runtime()?;
