@@ -186,8 +186,7 @@ impl Report {
         let values = report.values();
         report.objectives = objectives.iter().map(|objective| objective.judge(&values)).collect();
         let without_lag = report.without_lag(values);
-        let held = |objective: &&Objective| objective.judge(&without_lag).held;
-        report.verdict = report.judge(objectives.iter().filter(held).count() == objectives.len());
+        report.verdict = report.judge(objectives.iter().all(|objective| objective.judge(&without_lag).held));
         report
     }
 

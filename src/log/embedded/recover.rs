@@ -52,7 +52,8 @@ pub(super) fn make(directory: &Path, marks: Vec<Mark>) -> Result<Tail, LogError>
     let at = segment::begin(&file, &head).and_then(|at| file.sync_all().map(|()| at)).map_err(&error)?;
     std::fs::rename(&made, &path).and_then(|()| sync_directory(directory)).map_err(&error)?;
     directory.parent().map_or(Ok(()), sync_directory).map_err(&error)?;
-    Ok(tail_of(vec![head], file, at, marks, None))
+    let limits = limits_of(&marks);
+    Ok(tail_of(vec![head], file, at, marks, limits, None))
 }
 
 /// Reads a segment to its end, or says why it cannot be one; and how far its entries, wherever they begin, say that the log was durable.
@@ -125,9 +126,8 @@ fn recover(directory: &Path) -> Result<Option<Tail>, LogError> {
                 // Of a process that was killed: it is whole, but maybe not on the disk.
                 let before = segment::path(directory, last.head.number);
                 File::open(&before).and_then(|file| file.sync_all()).map_err(doing("syncing", &path))?;
-                let limits = [last.limits, next.limits.clone()];
-                (broken, last) = (next.broken, next);
-                last.limits = limits.into_iter().reduce(joined).expect("there are two");
+                let limits = joined(last.limits, next.limits);
+                (broken, last) = (next.broken, Scanned { limits, ..next });
             }
             scanned => {
                 broken = broken.or(scanned.err());
@@ -170,7 +170,7 @@ fn tail(directory: &Path, last: Scanned, damage: Option<&'static str>) -> Result
     }
     file.seek(SeekFrom::Start(last.at)).map_err(&error)?;
     segments.push(last.head);
-    Ok(Tail { limits: last.limits, ..tail_of(segments, file, last.at, last.marks, damage) })
+    Ok(tail_of(segments, file, last.at, last.marks, last.limits, damage))
 }
 
 /// The limits of both, by partition.
@@ -180,10 +180,17 @@ fn joined(mut before: Vec<Vec<u64>>, behind: Vec<Vec<u64>>) -> Vec<Vec<u64>> {
 }
 
 /// A log that is on the disk up to `at` in its last segment.
-fn tail_of(segments: Vec<Head>, file: File, at: u64, marks: Vec<Mark>, damage: Option<&'static str>) -> Tail {
+fn tail_of(
+    segments: Vec<Head>,
+    file: File,
+    at: u64,
+    marks: Vec<Mark>,
+    limits: Vec<Vec<u64>>,
+    damage: Option<&'static str>,
+) -> Tail {
     let durable = segments.last().map_or(0, |head| head.base) + at;
     let durable_reserved = marks.iter().map(|mark| mark.reserved).collect();
-    let (file, needed, limits) = (Arc::new(file), vec![0; marks.len()], limits_of(&marks));
+    let (file, needed) = (Arc::new(file), vec![0; marks.len()]);
     Tail {
         segments,
         file,
