@@ -4,16 +4,17 @@
 //! complete, with the books. It is made of what changed, or of all there is where the store [asks for it](super::store::Chain::is_full_due). The log is
 //! synced before it is completed, so that no stored row knows of a record the log may lose.
 
-use super::store::{Chain, Giver, Making, Rows, Store, spare};
-use super::{Fold, Restored, Shared, poison};
-use crate::aside;
-use crate::log::Log;
+mod write;
+
+pub(super) use write::spawn;
+
+use super::store::Rows;
+use super::{Fold, Restored};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Rows handed out between two batches, and the time after which no further one is.
@@ -38,6 +39,17 @@ pub(super) enum Slice {
     Complete { partition: u16, rest: Box<Rest>, begun: Instant, pause: Duration, done: Option<Sender<()>> },
 }
 
+impl Slice {
+    fn partition(&self) -> u16 {
+        match self {
+            Slice::Begin { partition, .. }
+            | Slice::Ids { partition, .. }
+            | Slice::Rows { partition, .. }
+            | Slice::Complete { partition, .. } => *partition,
+        }
+    }
+}
+
 /// What is not in rows: globals and feedback as when the checkpoint began, the books as late as any of its rows.
 pub(super) struct Rest {
     globals: Globals,
@@ -53,13 +65,18 @@ type Ids = Vec<(u64, u64, Vec<u64>)>;
 pub(super) struct Writer {
     slices: Sender<Slice>,
     spare: Receiver<Rows>,
-    /// By partition, whether the next checkpoint has to be of all there is.
+    /// By partition, whether the next checkpoint has to be of all there is. Where that is told while one is being made, it was given up.
     full_due: Arc<[AtomicBool]>,
 }
 
 impl Writer {
     fn is_full_due(&self, partition: u16) -> bool {
         self.full_due[usize::from(partition)].load(Ordering::Relaxed)
+    }
+
+    /// Whether the checkpoint that begins now has to be of all there is.
+    fn begins_full(&self, partition: u16) -> bool {
+        self.full_due[usize::from(partition)].swap(false, Ordering::Relaxed)
     }
 
     /// A buffer to be filled.
@@ -114,7 +131,9 @@ impl Walk {
 
     /// Goes on with the checkpoint, or begins one when it is time.
     pub(super) fn step(&mut self, fold: &mut Fold, next: Offset) {
-        if self.running.is_none() && self.last.elapsed() >= self.interval {
+        if self.running.is_some() && self.writer.is_full_due(self.partition) {
+            self.running = None;
+        } else if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
         } else if self.is_due() && self.writer.slices.len() < SLICES_WAITING {
             self.slice(fold, next, Pending::ByOffset);
@@ -144,7 +163,7 @@ impl Walk {
         }
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
-        let is_full = self.writer.is_full_due(self.partition);
+        let is_full = self.writer.begins_full(self.partition);
         let changes = if is_full { fold.all_of(changes) } else { changes };
         if is_full {
             for (generation, at) in [&mut self.ids, &mut self.over] {
@@ -257,118 +276,4 @@ fn some_of(all: &[(u64, u64, &[u64])], until: (u64, u64), mark: &mut (u64, u64),
         }
     }
     ids
-}
-
-/// What the writer remembers of a partition's checkpoints.
-struct Written {
-    /// The file that is being written, where a checkpoint has begun.
-    making: Option<Making>,
-    /// The files of the last one.
-    chain: Chain,
-    rows: u64,
-    bytes: u64,
-    /// Where catching up begins.
-    begins: u64,
-}
-
-impl Written {
-    fn making(&mut self) -> &mut Making {
-        self.making.as_mut().expect("a checkpoint has begun")
-    }
-}
-
-pub(super) fn spawn(shared: Arc<Shared>, store: Arc<Store>, restored: &[Restored]) -> (Writer, JoinHandle<()>) {
-    let (slices, receiver) = crossbeam_channel::unbounded();
-    let (giver, spare) = spare();
-    let full_due: Arc<[AtomicBool]> = restored.iter().map(|r| AtomicBool::new(r.chain.is_full_due())).collect();
-    let partitions = restored.iter().map(|r| Written { making: None, chain: r.chain, rows: 0, bytes: 0, begins: 0 });
-    let mut writing = Writing {
-        log: Arc::clone(&shared.log),
-        store,
-        giver,
-        full_due: Arc::clone(&full_due),
-        partitions: partitions.collect(),
-    };
-    let run = move || {
-        aside::give_way();
-        for slice in receiver {
-            if let Err(error) = writing.write(slice) {
-                poison("a checkpoint cannot be written", &*error);
-            }
-            aside::step_aside();
-        }
-    };
-    let thread = std::thread::Builder::new().name("checkpoints".into());
-    (Writer { slices, spare, full_due }, thread.spawn(run).expect("the system starts a thread"))
-}
-
-/// The writer thread's side.
-struct Writing {
-    log: Arc<dyn Log>,
-    store: Arc<Store>,
-    giver: Giver,
-    full_due: Arc<[AtomicBool]>,
-    partitions: Vec<Written>,
-}
-
-impl Writing {
-    fn write(&mut self, slice: Slice) -> Result<(), Box<dyn std::error::Error>> {
-        match slice {
-            Slice::Begin { partition, is_full } => {
-                let written = &mut self.partitions[usize::from(partition)];
-                written.making = Some(self.store.begin(partition, is_full)?);
-                (written.rows, written.bytes) = (0, 0);
-            }
-            Slice::Ids { partition, ids, over } => {
-                let making = self.partitions[usize::from(partition)].making();
-                ids.iter().try_for_each(|(generation, at, ids)| making.ids(*generation, *at, ids))?;
-                over.iter().try_for_each(|(generation, at, keys)| making.over(*generation, *at, keys))?;
-            }
-            Slice::Rows { partition, rows, gone, departures } => {
-                let written = &mut self.partitions[usize::from(partition)];
-                for rows in [&rows, &gone] {
-                    written.rows += rows.len() as u64;
-                    written.bytes += rows.bytes();
-                }
-                let making = written.making();
-                if !departures.is_empty() {
-                    making.departures(&departures)?;
-                }
-                if !gone.is_empty() {
-                    making.gone(&gone)?;
-                }
-                if !rows.is_empty() {
-                    making.rows(&rows)?;
-                }
-                self.giver.give(rows);
-                self.giver.give(gone);
-            }
-            Slice::Complete { partition, rest, begun, pause, done } => {
-                let written = &mut self.partitions[usize::from(partition)];
-                let making = written.making.take().expect("a checkpoint has begun");
-                // No stored row may know of a record that the log can still lose.
-                self.log.sync()?;
-                written.chain =
-                    self.store.complete(making, &rest.globals, &rest.feedback, &rest.books, written.chain)?;
-                self.full_due[usize::from(partition)].store(written.chain.is_full_due(), Ordering::Relaxed);
-                // Rows name events that are pending from somewhat before it.
-                self.log.needs(partition, Offset(std::mem::replace(&mut written.begins, rest.globals.offset)));
-                report(partition, written, &rest.globals, begun.elapsed(), pause);
-                if let Some(done) = done {
-                    let _ = done.send(());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, pause: Duration) {
-    let p = partition.to_string();
-    metrics::histogram!("saccade_checkpoint_seconds").record(took);
-    metrics::histogram!("saccade_checkpoint_pause_seconds").record(pause);
-    metrics::gauge!("saccade_checkpoint_rows").set(written.rows as f64);
-    metrics::gauge!("saccade_checkpoint_bytes").set(written.bytes as f64);
-    metrics::gauge!("saccade_checkpoint_offset", "partition" => p).set(globals.offset as f64);
-    tracing::debug!(partition, rows = written.rows, offset = globals.offset, ?took, ?pause, "checkpoint complete");
 }

@@ -65,12 +65,25 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
         if measured.elapsed() >= Duration::from_millis(500) {
             measured = Instant::now();
             let free = free_bytes(data);
-            shared.disk_free.store(free, Ordering::Relaxed);
+            tell_of_disk(shared, free);
             disk_free.set(free as f64);
             log_bytes.set(shared.log.bytes() as f64);
             shared.contexts.tidy();
             shared.decisions.tidy();
             crate::telemetry::upkeep();
         }
+    }
+}
+
+/// From here on events are refused, or taken again, by what the disk has free; says so.
+pub(super) fn tell_of_disk(shared: &Shared, free: u64) {
+    let before = shared.check_disk();
+    shared.disk_free.store(free, Ordering::Relaxed);
+    match (before, shared.check_disk()) {
+        (Ok(()), Err(why)) => {
+            tracing::warn!(%why, "events and decisions are refused with 507 until there is room again")
+        }
+        (Err(_), Ok(())) => tracing::info!(free, "the disk has room again: events and decisions are taken"),
+        _ => {}
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn describe() {
         ),
         ("saccade_sessions_closed_total", "sessions that ended, by reason: gap, max_length, evicted"),
         ("saccade_contexts_published_total", "contexts refreshed, by kind"),
+        ("saccade_checkpoints_given_up_total", "checkpoints that the disk had no room for"),
         (DECISIONS, "decisions taken in, by model and by whose choice they were"),
         (OUTCOMES, "where decisions and rewards ended, by kind and outcome"),
     ];

@@ -140,6 +140,14 @@ pub(crate) struct Shared {
     pub disk_free: AtomicU64,
 }
 
+impl Shared {
+    /// An error where the disk is so full that nothing is taken in any more.
+    fn check_disk(&self) -> Result<(), SubmitError> {
+        let free = self.disk_free.load(Ordering::Relaxed);
+        if free < self.config.log.disk_reserve_bytes { Err(SubmitError::DiskFull { free }) } else { Ok(()) }
+    }
+}
+
 /// A batch that was taken, and those who will answer.
 pub struct Sent {
     waiting: VecDeque<tokio::sync::oneshot::Receiver<Receipt>>,
@@ -203,10 +211,11 @@ impl Engine {
             contexts: Contexts::new(config.publish.stream_buffer, plan.slots().len(), plan.profile_slots()),
             latency: Latency::default(),
             stopping: AtomicBool::new(false),
-            disk_free: AtomicU64::new(crate::log::free_bytes(data)),
+            disk_free: AtomicU64::new(u64::MAX),
             plan: Arc::clone(&plan),
             log: Arc::clone(&log),
         });
+        commit::tell_of_disk(&shared, crate::log::free_bytes(data));
         let (committer, commit_thread) = commit::spawn(Arc::clone(&shared), data.to_path_buf());
         let (writer, writer_thread) = checkpoint::spawn(Arc::clone(&shared), store, &restored);
         for (partition, restored) in (0..).zip(&restored) {
@@ -243,10 +252,7 @@ impl Engine {
         if self.shared.stopping.load(Ordering::Relaxed) {
             return Err(SubmitError::Stopping);
         }
-        let free = self.shared.disk_free.load(Ordering::Relaxed);
-        if free < self.shared.config.log.disk_reserve_bytes {
-            return Err(SubmitError::DiskFull { free });
-        }
+        self.shared.check_disk()?;
         // Nothing may be taken by one partition and refused by another: places in all inboxes come first.
         let mut claims = batch.claims;
         let parts: Vec<(usize, RecordBatch)> =
@@ -319,6 +325,11 @@ impl Engine {
     /// True once the log is replayed, until the process stops.
     pub fn ready(&self) -> bool {
         !self.shared.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing is taken in now, where the disk is too full for it. What is known is served all the same.
+    pub fn check_disk(&self) -> Result<(), SubmitError> {
+        self.shared.check_disk()
     }
 
     /// The layout of the vector: the body of `GET /v1/schema`.

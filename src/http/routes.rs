@@ -184,7 +184,10 @@ async fn health() -> Json<serde_json::Value> {
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.engine.ready() && !*app.stopping.borrow() {
-        return Json(serde_json::json!({"status": "ready"})).into_response();
+        return match app.engine.check_disk() {
+            Ok(()) => Json(serde_json::json!({"status": "ready"})).into_response(),
+            Err(why) => Json(serde_json::json!({"status": "read_only", "why": why.to_string()})).into_response(),
+        };
     }
     let message = "the log is still being replayed, or the server is stopping";
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message).retry_after(1).into_response()

@@ -23,6 +23,8 @@ fn below_the_disk_reserve_events_are_refused_and_contexts_are_still_read() {
     assert!(error["message"].as_str().is_some_and(|m| m.contains("log.disk_reserve_bytes")), "{error}");
     let record = "e=ps,sid=\"s1\",sta=p,v=2";
     assert_eq!(full.post("/v1/cmcd", record).status, 204, "a player is not told");
+    assert_eq!(full.get("/ready").json()["status"], "read_only", "whoever watches is");
+    assert!(full.log().contains("events and decisions are refused"), "{}", full.log());
     assert_eq!(full.context("s1"), before);
     full.stop_well();
 
@@ -93,12 +95,46 @@ fn a_log_that_cannot_be_written_ends_the_process_and_a_restart_keeps_what_was_ac
 }
 
 #[test]
+fn a_checkpoint_without_room_is_given_up_and_the_server_goes_on() {
+    let data = tempdir().expect("a directory");
+    let settings = [("SACCADE_CHECKPOINT__INTERVAL", "100ms"), ("RUST_LOG", "debug")];
+    let mut server = serve_under_file_limit(data.path(), 256 << 10, &settings);
+    // Small events, each of a session of its own: its row has more bytes than the event has in the log.
+    let mut events = 0..;
+    let mut accept = |count| {
+        let sent: Vec<Value> = events.by_ref().take(count).map(|n| event(&format!("e{n}"), &format!("s{n}"))).collect();
+        server.accept(&sent);
+        sent.len()
+    };
+    let mut accepted = 0;
+    while !server.log().contains("no room for a checkpoint") {
+        accepted += accept(20);
+    }
+    accepted += accept(20);
+    let names = |suffix: &str| {
+        let files = std::fs::read_dir(data.path().join("checkpoints")).expect("a directory");
+        files.filter(|file| file.as_ref().is_ok_and(|f| f.file_name().to_string_lossy().ends_with(suffix))).count()
+    };
+    let before = names("full") + names("changes");
+    server.stop_well();
+    assert_eq!((names("making"), names("full") + names("changes")), (0, before), "the one before is as it was");
+
+    let server = Server::start(data.path());
+    let again: Vec<Value> = (0..accepted).map(|n| event(&format!("e{n}"), &format!("s{n}"))).collect();
+    assert_eq!(server.send(&again).counts(), [0, accepted as u64, 0, 0]);
+    assert_eq!(names("full"), 1, "there is room, and all there is has been written");
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_written_ends_the_process_and_costs_nothing() {
     let data = tempdir().expect("a directory");
-    // Small events, each of a session of its own: its row has more bytes than the event has in the log.
-    let mut server = serve_under_file_limit(data.path(), 256 << 10, &[("SACCADE_CHECKPOINT__INTERVAL", "100ms")]);
+    let mut command = serve(data.path());
+    command.env("SACCADE_CHECKPOINT__INTERVAL", "100ms");
+    let mut server = Server::start_from(command);
+    std::fs::rename(data.path().join("checkpoints"), data.path().join("elsewhere")).expect("it is there");
     let (acknowledged, unanswered) = send_until_it_dies(&server, 1, 10_000);
     assert_eq!(server.ended().code(), Some(1), "{}", server.log());
     assert!(server.log().contains("a checkpoint cannot be written; stopping"), "{}", server.log());
+    std::fs::rename(data.path().join("elsewhere"), data.path().join("checkpoints")).expect("it is there");
     keeps_what_was_acknowledged(data.path(), &acknowledged, &unanswered);
 }

@@ -20,6 +20,7 @@ use rows::read_key;
 pub(super) use rows::{Giver, spare};
 
 use crate::disk::sync_directory;
+use crate::log::free_bytes;
 use file::{Block, Kind, Reader, Writer};
 use saccade_topology::model::Books;
 use saccade_topology::{Globals, Plan, Restore, RestoreError, RowKind, StoredFeedback};
@@ -61,6 +62,16 @@ pub enum StoreError {
         /// Why not.
         source: fjall::Error,
     },
+    /// The disk has to keep what is left for the log.
+    #[error("the disk of {path} has {free} bytes free, and {needed} have to be")]
+    NoRoom {
+        /// The directory of the files.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes that would not be taken, with those that are to be written.
+        needed: u64,
+    },
     /// A file is not what was written.
     #[error(
         "the checkpoint in {path} is damaged: {what}; the log is whole without it: move {path} away and start again, the state is then rebuilt from the log"
@@ -76,6 +87,16 @@ pub enum StoreError {
 impl StoreError {
     fn doing(doing: &'static str, path: &Path) -> impl Fn(std::io::Error) -> StoreError {
         move |source| StoreError::Io { doing, path: path.to_path_buf(), source }
+    }
+
+    /// Whether it is for want of room: what was written before is as it was, and there may be room later.
+    pub(super) fn is_for_room(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            StoreError::NoRoom { .. } => true,
+            StoreError::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
+            StoreError::Former { .. } | StoreError::Damaged { .. } => false,
+        }
     }
 }
 
@@ -117,6 +138,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Bytes that a full file takes, as far as is known.
+    pub(super) fn full_bytes(&self) -> u64 {
+        self.full
+    }
+
     /// Whether the next file has to be full.
     pub fn is_full_due(&self) -> bool {
         self.changes + self.gone >= self.full || self.count >= CHANGES_MAX
@@ -176,14 +202,23 @@ impl Store {
 
     /// Begins a file.
     pub fn begin(&self, partition: u16, is_full: bool) -> Result<Making, StoreError> {
-        let files = self.files(partition)?;
-        for (number, _) in files.iter().filter(|(_, extent)| *extent == Extent::Making) {
-            self.remove(partition, *number, Extent::Making)?;
-        }
-        let number = files.last().map_or(0, |(number, _)| number + 1);
+        let number = self.files(partition)?.last().map_or(0, |(number, _)| number + 1);
+        self.remove_unfinished(partition)?;
         let writer = Writer::create(self.path(partition, number, Extent::Making))?;
         let extent = if is_full { Extent::Full } else { Extent::Changes };
         Ok(Making { partition, number, extent, writer, gone: 0 })
+    }
+
+    /// Whether the disk has so many bytes free.
+    pub fn check_room(&self, needed: u64) -> Result<(), StoreError> {
+        let free = free_bytes(&self.directory);
+        if free < needed { Err(StoreError::NoRoom { path: self.directory.clone(), free, needed }) } else { Ok(()) }
+    }
+
+    /// Removes what was begun and not completed.
+    pub fn remove_unfinished(&self, partition: u16) -> Result<(), StoreError> {
+        let mut files = self.files(partition)?.into_iter().filter(|(_, extent)| *extent == Extent::Making);
+        files.try_for_each(|(number, _)| self.remove(partition, number, Extent::Making))
     }
 
     fn remove(&self, partition: u16, number: u64, extent: Extent) -> Result<(), StoreError> {
