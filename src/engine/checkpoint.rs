@@ -13,13 +13,17 @@ use super::{Fold, Restored};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Rows handed out between two batches, and the time after which no further one is.
+/// Rows handed out between two batches.
 const SLICE_ROWS: usize = 64;
-const SLICE_TIME: Duration = Duration::from_micros(150);
+/// The time after which nothing more is handed out: a part of that since the last slice, within these. Where keys go faster than slices of a
+/// fixed size tell of, a checkpoint would never end.
+const SLICE_SHARE: u32 = 10;
+const SLICE_TIME: RangeInclusive<Duration> = Duration::from_micros(150)..=Duration::from_millis(1);
 /// Remembered ids copied between two batches.
 const SLICE_IDS: u64 = 8192;
 /// Share of the interval over which the rows of a checkpoint are spread: the disk and the processors are shared with what is live.
@@ -96,6 +100,8 @@ pub(super) struct Walk {
     writer: Writer,
     interval: Duration,
     last: Instant,
+    /// When the last slice was handed out.
+    sliced: Instant,
     ids: (u64, u64),
     /// Where the stored keys of decisions that are over stand.
     over: (u64, u64),
@@ -126,7 +132,8 @@ impl Running {
 impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Writer, interval: Duration) -> Self {
         let (ids, over) = (restored.ids, restored.over);
-        Walk { partition, writer, interval, last: Instant::now(), ids, over, revision: 0, running: None }
+        let last = Instant::now();
+        Walk { partition, writer, interval, last, sliced: last, ids, over, revision: 0, running: None }
     }
 
     /// Goes on with the checkpoint, or begins one when it is time.
@@ -190,6 +197,7 @@ impl Walk {
 
     fn slice(&mut self, fold: &mut Fold, next: Offset, pending: Pending) {
         let begin = Instant::now();
+        let time = (begin.duration_since(self.sliced) / SLICE_SHARE).clamp(*SLICE_TIME.start(), *SLICE_TIME.end());
         if !self.slice_ids(fold) {
             return;
         }
@@ -197,7 +205,7 @@ impl Walk {
         let (mut rows, mut gone) = (self.writer.buffer(), self.writer.buffer());
         fold.add_removed(&mut running.changes);
         let departures = fold.take_departures();
-        while rows.len() + gone.len() < SLICE_ROWS && begin.elapsed() < SLICE_TIME {
+        while rows.len() < SLICE_ROWS && begin.elapsed() < time {
             if let Some((kind, tombstone)) = running.changes.next_removed() {
                 bury(&mut gone, kind, &tombstone.key, Offset(tombstone.as_of));
             } else if let Some((kind, place)) = running.changes.next_place() {
@@ -216,6 +224,7 @@ impl Walk {
         }
         self.writer.send(Slice::Rows { partition: self.partition, rows, gone, departures });
         running.pause = running.pause.max(begin.elapsed());
+        self.sliced = Instant::now();
     }
 
     fn is_exhausted(&self) -> bool {

@@ -118,3 +118,33 @@ fn an_export_imported_elsewhere_gives_the_same_vectors() {
     assert_eq!(exported.len(), 3 * 41);
     assert_eq!(events(run_for_lines(&["export"], copy.path())), exported);
 }
+
+#[test]
+fn a_checkpoint_ends_where_keys_go_as_fast_as_they_come() {
+    let data = tempdir().expect("a directory");
+    let mut server = Server::start_with(
+        data.path(),
+        "[checkpoint]\ninterval = \"100ms\"\n[session]\nsessions_max = 1000\n[viewer]\nviewers_max = 1000",
+    );
+    let completed = |server: &Server| {
+        let text = server.get("/metrics").body;
+        let count = text.lines().find_map(|line| line.strip_prefix("saccade_checkpoint_seconds_count "));
+        count.map_or(0, |count| count.parse::<u64>().expect("a count"))
+    };
+    // Each event is of a session and a viewer of its own, and evicts one of either.
+    let batch = |n: usize| -> Vec<Value> {
+        let ids = n * 1000..(n + 1) * 1000;
+        ids.map(|id| {
+            json!({"id": format!("e{id}"), "session": format!("s{id}"), "viewer": format!("v{id}"),
+            "type": "play", "event_time": now_ms()})
+        })
+        .collect()
+    };
+    let mut sent = 0;
+    while completed(&server) < 3 {
+        server.accept(&batch(sent));
+        sent += 1;
+        assert!(sent < 500, "checkpoints do not end while events come");
+    }
+    server.stop_well();
+}
