@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// How long an answer waits for the model version that shows the change.
 const SHOWN_MAX: Duration = Duration::from_secs(10);
+/// Bytes of the name of who changes what runs.
+const BY_BYTES_MAX: usize = 256;
 
 type Named<T> = Result<Path<T>, PathRejection>;
 
@@ -128,8 +130,8 @@ async fn control(
     changes: &[(Act, u32, &str)],
 ) -> Result<Response, Refusal> {
     let query = Pairs::of(&parts.uri);
-    let by = query.get("by").ok_or_else(|| {
-        let rule = "say who does it: ?by=NAME; it is kept in the log";
+    let by = query.get("by").filter(|by| (1..=BY_BYTES_MAX).contains(&by.len())).ok_or_else(|| {
+        let rule = format!("say who does it: ?by=NAME of 1 to {BY_BYTES_MAX} bytes; it is kept in the log");
         Refusal::new(StatusCode::BAD_REQUEST, "missing_by", rule)
     })?;
     let (model, place) = (version.plan().spec.name.as_str(), app.engine.plan().model(&version.plan().spec.name));

@@ -200,8 +200,10 @@ async fn a_write_key_and_the_read_token_may_both_ask() {
 async fn reward_specs_are_proposed_activated_and_rolled_back_by_somebody() {
     let site = site(|_| {});
     let spec = |version: u32, expression: &str| json!({"version": version, "expression": expression, "signals": {"clicked": {"fold": "any", "on": ["click"]}}});
-    let unnamed = post(&site, "/v1/rewards/home", spec(2, "clicked")).await;
-    assert_eq!((unnamed.status, unnamed.code()), (400, "missing_by".into()));
+    for by in [String::new(), "?by=".into(), format!("?by={}", "x".repeat(257))] {
+        let unnamed = post(&site, &format!("/v1/rewards/home{by}"), spec(2, "clicked")).await;
+        assert_eq!((unnamed.status, unnamed.code()), (400, "missing_by".into()), "{by}");
+    }
     let bad = post(&site, "/v1/rewards/home?by=ann", spec(2, "clickt")).await;
     assert_eq!((bad.status, bad.code()), (400, "bad_spec".into()));
     assert!(bad.body.contains("clickt"), "{}", bad.body);
