@@ -306,8 +306,7 @@ impl Config {
                 (read.map_err(|source| ConfigError::Read { path: path.into(), source })?, path)
             }
         };
-        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let mut config = overrides::apply(Config::parse(&text, path)?, &text, path, variables)?;
+        let mut config = overrides::apply(Config::parse(&text, path)?, &text, path, std::env::vars_os())?;
         config.read_rewards(path)?;
         Ok(config)
     }

@@ -1,9 +1,11 @@
 //! Keys of the configuration from the environment: `SACCADE_LOG__DURABILITY=buffered` is `log.durability = "buffered"`.
 //!
-//! Two underscores separate table and key, so the variables of single commands (`SACCADE_DATA`, …) are not meant. A value is
-//! read as TOML where it is TOML, and as text where it is not.
+//! Two underscores separate table and key; one name alone is a whole table (`SACCADE_MODELS='[…]'`). Other variables that begin with
+//! `SACCADE_` are of single commands (`SACCADE_DATA`, …) or of somebody else, as those that Kubernetes sets for a service of this name, and
+//! are not looked at; but one underscore where two should be is told. A value is read as TOML where it is TOML, and as text where it is not.
 
 use super::{Config, ConfigError};
+use std::ffi::OsString;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -14,24 +16,37 @@ pub(super) fn apply(
     config: Config,
     text: &str,
     path: &Path,
-    variables: impl Iterator<Item = (String, String)>,
+    variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, ConfigError> {
     let mut table: Option<Table> = None;
     let mut named = vec![];
+    let refuse = |message| ConfigError::Parse { path: path.into(), message };
     for (name, value) in variables {
-        let Some(key) = name.strip_prefix(PREFIX).filter(|key| key.contains("__")) else { continue };
-        let parts: Vec<String> = key.split("__").map(str::to_lowercase).collect();
-        let table = table.get_or_insert_with(|| text.parse().unwrap_or_default());
-        put(table, &parts, read(&value));
-        named.push(name);
+        let Some(parts) = name.to_str().and_then(key).transpose().map_err(refuse)? else { continue };
+        let name = name.display();
+        let value = value.to_str().ok_or_else(|| refuse(format!("{name} of the environment is not UTF-8")))?;
+        put(table.get_or_insert_with(|| text.parse().unwrap_or_default()), &parts, read(value));
+        named.push(name.to_string());
     }
     let Some(table) = table else { return Ok(config) };
-    let config: Config = table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse {
-        path: path.into(),
-        message: format!("with {} of the environment: {}", named.join(", "), e.to_string().trim_end()),
+    let config: Config = table.try_into().map_err(|e: toml::de::Error| {
+        refuse(format!("with {} of the environment: {}", named.join(", "), e.to_string().trim_end()))
     })?;
     config.check(path)?;
     Ok(config)
+}
+
+/// The key that a variable names; none where it is not of the configuration.
+fn key(name: &str) -> Option<Result<Vec<String>, String>> {
+    let key = name.strip_prefix(PREFIX)?.to_lowercase();
+    let known = Table::try_from(Config::default()).expect("a configuration is plain data");
+    if key.contains("__") || known.contains_key(&key) {
+        return Some(Ok(key.split("__").map(str::to_string).collect()));
+    }
+    let (table, rest) = key.split_once('_')?;
+    let is_meant = known.get(table).and_then(Value::as_table).is_some_and(|table| table.contains_key(rest));
+    let meant = format!("{PREFIX}{table}__{rest}").to_uppercase();
+    is_meant.then(|| Err(format!("{name} of the environment is no key; {meant}, with two underscores, is one")))
 }
 
 fn read(value: &str) -> Value {
@@ -66,7 +81,7 @@ mod tests {
         let text = "[server]\nlisten = \"127.0.0.1:1\"\n[[features]]\nname = \"events\"\ntype = \"count\"\n";
         let path = Path::new("test.toml");
         let config = Config::parse(text, path)?;
-        apply(config, text, path, variables.iter().map(|(n, v)| (n.to_string(), v.to_string())))
+        apply(config, text, path, variables.iter().map(|(n, v)| (n.into(), v.into())))
     }
 
     #[test]
@@ -82,6 +97,33 @@ mod tests {
         assert_eq!(config.log.durability, crate::config::Durability::Buffered);
         assert_eq!((config.auth.write_keys.len(), config.log.partitions), (2, 4));
         assert_eq!((config.server.listen.as_str(), config.features.len()), ("127.0.0.1:1", 1));
+    }
+
+    #[test]
+    fn a_whole_table_can_be_of_the_environment() {
+        let count = |name| format!("[{{name = \"{name}\", type = \"count\"}}]");
+        let config = with(&[("SACCADE_FEATURES", &count("seen")), ("SACCADE_CHECKPOINT", "{interval = \"1m\"}")]);
+        let config = config.expect("valid");
+        assert_eq!(config.features[0].name, "seen");
+        assert_eq!(config.checkpoint.interval, crate::config::Duration::from_secs(60));
+    }
+
+    #[test]
+    fn one_underscore_for_two_is_told_and_what_others_set_is_not_looked_at() {
+        let error = with(&[("SACCADE_LOG_DURABILITY", "buffered")]).expect_err("no key").to_string();
+        assert!(error.contains("SACCADE_LOG__DURABILITY, with two underscores"), "{error}");
+        let config = with(&[("SACCADE_SERVICE_HOST", "10.0.0.1"), ("SACCADE_LOG_SERVICE_PORT", "80")]);
+        assert_eq!(config.expect("valid"), with(&[]).expect("valid"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_of_the_environment_that_is_no_text_is_named() {
+        use std::os::unix::ffi::OsStringExt;
+        let variable = ("SACCADE_SERVER__LISTEN".into(), OsString::from_vec(vec![0xff]));
+        let error = apply(Config::default(), "", Path::new("test.toml"), std::iter::once(variable));
+        let error = error.expect_err("no text").to_string();
+        assert!(error.contains("SACCADE_SERVER__LISTEN of the environment is not UTF-8"), "{error}");
     }
 
     #[test]
