@@ -7,6 +7,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{Request, Response, Uri, body::Incoming};
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -60,6 +61,22 @@ impl Target {
 }
 
 impl Target {
+    /// The first of its addresses at which something listens; the error says how to start it.
+    pub fn reach(&self, timeout: Duration) -> Result<SocketAddr, String> {
+        let named = |e: io::Error| format!("{} names no address: {e}; see --target", self.authority);
+        let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in self.authority.to_socket_addrs().map_err(named)? {
+            match std::net::TcpStream::connect_timeout(&address, timeout) {
+                Ok(_) => return Ok(address),
+                Err(e) => refused = e,
+            }
+        }
+        Err(format!(
+            "nothing answers at {authority} ({refused}): start a server there with `saccade serve --listen {authority}`, or say with --target where one is",
+            authority = self.authority
+        ))
+    }
+
     /// What stands in the head of every request between path and content type.
     pub fn common_head(&self) -> Vec<u8> {
         let mut head = b" HTTP/1.1\r\nhost: ".to_vec();

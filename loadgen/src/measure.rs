@@ -35,6 +35,7 @@ pub fn run(
     progress: impl FnMut(&Tally, Duration),
 ) -> Result<Report, String> {
     let (target, timeout) = (drive.target.clone(), drive.timeout);
+    target.reach(timeout)?;
     let before = scrape(&target, timeout);
     let observer = match watch.observe {
         true => Some(Observer::start(target.clone(), timeout).map_err(|e| format!("--observe: {e}"))?),

@@ -8,8 +8,10 @@ use clap::Args;
 use std::time::Duration;
 
 const HELP: &str = "\
-Climbs from --from in doubling steps until a run misses, then bisects to --precision; then again from what was found, --repeats
+Climbs from --from in doubling steps until a rate misses, then bisects to --precision; then again from what was found, --repeats
 times in all. Says the median and the spread, and whether the generator itself was the limit. Without --slo: publish_p99<5ms,lost=0.
+A rate that misses may have met a hiccup of the machine: it is tried again, and the majority of up to three runs decides; not where more
+than a tenth of the events was lost. Runs are told on standard error as they end, the table of rates is on standard output.
 Every run has its own seed, counted up from --seed. Where intended is far above service, requests waited for a free connection: the
 server, or --connections, is the limit.";
 
@@ -62,11 +64,15 @@ impl Capacity {
             nth += 1;
             self.run.measured(rate, duration, nth)
         };
-        measured(self.from, Some(self.warm_up))?;
+        eprintln!("warming up at {} events/s", self.from);
+        let warm_up = measured(self.from, Some(self.warm_up))?;
+        if warm_up.lost_share() == 1.0 {
+            return Err(format!("nothing was accepted while warming up, so no rate can hold: {}", warm_up.verdict()));
+        }
         let search = Search { from: self.from, to: self.to, repeats: self.repeats, precision: self.precision };
         let found = find(search, &mut |rate| {
             let (outcome, why) = judged(&measured(rate, None)?);
-            eprintln!("{rate:>10} events/s  {why}");
+            eprintln!("{rate:>10} events/s  {outcome:<22} {why}");
             Ok((outcome, why))
         })?;
         self.run.format().print(&found)?;
@@ -77,10 +83,14 @@ impl Capacity {
     }
 }
 
+/// Above this share of lost events a rate is missed by far.
+const LOST_BY_FAR: f64 = 0.1;
+
 /// What a late generator missed says nothing about the server.
 fn judged(report: &Report) -> (Outcome, String) {
     let outcome = match report.verdict() {
         Verdict::Ok => Outcome::Held,
+        Verdict::Failed(_) if report.lost_share() > LOST_BY_FAR => Outcome::Overrun,
         Verdict::Failed(_) => Outcome::Missed,
         Verdict::Invalid(_) => Outcome::GeneratorLate,
     };

@@ -20,7 +20,6 @@ use mio::{Events, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -76,9 +75,7 @@ pub fn run(
     watcher: Option<Watcher>,
     progress: impl FnMut(&Tally, Duration),
 ) -> io::Result<Done> {
-    let mut addresses = drive.target.authority.to_socket_addrs()?;
-    let address =
-        addresses.next().ok_or_else(|| io::Error::other(format!("{} has no address", drive.target.authority)))?;
+    let address = drive.target.reach(drive.timeout).map_err(io::Error::other)?;
     let sockets = Poll::new()?;
     let open = |place| Connection::open(&drive.target, address, drive.timeout, Token(place), sockets.registry());
     let connections = (0..drive.connections).map(open).collect::<io::Result<Vec<_>>>()?;

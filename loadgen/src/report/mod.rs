@@ -211,6 +211,11 @@ impl Report {
         &self.verdict
     }
 
+    /// Share of the scheduled events that were not acknowledged, from 0 to 1.
+    pub fn lost_share(&self) -> f64 {
+        self.counts.lost as f64 / self.asked.events.max(1) as f64
+    }
+
     /// The run in a line.
     pub fn in_short(&self) -> String {
         let latency = |(name, latency): (&str, &Latency)| format!("{name} p99 {:.3} ms", latency.p99_ms);
