@@ -2,7 +2,7 @@
 
 mod follow;
 
-pub use follow::{Follower, ServerSecond};
+pub use follow::{Follower, SILENT, ServerSecond};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

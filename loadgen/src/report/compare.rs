@@ -112,7 +112,7 @@ impl Comparison<'_> {
         let p99 = |r: &Report| -> Points {
             r.seconds.iter().map(|s| (s.second as f64 + 0.5, s.intended.map(|brief| brief.p99_ms))).collect()
         };
-        let cores = |r: &Report| r.server_seconds.iter().map(|s| (s.at_s, Some(s.cpu_cores))).collect();
+        let cores = |r: &Report| r.over_time(|s| s.cpu_cores);
         let both = |of: &dyn Fn(&Report) -> Points| {
             let line = |name: &str, colour, points| {
                 let points = summed_up(points, f64::max);

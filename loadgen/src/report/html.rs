@@ -1,7 +1,7 @@
 //! The report as one page that can be mailed around: verdict, charts, tables.
 
 use super::axis::{Axis, Quantity, text};
-use super::chart::{Chart, Line, Points, summed_up};
+use super::chart::{Chart, Line, summed_up};
 use super::page::{badge, count, escape, page, table};
 use super::{Latency, Report, Verdict};
 use crate::tally::{Brief, Second};
@@ -102,38 +102,12 @@ impl Report {
     }
 
     /// Seconds of the schedule; after it, as long as answers were still missing.
-    fn schedule(&self) -> &[Second] {
+    pub(super) fn schedule(&self) -> &[Second] {
         let scheduled = self.asked.duration_s.ceil() as usize;
         match self.seconds.len() > scheduled + 1 {
             true => &self.seconds,
             // Only what was on its way at the end.
             false => &self.seconds[..scheduled.min(self.seconds.len())],
-        }
-    }
-
-    fn processor(&self) -> Chart {
-        let points = self.server_seconds.iter().map(|s| (s.at_s, Some(s.cpu_cores))).collect();
-        self.server_chart("Server: processors in use", Quantity::Cores, 3, points)
-    }
-
-    fn memory(&self) -> Chart {
-        let points = self.server_seconds.iter().map(|s| (s.at_s, Some(s.rss_bytes as f64))).collect();
-        self.server_chart("Server: resident memory", Quantity::Bytes, 0, points)
-    }
-
-    fn server_chart(&self, title: &str, quantity: Quantity, colour: u8, points: Points) -> Chart {
-        let name = title.trim_start_matches("Server: ").into();
-        let lines = vec![Line { name, colour, dashed: false, points: summed_up(points, f64::max) }];
-        let note = "From /metrics, once a second.".into();
-        let x = Axis::time(self.schedule().len() as f64);
-        Chart {
-            title: title.into(),
-            note,
-            x,
-            y: Axis::from_zero(quantity, highest(&lines)),
-            lines,
-            filled: true,
-            wide: false,
         }
     }
 

@@ -6,6 +6,7 @@ mod compare;
 mod html;
 mod latency;
 mod page;
+mod server;
 mod text;
 
 pub use compare::Comparison;

@@ -22,7 +22,7 @@ fn asked(events: u64) -> Asked {
     }
 }
 
-fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
+pub(super) fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
     let objectives =
         slo.split_terminator(',').map(|text| crate::slo::objective(text).expect("an objective")).collect::<Vec<_>>();
     let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);

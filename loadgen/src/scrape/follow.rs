@@ -1,6 +1,6 @@
 //! Reads `/metrics` once a second on a thread of its own: processor and memory of the server over time.
 //!
-//! A server that does not answer in time leaves a gap, and the figure after it is the mean over the gap.
+//! A server that does not answer leaves a gap: no figure is made up for it, nor is one spread over it.
 
 use super::Reading;
 use crate::background::Background;
@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Readings further apart have at least one between them that was not answered.
+pub const SILENT: Duration = Duration::from_millis(2_500);
 
 /// The server between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerSecond {
     /// Seconds since the start at the second reading.
     pub at_s: f64,
-    /// Processors in use, on average: 1 is one core.
+    /// Processors in use, on average since the first reading, which is a second before, or two where answers took long: 1 is one core.
     pub cpu_cores: f64,
     /// Resident memory, bytes.
     pub rss_bytes: u64,
@@ -88,13 +90,13 @@ fn between(readings: &[(Instant, f64, u64)], start: Instant) -> Vec<ServerSecond
     }
     let second = |pair: &[(Instant, f64, u64)]| {
         let [(from, cpu_before, _), (to, cpu, rss_bytes)] = pair else { unreachable!("windows of two") };
-        let passed = to.duration_since(*from).as_secs_f64();
+        let passed = to.duration_since(*from);
         // Readings before the start belong to no second of the run.
         let at_s = to.checked_duration_since(start)?.as_secs_f64();
         // The processor's clock goes back when the server is started anew.
-        (passed > 0.0 && cpu >= cpu_before).then(|| ServerSecond {
+        (passed <= SILENT && cpu >= cpu_before).then(|| ServerSecond {
             at_s,
-            cpu_cores: (cpu - cpu_before) / passed,
+            cpu_cores: (cpu - cpu_before) / passed.as_secs_f64(),
             rss_bytes: *rss_bytes,
         })
     };
@@ -118,6 +120,8 @@ mod tests {
         assert_eq!(seconds, expected);
         let anew = [(start, 10.0, 1), (at(1_000), 0.1, 1), (at(2_000), 0.6, 1)];
         assert_eq!(between(&anew, start).iter().map(|s| s.cpu_cores).collect::<Vec<_>>(), [0.5]);
+        let silent = [(start, 1.0, 1), (at(4_000), 1.1, 1), (at(5_000), 1.2, 1)];
+        assert_eq!(between(&silent, start).iter().map(|s| s.at_s).collect::<Vec<_>>(), [5.0], "no mean over a gap");
         assert_eq!(between(&readings, at(2_000)).len(), 1, "what was before the start is left out");
         assert_eq!(between(&[], start), []);
     }
