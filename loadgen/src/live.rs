@@ -1,5 +1,6 @@
 //! What people see while a run goes on: a small picture in the terminal, redrawn in place; lines where there is no terminal.
 
+use crate::drive::Waiting;
 use crate::tally::{Second, Tally};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout};
@@ -11,9 +12,11 @@ use std::io::{IsTerminal, Stderr, stderr, stdin};
 use std::time::Duration;
 
 /// Lines of the terminal that the picture takes.
-const HEIGHT: u16 = 9;
+const HEIGHT: u16 = 10;
 /// Without a terminal, seconds between lines, once a run is longer than this many of them.
 const QUIET_AFTER: u64 = 10;
+/// What waits longer is a stall: it is told while it lasts, as latencies are known only once it is over.
+const STALLED: Duration = Duration::from_millis(500);
 
 /// The view of one run.
 pub struct Live {
@@ -38,6 +41,7 @@ struct History {
     /// Intended p99 of each second, microseconds.
     p99_us: Vec<u64>,
     newest: Second,
+    waiting: Waiting,
 }
 
 impl Live {
@@ -50,6 +54,7 @@ impl Live {
             rates: vec![],
             p99_us: vec![],
             newest: Second::default(),
+            waiting: Waiting::default(),
         };
         let screen = match quiet {
             true => Screen::Nothing,
@@ -65,14 +70,15 @@ impl Live {
     }
 
     /// Another second is over.
-    pub fn tick(&mut self, tally: &Tally, elapsed: Duration) {
+    pub fn tick(&mut self, tally: &Tally, waiting: Waiting, elapsed: Duration) {
         let Some(newest) = tally.series.newest(elapsed) else { return };
-        self.history.add(newest, elapsed);
+        let was_stalled = self.history.is_stalled();
+        self.history.add(newest, waiting, elapsed);
         let shown = match &mut self.screen {
             Screen::Terminal(terminal) => terminal.draw(|frame| draw(frame, &self.history, tally)).map(drop),
             Screen::Lines => {
-                let second = elapsed.as_secs();
-                if second <= QUIET_AFTER || second.is_multiple_of(QUIET_AFTER) {
+                // That a stall is over is news, too.
+                if self.history.is_round() || self.history.is_stalled() || was_stalled {
                     eprintln!("{}", self.history.line(tally));
                 }
                 Ok(())
@@ -98,11 +104,31 @@ impl Drop for Live {
 }
 
 impl History {
-    fn add(&mut self, newest: Second, elapsed: Duration) {
-        self.elapsed = elapsed;
+    fn add(&mut self, newest: Second, waiting: Waiting, elapsed: Duration) {
+        (self.elapsed, self.waiting) = (elapsed, waiting);
         self.rates.push(newest.answered);
         self.p99_us.push(newest.intended.map_or(0, |brief| (brief.p99_ms * 1000.0) as u64));
         self.newest = newest;
+    }
+
+    /// A second of which there is a line in any case.
+    fn is_round(&self) -> bool {
+        let second = self.elapsed.as_secs();
+        second <= QUIET_AFTER || second.is_multiple_of(QUIET_AFTER)
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.waiting.oldest >= STALLED
+    }
+
+    /// What is not answered; its age only where it says something.
+    fn waiting(&self) -> String {
+        match self.is_stalled() {
+            true => {
+                format!("waiting {}, the oldest for {:.1} s", self.waiting.requests, self.waiting.oldest.as_secs_f64())
+            }
+            false => format!("waiting {}", self.waiting.requests),
+        }
     }
 
     fn line(&self, tally: &Tally) -> String {
@@ -112,12 +138,13 @@ impl History {
         };
         let (intended, lost) = (latency(self.newest.intended), tally.counts.lost);
         let errors: u64 = tally.counts.http_errors.values().sum();
-        format!("{s:>4} s  {rate:>8} events/s  intended {intended}  lost {lost}  errors {errors}")
+        let waiting = self.waiting();
+        format!("{s:>4} s  {rate:>8} events/s  intended {intended}  {waiting}  lost {lost}  errors {errors}")
     }
 }
 
 fn draw(frame: &mut Frame<'_>, history: &History, tally: &Tally) {
-    let rows = [1, 1, 2, 2, 3].map(Constraint::Length);
+    let rows = [1, 1, 2, 2, 4].map(Constraint::Length);
     let [title, gauge, rates, p99, figures] = frame.area().layout(&Layout::vertical(rows));
     let seconds = format!("{} of {} s", history.elapsed.as_secs(), history.duration.as_secs_f64());
     let done = history.elapsed.as_secs_f64() / history.duration.as_secs_f64();
@@ -136,7 +163,10 @@ fn draw(frame: &mut Frame<'_>, history: &History, tally: &Tally) {
         let newest = &values[values.len().saturating_sub(room)..];
         frame.render_widget(Sparkline::default().data(newest).style(colour), picture);
     }
-    frame.render_widget(Paragraph::new(figures_of(tally)), figures);
+    let waiting = Span::from(history.waiting());
+    let waiting = if history.is_stalled() { waiting.red().bold() } else { waiting };
+    let lines: Vec<Line<'_>> = figures_of(tally).into_iter().chain([waiting.into()]).collect();
+    frame.render_widget(Paragraph::new(lines), figures);
 }
 
 fn figures_of(tally: &Tally) -> Vec<Line<'static>> {
@@ -181,8 +211,9 @@ mod tests {
     fn history(tally: &Tally) -> History {
         let (title, duration) = ("127.0.0.1:1 at 20 events/s".into(), Duration::from_secs(4));
         let mut live = Live::new(title, duration, true);
-        live.tick(tally, Duration::from_millis(1_050));
-        live.tick(tally, Duration::from_millis(2_050));
+        live.tick(tally, Waiting::default(), Duration::from_millis(1_050));
+        let waiting = Waiting { requests: 412, oldest: Duration::from_millis(950) };
+        live.tick(tally, waiting, Duration::from_millis(2_050));
         live.history.clone()
     }
 
@@ -192,9 +223,17 @@ mod tests {
         let mut terminal = Terminal::new(TestBackend::new(90, HEIGHT)).expect("a terminal in memory");
         terminal.draw(|frame| draw(frame, &history(&tally), &tally)).expect("it is drawn");
         let shown = terminal.backend().to_string();
-        for part in
-            ["127.0.0.1:1", "2 of 4 s", "0 events/s", "p99 silent", "intended", "accepted 20", "lost 7", "errors 1"]
-        {
+        for part in [
+            "127.0.0.1:1",
+            "2 of 4 s",
+            "0 events/s",
+            "p99 silent",
+            "intended",
+            "accepted 20",
+            "lost 7",
+            "errors 1",
+            "waiting 412, the oldest for 0.9 s",
+        ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(shown.contains('█'), "a second of the history had events: {shown}");
@@ -204,6 +243,9 @@ mod tests {
     fn without_a_terminal_a_line_says_it() {
         let tally = tally();
         assert_eq!(history(&tally).rates, [20, 0]);
-        assert_eq!(history(&tally).line(&tally), "   2 s         0 events/s  intended -  lost 7  errors 1");
+        let stalled = "   2 s         0 events/s  intended -  waiting 412, the oldest for 0.9 s  lost 7  errors 1";
+        assert_eq!(history(&tally).line(&tally), stalled);
+        let calm = History { waiting: Waiting { requests: 3, oldest: Duration::ZERO }, ..history(&tally) };
+        assert!(calm.line(&tally).contains("  waiting 3  lost"), "{}", calm.line(&tally));
     }
 }

@@ -3,7 +3,7 @@
 use crate::beside::Beside;
 use crate::check::{Checks, Wanted};
 use crate::cli::Load;
-use crate::drive::{self, Drive};
+use crate::drive::{self, Drive, Waiting};
 use crate::http::{Target, get_once};
 use crate::observe::Observer;
 use crate::report::{Report, Run};
@@ -32,7 +32,7 @@ pub fn run(
     load: &Load,
     record: drive::Record,
     watch: &Watch,
-    progress: impl FnMut(&Tally, Duration),
+    progress: impl FnMut(&Tally, Waiting, Duration),
 ) -> Result<Report, String> {
     let (target, timeout) = (drive.target.clone(), drive.timeout);
     target.reach(timeout)?;

@@ -92,7 +92,7 @@ impl Run {
         interrupts(&drive.interrupt)?;
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
         let mut live = Live::new(title, load.duration, self.watching.is_quiet());
-        let progress = move |tally: &Tally, elapsed| live.tick(tally, elapsed);
+        let progress = move |tally: &Tally, waiting, elapsed| live.tick(tally, waiting, elapsed);
         let report = measure::run(drive, &load, record, &self.watching.watch(), progress)?;
         self.output.give(&report)?;
         Ok(report.verdict().clone())
@@ -101,7 +101,7 @@ impl Run {
     /// One run of a search: as asked, but for these; `nth` makes ids of its own.
     pub(super) fn measured(&self, rate: u64, duration: Option<Duration>, nth: u64) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
-        measure::run(self.drive(&load)?, &load, None, &self.watching.watch(), |_, _| ())
+        measure::run(self.drive(&load)?, &load, None, &self.watching.watch(), |_, _, _| ())
     }
 
     /// An option that is given and makes no sense in a search.

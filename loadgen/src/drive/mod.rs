@@ -67,13 +67,22 @@ pub struct Done {
     pub interrupted: Option<Duration>,
 }
 
-/// Sends everything and returns what came of it. `progress` is called about once a second.
+/// Requests that were due and are not answered, on their way or in the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many.
+    pub requests: usize,
+    /// For how long the oldest has been due.
+    pub oldest: Duration,
+}
+
+/// Sends everything and returns what came of it. `progress` is called about once a second, with the time since the start.
 pub fn run(
     drive: Drive,
     source: &mut Source,
     record: Record,
     watcher: Option<Watcher>,
-    progress: impl FnMut(&Tally, Duration),
+    progress: impl FnMut(&Tally, Waiting, Duration),
 ) -> io::Result<Done> {
     let address = drive.target.reach(drive.timeout).map_err(io::Error::other)?;
     let sockets = Poll::new()?;
@@ -141,7 +150,7 @@ struct Sending<'s> {
 }
 
 impl Sending<'_> {
-    fn all(&mut self, mut progress: impl FnMut(&Tally, Duration)) -> io::Result<()> {
+    fn all(&mut self, mut progress: impl FnMut(&Tally, Waiting, Duration)) -> io::Result<()> {
         self.make();
         let (mut told, mut looked) = (self.start, self.start);
         let mut ready = Events::with_capacity(READY_MAX);
@@ -162,9 +171,15 @@ impl Sending<'_> {
             }
             if now.saturating_duration_since(told) >= Duration::from_secs(1) {
                 told = now;
-                progress(&self.tally, now - self.start);
+                progress(&self.tally, self.waiting(now), now - self.start);
             }
         }
+    }
+
+    fn waiting(&self, now: Instant) -> Waiting {
+        let asked = self.connections.iter().filter_map(|connection| connection.request.as_ref());
+        let ages = asked.chain(&self.queue).map(|request| now.saturating_duration_since(self.intended(request)));
+        ages.fold(Waiting::default(), |w, age| Waiting { requests: w.requests + 1, oldest: w.oldest.max(age) })
     }
 
     /// What is not due yet is not sent, and what still waits for a connection no more; what is on its way is waited for.
