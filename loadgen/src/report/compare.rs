@@ -10,6 +10,9 @@ use std::fmt::{self, Display, Formatter, Write};
 /// Ratios nearer to 1 are noise, and are not called better or worse.
 const NOTABLE: f64 = 0.05;
 
+/// Above what differs.
+const DIFFERENT: &str = "The loads were not the same, so the ratios do not compare servers alone";
+
 /// Two runs; ratios are `b` over `a`.
 pub struct Comparison<'a> {
     /// The run to compare with.
@@ -59,6 +62,33 @@ impl Row {
 }
 
 impl Comparison<'_> {
+    /// What was asked of the runs differently, in words: ratios then compare loads as well as servers. Target and seed may differ.
+    fn differences(&self) -> Vec<String> {
+        let settings = |r: &Report| {
+            let a = &r.asked;
+            let from = a.profile.as_ref().map_or("independent events".into(), |profile| format!("profile {profile}"));
+            let who = match (&a.profile, a.sessions) {
+                (None, sessions) => format!("{sessions} sessions"),
+                (Some(_), 0) => "as many viewers as fit the rate".into(),
+                (Some(_), viewers) => format!("{viewers} viewers"),
+            };
+            [
+                ("what", from),
+                ("rate", format!("{} events/s", a.rate)),
+                ("shape", a.shape.clone()),
+                ("duration", format!("{} s", a.duration_s)),
+                ("measured from", format!("{} s on", a.measure_from_s)),
+                ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
+                ("who", who),
+                ("Zipf exponent", a.skew.to_string()),
+                ("connections", a.connections.to_string()),
+                ("interrupted", r.interrupted_s.map_or("no".into(), |at| format!("after {at:.1} s"))),
+            ]
+        };
+        let pairs = settings(self.a).into_iter().zip(settings(self.b)).filter(|(a, b)| a != b);
+        pairs.map(|((name, a), (_, b))| format!("{name}: A {a}, B {b}")).collect()
+    }
+
     fn rows(&self) -> Vec<Row> {
         let (a, b) = (self.a.values(), self.b.values());
         let mut rows = vec![];
@@ -90,7 +120,12 @@ impl Comparison<'_> {
             format!("<p><b>{name}</b> {} <span class=\"soft\">{asked}</span></p>", badge(&report.verdict))
         };
         let mut body = String::from("<header><div class=\"top\"><h1>Two runs under load</h1></div>");
-        let _ = write!(body, "{}{}</header>", head("A", self.a), head("B", self.b));
+        let _ = write!(body, "{}{}", head("A", self.a), head("B", self.b));
+        let differences = self.differences();
+        if !differences.is_empty() {
+            let _ = write!(body, "<p class=\"why unsure\">{DIFFERENT}: {}</p>", escape(&differences.join("; ")));
+        }
+        body.push_str("</header>");
         let charts: String = self.charts().iter().map(Chart::html).collect();
         let _ = write!(body, "<h2>Side by side</h2><div class=\"charts\">{charts}</div>");
         let cells = |row: &Row| {
@@ -141,6 +176,10 @@ impl Display for Comparison<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (name, report) in [("A", self.a), ("B", self.b)] {
             writeln!(f, "{name}  {}\n   {}", report.asked, report.verdict)?;
+        }
+        let differences = self.differences();
+        if !differences.is_empty() {
+            writeln!(f, "\n{DIFFERENT}:\n   {}", differences.join("\n   "))?;
         }
         writeln!(f, "\n{:<20} {:>12} {:>12} {:>9}", "", "A", "B", "B / A")?;
         for row in self.rows() {

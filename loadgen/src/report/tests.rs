@@ -238,3 +238,22 @@ fn two_runs_stand_side_by_side() {
     let html = comparison.to_html();
     assert!(html.contains("×4.00") && html.contains("A intended") && !html.contains("NaN"));
 }
+
+#[test]
+fn runs_under_different_loads_are_compared_with_a_warning() {
+    let (a, mut b) = (stalled(), stalled());
+    (b.asked.target, b.asked.seed) = ("127.0.0.1:2".into(), 7);
+    let warning = "loads were not the same";
+    let same = Comparison { a: &a, b: &b };
+    assert!(!same.to_string().contains(warning) && !same.to_html().contains(warning), "{same}");
+    (b.asked.rate, b.asked.shape, b.asked.batch) = (2, "sine:period=10m,low=0.2".into(), [1, 20]);
+    b.asked.profile = Some("bot_flood".into());
+    let different = Comparison { a: &a, b: &b };
+    let text = different.to_string();
+    for part in ["rate: A 1 events/s, B 2 events/s", "shape: A constant, B sine", "batches: A 1 to 1 events, B 1 to 20"]
+    {
+        assert!(text.contains(part) && different.to_html().contains(part), "{part}: {text}");
+    }
+    assert!(text.contains("what: A independent events, B profile bot_flood") && !text.contains("duration:"), "{text}");
+    assert!(text.find(warning) < text.find("B / A"), "before the ratios: {text}");
+}
