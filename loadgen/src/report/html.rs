@@ -2,8 +2,9 @@
 
 use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Line, summed_up};
+use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
-use super::{Latency, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict};
 use crate::tally::{Brief, Second};
 use std::fmt::Write;
 
@@ -59,7 +60,8 @@ impl Report {
         let rate = self.counts.accepted as f64 / self.took_s();
         tile(text(Quantity::PerSecond, rate), "events accepted", "");
         for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
-            tile(ms(latency.p99_ms), &format!("{name} p99"), "");
+            let [_, _, p99, ..] = latency.percentiles();
+            tile(marked(p99), &format!("{name} p99"), "");
         }
         tile(ms(self.intended.max_ms), "longest, intended", "");
         tile(count(self.counts.lost), "events lost", if self.counts.lost > 0 { "bad" } else { "good" });
@@ -114,12 +116,18 @@ impl Report {
     fn latency_table(&self) -> String {
         let row = |(name, l): (&str, &Latency)| {
             let mut row = vec![format!("<span class=\"key c{}\">{name}</span>", colour(name)), count(l.count)];
-            row.extend([l.mean_ms, l.p50_ms, l.p90_ms, l.p99_ms, l.p999_ms, l.p9999_ms, l.max_ms].map(ms));
+            row.push(ms(l.mean_ms));
+            row.extend(l.percentiles().map(cell));
+            row.push(ms(l.max_ms));
             row
         };
         let rows: Vec<_> = self.latencies().map(row).collect();
+        let rough = match self.has_rough() {
+            true => format!("<p class=\"note\"><b>{ROUGH}</b> {ROUGH_NOTE}.</p>"),
+            false => String::new(),
+        };
         let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its answer, what a player waits. <b>service</b>: from its sending to its answer. <b>publish</b>: from the time an event was due to the context that contains it, received by a follower of its session. <b>own lag</b>: how late the generator itself was.</p>";
-        table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + note
+        table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + &rough + note
     }
 
     fn objectives_section(&self) -> String {
@@ -221,17 +229,16 @@ impl Report {
 
     fn server_section(&self) -> String {
         let Some(server) = &self.server else { return String::new() };
-        let mut rows = vec![];
+        let (mut rows, from) = (vec![], self.measured_from());
         let mut row = |name: &str, value: Option<String>| rows.extend(value.map(|value| vec![name.to_owned(), value]));
         row("started anew during the run", server.restarted.then(|| "yes: its counts are left out".into()));
         row("events folded", server.accepted.map(count));
         row("contexts refreshed", server.contexts.map(count));
         for (quantile, bound) in &server.freshness_ms_at_most {
-            row(&format!("arrival → published, {quantile}"), Some(format!("≤ {}", ms(*bound))));
+            row(&format!("arrival → published, {quantile}{from}"), Some(format!("≤ {}", ms(*bound))));
         }
-        row("processor time", server.cpu_seconds.map(|s| format!("{s:.2} s")));
-        let per_million = |s: f64| format!("{:.2} s", s / self.counts.accepted.max(1) as f64 * 1e6);
-        row("per million events", server.cpu_seconds.map(per_million));
+        row(&format!("processor time{from}"), server.cpu_seconds.map(|s| format!("{s:.2} s")));
+        row("per million events", self.cpu_per_million().map(|s| format!("{s:.2} s")));
         row("resident memory", server.rss_bytes.map(|bytes| text(Quantity::Bytes, bytes as f64)));
         format!("<section><h2>What the server says</h2>{}</section>", table(&[], &rows))
     }
@@ -297,6 +304,18 @@ pub(super) fn lowest(lines: &[Line]) -> f64 {
 
 fn values(lines: &[Line]) -> impl Iterator<Item = f64> {
     lines.iter().flat_map(|line| line.points.iter().filter_map(|(_, y)| *y))
+}
+
+/// A percentile in its cell.
+fn cell(percentile: Percentile) -> String {
+    match percentile.is_rough {
+        true => format!("<span class=\"soft\">{}</span>", marked(percentile)),
+        false => marked(percentile),
+    }
+}
+
+fn marked(Percentile { ms: value, is_rough }: Percentile) -> String {
+    if is_rough { format!("{ROUGH}\u{202f}{}", ms(value)) } else { ms(value) }
 }
 
 /// Milliseconds as people write them.

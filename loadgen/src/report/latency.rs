@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 /// Points of the curve per halving of the distance to 100 %.
 const TICKS_PER_HALF: u32 = 8;
 
+/// Fewer samples beyond a percentile make it a matter of luck.
+const BEYOND: u64 = 10;
+
+/// One percentile, for people.
+pub struct Percentile {
+    /// Milliseconds.
+    pub ms: f64,
+    /// Fewer than ten samples were longer, so that the next run may well have another.
+    pub is_rough: bool,
+}
+
 /// Percentiles of a histogram in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
@@ -54,6 +65,16 @@ impl Latency {
         }
     }
 
+    /// p50, p90, p99, p99.9, p99.99.
+    pub fn percentiles(&self) -> [Percentile; 5] {
+        let beyond_of_10_000 = [5_000, 1_000, 100, 10, 1];
+        let values = [self.p50_ms, self.p90_ms, self.p99_ms, self.p999_ms, self.p9999_ms];
+        std::array::from_fn(|i| {
+            let is_rough = self.count > 0 && self.count * beyond_of_10_000[i] < BEYOND * 10_000;
+            Percentile { ms: values[i], is_rough }
+        })
+    }
+
     /// By the names that objectives use.
     pub fn named(&self) -> [(&'static str, f64); 7] {
         [
@@ -83,6 +104,18 @@ mod tests {
         assert!(latency.curve.len() > 50, "{}", latency.curve.len());
         assert!(latency.curve.windows(2).all(|w| w[0].0 <= w[1].0 && w[0].1 <= w[1].1));
         assert_eq!(latency.curve.last(), Some(&(1.0, latency.max_ms)));
+    }
+
+    #[test]
+    fn percentiles_that_rest_on_fewer_than_ten_samples_are_rough() {
+        let rough = |count| Latency { count, ..Latency::default() }.percentiles().map(|percentile| percentile.is_rough);
+        assert_eq!(rough(0), [false; 5], "nothing was measured: there is nothing to doubt");
+        assert_eq!(rough(19), [true; 5]);
+        assert_eq!(rough(999), [false, false, true, true, true]);
+        assert_eq!(rough(1_000), [false, false, false, true, true]);
+        assert_eq!(rough(9_999), [false, false, false, true, true]);
+        assert_eq!(rough(10_000), [false, false, false, false, true]);
+        assert_eq!(rough(100_000), [false; 5]);
     }
 
     #[test]

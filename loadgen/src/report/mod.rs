@@ -24,6 +24,11 @@ use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::time::Duration;
 
+/// Stands before percentiles that rest on few samples.
+const ROUGH: &str = "~";
+/// What it means.
+const ROUGH_NOTE: &str = "fewer than 10 samples were longer: another run may well have another value";
+
 /// Shape of the JSON; grows when a field changes its meaning.
 const FORMAT: u32 = 1;
 
@@ -234,6 +239,26 @@ impl Report {
         let sent = [("intended", &self.intended), ("service", &self.service)];
         let calls = self.beside.calls.iter().map(|(name, counted)| (name.as_str(), &counted.intended));
         sent.into_iter().chain(publish).chain(calls).chain([("own lag", &self.lag)])
+    }
+
+    /// Percentiles among them that rest on too few samples.
+    fn has_rough(&self) -> bool {
+        self.latencies().any(|(_, latency)| latency.percentiles().iter().any(|percentile| percentile.is_rough))
+    }
+
+    /// Since when the server's processor time and histogram count, in words; empty where that is the whole run.
+    fn measured_from(&self) -> String {
+        match self.asked.measure_from_s {
+            0.0 => String::new(),
+            from => format!(" from {from} s on"),
+        }
+    }
+
+    /// The server's processor seconds per million events of the time in which they were counted.
+    fn cpu_per_million(&self) -> Option<f64> {
+        let counted = self.seconds.iter().filter(|second| second.second as f64 >= self.asked.measure_from_s);
+        let accepted: u64 = counted.map(|second| second.accepted).sum();
+        self.server.as_ref()?.cpu_seconds.filter(|_| accepted > 0).map(|s| s / accepted as f64 * 1e6)
     }
 
     /// Seconds until everything was answered: longer than the schedule where a backlog was left at its end.

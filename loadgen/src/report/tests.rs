@@ -257,3 +257,33 @@ fn runs_under_different_loads_are_compared_with_a_warning() {
     assert!(text.contains("what: A independent events, B profile bot_flood") && !text.contains("duration:"), "{text}");
     assert!(text.find(warning) < text.find("B / A"), "before the ratios: {text}");
 }
+
+#[test]
+fn tables_have_counts_and_mark_percentiles_of_few_samples() {
+    let report = stalled();
+    let text = report.to_string();
+    let row = text.lines().find(|line| line.starts_with("service ")).expect("a row");
+    assert!(row.starts_with("service           300      1.000"), "{text}");
+    assert_eq!(row.matches(ROUGH).count(), 3, "p99 of 300 rests on three, p90 on thirty: {text}");
+    assert!(text.contains(ROUGH_NOTE) && report.to_html().contains(ROUGH_NOTE), "{text}");
+    let mut many = report.clone();
+    for latency in [&mut many.intended, &mut many.service, &mut many.lag] {
+        latency.count = 100_000;
+    }
+    assert!(!many.to_string().contains(ROUGH) && !many.to_html().contains(ROUGH_NOTE), "{many}");
+}
+
+#[test]
+fn figures_of_the_server_say_from_when_they_count() {
+    let mut report = stalled();
+    let server = Measured { published: Some(500), cpu_seconds: Some(0.5), ..Measured::default() };
+    report.server = Some(server);
+    let text = report.to_string();
+    assert!(text.contains("published 500 contexts (arrival") && text.contains("processor time 0.50 s\n"), "{text}");
+    // Of 1,000 events a second for three seconds, those of the last count.
+    report.asked.measure_from_s = 2.0;
+    let text = report.to_string();
+    assert!(text.contains("published 500 contexts from 2 s on (arrival"), "{text}");
+    assert!(text.contains("processor time 0.50 s from 2 s on"), "{text}");
+    assert_eq!(report.cpu_per_million(), Some(500.0));
+}

@@ -1,6 +1,7 @@
 //! The report as a table for people.
 
-use super::{Latency, Report, Verdict};
+use super::latency::Percentile;
+use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict};
 use crate::check::Checked;
 use crate::scrape::Measured;
 use std::fmt::{self, Display, Formatter};
@@ -19,13 +20,18 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.asked)?;
         self.write_counts(f)?;
-        writeln!(f, "\nms            {:>10} {:>10} {:>10} {:>10} {:>10}", "p50", "p99", "p99.9", "p99.99", "max")?;
+        write!(f, "\n{:<10} {:>10}", "ms", "count")?;
+        ["p50", "p90", "p99", "p99.9", "p99.99", "max"].iter().try_for_each(|head| write!(f, " {head:>10}"))?;
+        writeln!(f)?;
         for (name, latency) in self.latencies() {
             write_latency(f, name, latency)?;
         }
+        if self.has_rough() {
+            writeln!(f, "           {ROUGH} {ROUGH_NOTE}")?;
+        }
         write!(f, "{}", self.beside)?;
         if let Some(server) = &self.server {
-            write_server(f, server)?;
+            write_server(f, server, &self.measured_from())?;
         }
         if let Some(seen) = &self.observed {
             writeln!(
@@ -71,12 +77,13 @@ impl Report {
     }
 }
 
-fn write_latency(f: &mut Formatter<'_>, name: &str, l: &Latency) -> fmt::Result {
-    writeln!(
-        f,
-        "{name:<13} {:>10.3} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
-        l.p50_ms, l.p99_ms, l.p999_ms, l.p9999_ms, l.max_ms
-    )
+fn write_latency(f: &mut Formatter<'_>, name: &str, latency: &Latency) -> fmt::Result {
+    write!(f, "{name:<10} {:>10}", latency.count)?;
+    for Percentile { ms, is_rough } in latency.percentiles() {
+        let mark = if is_rough { ROUGH } else { "" };
+        write!(f, " {:>10}", format!("{mark}{ms:.3}"))?;
+    }
+    writeln!(f, " {:>10.3}", latency.max_ms)
 }
 
 fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
@@ -100,17 +107,18 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
     Ok(())
 }
 
-fn write_server(f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
+/// `from` says since when its histogram and processor time count.
+fn write_server(f: &mut Formatter<'_>, server: &Measured, from: &str) -> fmt::Result {
     writeln!(f)?;
     if server.restarted {
         writeln!(f, "server     was started anew during the run: its own counts are left out")?;
     }
     if let Some(n) = server.published {
-        write!(f, "server     published {n} contexts")?;
+        write!(f, "server     published {n} contexts{from}")?;
         for (name, ms) in &server.freshness_ms_at_most {
             write!(f, "  {name} ≤ {ms} ms")?;
         }
-        writeln!(f, " (arrival → published, this run)")?;
+        writeln!(f, " (arrival → published)")?;
     }
     if !server.freshness_ms_since_start.is_empty() {
         write!(f, "          ")?;
@@ -120,7 +128,7 @@ fn write_server(f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
         writeln!(f, " (arrival → published, the server's own quantiles since it started)")?;
     }
     if let Some(seconds) = server.cpu_seconds {
-        writeln!(f, "           processor time {seconds:.2} s")?;
+        writeln!(f, "           processor time {seconds:.2} s{from}")?;
     }
     match server.rss_bytes {
         Some(bytes) => writeln!(f, "           resident memory {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
