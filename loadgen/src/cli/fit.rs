@@ -13,8 +13,9 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(after_help = "\
 Reads what `saccade export` writes, or events as they were sent, one a line. It keeps numbers, not viewers: nobody's id, item or text is
-in the profile. What a log does not tell (tastes, batches, connections), and bots, a hot viewer and the shape of the rate, are as in
-configs/load/steady_evening.toml. Shares that sessions decide (rank.share) need a log that is much longer than a session.
+in the profile. What a log does not tell (tastes, batches, connections), and bots and the shape of the rate, are as in
+configs/load/steady_evening.toml. Pauses and absences longer than the log cannot be seen in it: give one that is much longer than a
+session. Comments at the top of the profile say what it rests on and what was not fitted.
 
   saccade export --data DIR --out log.ndjson
   saccade-loadgen fit log.ndjson --out ours.toml

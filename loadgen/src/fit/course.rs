@@ -3,7 +3,7 @@
 //! The states are those of the population's viewers, told from the types of events. A session's events wait a little, so that what was
 //! overtaken on its way still comes in order; what comes later than that is left out here.
 
-use super::order::histogram;
+use super::order::{Order, histogram};
 use crate::population::Kind;
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +27,11 @@ pub(super) struct Seen {
 pub(super) struct Course {
     /// Silence while browsing that counts as having left.
     away_after_ms: i64,
+    /// When the log began.
+    first: i64,
     viewers: HashMap<u64, Viewer>,
+    /// Visits to the home page that were seen to begin, whether or not they ended within the log.
+    pub(super) visits: u64,
     /// Viewers are followed whose hash has this many zeros at its end.
     zeros: u32,
     /// What followed while browsing; and while watching.
@@ -61,12 +65,16 @@ struct Viewer {
     last: Option<Seen>,
     begun: i64,
     events: u64,
+    /// Of all sessions.
+    events_ever: u64,
 }
 
 impl Course {
     pub(super) fn new(away_after_ms: i64) -> Course {
         Course {
             away_after_ms,
+            first: 0,
+            visits: 0,
             viewers: HashMap::new(),
             zeros: 0,
             browse: BTreeMap::new(),
@@ -111,9 +119,12 @@ impl Course {
     }
 
     /// Takes an event of a viewer who is followed. True where it is their first.
-    pub(super) fn take(&mut self, viewer: u64, seen: Seen, latest: i64) -> bool {
+    pub(super) fn take(&mut self, viewer: u64, seen: Seen, order: &Order) -> bool {
+        let latest = order.latest();
+        self.first = order.first;
         let is_new = !self.viewers.contains_key(&viewer);
         let mut of = self.viewers.remove(&viewer).unwrap_or_default();
+        of.events_ever += 1;
         if of.last.is_none_or(|last| seen.time >= last.time) {
             let place = of.waiting.partition_point(|other| other.time <= seen.time);
             of.waiting.insert(place, seen);
@@ -126,7 +137,35 @@ impl Course {
         is_new
     }
 
+    /// True where a decision that this viewer asked for now belongs to the visits that are counted.
+    pub(super) fn counts_ask(&mut self, viewer: u64, order: &Order) -> bool {
+        self.follows(viewer) && self.is_counted(order.latest())
+    }
+
+    /// Only after this time it is known of whoever comes that they were away before: who was there at the beginning has been seen by then.
+    fn is_counted(&self, time: i64) -> bool {
+        time - self.first > self.away_after_ms
+    }
+
+    fn is_visit(&self, last: Option<Seen>, seen: Seen) -> bool {
+        let comes_home = |last: Seen| {
+            last.session != seen.session
+                || matches!(last.kind, Kind::Stop | Kind::Pause | Kind::Error)
+                || seen.time - last.time > self.away_after_ms
+        };
+        browses(seen.kind) && self.is_counted(seen.time) && last.is_none_or(comes_home)
+    }
+
+    /// The two viewers with most events, and the events of all; of those who were followed to the end.
+    pub(super) fn busiest(&self) -> (u64, u64, u64) {
+        self.viewers.values().fold((0, 0, 0), |(first, second, all), viewer| {
+            let n = viewer.events_ever;
+            (first.max(n), second.max(n.min(first)), all + n)
+        })
+    }
+
     fn follow(&mut self, of: &mut Viewer, seen: Seen) {
+        self.visits += u64::from(self.is_visit(of.last, seen));
         if let Some(last) = of.last {
             let after = (seen.time - last.time).max(0);
             match last.session == seen.session {
@@ -161,14 +200,13 @@ impl Course {
                 self.ends += u64::from(last.is_at_end);
                 self.stop_leaves += 1;
             }
-            kind if !kind.is_of_player() && kind != Kind::Click => self.browse_leaves += 1,
+            kind if browses(kind) => self.browse_leaves += 1,
             _ => {}
         }
     }
 
     fn goes_on(&mut self, last: Seen, seen: Seen, after: i64) {
         let after_ms = after as u64;
-        let browses = |kind: Kind| !kind.is_of_player() && kind != Kind::Click;
         match (last.kind, seen.kind) {
             (Kind::Pause, Kind::Play) => {
                 self.pauses += 1;
@@ -232,4 +270,8 @@ impl Course {
             }
         }
     }
+}
+
+fn browses(kind: Kind) -> bool {
+    !kind.is_of_player() && kind != Kind::Click
 }

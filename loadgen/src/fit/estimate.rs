@@ -1,6 +1,6 @@
 //! From counts to a profile, and that as text.
 
-use super::{Fit, zipf};
+use super::{Asked, Fit, zipf};
 use crate::population::Kind;
 use crate::profile::{Country, Profile};
 use crate::span::Span;
@@ -13,7 +13,11 @@ use std::time::Duration;
 /// Places that a profile names; the others come with the last of them.
 const PLACES_MAX: usize = 32;
 /// Fewer of something say nothing about its length.
-const LEAST: u64 = 20;
+pub(super) const LEAST: u64 = 20;
+
+/// A viewer is hot who has at least this share of the events, and this many times those of the next.
+const HOT_LEAST: f64 = 0.01;
+const HOT_TIMES: u64 = 5;
 
 /// A profile that resembles a log, and what else there is to say about it.
 pub struct Estimate {
@@ -36,6 +40,7 @@ impl Fit {
                 self.unreadable, self.lines
             ));
         }
+        let hot_share = self.hot_share();
         self.course.finish(latest);
         let mut profile = Profile::load("steady_evening").expect("what is built in is read by a test");
         profile.description =
@@ -48,6 +53,7 @@ impl Fit {
         self.pauses(&mut profile);
         self.disorder(&mut profile);
         self.rank(&mut profile);
+        profile.viewers.hot_share = hot_share;
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         Ok(Estimate { notes: self.notes(seconds, viewers), kinds, profile })
@@ -188,49 +194,31 @@ impl Fit {
         }
     }
 
+    /// The share of one viewer, where there is one who has far more than the next.
+    fn hot_share(&self) -> f64 {
+        let (first, second, all) = self.course.busiest();
+        let share = first as f64 / all.max(1) as f64;
+        if share >= HOT_LEAST && first > HOT_TIMES * second { share } else { 0.0 }
+    }
+
+    pub(super) fn most_asked(&self) -> Option<(&String, &Asked)> {
+        self.models.iter().max_by_key(|(_, asked)| asked.counted)
+    }
+
     fn rank(&self, profile: &mut Profile) {
-        let asked = self.models.iter().max_by_key(|(_, (n, ..))| *n);
-        let Some((model, (n, candidates, k))) = asked else {
+        let Some((model, asked)) = self.most_asked() else {
             profile.rank.share = 0.0;
             return;
         };
         let rank = &mut profile.rank;
-        let visits = self.course.session_events.len() + self.course.stays;
         rank.model.clone_from(model);
-        rank.share = (*n as f64 / (visits.max(1) as f64)).min(1.0);
-        rank.candidates = (*candidates as u32).clamp(1, profile.catalogue.items);
+        // Visits that began within the log over decisions of the same time: sessions that ended within a short log are but a few of them.
+        if self.course.visits >= LEAST {
+            rank.share = (asked.counted as f64 / self.course.visits as f64).min(1.0);
+        }
+        rank.candidates = (asked.candidates as u32).clamp(1, profile.catalogue.items);
         rank.pool = rank.pool.max(rank.candidates).min(profile.catalogue.items);
-        rank.k = (*k as u32).clamp(1, rank.candidates);
-    }
-
-    fn notes(&self, seconds: f64, viewers: u64) -> Vec<String> {
-        let course = &self.course;
-        let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
-        let (sessions, events) = (&course.session_length, &course.session_events);
-        let known: u64 = Kind::ALL.iter().filter_map(|kind| self.kinds.get(kind.name())).sum();
-        let mut notes = vec![
-            format!(
-                "{} lines, {} not readable, {} events over {seconds:.0} s",
-                self.lines, self.unreadable, self.order.events
-            ),
-            format!("about {viewers} viewers; {} sessions seen to their end", sessions.len()),
-            format!(
-                "a session lasts {:.0} s (median; p90 {:.0} s) and has {} events (median; p90 {})",
-                s(sessions, 0.5),
-                s(sessions, 0.9),
-                events.value_at_quantile(0.5),
-                events.value_at_quantile(0.9)
-            ),
-        ];
-        if known < self.order.events {
-            notes.push(format!("{} events are of types that viewers here do not have", self.order.events - known));
-        }
-        if self.is_export {
-            notes.push(
-                "an exported log holds no duplicates: disorder.duplicates and retries are left as they were".into(),
-            );
-        }
-        notes
+        rank.k = (asked.positions as u32).clamp(1, rank.candidates);
     }
 }
 
@@ -262,7 +250,8 @@ impl Estimate {
         let pair = |[a, b]: [Span; 2]| format!("[\"{a}\", \"{b}\"]");
         text += &format!("\n[load]\nrate = {}\nduration = \"{}\"\nshape = \"{}\"\n", l.rate, l.duration, l.shape);
         text += &format!("batch = [{}, {}]\nconnections = {}\n", l.batch[0], l.batch[1], l.connections);
-        text += &format!("\n[viewers]\ncount = {}\ndevices = {{ {} }}\n", v.count, shares(&v.devices));
+        text += &format!("\n[viewers]\ncount = {}\nhot_share = {:.4}\n", v.count, v.hot_share);
+        text += &format!("devices = {{ {} }}\n", shares(&v.devices));
         for Country { code, timezone, share } in &p.countries {
             text += &format!("\n[[countries]]\ncode = \"{code}\"\ntimezone = \"{timezone}\"\nshare = {share:.5}\n");
         }

@@ -71,6 +71,10 @@ impl Event<'_> {
 pub(super) struct Decision<'a> {
     #[serde(borrow)]
     pub(super) model: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) viewer: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) session: Option<Cow<'a, str>>,
     pub(super) candidates: Vec<IgnoredAny>,
     pub(super) picks: Vec<IgnoredAny>,
 }

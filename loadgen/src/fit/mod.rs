@@ -6,6 +6,7 @@
 mod course;
 mod estimate;
 mod line;
+mod notes;
 mod order;
 mod zipf;
 
@@ -41,9 +42,19 @@ pub struct Fit {
     clocks: [u64; 2],
     throughput: Logs,
     rtt: Logs,
-    /// Decisions by model, with candidates and positions of the last.
-    models: BTreeMap<String, (u64, usize, usize)>,
+    /// By model.
+    models: BTreeMap<String, Asked>,
     is_export: bool,
+}
+
+/// What a model was asked.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    /// Decisions that belong to visits that are counted.
+    counted: u64,
+    /// Of the last one.
+    candidates: usize,
+    positions: usize,
 }
 
 /// Mean and deviation of logarithms.
@@ -127,9 +138,12 @@ impl Fit {
     }
 
     fn decision(&mut self, decision: &Decision<'_>) {
+        let who = decision.viewer.as_ref().or(decision.session.as_ref());
+        let is_counted = who.is_some_and(|who| self.course.counts_ask(xxh3_64(who.as_bytes()), &self.order));
         if self.models.len() < TEXTS_MAX || self.models.contains_key(decision.model.as_ref()) {
-            let (n, ..) = self.models.get(decision.model.as_ref()).copied().unwrap_or_default();
-            let model = (n + 1, decision.candidates.len(), decision.picks.len());
+            let before = self.models.get(decision.model.as_ref()).copied().unwrap_or_default();
+            let (candidates, positions) = (decision.candidates.len(), decision.picks.len());
+            let model = Asked { counted: before.counted + u64::from(is_counted), candidates, positions };
             self.models.insert(decision.model.to_string(), model);
         }
     }
@@ -159,7 +173,7 @@ impl Fit {
         let left_ms = event.duration_s.zip(event.playhead_s).map(|(whole, at)| (whole - at) * 1e3);
         let is_at_end = left_ms.is_some_and(|left| left < END_MS);
         let Some(kind) = kind else { return };
-        if self.course.take(viewer, Seen { time, kind, session, is_at_end }, self.order.latest()) {
+        if self.course.take(viewer, Seen { time, kind, session, is_at_end }, &self.order) {
             self.viewer(event);
         }
         if kind == Kind::Play {

@@ -4,7 +4,7 @@
 //! latest event, but what few of the newest are ahead of.
 
 use hdrhistogram::Histogram;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Behind by less is as good as in order.
@@ -17,6 +17,8 @@ const RIGHT_MS: i64 = 1_000;
 /// ahead of.
 const NEWEST: usize = 65;
 const AHEAD: usize = NEWEST / 10;
+/// Minutes whose events are counted: a month.
+const MINUTES_MAX: usize = 31 * 24 * 60;
 /// Latest ids that are remembered.
 const IDS_MAX: usize = 1 << 20;
 
@@ -28,6 +30,8 @@ pub(super) struct Order {
     /// When it began.
     pub(super) first: i64,
     pub(super) events: u64,
+    /// Events by minute.
+    minutes: BTreeMap<i64, u64>,
     pub(super) reordered: Histogram<u64>,
     pub(super) late: Histogram<u64>,
     pub(super) duplicates: u64,
@@ -49,6 +53,7 @@ impl Order {
             newest: VecDeque::new(),
             first: 0,
             events: 0,
+            minutes: BTreeMap::new(),
             reordered: histogram(),
             late: histogram(),
             duplicates: 0,
@@ -100,7 +105,12 @@ impl Order {
             }
             self.newest.pop_front();
             self.newest.push_back(happened);
-            self.latest = Some(latest.max(self.nth_newest(NEWEST - 1 - AHEAD)));
+            let latest = latest.max(self.nth_newest(NEWEST - 1 - AHEAD));
+            self.latest = Some(latest);
+            let minute = latest.div_euclid(60_000);
+            if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(&minute) {
+                *self.minutes.entry(minute).or_insert(0) += 1;
+            }
         }
         happened
     }
@@ -109,6 +119,15 @@ impl Order {
     fn nth_newest(&self, nth: usize) -> i64 {
         let mut times: [i64; NEWEST] = std::array::from_fn(|i| self.newest[i]);
         *times.select_nth_unstable(nth).1
+    }
+
+    /// Events per second in the quietest and in the busiest whole minute; none where there are fewer than three. A minute without any event
+    /// is not seen.
+    pub(super) fn quiet_and_busy(&self) -> Option<(f64, f64)> {
+        let whole = self.minutes.values().skip(1).take(self.minutes.len().saturating_sub(2));
+        let (low, high, n) =
+            whole.fold((u64::MAX, 0, 0), |(low, high, n), events| (low.min(*events), high.max(*events), n + 1));
+        (n >= 3).then_some((low as f64 / 60.0, high as f64 / 60.0))
     }
 
     /// Seconds from the first events to the latest.

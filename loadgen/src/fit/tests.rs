@@ -2,7 +2,7 @@ use super::estimate::Estimate;
 use super::*;
 use crate::profile::Profile;
 use crate::schedule::{Arrivals, Plan, Shape};
-use crate::source::{Framing, Source, Viewers};
+use crate::source::{Call, Framing, Source, Viewers};
 use crate::span::Span;
 
 /// The log of a profile: as many events as come within so many seconds.
@@ -24,6 +24,31 @@ fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
         source.recycle(request);
     }
     log
+}
+
+/// The same as `export` writes it, with the decisions that were asked for; nobody answers them.
+fn exported(profile: &Profile, seconds: u64) -> Vec<u8> {
+    let (rate, shape, arrivals) = (profile.load.rate, Shape::Constant, Arrivals::Even);
+    let plan = Plan { rate, shape, arrivals, batch: 1..=1, events: rate * seconds, seed: 8 };
+    let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, true)));
+    source.start_at(1_768_503_600_000);
+    source.frame(Framing::Lines);
+    let mut log = String::new();
+    while let Some(request) = source.next() {
+        let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let record = match request.call {
+            Call::Events => "event",
+            Call::Rank { .. } => {
+                (body["model"], body["candidates"]) = ("home".into(), body["items"].take());
+                body["picks"] = serde_json::json!([{}, {}]);
+                "decision"
+            }
+            Call::Reward | Call::Cmcd => continue,
+        };
+        log += &format!("{{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"{record}\":{body}}}\n");
+        source.recycle(request);
+    }
+    log.into_bytes()
 }
 
 fn fitted(log: &[u8]) -> Estimate {
@@ -97,6 +122,31 @@ fn an_exported_log_is_read_and_garbage_is_counted() {
     assert_eq!((found.profile.rank.candidates, found.profile.rank.k), (3, 2));
     assert!(found.to_string().contains("1 not readable"), "{found}");
     assert_eq!(found.profile.disorder.duplicates, profile.disorder.duplicates);
+}
+
+#[test]
+fn the_share_of_visits_that_ask_does_not_depend_on_how_long_the_log_is() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.rank.share) = (400, 0.3);
+    for seconds in [120, 900] {
+        let found = fitted(&exported(&profile, seconds));
+        near(&format!("rank.share after {seconds} s"), found.profile.rank.share, 0.3, 0.2);
+        let text = found.toml();
+        assert!(text.contains("visits that began within the log") && text.contains("not fitted"), "{text}");
+    }
+}
+
+#[test]
+fn one_viewer_with_a_large_share_of_the_events_is_found_and_nobody_else_is() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    profile.load.rate = 100;
+    assert_eq!(fitted(&log(&profile, 120)).profile.viewers.hot_share, 0.0);
+    profile.viewers.hot_share = 0.3;
+    let found = fitted(&log(&profile, 240));
+    near("hot_share", found.profile.viewers.hot_share, 0.3, 0.1);
+    let again = Profile::read("profile.toml", &found.toml()).expect("it is a profile");
+    near("written", again.viewers.hot_share, 0.3, 0.1);
+    assert!(found.toml().contains("# the rate was "), "{}", found.toml());
 }
 
 #[test]

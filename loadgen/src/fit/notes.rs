@@ -1,0 +1,69 @@
+//! What a fitted profile says of itself: what it rests on, and what of the log is not in it.
+
+use super::Fit;
+use super::estimate::LEAST;
+use crate::population::Kind;
+use hdrhistogram::Histogram;
+
+impl Fit {
+    /// Sentences without their stop, once the course is finished.
+    pub(super) fn notes(&self, seconds: f64, viewers: u64) -> Vec<String> {
+        let course = &self.course;
+        let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
+        let (sessions, events) = (&course.session_length, &course.session_events);
+        let known: u64 = Kind::ALL.iter().filter_map(|kind| self.kinds.get(kind.name())).sum();
+        let mut notes = vec![
+            format!(
+                "{} lines, {} not readable, {} events over {seconds:.0} s",
+                self.lines, self.unreadable, self.order.events
+            ),
+            format!("about {viewers} viewers; {} sessions seen to their end", sessions.len()),
+        ];
+        if !sessions.is_empty() {
+            notes.push(format!(
+                "a session lasts {:.0} s (median; p90 {:.0} s) and has {} events (median; p90 {})",
+                s(sessions, 0.5),
+                s(sessions, 0.9),
+                events.value_at_quantile(0.5),
+                events.value_at_quantile(0.9)
+            ));
+        }
+        if known < self.order.events {
+            notes.push(format!("{} events are of types that viewers here do not have", self.order.events - known));
+        }
+        notes.extend(self.left_out(seconds));
+        if self.is_export {
+            notes.push(
+                "an exported log holds no duplicates: disorder.duplicates and retries are left as they were".into(),
+            );
+        }
+        notes
+    }
+
+    /// What the profile does not have of the log.
+    fn left_out(&self, seconds: f64) -> Vec<String> {
+        let course = &self.course;
+        let rate = match self.order.quiet_and_busy() {
+            Some((low, high)) => {
+                format!("was {low:.0} to {high:.0} events/s from minute to minute, load.shape is constant all the same")
+            }
+            None => "was not looked at in a log of so few minutes, load.shape is constant".into(),
+        };
+        let mut left_out = vec![
+            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, duration, bots, cmcd".into(),
+            format!("the rate {rate}"),
+            format!("no pause or absence longer than the {seconds:.0} s of the log can have been seen: pause_length ends with the longest that was over"),
+            format!("{} pauses and {} absences were not over at the end; pause_tail takes the pauses into account", course.unfinished_pause.len(), course.unfinished_aways.len()),
+        ];
+        if let Some((model, asked)) = self.most_asked() {
+            left_out.push(match course.visits >= LEAST {
+                true => format!(
+                    "rank.share rests on {} decisions of {model:?} over {} visits that began within the log",
+                    asked.counted, course.visits
+                ),
+                false => format!("rank.share is not fitted: only {} visits began within the log", course.visits),
+            });
+        }
+        left_out
+    }
+}
