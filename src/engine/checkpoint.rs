@@ -13,17 +13,17 @@ use super::{Fold, Restored};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Rows handed out between two batches.
+/// Rows handed out between two batches, and the time after which no further one is.
 const SLICE_ROWS: usize = 64;
-/// The time after which nothing more is handed out: a part of that since the last slice, within these. Where keys go faster than slices of a
-/// fixed size tell of, a checkpoint would never end.
-const SLICE_SHARE: u32 = 10;
-const SLICE_TIME: RangeInclusive<Duration> = Duration::from_micros(150)..=Duration::from_millis(1);
+const SLICE_TIME: Duration = Duration::from_micros(150);
+/// The time for keys that are gone, a part of that since the last slice and this at most. Where they go faster than a fixed number between two
+/// batches, a checkpoint would never end.
+const GONE_SHARE: u32 = 10;
+const GONE_TIME_MAX: Duration = Duration::from_millis(1);
 /// Remembered ids copied between two batches.
 const SLICE_IDS: u64 = 8192;
 /// Share of the interval over which the rows of a checkpoint are spread: the disk and the processors are shared with what is live.
@@ -197,7 +197,6 @@ impl Walk {
 
     fn slice(&mut self, fold: &mut Fold, next: Offset, pending: Pending) {
         let begin = Instant::now();
-        let time = (begin.duration_since(self.sliced) / SLICE_SHARE).clamp(*SLICE_TIME.start(), *SLICE_TIME.end());
         if !self.slice_ids(fold) {
             return;
         }
@@ -205,10 +204,15 @@ impl Walk {
         let (mut rows, mut gone) = (self.writer.buffer(), self.writer.buffer());
         fold.add_removed(&mut running.changes);
         let departures = fold.take_departures();
-        while rows.len() < SLICE_ROWS && begin.elapsed() < time {
-            if let Some((kind, tombstone)) = running.changes.next_removed() {
-                bury(&mut gone, kind, &tombstone.key, Offset(tombstone.as_of));
-            } else if let Some((kind, place)) = running.changes.next_place() {
+        let gone_time = (begin.duration_since(self.sliced) / GONE_SHARE).clamp(SLICE_TIME, GONE_TIME_MAX);
+        while begin.elapsed() < gone_time
+            && let Some((kind, tombstone)) = running.changes.next_removed()
+        {
+            bury(&mut gone, kind, &tombstone.key, Offset(tombstone.as_of));
+        }
+        let rows_begin = Instant::now();
+        while rows.len() < SLICE_ROWS && rows_begin.elapsed() < SLICE_TIME {
+            if let Some((kind, place)) = running.changes.next_place() {
                 match fold.export(kind, place, next, pending, rows.value()) {
                     Some(key) => rows.close(kind, key),
                     None => rows.cancel(),
