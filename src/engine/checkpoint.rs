@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Rows handed out between two batches, and the time after which no further one is.
@@ -69,18 +69,24 @@ type Ids = Vec<(u64, u64, Vec<u64>)>;
 pub(super) struct Writer {
     slices: Sender<Slice>,
     spare: Receiver<Rows>,
-    /// By partition, whether the next checkpoint has to be of all there is. Where that is told while one is being made, it was given up.
-    full_due: Arc<[AtomicBool]>,
+    told: Arc<[Told]>,
+}
+
+/// What the writer tells a partition.
+struct Told {
+    /// The next checkpoint has to be of all there is.
+    is_full_due: AtomicBool,
+    /// How many checkpoints were given up. What had changed in one is not known any more: the next has to be of all there is, whatever else is told.
+    given_up: AtomicU64,
 }
 
 impl Writer {
     fn is_full_due(&self, partition: u16) -> bool {
-        self.full_due[usize::from(partition)].load(Ordering::Relaxed)
+        self.told[usize::from(partition)].is_full_due.load(Ordering::Relaxed)
     }
 
-    /// Whether the checkpoint that begins now has to be of all there is.
-    fn begins_full(&self, partition: u16) -> bool {
-        self.full_due[usize::from(partition)].swap(false, Ordering::Relaxed)
+    fn given_up(&self, partition: u16) -> u64 {
+        self.told[usize::from(partition)].given_up.load(Ordering::Relaxed)
     }
 
     /// A buffer to be filled.
@@ -108,6 +114,8 @@ pub(super) struct Walk {
     /// What was learnt when the last one began.
     revision: u64,
     running: Option<Running>,
+    /// Checkpoints that were given up before the one that began last.
+    given_up: u64,
 }
 
 struct Running {
@@ -133,12 +141,12 @@ impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Writer, interval: Duration) -> Self {
         let (ids, over) = (restored.ids, restored.over);
         let last = Instant::now();
-        Walk { partition, writer, interval, last, sliced: last, ids, over, revision: 0, running: None }
+        Walk { partition, writer, interval, last, sliced: last, ids, over, revision: 0, running: None, given_up: 0 }
     }
 
-    /// Goes on with the checkpoint, or begins one when it is time.
+    /// Goes on with the checkpoint, or begins one when it is time. What the writer gave up is not gone on with.
     pub(super) fn step(&mut self, fold: &mut Fold, next: Offset) {
-        if self.running.is_some() && self.writer.is_full_due(self.partition) {
+        if self.running.is_some() && self.writer.given_up(self.partition) != self.given_up {
             self.running = None;
         } else if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
@@ -170,7 +178,9 @@ impl Walk {
         }
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
-        let is_full = self.writer.begins_full(self.partition);
+        let given_up = self.writer.given_up(self.partition);
+        let is_cut = std::mem::replace(&mut self.given_up, given_up) != given_up;
+        let is_full = is_cut || self.writer.is_full_due(self.partition);
         let changes = if is_full { fold.all_of(changes) } else { changes };
         if is_full {
             for (generation, at) in [&mut self.ids, &mut self.over] {

@@ -3,7 +3,7 @@
 //! A checkpoint that the disk has no room for is given up, and those that would go on from it: the one before stays what a restart begins
 //! with, the log keeps all records from there on, and the next one is made of all there is. Any other failure ends the process.
 
-use super::{Rest, Slice, Writer};
+use super::{Rest, Slice, Told, Writer};
 use crate::aside;
 use crate::engine::store::{Chain, Giver, Making, Store, StoreError, spare};
 use crate::engine::{Restored, Shared, poison};
@@ -11,7 +11,7 @@ use crate::log::Log;
 use saccade_topology::{Globals, Offset};
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -47,12 +47,16 @@ pub(in crate::engine) fn spawn(
 ) -> (Writer, JoinHandle<()>) {
     let (slices, receiver) = crossbeam_channel::unbounded();
     let (giver, spare) = spare();
-    let full_due: Arc<[AtomicBool]> = restored.iter().map(|r| AtomicBool::new(r.chain.is_full_due())).collect();
+    let tell = |restored: &Restored| Told {
+        is_full_due: AtomicBool::new(restored.chain.is_full_due()),
+        given_up: AtomicU64::new(0),
+    };
+    let told: Arc<[Told]> = restored.iter().map(tell).collect();
     let mut writing = Writing {
         log: Arc::clone(&shared.log),
         store,
         giver,
-        full_due: Arc::clone(&full_due),
+        told: Arc::clone(&told),
         reserve_bytes: shared.config.log.disk_reserve_bytes,
         partitions: restored.iter().map(|restored| Written::new(restored.chain)).collect(),
     };
@@ -66,7 +70,7 @@ pub(in crate::engine) fn spawn(
         }
     };
     let thread = std::thread::Builder::new().name("checkpoints".into());
-    (Writer { slices, spare, full_due }, thread.spawn(run).expect("the system starts a thread"))
+    (Writer { slices, spare, told }, thread.spawn(run).expect("the system starts a thread"))
 }
 
 /// The writer thread's side.
@@ -74,7 +78,7 @@ struct Writing {
     log: Arc<dyn Log>,
     store: Arc<Store>,
     giver: Giver,
-    full_due: Arc<[AtomicBool]>,
+    told: Arc<[Told]>,
     /// Bytes of the disk that are kept for the log.
     reserve_bytes: u64,
     partitions: Vec<Written>,
@@ -132,7 +136,8 @@ impl Writing {
                 let Rest { globals, feedback, books } = *rest;
                 written.chain = self.store.complete(making, &globals, &feedback, &books, written.chain)?;
                 written.too_many = 0;
-                self.full_due[usize::from(partition)].store(written.chain.is_full_due(), Ordering::Relaxed);
+                let told = &self.told[usize::from(partition)];
+                told.is_full_due.store(written.chain.is_full_due(), Ordering::Relaxed);
                 // Rows name events that are pending from somewhat before it.
                 self.log.needs(partition, Offset(std::mem::replace(&mut written.begins, globals.offset)));
                 report(partition, written, &globals, begun.elapsed(), pause);
@@ -155,7 +160,7 @@ impl Writing {
             );
         }
         (written.making, written.too_many) = (None, written.too_many.max(written.bytes));
-        self.full_due[usize::from(partition)].store(true, Ordering::Relaxed);
+        self.told[usize::from(partition)].given_up.fetch_add(1, Ordering::Relaxed);
         self.store.remove_unfinished(partition)?;
         metrics::counter!("saccade_checkpoints_given_up_total").increment(1);
         Ok(())
