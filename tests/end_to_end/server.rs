@@ -195,12 +195,16 @@ impl Server {
 
     /// The value of a metric, summed over its labels.
     pub(super) fn metric(&self, name: &str) -> f64 {
+        let values = self.metric_values(name);
+        assert!(!values.is_empty(), "no metric {name} in {}", self.get("/metrics").body);
+        values.iter().sum()
+    }
+
+    /// The values of a metric, by its labels; none where nothing was counted yet.
+    pub(super) fn metric_values(&self, name: &str) -> Vec<f64> {
         let page = self.get("/metrics").body;
         let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let values: Vec<f64> =
-            page.lines().filter(of_name).filter_map(|l| l.rsplit_once(' ')?.1.parse().ok()).collect();
-        assert!(!values.is_empty(), "no metric {name} in {page}");
-        values.iter().sum()
+        page.lines().filter(of_name).filter_map(|l| l.rsplit_once(' ')?.1.parse().ok()).collect()
     }
 
     /// Bytes of memory, by their name in `/proc/{pid}/status`: `VmRSS` is now, `VmHWM` the most there ever was.

@@ -40,6 +40,7 @@ impl Fit {
                 self.unreadable, self.lines
             ));
         }
+        // Finishing forgets the viewers.
         let hot_share = self.hot_share();
         self.course.finish(latest);
         let mut profile = Profile::load("steady_evening").expect("what is built in is read by a test");
