@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_saccade");
@@ -77,6 +78,8 @@ pub(super) struct Server {
     child: Child,
     pub(super) address: String,
     log: Arc<Mutex<String>>,
+    /// Reads the log until the process closes it.
+    reader: Option<JoinHandle<()>>,
     agent: ureq::Agent,
 }
 
@@ -101,7 +104,7 @@ impl Server {
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let log = Arc::new(Mutex::new(String::new()));
         let copy = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 copy.lock().expect("nobody panics with the log").push_str(&(line + "\n"));
             }
@@ -109,7 +112,7 @@ impl Server {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
         // The server closes idle connections: one that may be closed this moment is not used again.
         let agent = config.max_idle_age(Duration::from_millis(300)).build().new_agent();
-        let mut server = Server { child, address: String::new(), log, agent };
+        let mut server = Server { child, address: String::new(), log, reader: Some(reader), agent };
         wait_until("the server says that it is ready", || {
             let log = server.log();
             assert!(server.child.try_wait().expect("a child can be asked").is_none(), "it ended: {log}");
@@ -235,6 +238,8 @@ impl Server {
             status = self.child.try_wait().expect("a child can be asked");
             status.is_some()
         });
+        // Its last lines are in the log, too.
+        self.reader.take().map(JoinHandle::join).transpose().expect("the reader does not panic");
         status.expect("it has ended")
     }
 }
