@@ -365,7 +365,7 @@ impl Lane {
         if time <= head.floor {
             return Arrival::SettledEarly;
         }
-        let in_order = head.pending == 0 || time > head.last_time || slab.entry(head.last).order() < (time, id);
+        let in_order = head.pending == 0 || time > head.last_time || slab.order(head.last) < (time, id);
         let life = if in_order {
             if head.pending == 0 {
                 head.begin_rungs(current, rungs);
@@ -415,18 +415,18 @@ impl Lane {
         let (mut before, mut at) = (NONE, head.first);
         while head.highest != head.settled {
             let last = rungs.at(head.highest).last;
-            if slab.entry(last).order() <= order {
+            if slab.order(last) <= order {
                 (before, at) = (last, slab.next(last));
                 break;
             }
             head.drop_highest(rungs);
         }
         let mut before_it = 0;
-        while at != NONE && slab.entry(at).order() < order {
+        while at != NONE && slab.order(at) < order {
             (before, at) = (at, slab.next(at));
             before_it += 1;
         }
-        let is_there = |at: u32| at != NONE && slab.entry(at).order() == order;
+        let is_there = |at: u32| at != NONE && slab.order(at) == order;
         if is_there(at) || is_there(before) {
             return false;
         }
@@ -450,11 +450,12 @@ impl Lane {
         let mut at = if head.highest == head.settled { head.first } else { slab.next(rungs.at(head.highest).last) };
         let (mut ended, mut since) = (None, 0);
         for left in (0..head.tail).rev() {
-            let entry = slab.entry(at);
-            ended = plan.fold(current, entry.at.time, entry.kind(), entry.inputs(), scratch).or(ended);
+            let event = slab.event(at);
+            let time = event.at.time;
+            ended = plan.fold(current, time, event.kind, event.inputs, scratch).or(ended);
             since += 1;
             if since >= STEP && left >= head.reach.unsure() {
-                head.add_rung(rungs, current, at, entry.at.time, since);
+                head.add_rung(rungs, current, at, time, since);
                 since = 0;
             }
             at = slab.next(at);
@@ -517,8 +518,8 @@ impl Lane {
     fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
         let (_, head, rungs, slab) = self.parts(i);
         let first = head.first;
-        let entry = slab.entry(first);
-        plan.fold(rungs.row_mut(head.settled), entry.at.time, entry.kind(), entry.inputs(), scratch);
+        let event = slab.event(first);
+        plan.fold(rungs.row_mut(head.settled), event.at.time, event.kind, event.inputs, scratch);
         head.first = slab.next(first);
         head.pending -= 1;
         slab.release(first, 1);
@@ -617,18 +618,21 @@ impl Lane {
         }
     }
 
-    fn export_events(&self, i: u32, out: &mut Vec<u8>) {
-        let (head, mut before) = (&self.heads[i as usize], None::<&[u64]>);
-        let mut at = head.first;
+    /// As time, offset and words, of which those are written that differ from the event's before: type, id, inputs.
+    fn export_events(&mut self, i: u32, out: &mut Vec<u8>) {
+        let (_, head, _, slab) = self.parts(i);
+        if head.pending == 0 {
+            return;
+        }
+        let (mut before, mut words, mut at) = (vec![0; slab.words()], vec![], head.first);
         for _ in 0..head.pending {
-            let entry = self.slab.entry(at);
-            out.extend_from_slice(&entry.at.time.to_le_bytes());
-            out.extend_from_slice(&entry.at.offset.to_le_bytes());
-            match before {
-                None => sparse::put(entry.words, |_| 0, out),
-                Some(before) => sparse::put(entry.words, |word| before[word], out),
-            }
-            (before, at) = (Some(entry.words), self.slab.next(at));
+            let event = slab.event(at);
+            out.extend_from_slice(&event.at.time.to_le_bytes());
+            out.extend_from_slice(&event.at.offset.to_le_bytes());
+            event.put_words(&mut words);
+            sparse::put(&words, |word| before[word], out);
+            (before, words) = (words, before);
+            at = slab.next(at);
         }
     }
 
@@ -694,13 +698,12 @@ impl Lane {
     }
 
     fn import_events(&mut self, i: u32, mut left: &[[u8; 8]], count: u64) -> Option<()> {
-        let mut words = vec![0; self.slab.stride()];
+        let mut words = vec![0; self.slab.words()];
         for _ in 0..count {
             let ([time, offset], rest) = left.split_first_chunk::<2>()?;
             left = sparse::take(rest, &mut words)?;
             let at = Place { time: i64::from_le_bytes(*time), offset: u64::from_le_bytes(*offset) };
-            let entry = self.slab.take(at);
-            self.slab.words_mut(entry).copy_from_slice(&words);
+            let entry = self.slab.insert(&Arriving::of_words(at, &words)?);
             self.link_last(i, entry, at.time);
         }
         left.is_empty().then_some(())
@@ -720,7 +723,7 @@ impl Lane {
             bytes = rest;
             at = Place { time: at.time.wrapping_add(time), offset: at.offset.wrapping_add(offset as u64) };
             if at.offset >= first {
-                let entry = self.slab.take(at);
+                let entry = self.slab.reserve(at);
                 self.link_last(i, entry, at.time);
                 awaited.push((at.offset, entry));
             }

@@ -1,7 +1,10 @@
 //! Pending events: those that one arriving out of order could still come before. Kept sorted by (event time, id) per key.
 //!
-//! All lists of a lane share one slab of fixed-size entries, so that nothing is allocated per event once the slab has grown.
+//! All lists of a lane share one slab, so that nothing is allocated per event once the slab has grown. An event is kept without the inputs
+//! it has not, which are most, and without what its id is shorter than the longest: it is written once, and read again only where another
+//! comes out of order.
 
+use crate::feature::ABSENT;
 use crate::prefetch::prefetch;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -9,10 +12,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) const NONE: u32 = u32::MAX;
 
-const KIND: usize = 0;
-const ID: usize = 1;
 const ID_WORDS: usize = 5;
-const INPUTS: usize = ID + ID_WORDS;
+/// Words before the inputs of an event, where its id is of the longest.
+const INPUTS: usize = 1 + ID_WORDS;
 
 /// An event id as words that compare as the id's bytes do. Up to 40 bytes are kept whole; of longer ids the first 24, and
 /// after them a 128-bit hash of the whole.
@@ -37,6 +39,11 @@ impl IdWords {
         let word = |i: usize| word(i, if i == whole.len() { last } else { 0 });
         IdWords([word(0), word(1), word(2), word(3), word(4)])
     }
+
+    /// How many words there are before those that are zero.
+    fn len(&self) -> usize {
+        self.0.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)
+    }
 }
 
 /// An event as a lane takes it.
@@ -47,6 +54,23 @@ pub(crate) struct Arriving<'a> {
     pub inputs: &'a [u64],
 }
 
+impl<'a> Arriving<'a> {
+    /// Type, id and inputs as words, of which there are the same number for all events of a lane.
+    pub(crate) fn put_words(&self, words: &mut Vec<u64>) {
+        words.clear();
+        words.push(self.kind);
+        words.extend_from_slice(&self.id.0);
+        words.extend_from_slice(self.inputs);
+    }
+
+    /// The event of such words; none where they are not such.
+    pub(crate) fn of_words(at: At, words: &'a [u64]) -> Option<Arriving<'a>> {
+        let (kind, rest) = words.split_first()?;
+        let (id, inputs) = rest.split_first_chunk()?;
+        kind.is_power_of_two().then_some(Arriving { at, id: IdWords(*id), kind: *kind, inputs })
+    }
+}
+
 /// Where an event is: in time, and in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At {
@@ -54,22 +78,64 @@ pub(crate) struct At {
     pub offset: u64,
 }
 
-/// One entry, borrowed.
-pub(crate) struct Entry<'a> {
-    pub at: At,
-    /// All else that is kept of the event.
-    pub words: &'a [u64],
+/// An event as it is kept: a word that says which type it is of, how many words its id has and which inputs it has; then those.
+struct Packed<'a>(&'a [u64]);
+
+/// Bits of that word: for the type, for the length of the id, and the first of those for the inputs.
+const KIND_BITS: u32 = 6;
+const ID_BITS: u32 = 3;
+const MASK: u32 = KIND_BITS + ID_BITS;
+/// Inputs that can be left out; any further ones are always there.
+const SPARSE_MAX: usize = (u64::BITS - MASK) as usize;
+
+/// Writes an event; gives how many words it takes. `out` has room for the longest. `kind` is one bit.
+fn pack(out: &mut [u64], kind: u64, id: &IdWords, inputs: &[u64]) -> usize {
+    // What is too much is written too, and overwritten: no branch to guess, and no copy of unknown length.
+    let (ids, out) = (id.len(), &mut out[..INPUTS + inputs.len()]);
+    out[1..INPUTS].copy_from_slice(&id.0);
+    let (sparse, dense) = inputs.split_at(inputs.len().min(SPARSE_MAX));
+    let (mut at, mut mask) = (1 + ids, 0);
+    for (nth, input) in sparse.iter().enumerate() {
+        out[at] = *input;
+        let is_there = *input != ABSENT;
+        mask |= u64::from(is_there) << nth;
+        at += usize::from(is_there);
+    }
+    for input in dense {
+        out[at] = *input;
+        at += 1;
+    }
+    out[0] = u64::from(kind.trailing_zeros()) | (ids as u64) << KIND_BITS | mask << MASK;
+    at
 }
 
-impl<'a> Entry<'a> {
-    pub(crate) fn kind(&self) -> u64 {
-        self.words[KIND]
+impl Packed<'_> {
+    fn kind(&self) -> u64 {
+        1 << (self.0[0] & ((1 << KIND_BITS) - 1))
     }
-    pub(crate) fn inputs(&self) -> &'a [u64] {
-        &self.words[INPUTS..]
+
+    fn ids(&self) -> usize {
+        (self.0[0] >> KIND_BITS & ((1 << ID_BITS) - 1)) as usize
     }
-    pub(crate) fn order(&self) -> (i64, IdWords) {
-        (self.at.time, IdWords(std::array::from_fn(|i| self.words[ID + i])))
+
+    fn id(&self) -> IdWords {
+        let ids = &self.0[1..][..self.ids()];
+        IdWords(std::array::from_fn(|i| ids.get(i).copied().unwrap_or(0)))
+    }
+
+    fn inputs(&self, out: &mut [u64]) {
+        let (mask, mut left) = (self.0[0] >> MASK, &self.0[1 + self.ids()..]);
+        let (sparse, dense) = out.split_at_mut(out.len().min(SPARSE_MAX));
+        for (nth, input) in sparse.iter_mut().enumerate() {
+            *input = match left {
+                [first, rest @ ..] if mask >> nth & 1 == 1 => {
+                    left = rest;
+                    *first
+                }
+                _ => ABSENT,
+            };
+        }
+        dense.copy_from_slice(&left[..dense.len()]);
     }
 }
 
@@ -93,21 +159,58 @@ struct Link {
     step: i32,
 }
 
+/// Entries that were taken one after another.
+#[derive(Debug)]
+struct Chunk {
+    links: Box<[Link]>,
+    /// Where the words of each begin.
+    starts: Box<[u32]>,
+    words: Box<[u64]>,
+    /// Offset of the first.
+    begin: u64,
+    /// Entries and words that are taken, and entries that are not gone.
+    taken: usize,
+    filled: usize,
+    live: usize,
+}
+
+impl Chunk {
+    fn new(stride: usize) -> Chunk {
+        Chunk {
+            links: vec![Link { time: 0, next: NONE, step: 0 }; CHUNK].into(),
+            starts: vec![0; CHUNK].into(),
+            // Most events have less than half of all inputs. Where they have more, there are fewer in a chunk.
+            words: vec![0; CHUNK * stride.div_ceil(2)].into(),
+            begin: 0,
+            taken: 0,
+            filled: 0,
+            live: 0,
+        }
+    }
+
+    /// Offset from that of the chunk, if there is room for an entry of `stride` words with it.
+    fn step(&self, offset: u64, stride: usize) -> Option<i32> {
+        let has_room = self.taken < CHUNK && self.filled + stride <= self.words.len();
+        i32::try_from(offset.wrapping_sub(self.begin) as i64).ok().filter(|_| has_room)
+    }
+
+    fn bytes(&self) -> usize {
+        self.taken * (size_of::<Link>() + size_of::<u32>()) + 8 * self.filled
+    }
+}
+
 /// Entries in chunks: taken one after another, so that what comes together lies together, whatever keys it is of. What is pending is
 /// let go about in the order it came, and then whole chunks are free again.
 #[derive(Debug)]
 pub(crate) struct Slab {
-    /// Words of an entry.
+    /// Words of the longest entry, and inputs of all.
     stride: usize,
-    /// Of each chunk the links and the words of its entries, the offset of its first, and how many are not gone.
-    links: Vec<Box<[Link]>>,
-    words: Vec<Box<[u64]>>,
-    begins: Vec<u64>,
-    live: Vec<u32>,
+    inputs: Vec<u64>,
+    chunks: Vec<Chunk>,
     free: Vec<u32>,
-    /// The chunk that entries are taken from, and how many were.
+    /// The chunk that entries are taken from.
     current: usize,
-    taken: usize,
+    /// Entries that were not released.
     used: usize,
     /// Entries that were released and not counted as gone yet: the first of each list, and how many are left of it.
     released: VecDeque<(u32, u32)>,
@@ -123,42 +226,58 @@ impl Slab {
     pub(crate) fn new(inputs: usize) -> Self {
         Slab {
             stride: INPUTS + inputs,
-            links: vec![],
-            words: vec![],
-            begins: vec![],
-            live: vec![],
+            inputs: vec![ABSENT; inputs],
+            chunks: vec![],
             free: vec![],
             current: 0,
-            taken: CHUNK,
             used: 0,
             released: VecDeque::new(),
             walks: [(NONE, 0); WALKS],
         }
     }
 
-    /// Words of an entry.
-    pub(crate) fn stride(&self) -> usize {
+    /// Words of an event as it is [written](Arriving::put_words); of the longest entry too.
+    pub(crate) fn words(&self) -> usize {
         self.stride
     }
 
-    /// Bytes of all entries.
+    /// Bytes of all entries: of those that are kept, on average, times how many there are.
     pub(crate) fn bytes(&self) -> usize {
-        self.used * (8 * self.stride + size_of::<Link>())
-    }
-
-    pub(crate) fn entry(&self, i: u32) -> Entry<'_> {
-        let (chunk, nth) = place(i);
-        Entry { at: self.at(i), words: &self.words[chunk][nth * self.stride..][..self.stride] }
+        let kept = self.chunks.iter().filter(|chunk| chunk.live > 0);
+        let (bytes, entries) = kept.fold((0, 0), |(bytes, n), chunk| (bytes + chunk.bytes(), n + chunk.taken));
+        self.used * bytes / entries.max(1)
     }
 
     fn link(&self, i: u32) -> &Link {
         let (chunk, nth) = place(i);
-        &self.links[chunk][nth]
+        &self.chunks[chunk].links[nth]
+    }
+
+    fn packed(&self, i: u32) -> Packed<'_> {
+        let (chunk, nth) = place(i);
+        let Chunk { starts, words, .. } = &self.chunks[chunk];
+        Packed(&words[starts[nth] as usize..])
     }
 
     pub(crate) fn at(&self, i: u32) -> At {
         let Link { time, step, .. } = *self.link(i);
-        At { time, offset: self.begins[place(i).0].wrapping_add_signed(step.into()) }
+        At { time, offset: self.chunks[place(i).0].begin.wrapping_add_signed(step.into()) }
+    }
+
+    /// Where an entry is among those of its key.
+    pub(crate) fn order(&self, i: u32) -> (i64, IdWords) {
+        (self.link(i).time, self.packed(i).id())
+    }
+
+    /// The event of an entry.
+    pub(crate) fn event(&mut self, i: u32) -> Arriving<'_> {
+        // Taken out while the event, which borrows all else, is read.
+        let mut inputs = std::mem::take(&mut self.inputs);
+        let packed = self.packed(i);
+        packed.inputs(&mut inputs);
+        let (at, id, kind) = (self.at(i), packed.id(), packed.kind());
+        self.inputs = inputs;
+        Arriving { at, id, kind, inputs: &self.inputs }
     }
 
     pub(crate) fn next(&self, i: u32) -> u32 {
@@ -167,42 +286,63 @@ impl Slab {
 
     pub(crate) fn set_next(&mut self, i: u32, next: u32) {
         let (chunk, nth) = place(i);
-        self.links[chunk][nth].next = next;
+        self.chunks[chunk].links[nth].next = next;
     }
 
-    /// An entry that is linked to none. Until they are written, its words are those of another.
-    pub(crate) fn take(&mut self, at: At) -> u32 {
+    /// An entry that is linked to none, with an event.
+    pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
+        let i = self.take(event.at);
+        let chunk = &mut self.chunks[self.current];
+        chunk.filled += pack(&mut chunk.words[chunk.filled..], event.kind, &event.id, event.inputs);
+        i
+    }
+
+    /// An entry that is linked to none, with room for an event that [`Slab::fill`] gives it later.
+    pub(crate) fn reserve(&mut self, at: At) -> u32 {
+        let i = self.take(at);
+        self.chunks[self.current].filled += self.stride;
+        i
+    }
+
+    /// Says what the event of a reserved entry is.
+    pub(crate) fn fill(&mut self, i: u32, kind: u64, id: IdWords, inputs: &[u64]) {
+        let (chunk, nth) = place(i);
+        let Chunk { starts, words, .. } = &mut self.chunks[chunk];
+        pack(&mut words[starts[nth] as usize..], kind, &id, inputs);
+    }
+
+    /// An entry whose words begin where those of the current chunk end; there is room for the longest.
+    fn take(&mut self, at: At) -> u32 {
         (0..WALKS).for_each(|walk| self.step(walk));
         self.used += 1;
-        let step = |begin: u64| i32::try_from(at.offset.wrapping_sub(begin) as i64);
-        let fits = self.taken < CHUNK && step(self.begins[self.current]).is_ok();
-        if !fits {
+        let stride = self.stride;
+        let step = self.chunks.get(self.current).and_then(|chunk| chunk.step(at.offset, stride));
+        let step = step.unwrap_or_else(|| {
             self.begin_chunk(at.offset);
+            0
+        });
+        let chunk = &mut self.chunks[self.current];
+        let nth = chunk.taken;
+        chunk.taken += 1;
+        chunk.live += 1;
+        chunk.links[nth] = Link { time: at.time, next: NONE, step };
+        chunk.starts[nth] = chunk.filled as u32;
+        if let Some(later) = chunk.words.get(chunk.filled + AHEAD * stride / 2..) {
+            prefetch(&later[..(stride / 2).min(later.len())]);
         }
-        let (chunk, nth) = (self.current, self.taken);
-        self.taken += 1;
-        self.live[chunk] += 1;
-        let step = step(self.begins[chunk]).expect("it is that of the chunk, or near it");
-        self.links[chunk][nth] = Link { time: at.time, next: NONE, step };
-        if let Some(later) = self.words[chunk].get((self.taken + AHEAD) * self.stride..) {
-            prefetch(&later[..self.stride.min(later.len())]);
-        }
-        (chunk * CHUNK + nth) as u32
+        (self.current * CHUNK + nth) as u32
     }
 
     #[cold]
     fn begin_chunk(&mut self, offset: u64) {
         let before = self.current;
-        self.current = self.free.pop().map_or(self.links.len(), |chunk| chunk as usize);
-        if self.current == self.links.len() {
-            self.links.push(vec![Link { time: 0, next: NONE, step: 0 }; CHUNK].into());
-            self.words.push(vec![0; CHUNK * self.stride].into());
-            self.begins.push(0);
-            self.live.push(0);
+        self.current = self.free.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
+        if self.current == self.chunks.len() {
+            self.chunks.push(Chunk::new(self.stride));
         }
-        self.begins[self.current] = offset;
-        self.taken = 0;
-        if before != self.current && self.live[before] == 0 {
+        let chunk = &mut self.chunks[self.current];
+        (chunk.begin, chunk.taken, chunk.filled) = (offset, 0, 0);
+        if before != self.current && self.chunks[before].live == 0 {
             self.free.push(before as u32);
         }
     }
@@ -212,13 +352,15 @@ impl Slab {
         let (i, left) = self.walks[walk];
         if left > 0 {
             let (chunk, nth) = place(i);
-            self.live[chunk] -= 1;
-            if self.live[chunk] == 0 && chunk != self.current {
+            let is_current = chunk == self.current;
+            let Chunk { links, live, .. } = &mut self.chunks[chunk];
+            *live -= 1;
+            if *live == 0 && !is_current {
                 self.free.push(chunk as u32);
             }
             // The last of a list leads nowhere: it is not read.
             if left > 1 {
-                self.walks[walk] = (self.links[chunk][nth].next, left - 1);
+                self.walks[walk] = (links[nth].next, left - 1);
                 return self.prefetch_link(self.walks[walk].0);
             }
         }
@@ -242,25 +384,6 @@ impl Slab {
         self.next(i)
     }
 
-    pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
-        let i = self.take(event.at);
-        self.fill(i, event.kind, event.id, event.inputs);
-        i
-    }
-
-    /// Says what the event of an entry is.
-    pub(crate) fn fill(&mut self, i: u32, kind: u64, id: IdWords, inputs: &[u64]) {
-        let words = self.words_mut(i);
-        words[KIND] = kind;
-        words[ID..INPUTS].copy_from_slice(&id.0);
-        words[INPUTS..].copy_from_slice(inputs);
-    }
-
-    pub(crate) fn words_mut(&mut self, i: u32) -> &mut [u64] {
-        let (chunk, nth) = place(i);
-        &mut self.words[chunk][nth * self.stride..][..self.stride]
-    }
-
     /// Frees `count` entries from `first` on, as they are linked.
     pub(crate) fn release(&mut self, first: u32, count: u32) {
         self.used -= count as usize;
@@ -271,10 +394,17 @@ impl Slab {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Inputs of an event of which every other is absent, from the `first` on.
+    fn inputs(n: usize, first: usize) -> Vec<u64> {
+        (0..n).map(|i| if i % 2 == first % 2 { ABSENT } else { 100 * first as u64 + i as u64 }).collect()
+    }
 
     #[test]
     fn entries_keep_what_they_hold_and_chunks_are_taken_again() {
-        let mut slab = Slab::new(1);
+        const INPUTS: usize = 7;
+        let mut slab = Slab::new(INPUTS);
         let (mut keys, mut at) = ([const { VecDeque::<(u32, u64)>::new() }; 7], 0u64);
         let mut chunks = vec![];
         for round in 0..200 {
@@ -282,8 +412,12 @@ mod tests {
                 at += 1;
                 let key = &mut keys[(at * at % 7) as usize];
                 let place = At { time: at as i64, offset: 7 * at };
-                let event = Arriving { at: place, id: IdWords::new("id"), kind: 1, inputs: &[at] };
-                let entry = slab.insert(&event);
+                let (id, inputs) = (IdWords::new(&"i".repeat(at as usize % 50)), inputs(INPUTS, at as usize));
+                let event = Arriving { at: place, id, kind: 1 << (at % 64), inputs: &inputs };
+                let entry = if at % 5 == 0 { slab.reserve(place) } else { slab.insert(&event) };
+                if at % 5 == 0 {
+                    slab.fill(entry, event.kind, event.id, event.inputs);
+                }
                 if let Some((last, _)) = key.back() {
                     slab.set_next(*last, entry);
                 }
@@ -298,12 +432,32 @@ mod tests {
                 }
             }
             for (entry, at) in keys.iter().flatten() {
+                let id = IdWords::new(&"i".repeat(*at as usize % 50));
+                assert_eq!(slab.order(*entry), (*at as i64, id));
+                let event = slab.event(*entry);
+                let found = (event.at, event.id, event.kind, event.inputs);
                 let place = At { time: *at as i64, offset: 7 * at };
-                assert_eq!((slab.entry(*entry).at, slab.entry(*entry).inputs()), (place, &[*at][..]));
+                assert_eq!(found, (place, id, 1 << (at % 64), &inputs(INPUTS, *at as usize)[..]));
             }
             assert_eq!(slab.used, keys.iter().map(VecDeque::len).sum::<usize>());
-            chunks.push(slab.links.len());
+            chunks.push(slab.chunks.len());
         }
-        assert!(chunks[199] <= 4, "{chunks:?}");
+        assert!(chunks[199] <= 6, "{chunks:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_is_the_same_after_it_was_packed(
+            kind in 0_u32..64,
+            id in "[ -~]{0,60}",
+            inputs in prop::collection::vec(prop_oneof![Just(ABSENT), 0..ABSENT], 0..80),
+        ) {
+            let (id, mut words) = (IdWords::new(&id), vec![0; INPUTS + inputs.len()]);
+            let taken = pack(&mut words, 1 << kind, &id, &inputs);
+            prop_assert!(taken <= 1 + ID_WORDS + inputs.len());
+            let (packed, mut found) = (Packed(&words[..taken]), vec![0; inputs.len()]);
+            packed.inputs(&mut found);
+            prop_assert_eq!((packed.kind(), packed.id(), found), (1 << kind, id, inputs));
+        }
     }
 }
