@@ -85,7 +85,7 @@ def ingest(args, *more):
         with Loaded(args, *more) as server:
             run = server.load(args, rate, args.seconds, "--batch", "20", "--probes", "0" if more else "100")
             row(f"{rate:,}", f"{achieved(run, args.seconds):,}", cpu_s_per_million(run), ms(run["publish"], "p50", "p99", "p999"),
-                ms(run["intended"], "p50", "p99"), sum(s["status_429"] for s in run["seconds"]), validity(run))
+                ms(run["intended"], "p50", "p99"), sum(s["status_429"] for s in run["seconds"]), "–" if more else validity(run))
 
 
 def partitions(args):
