@@ -64,14 +64,26 @@ async fn tell(app: &Arc<App>, id: Id, request: Request, what: Told) -> Result<Re
 }
 
 fn read(app: &App, id: &str, bytes: &[u8], what: Told) -> Result<Batch, Refusal> {
-    let arena = bumpalo::Bump::new();
-    let mut batch = Batch::new(&app.engine, now());
+    let (arena, now) = (bumpalo::Bump::new(), now());
+    let mut batch = Batch::new(&app.engine, now);
     let partition = app.engine.partition_of_decision(id);
     match what {
         Told::Reward => batch.push_to(partition, Record::Reward(RewardRequest::read(bytes, &arena)?.of(id))),
-        Told::Activation => batch.push_to(partition, Record::Activation(ActivateRequest::read(bytes, &arena)?.of(id))),
+        Told::Activation => {
+            let request = ActivateRequest::read(bytes, &arena)?;
+            // A record that is not taken does not say why: one that is of no deferred decision would look the same.
+            if request.event_time.is_some_and(|time| time.0.saturating_sub(now.0) > app.config.time.max_future.0) {
+                return Err(future(app));
+            }
+            batch.push_to(partition, Record::Activation(request.of(id)));
+        }
     }
     Ok(batch)
+}
+
+fn future(app: &App) -> Refusal {
+    let message = format!("`event_time` is further ahead than {} (time.max_future)", app.config.time.max_future);
+    Refusal::new(StatusCode::BAD_REQUEST, "future", message)
 }
 
 fn outcome(app: &App, id: &str, what: Told, is_open: bool, receipt: Receipt) -> Result<&'static str, Refusal> {
@@ -83,11 +95,7 @@ fn outcome(app: &App, id: &str, what: Told, is_open: bool, receipt: Receipt) -> 
                 format!("decision `{id}` {why}; only open decisions that were asked for with `deferred` are activated");
             Err(Refusal::new(StatusCode::CONFLICT, "not_deferred", message))
         }
-        (Told::Reward, Receipt { rejected: 1.., .. }) => {
-            let most = app.config.time.max_future;
-            let message = format!("`event_time` is further ahead than {most} (time.max_future)");
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "future", message))
-        }
+        (Told::Reward, Receipt { rejected: 1.., .. }) => Err(future(app)),
         (Told::Activation, _) => Ok("activated"),
         (Told::Reward, _) => Ok(receipt.rewarded.flatten().map_or("waiting", RewardEnd::name)),
     }

@@ -309,7 +309,7 @@ impl Topology {
                 Outcome::Ticked
             }
             Record::Decision(decision) => self.decision(offset, decision, arrived.ingest_time, sink),
-            Record::Activation(activation) => self.activation(offset, activation),
+            Record::Activation(activation) => self.activation(offset, activation, arrived.ingest_time),
             Record::Reward(reward) => self.reward(offset, reward, arrived.ingest_time, sink),
             Record::Leaving(leaving) => self.leaving(offset, leaving, sink),
             Record::Passed(passed) => self.passed(offset, passed),

@@ -132,6 +132,8 @@ async fn outcomes_say_what_became_of_them() {
     let unknown = post(&site, "/v1/decisions/later/activate", json!({})).await;
     assert_eq!((unknown.status, unknown.code()), (409, "not_deferred".into()));
     ok(&site, "/v1/rank/bandit", json!({"id": "d", "context": [1], "items": ["a"], "deferred": true})).await;
+    let ahead = post(&site, "/v1/decisions/d/activate", json!({"event_time": "2199-01-01T00:00:00Z"})).await;
+    assert_eq!((ahead.status, ahead.code()), (400, "future".into()));
     let shown = site.send(request("POST", "/v1/decisions/d/activate"), "").await;
     assert_eq!((shown.status, &shown.json()["outcome"]), (202, &json!("activated")));
     assert_eq!(post(&site, "/v1/decisions/d/activate", json!({})).await.status, 409);

@@ -2,7 +2,6 @@
 
 use super::held::Held;
 use super::learn::Slot;
-use super::open::Open;
 use super::{Feedback, Moment};
 use crate::decision::{Served, Told};
 use crate::model::{Dangled, DecisionEnd};
@@ -13,7 +12,7 @@ impl Feedback {
     pub(crate) fn advance(&mut self, m: Moment<'_>, sink: &mut dyn Sink) {
         while let Some(place) = self.table.next_due(m.watermark) {
             let open = self.table.get(place);
-            if m.watermark > open.last(self.registry.model(open.model)).saturating_add(m.lateness) {
+            if m.watermark > open.last().saturating_add(m.lateness) {
                 self.finish(m, place, sink);
             } else {
                 self.look(m, place);
@@ -30,7 +29,7 @@ impl Feedback {
 
     pub(super) fn reschedule(&mut self, m: Moment<'_>, place: u32) {
         let open = self.table.get(place);
-        let due = open.next_due(&m.models[open.model], self.registry.model(open.model), m.lateness);
+        let due = open.next_due(&m.models[open.model], m.lateness);
         self.table.schedule(place, due);
     }
 
@@ -48,8 +47,7 @@ impl Feedback {
             if state.is_closed {
                 continue;
             }
-            let end = Open::end(since, self.registry.model(open.model), state.version);
-            let (is_over, is_unknown) = (m.watermark > end, state.known.is_none());
+            let (is_over, is_unknown) = (m.watermark > state.end(since), state.known.is_none());
             let reward = self.reward_of(slot);
             if is_over {
                 self.table.change(place).state.picks[pick].specs[spec].is_closed = true;
@@ -83,10 +81,10 @@ impl Feedback {
         self.remember(m, &open.id);
         let specs = || open.state.picks.iter().flat_map(|pick| &pick.specs);
         let Some(books) = self.books.at(m.offset) else { return };
-        let book = &mut books.models[open.model];
+        let (book, rewards) = (&mut books.models[open.model], self.registry.model(open.model));
         book.ends[end as usize] += 1;
         if open.served.is_learnt() && open.state.since.is_some() {
-            for spec in specs().filter(|spec| spec.is_closed) {
+            for spec in specs().filter(|spec| spec.is_closed && open.reward(rewards, spec.version).is_some()) {
                 if let Some(book) = book.specs.iter_mut().find(|book| book.version == spec.version) {
                     book.delays.closed(spec.delay(open.state.since.unwrap_or(open.time)));
                 }

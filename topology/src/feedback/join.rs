@@ -34,7 +34,7 @@ impl Feedback {
     /// A decision that is not known. False where all its windows were over before it came.
     pub(crate) fn decision(&mut self, m: Moment<'_>, model: usize, d: &Decision<'_>, sink: &mut dyn Sink) -> bool {
         let open = Open::new(d, model, self.registry.model(model), m.offset);
-        let is_late = open.last(self.registry.model(model)) < m.horizon;
+        let is_late = open.last() < m.horizon;
         if let Some(books) = self.books.at(m.offset) {
             let book = &mut books.models[model];
             book.decisions += 1;
@@ -64,13 +64,18 @@ impl Feedback {
 
     /// A deferred decision is shown. False where none of this id is deferred.
     pub(crate) fn activation(&mut self, m: Moment<'_>, a: &Activation<'_>) -> bool {
+        if self.contains(a.decision, m.offset) {
+            self.claimed(m, a.decision);
+            return true;
+        }
         let Some(place) = self.table.find(a.decision) else { return false };
         let open = self.table.get(place);
-        if m.offset < open.as_of || open.state.since.is_some() {
-            return m.offset < open.as_of;
+        if open.state.since.is_some() {
+            return false;
         }
         let since = a.event_time.map_or(m.now, |t| t.0).max(open.time);
-        self.table.change(place).state.since = Some(since);
+        let state = &mut self.table.change(place).state;
+        (state.since, state.shown_by) = (Some(since), m.offset);
         let record = std::sync::Arc::clone(&self.table.get(place).record);
         self.enter(m, place, &super::decode(&record));
         self.claim_waiting(m, a.decision);
@@ -189,7 +194,8 @@ impl Feedback {
         let tolerance = m.models[model].spec.attribution_tolerance.0;
         let fitting = claim.among.iter().filter_map(|place| {
             let open = self.table.get(*place);
-            let is_asked = Some(*place) != without && open.model == model;
+            // While catching up there are decisions that were not made, or not shown, by now.
+            let is_asked = Some(*place) != without && open.model == model && open.state.shown_by <= m.offset;
             let before = open.covers(claim.time, claim.item, tolerance, rewards).filter(|_| is_asked)?;
             Some((before, *place))
         });
@@ -224,6 +230,15 @@ impl Feedback {
         {
             self.books.reward(m.offset, RewardEnd::Evicted);
             self.waiting.recycle(old);
+        }
+    }
+
+    /// While catching up: a contained decision is shown by this record. What waited for it is in its row; what it claimed from others may
+    /// still be in theirs.
+    pub(crate) fn claimed(&mut self, m: Moment<'_>, id: &str) {
+        self.claim(id);
+        if let Some(place) = self.table.find(id).filter(|place| self.table.get(*place).state.shown_by == m.offset) {
+            self.claim_recent(m, place);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What was observed of a pick becomes a reward, and the reward goes into the books: once, and by the difference afterwards.
 
-use super::open::{Open, decode};
+use super::open::{Open, OpenSpec, decode};
 use super::{Feedback, Moment};
 use crate::decision::{Decision, ExplicitReward};
 use crate::learn::{At, Entry, Provisional, VALUE_MAX};
@@ -37,11 +37,11 @@ impl Feedback {
         let open = self.table.get(place);
         let Some(since) = open.state.since.filter(|_| open.served.is_learnt()) else { return };
         let Some(books) = self.books.at(m.offset) else { return };
-        let plan = &m.models[open.model];
+        let (plan, rewards) = (&m.models[open.model], self.registry.model(open.model));
         let book = &mut books.models[open.model];
         for (i, pick) in open.state.picks.iter().enumerate() {
-            let action = book.action(&pick.item, open.state.offset, plan.spec.actions_max as usize);
-            for spec in &pick.specs {
+            let action = book.action(&pick.item, m.offset, plan.spec.actions_max as usize);
+            for spec in pick.specs.iter().filter(|spec| open.reward(rewards, spec.version).is_some()) {
                 let entry = entry(d, i, spec.version, action, since);
                 if let Some(evidence) = book.spec(spec.version).evidence(&plan.learning, &entry) {
                     evidence.decide(&entry);
@@ -138,7 +138,7 @@ impl Feedback {
     pub(super) fn reward_of(&self, slot: Slot) -> Option<Arc<Reward>> {
         let open = self.table.get(slot.place);
         let version = open.state.picks[slot.pick].specs[slot.spec].version;
-        self.registry.model(open.model).spec(version).cloned()
+        open.reward(self.registry.model(open.model), version).cloned()
     }
 
     /// The reward of a slot as it is known now goes into the books, where that changes anything.
@@ -184,7 +184,7 @@ impl Feedback {
         if spec.version == open.reward_version {
             book.earn(open.served, spec.known, value);
         }
-        let known = book.actions.place_since(&pick.item, open.state.offset);
+        let known = book.actions.place_since(&pick.item, open.state.shown_by);
         let is_small = |value: Option<f64>| value.is_none_or(|value| value.abs() <= VALUE_MAX);
         let Some(action) = known.filter(|_| open.served.is_learnt() && is_small(value)) else { return };
         let entry = entry(d, slot.pick, spec.version, action, since);
@@ -207,7 +207,7 @@ impl Feedback {
         let pick = &open.state.picks[slot.pick];
         let version = pick.specs[slot.spec].version;
         let book = &mut books.models[open.model];
-        let Some(action) = book.actions.place_since(&pick.item, open.state.offset).filter(|_| open.served.is_learnt())
+        let Some(action) = book.actions.place_since(&pick.item, open.state.shown_by).filter(|_| open.served.is_learnt())
         else {
             return;
         };
@@ -232,10 +232,11 @@ impl Feedback {
             return;
         }
         let d = decode(&open.record);
-        let book = &mut books.models[open.model];
+        let (book, rewards) = (&mut books.models[open.model], self.registry.model(open.model));
         for (i, pick) in open.state.picks.iter().enumerate() {
-            let Some(action) = book.actions.place_since(&pick.item, open.state.offset) else { continue };
-            for spec in pick.specs.iter().filter(|spec| spec.known.is_none()) {
+            let Some(action) = book.actions.place_since(&pick.item, open.state.shown_by) else { continue };
+            let is_entered = |spec: &&OpenSpec| spec.known.is_none() && open.reward(rewards, spec.version).is_some();
+            for spec in pick.specs.iter().filter(is_entered) {
                 let entry = entry(&d, i, spec.version, action, since);
                 let book = book.spec(spec.version);
                 book.leant.remove(&(open.state.offset, i as u32));

@@ -124,12 +124,6 @@ impl Feedback {
         as_of.or(self.over_as_of.get(id).copied()).is_some_and(|as_of| offset < as_of)
     }
 
-    /// While catching up: what waited for a contained decision is in its row.
-    pub(crate) fn claimed(&mut self, id: &str) -> bool {
-        self.claim(id);
-        true
-    }
-
     /// Rewards that wait for their decision.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()

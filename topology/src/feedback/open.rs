@@ -3,7 +3,7 @@
 use crate::decision::{Decision, Served};
 use crate::learn::Provisional;
 use crate::model::{ModelPlan, Rewards};
-use crate::reward::Observed;
+use crate::reward::{Observed, Reward, RewardSpec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub offset: u64,
     /// When its windows are counted from; none before it is activated.
     pub since: Option<i64>,
+    /// Offset of the record by which it is shown: its own or, of a deferred one, its activation's.
+    pub shown_by: u64,
     pub picks: Vec<OpenPick>,
     /// How often it was looked at whether its reward is likely to be in.
     pub leans: u32,
@@ -55,6 +57,8 @@ pub(crate) struct OpenPick {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenSpec {
     pub version: u32,
+    /// How long its window is, ms.
+    pub wait: i64,
     pub observed: Observed,
     /// The reward that the books know.
     pub known: Option<f64>,
@@ -63,6 +67,11 @@ pub(crate) struct OpenSpec {
 }
 
 impl OpenSpec {
+    /// The last moment of its window, counted from `since`.
+    pub(crate) fn end(&self, since: i64) -> i64 {
+        since.saturating_add(self.wait)
+    }
+
     /// From `since` to what was observed first, ms.
     pub(crate) fn delay(&self, since: i64) -> Option<i64> {
         self.observed.first().map(|time| time - since)
@@ -90,11 +99,18 @@ const LEAN_FIRST: i64 = 1000;
 
 impl Open {
     pub(crate) fn new(d: &Decision<'_>, model: usize, rewards: &Rewards, offset: u64) -> Open {
-        let fresh = |version| OpenSpec { version, observed: Observed::default(), known: None, is_closed: false };
-        let specs: Vec<OpenSpec> = rewards.running.iter().map(|r| fresh(r.reward.spec().version)).collect();
+        let fresh = |spec: &RewardSpec| OpenSpec {
+            version: spec.version,
+            wait: spec.wait.0,
+            observed: Observed::default(),
+            known: None,
+            is_closed: false,
+        };
+        let specs: Vec<OpenSpec> = rewards.running.iter().map(|r| fresh(r.reward.spec())).collect();
         let item = |candidate: u32| d.candidates.get(candidate as usize).map_or("", |c| c.item);
         let picks = d.picks.iter().map(|pick| OpenPick { item: item(pick.candidate).into(), specs: specs.clone() });
         let record = postcard::to_extend(d, vec![]).expect("memory takes any record");
+        let since = (!d.deferred).then_some(d.event_time.0);
         Open {
             id: d.id.into(),
             record: record.into(),
@@ -103,7 +119,7 @@ impl Open {
             served: d.served,
             reward_version: d.reward_version,
             time: d.event_time.0,
-            state: State { offset, since: (!d.deferred).then_some(d.event_time.0), picks: picks.collect(), leans: 0 },
+            state: State { offset, since, shown_by: offset, picks: picks.collect(), leans: 0 },
             as_of: 0,
             due: i64::MAX,
             is_dirty: false,
@@ -130,24 +146,24 @@ impl Open {
         })
     }
 
-    /// The last moment of the window of a spec, counted from `since`.
-    pub(crate) fn end(since: i64, rewards: &Rewards, version: u32) -> i64 {
-        rewards.spec(version).map_or(since, |reward| since.saturating_add(reward.spec().wait.0))
-    }
-
-    /// The last moment of all its windows.
-    pub(crate) fn last(&self, rewards: &Rewards) -> i64 {
+    /// The last moment of all its windows, also of specs that do not run any more.
+    pub(crate) fn last(&self) -> i64 {
         let since = self.state.since.unwrap_or(self.time);
         let specs = self.state.picks.first().into_iter().flat_map(|pick| &pick.specs);
-        specs.map(|spec| Open::end(since, rewards, spec.version)).max().unwrap_or(since)
+        specs.map(|spec| spec.end(since)).max().unwrap_or(since)
+    }
+
+    /// The spec that it is still rewarded by, of those that ran when it was made.
+    pub(crate) fn reward<'r>(&self, rewards: &'r Rewards, version: u32) -> Option<&'r Arc<Reward>> {
+        rewards.spec_since(version, self.state.offset)
     }
 
     /// The moment after which it has to be looked at next: a window closes, a reward is likely to be in, or all is over.
-    pub(crate) fn next_due(&self, plan: &ModelPlan, rewards: &Rewards, lateness: i64) -> i64 {
-        let over = self.last(rewards).saturating_add(lateness);
+    pub(crate) fn next_due(&self, plan: &ModelPlan, lateness: i64) -> i64 {
+        let over = self.last().saturating_add(lateness);
         let Some(since) = self.state.since else { return over };
         let specs = || self.state.picks.iter().flat_map(|pick| &pick.specs).filter(|spec| !spec.is_closed);
-        let closing = specs().map(|spec| Open::end(since, rewards, spec.version)).min().unwrap_or(over);
+        let closing = specs().map(|spec| spec.end(since)).min().unwrap_or(over);
         match self.leans(plan) {
             true => closing.min(since.saturating_add(self.lean_age())),
             false => closing,
@@ -180,9 +196,11 @@ impl Open {
     /// How long before the decision an event of this time and item is dated, at most `tolerance`, ms; 0 where it is in its windows.
     /// None where it cannot belong to it.
     pub(crate) fn covers(&self, time: i64, item: &str, tolerance: i64, rewards: &Rewards) -> Option<i64> {
-        let before = self.state.since?.saturating_sub(time).max(0);
-        let is_near = self.is_near(time, tolerance) && time <= self.last(rewards);
-        (is_near && self.state.picks.iter().any(|pick| *pick.item == *item)).then_some(before)
+        let since = self.state.since?;
+        let before = since.saturating_sub(time).max(0);
+        let mut specs = self.state.picks.first()?.specs.iter();
+        let is_rewarded = specs.any(|spec| time <= spec.end(since) && self.reward(rewards, spec.version).is_some());
+        (is_rewarded && self.is_near(time, tolerance) && self.state.picks.iter().any(|pick| *pick.item == *item)).then_some(before)
     }
 
     /// Whether an event of this time is in its windows or, by another clock, just before them.

@@ -37,16 +37,26 @@ impl Topology {
         self.dedup.insert(fingerprint);
         let m = moment(&self.plan, &self.progress, offset);
         let is_contained = self.feedback.contains(d.id, offset.0);
-        let is_taken = match is_contained {
-            true => self.feedback.claimed(d.id),
-            false => self.feedback.decision(m, model, d, sink),
-        };
+        let is_taken = is_contained || self.feedback.decision(m, model, d, sink);
+        if is_contained && !d.deferred {
+            self.feedback.claimed(m, d.id);
+        }
         self.progress.event(d.event_time.0, ingest_time);
         self.close(offset, sink);
         if is_taken { Outcome::Accepted } else { Outcome::Late(Late::BehindHorizon) }
     }
 
-    pub(crate) fn activation(&mut self, offset: Offset, activation: &Activation<'_>) -> Outcome {
+    pub(crate) fn activation(
+        &mut self,
+        offset: Offset,
+        activation: &Activation<'_>,
+        ingest_time: IngestTime,
+    ) -> Outcome {
+        if let Some(time) = activation.event_time
+            && let Err(future) = time::check_future(&self.plan.spec.time, time.0, ingest_time)
+        {
+            return Outcome::Rejected(future);
+        }
         let m = moment(&self.plan, &self.progress, offset);
         if self.feedback.activation(m, activation) { Outcome::Accepted } else { Outcome::Refused }
     }

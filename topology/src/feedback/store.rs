@@ -85,8 +85,9 @@ impl Feedback {
         let rewards = self.registry.model(open.model);
         let since = open.state.since.unwrap_or(open.time);
         for spec in open.state.picks.iter_mut().flat_map(|pick| &mut pick.specs) {
-            if let Some(reward) = rewards.spec(spec.version) {
-                spec.observed.settle(reward, since, horizon);
+            match rewards.spec_since(spec.version, open.state.offset) {
+                Some(reward) => spec.observed.settle(reward, since, horizon),
+                None => spec.observed.let_go(),
             }
         }
     }

@@ -63,11 +63,11 @@ impl Feedback {
             let views = pick.specs.iter().map(|spec| RewardView {
                 version: spec.version,
                 in_force: spec.version == open.reward_version,
-                signals: rewards.spec(spec.version).map_or(vec![], |reward| spec.observed.signals(reward, since)),
+                signals: open.reward(rewards, spec.version).map_or(vec![], |reward| spec.observed.signals(reward, since)),
                 reward: spec.known,
                 delay_ms: spec.delay(since),
                 is_closed: spec.is_closed,
-                until: Open::end(since, rewards, spec.version),
+                until: spec.end(since),
             });
             PickView { item: pick.item.to_string(), rewards: views.collect() }
         });

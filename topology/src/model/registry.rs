@@ -172,6 +172,13 @@ impl Registry {
 }
 
 impl Rewards {
+    /// The spec of this version, where it has run since before the record at `offset`: one that was retired and proposed again is another,
+    /// though it be the same, as what was learnt under the first is gone.
+    pub fn spec_since(&self, version: u32, offset: u64) -> Option<&Arc<Reward>> {
+        let running = self.running.iter().find(|running| running.reward.spec().version == version)?;
+        (running.since <= offset).then_some(&running.reward)
+    }
+
     /// The spec of this version, where it runs.
     pub fn spec(&self, version: u32) -> Option<&Arc<Reward>> {
         self.running.iter().map(|running| &running.reward).find(|reward| reward.spec().version == version)

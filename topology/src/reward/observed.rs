@@ -100,6 +100,14 @@ impl Observed {
         }
     }
 
+    /// Nobody asks any more what was observed: only that something was, and when first, is kept.
+    pub(crate) fn let_go(&mut self) {
+        let first = self.first();
+        if let Some(seen) = &mut self.0 {
+            **seen = Seen { first, ..Seen::default() };
+        }
+    }
+
     /// What the pick is worth; none where nothing was observed. Explicit rewards go before the expression. A reward that
     /// cannot be had, or is not finite, is the default reward.
     pub fn value(&self, reward: &Reward, since: i64, fields: Fields<'_>) -> Option<Worth> {

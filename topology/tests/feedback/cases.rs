@@ -242,6 +242,63 @@ fn clocks_are_trusted_as_far_as_configured() {
 }
 
 #[test]
+fn a_spec_that_is_proposed_again_is_another_to_the_decisions_before() {
+    for spec in [OTHER, REWARDS[1]] {
+        let mut w = World::new(|_| {});
+        w.decide("before", 0, 1, |_| {});
+        w.event("e", 1000, "click", Some("i0"), None);
+        assert_eq!(w.known("before", 0, 2), Some(1.0));
+        w.apply(2000, control(2, Act::Retire));
+        let again = Record::Control(Control { model: "home", action: Act::Propose, version: 2, spec, by: "t" });
+        assert_eq!(w.apply(3000, again), Outcome::Accepted);
+        w.event("f", 4000, "click", Some("i0"), Some("before"));
+        w.reward("before", 5000, 8.0, |_| {});
+        assert_eq!((w.known("before", 0, 1), w.known("before", 0, 2)), (Some(8.0), Some(1.0)), "as it was known");
+        w.decide("after", 6000, 1, |_| {});
+        w.event("g", 7000, "click", Some("i0"), None);
+        assert_eq!(w.learnt(2), (1, 1), "of the decision after it alone");
+        pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+        assert_eq!((w.ended(DecisionEnd::Joined), w.learnt(2)), (2, (1, 1)));
+    }
+}
+
+#[test]
+fn decisions_whose_specs_are_retired_stay_until_their_windows_are_over() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |_| {});
+    w.event("e", 1000, "click", Some("i0"), None);
+    w.apply(2000, control(2, Act::Activate));
+    w.apply(3000, control(1, Act::Retire));
+    w.apply(4000, control(2, Act::Retire));
+    w.event("f", 5000, "click", Some("i0"), Some("d"));
+    assert_eq!((w.topology.open_decisions().0, w.known("d", 0, 1)), (1, Some(10.0)));
+    pass(&mut w.topology, w.next, HOUR / 2, &mut w.told);
+    assert_eq!(w.topology.open_decisions().0, 1, "half of its window is left");
+    pass(&mut w.topology, w.next + 1, 2 * HOUR, &mut w.told);
+    assert_eq!((w.topology.open_decisions().0, w.ended(DecisionEnd::Joined)), (0, 1));
+}
+
+#[test]
+fn an_activation_ahead_of_its_arrival_is_refused() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |d| d.deferred = true);
+    let ahead = Activation { decision: "d", event_time: Some(EventTime(T0 + 48 * HOUR)) };
+    assert!(matches!(w.apply(1000, Record::Activation(ahead)), Outcome::Rejected(_)));
+    let now = Activation { event_time: Some(EventTime(T0 + 1000)), ..ahead };
+    assert_eq!(w.apply(1000, Record::Activation(now)), Outcome::Accepted);
+}
+
+#[test]
+fn a_deferred_decision_is_learnt_though_its_item_was_met_before_it_was_shown() {
+    let mut w = World::new(|_| {});
+    w.decide("deferred", 0, 1, |d| d.deferred = true);
+    w.decide("other", 0, 1, |_| {});
+    w.apply(1000, Record::Activation(Activation { decision: "deferred", event_time: None }));
+    w.reward("deferred", 2000, 7.0, |_| {});
+    assert_eq!((w.known("deferred", 0, 1), w.learnt(1)), (Some(7.0), (2, 1)));
+}
+
+#[test]
 fn a_reward_after_the_window_is_late_and_changes_nothing() {
     let mut w = World::new(|_| {});
     w.decide("d", 0, 1, |_| {});

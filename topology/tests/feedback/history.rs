@@ -73,6 +73,12 @@ pub enum What {
     Landed {
         ago: u64,
     },
+    /// A spec is put in force, or the second is retired or proposed again; `is_other` is one that looks at something else.
+    Control {
+        version: u32,
+        action: Act,
+        is_other: bool,
+    },
 }
 
 /// Something that happens `at` ms after the beginning and arrives `delay` ms later.
@@ -93,7 +99,7 @@ fn what(n: usize) -> impl Strategy<Value = What> {
     ];
     let items = prop::sample::subsequence(vec![0u8, 1, 2, 3], 1..3).prop_shuffle();
     prop_oneof![
-        3 => (0..4u8, items, prop::bool::weighted(0.1), served)
+        3 => (0..4u8, items, prop::bool::weighted(0.2), served)
             .prop_map(move |(viewer, items, is_deferred, served)| What::Decision { id: n, viewer, items, is_deferred, served }),
         1 => (0..known).prop_map(|id| What::Activation { id }),
         6 => (0..4u8, 0..5u8, prop::sample::select(vec!["click", "progress", "scroll"]), 0..100u8, prop::option::weighted(0.3, 0..n + 1))
@@ -111,6 +117,8 @@ fn what_among(n: usize) -> impl Strategy<Value = What> {
         1 => (0..n + 1).prop_map(|id| What::Leaving { id }),
         1 => (n / 2..n + 1, 0..n + 1, -50..50i8).prop_map(|(n, id, value)| What::Passed { n, id, value: f64::from(value) / 3.0 }),
         1 => (0..known as u64).prop_map(|ago| What::Landed { ago }),
+        1 => (prop::sample::select(vec![(1, Act::Activate), (2, Act::Activate), (2, Act::Propose), (2, Act::Retire)]), any::<bool>())
+            .prop_map(|((version, action), is_other)| What::Control { version, action, is_other }),
     ]
 }
 
@@ -142,8 +150,17 @@ pub fn arrivals(history: &[Happening]) -> Vec<Happening> {
     arrivals
 }
 
+/// Of the second version, but with more signals and a longer window.
+pub const OTHER: &str = r#"{"version": 2, "expression": "clicked + watched + seen", "wait": "20m", "aggregation": "sum", "signals": {
+    "clicked": {"fold": "count", "on": ["click"]}, "watched": {"fold": "max", "on": ["progress"], "field": "value"},
+    "seen": {"fold": "sum", "on": ["click"], "field": "value"}}}"#;
+
 pub fn control<'a>(version: u32, action: Act) -> Record<'a> {
-    let spec = if action == Act::Propose { REWARDS[version as usize - 1] } else { "" };
+    control_by(version, action, REWARDS.get(version as usize - 1).copied().unwrap_or_default())
+}
+
+fn control_by(version: u32, action: Act, spec: &str) -> Record<'_> {
+    let spec = if action == Act::Propose { spec } else { "" };
     Record::Control(Control { model: "home", action, version, spec, by: "test" })
 }
 
@@ -206,6 +223,10 @@ pub fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn 
                 ExplicitReward { decision: &decision, id: Some(&id), item: None, position: None, value, event_time };
             let passed = Passed { from: 3, offset: *n as u64, event_time: time, told: Told::Reward(told) };
             apply(Record::Passed(Box::new(passed)))
+        }
+        What::Control { version, action, is_other } => {
+            let spec = if *is_other && *version == 2 { OTHER } else { REWARDS[*version as usize - 1] };
+            apply(control_by(*version, *action, spec))
         }
         What::Landed { ago } => apply(Record::Landed(Landed { until: offset.saturating_sub(*ago) })),
         What::Item { item, stars } => {

@@ -162,7 +162,8 @@ proptest! {
             decisions += u64::from(is_in && matches!(h.what, What::Decision { .. }));
             let is_named = match &h.what {
                 What::Reward { .. } | What::Passed { .. } => true,
-                What::Event { decision, kind, .. } => decision.is_some() && *kind != "scroll",
+                // Of the type that all specs look at.
+                What::Event { decision, kind, .. } => decision.is_some() && *kind == "click",
                 _ => false,
             };
             named += u64::from(is_in && is_named);
@@ -258,7 +259,11 @@ proptest! {
             feed(&mut restored, (first + i) as u64, h, &mut Ignore);
         }
         restored.caught_up();
-        prop_assert_eq!(views(&straight, 240), views(&restored, 240));
+        // By itself, as all of them at once would fill pages.
+        let (ours, theirs) = (views(&straight, 240), views(&restored, 240));
+        for id in ours.keys().chain(theirs.keys()) {
+            prop_assert_eq!(ours.get(id), theirs.get(id), "{}", id);
+        }
         prop_assert_eq!(ends(&straight.books(Offset(0))), ends(&restored.books(Offset(0))));
         let (rows, others) = (straight.rows(), restored.rows());
         for (row, other) in rows.iter().zip(&others) {
