@@ -120,8 +120,8 @@ impl Course {
 
     /// Takes an event of a viewer who is followed. True where it is their first.
     pub(super) fn take(&mut self, viewer: u64, seen: Seen, order: &Order) -> bool {
-        let latest = order.latest();
-        self.first = order.first;
+        let now = order.now();
+        self.first = order.first();
         let is_new = !self.viewers.contains_key(&viewer);
         let mut of = self.viewers.remove(&viewer).unwrap_or_default();
         of.events_ever += 1;
@@ -129,7 +129,7 @@ impl Course {
             let place = of.waiting.partition_point(|other| other.time <= seen.time);
             of.waiting.insert(place, seen);
         }
-        let ready = of.waiting.partition_point(|other| other.time <= latest - WAIT_MS);
+        let ready = of.waiting.partition_point(|other| other.time <= now - WAIT_MS);
         for seen in of.waiting.drain(..ready).collect::<Vec<_>>() {
             self.follow(&mut of, seen);
         }
@@ -139,7 +139,7 @@ impl Course {
 
     /// True where a decision that this viewer asked for now belongs to the visits that are counted.
     pub(super) fn counts_ask(&mut self, viewer: u64, order: &Order) -> bool {
-        self.follows(viewer) && self.is_counted(order.latest())
+        self.follows(viewer) && self.is_counted(order.now())
     }
 
     /// Only after this time it is known of whoever comes that they were away before: who was there at the beginning has been seen by then.

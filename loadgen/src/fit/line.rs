@@ -82,8 +82,8 @@ pub(super) struct Decision<'a> {
 /// What a line holds.
 #[derive(Debug)]
 pub(super) enum Line<'a> {
-    /// Boxed: it is much larger than the rest.
-    Event(Box<Event<'a>>),
+    /// Boxed: it is much larger than the rest. With when it came, epoch milliseconds, where that is said.
+    Event(Box<Event<'a>>, Option<i64>),
     Decision(Decision<'a>),
     /// A record that tells nothing of viewers.
     Other,
@@ -95,17 +95,19 @@ pub(super) fn read(text: &str) -> Option<Line<'_>> {
     struct Record<'a> {
         #[serde(rename = "offset")]
         _offset: u64,
+        #[serde(default)]
+        ingest_time: Option<i64>,
         #[serde(borrow, default)]
         event: Option<Box<Event<'a>>>,
         #[serde(borrow, default)]
         decision: Option<Decision<'a>>,
     }
     if !text.contains("\"offset\":") {
-        return serde_json::from_str(text).ok().map(Line::Event);
+        return serde_json::from_str(text).ok().map(|event| Line::Event(event, None));
     }
     let record: Record<'_> = serde_json::from_str(text).ok()?;
     Some(match (record.event, record.decision) {
-        (Some(event), _) => Line::Event(event),
+        (Some(event), _) => Line::Event(event, record.ingest_time),
         (None, Some(decision)) => Line::Decision(decision),
         (None, None) => Line::Other,
     })
@@ -119,8 +121,9 @@ mod tests {
     fn events_come_plain_or_in_records_and_what_is_neither_is_none() {
         let plain = r#"{"id":"a","type":"play","event_time":"2026-01-15T19:00:00Z","session":"s","more":{"x":[1]}}"#;
         let record = format!(r#"{{"offset":7,"partition":0,"ingest_time":5,"event":{plain}}}"#);
-        for text in [plain, &record] {
-            let Some(Line::Event(event)) = read(text) else { panic!("{text}") };
+        for (text, came) in [(plain, None), (&record, Some(5))] {
+            let Some(Line::Event(event, ingest_time)) = read(text) else { panic!("{text}") };
+            assert_eq!(ingest_time, came);
             assert_eq!((event.kind.as_ref(), event.event_time()), ("play", Some(1_768_503_600_000)));
         }
         let decision = r#"{"offset":8,"partition":0,"ingest_time":5,"decision":{"id":"d","model":"home","candidates":[{"item":"a"}],"picks":[{}],"x":1}}"#;

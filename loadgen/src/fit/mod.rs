@@ -3,6 +3,7 @@
 //! One pass, memory bounded whatever the length: counts, histograms, and the course of up to 200,000 viewers. What a log does not tell,
 //! such as tastes, stays as in the default profile.
 
+mod clock;
 mod course;
 mod estimate;
 mod line;
@@ -13,7 +14,7 @@ mod zipf;
 use crate::population::Kind;
 use course::{Course, Seen};
 use line::{Decision, Event, Line};
-use order::{Order, histogram};
+use order::{Order, Times, histogram};
 use saccade_topology::math::ln;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead};
@@ -32,11 +33,13 @@ pub struct Fit {
     unreadable: u64,
     /// Events by type; those of types that the population does not have are only counted.
     kinds: BTreeMap<String, u64>,
+    /// The first lines, until it can be told from them what the time is.
+    held: Vec<String>,
     order: Order,
     course: Course,
     items: HashMap<u64, u64>,
     item_length: hdrhistogram::Histogram<u64>,
-    /// By viewer.
+    /// By viewer; clocks that are right, and that are wrong.
     devices: BTreeMap<String, u64>,
     places: BTreeMap<(String, String), u64>,
     clocks: [u64; 2],
@@ -92,6 +95,7 @@ impl Fit {
             lines: 0,
             unreadable: 0,
             kinds: BTreeMap::new(),
+            held: Vec::new(),
             order: Order::new(),
             course: Course::new(away_after.as_millis() as i64),
             items: HashMap::new(),
@@ -113,6 +117,7 @@ impl Fit {
             line.clear();
             let n = log.read_line(&mut line)?;
             if n == 0 {
+                self.release();
                 return Ok(());
             }
             bytes += n as u64;
@@ -130,10 +135,35 @@ impl Fit {
         self.lines += 1;
         self.is_export |= text.starts_with("{\"offset\":");
         match line::read(text) {
-            Some(Line::Event(event)) => self.event(&event),
+            Some(Line::Event(event, ingest_time)) => self.event_of_line(text, &event, ingest_time),
             Some(Line::Decision(decision)) => self.decision(&decision),
             Some(Line::Other) => {}
             None => self.unreadable += 1,
+        }
+    }
+
+    /// Takes the event of a line, or holds the line back while it cannot be told what the time is.
+    fn event_of_line(&mut self, text: &str, event: &Event<'_>, ingest_time: Option<i64>) {
+        let Some(times) = times(event, ingest_time) else {
+            self.unreadable += 1;
+            return;
+        };
+        if self.order.knows_time(times) {
+            self.release();
+            self.event(event, times);
+        } else {
+            self.held.push(text.to_owned());
+        }
+    }
+
+    /// Takes the events of the lines that were held back.
+    fn release(&mut self) {
+        for text in std::mem::take(&mut self.held) {
+            if let Some(Line::Event(event, ingest_time)) = line::read(&text)
+                && let Some(times) = times(&event, ingest_time)
+            {
+                self.event(&event, times);
+            }
         }
     }
 
@@ -148,16 +178,12 @@ impl Fit {
         }
     }
 
-    fn event(&mut self, event: &Event<'_>) {
-        let Some(event_time) = event.event_time() else {
-            self.unreadable += 1;
-            return;
-        };
+    fn event(&mut self, event: &Event<'_>, times: Times) {
         if self.order.is_duplicate(&event.id) {
             return;
         }
         count(&mut self.kinds, &event.kind);
-        let time = self.order.take(event_time, event.sent_at());
+        let told = self.order.take(times);
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == event.kind);
         if let (Some(item), Some(Kind::Impression)) = (&event.item, kind) {
             let item = xxh3_64(item.as_bytes());
@@ -173,7 +199,8 @@ impl Fit {
         let left_ms = event.duration_s.zip(event.playhead_s).map(|(whole, at)| (whole - at) * 1e3);
         let is_at_end = left_ms.is_some_and(|left| left < END_MS);
         let Some(kind) = kind else { return };
-        if self.course.take(viewer, Seen { time, kind, session, is_at_end }, &self.order) {
+        if self.course.take(viewer, Seen { time: told.happened, kind, session, is_at_end }, &self.order) {
+            self.clocks[usize::from(told.is_corrected)] += 1;
             self.viewer(event);
         }
         if kind == Kind::Play {
@@ -187,7 +214,6 @@ impl Fit {
 
     /// What is known of a viewer from their first event.
     fn viewer(&mut self, event: &Event<'_>) {
-        self.clocks[usize::from(event.sent_at().is_some())] += 1;
         if let Some(device) = &event.device {
             count(&mut self.devices, device);
         }
@@ -196,6 +222,11 @@ impl Fit {
             *self.places.entry((place.0.to_owned(), place.1.to_owned())).or_insert(0) += 1;
         }
     }
+}
+
+/// None where the event does not say when it happened.
+fn times(event: &Event<'_>, ingest_time: Option<i64>) -> Option<Times> {
+    event.event_time().map(|event_time| Times { event_time, sent_at: event.sent_at(), ingest_time })
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, text: &str) {

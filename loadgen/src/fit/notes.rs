@@ -2,6 +2,7 @@
 
 use super::Fit;
 use super::estimate::LEAST;
+use super::order::LATE_MS;
 use crate::population::Kind;
 use hdrhistogram::Histogram;
 
@@ -12,13 +13,14 @@ impl Fit {
         let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
         let (sessions, events) = (&course.session_length, &course.session_events);
         let known: u64 = Kind::ALL.iter().filter_map(|kind| self.kinds.get(kind.name())).sum();
-        let mut notes = vec![
+        let mut notes = self.doubts();
+        notes.extend([
             format!(
                 "{} lines, {} not readable, {} events over {seconds:.0} s",
                 self.lines, self.unreadable, self.order.events
             ),
             format!("about {viewers} viewers; {} sessions seen to their end", sessions.len()),
-        ];
+        ]);
         if !sessions.is_empty() {
             notes.push(format!(
                 "a session lasts {:.0} s (median; p90 {:.0} s) and has {} events (median; p90 {})",
@@ -38,6 +40,30 @@ impl Fit {
             );
         }
         notes
+    }
+
+    /// Why the profile, or a part of it, is not to be relied on.
+    fn doubts(&self) -> Vec<String> {
+        let order = &self.order;
+        let percent = |n: u64| n as f64 / order.events as f64 * 100.0;
+        let mut doubts = Vec::new();
+        if 2 * order.late.len() > order.events {
+            doubts.push(format!(
+                "WARNING: {:.1} % of the events are later than {} s, so it is not known when they came, and rate, lengths, disorder and clocks are \
+                 wrong here; a log that was imported from events has no times of arrival, and one clock that is ahead makes all after it late: \
+                 fit the events themselves",
+                percent(order.late.len()),
+                LATE_MS / 1000
+            ));
+        }
+        if order.ahead > 0 {
+            doubts.push(format!(
+                "{} events ({:.2} %) are dated ahead of their arrival and do not say when they were sent: such clocks are not in clocks.wrong",
+                order.ahead,
+                percent(order.ahead)
+            ));
+        }
+        doubts
     }
 
     /// What the profile does not have of the log.

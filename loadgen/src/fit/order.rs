@@ -1,8 +1,10 @@
-//! In which order events came, and how late: against what the time is by the events around them, since a log does not say when it came.
+//! In which order events came, how late, and by which clocks.
 //!
-//! A clock that is wrong would lead all others astray. What says when it was sent is corrected by that first; and the time is not that of the
-//! latest event, but what few of the newest are ahead of.
+//! An exported record says when it came; all else follows from that. Of an event as it was sent it is told by the events around it: what few
+//! of the newest are ahead of, where what is far ahead of most is not believed. So no clock that is wrong leads the others astray, be it the
+//! first. What says when it was sent is corrected by that.
 
+use super::clock::Clock;
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,25 +12,43 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Behind by less is as good as in order.
 const IN_ORDER_MS: i64 = 20;
 /// Behind by more is late: what the default server sets aside.
-const LATE_MS: i64 = 32_000;
+pub(super) const LATE_MS: i64 = 32_000;
 /// A clock off by less is right.
-const RIGHT_MS: i64 = 1_000;
-/// Newest events from which it is told what the time is: any single clock may be wrong. At first, the median of them; later what one in ten is
-/// ahead of.
-const NEWEST: usize = 65;
-const AHEAD: usize = NEWEST / 10;
+pub(super) const RIGHT_MS: i64 = 1_000;
 /// Minutes whose events are counted: a month.
 const MINUTES_MAX: usize = 31 * 24 * 60;
 /// Latest ids that are remembered.
 const IDS_MAX: usize = 1 << 20;
 
+/// The times of an event, epoch milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// When it happened by the player's clock.
+    pub(super) event_time: i64,
+    /// When it was sent by that clock.
+    pub(super) sent_at: Option<i64>,
+    /// When it came, where the log says so.
+    pub(super) ingest_time: Option<i64>,
+}
+
+/// What the times of an event say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// When it happened by a clock that is right, epoch milliseconds.
+    pub(super) happened: i64,
+    /// The player's clock is wrong, and that is corrected.
+    pub(super) is_corrected: bool,
+}
+
 /// What is known of the order.
 pub(super) struct Order {
-    latest: Option<i64>,
-    /// When the newest happened.
-    newest: VecDeque<i64>,
-    /// When it began.
-    pub(super) first: i64,
+    /// By when events were sent, where their arrival is not known; and by when they happened.
+    sent: Clock,
+    happened: Clock,
+    /// When the last event came.
+    now: i64,
+    /// When the first came, and the latest.
+    bounds: Option<(i64, i64)>,
     pub(super) events: u64,
     /// Events by minute.
     minutes: BTreeMap<i64, u64>,
@@ -37,6 +57,8 @@ pub(super) struct Order {
     pub(super) duplicates: u64,
     /// By how much clocks are wrong, of events that say so.
     pub(super) off: Histogram<u64>,
+    /// Events that are ahead of their arrival and do not say when they were sent.
+    pub(super) ahead: u64,
     ids: HashSet<u64>,
     oldest: VecDeque<u64>,
 }
@@ -49,15 +71,17 @@ pub(super) fn histogram() -> Histogram<u64> {
 impl Order {
     pub(super) fn new() -> Order {
         Order {
-            latest: None,
-            newest: VecDeque::new(),
-            first: 0,
+            sent: Clock::new(),
+            happened: Clock::new(),
+            now: 0,
+            bounds: None,
             events: 0,
             minutes: BTreeMap::new(),
             reordered: histogram(),
             late: histogram(),
             duplicates: 0,
             off: histogram(),
+            ahead: 0,
             ids: HashSet::new(),
             oldest: VecDeque::new(),
         }
@@ -79,46 +103,54 @@ impl Order {
         true
     }
 
-    /// Takes the times of an event; returns when it happened by a clock that is right.
-    pub(super) fn take(&mut self, event_time: i64, sent_at: Option<i64>) -> i64 {
-        self.events += 1;
-        let Some(latest) = self.latest else {
-            self.newest.push_back(event_time);
-            if self.newest.len() == NEWEST {
-                self.first = self.nth_newest(NEWEST / 2);
-                self.latest = Some(self.first);
-            }
-            return event_time;
-        };
-        let mut happened = event_time;
-        let off = sent_at.map_or(0, |sent_at| sent_at - latest);
-        if off.abs() > RIGHT_MS {
-            self.off.saturating_record(off.unsigned_abs());
-            happened -= off;
+    /// Takes notice of an event that comes again with [`Order::take`]: false until enough are known to tell what the time is.
+    pub(super) fn knows_time(&mut self, times: Times) -> bool {
+        if times.ingest_time.is_none() && !self.sent.is_set() {
+            self.sent.push(times.sent_at.unwrap_or(times.event_time));
         }
-        let behind = latest - happened;
-        if behind > LATE_MS {
-            self.late.saturating_record(behind as u64);
-        } else {
-            if behind > IN_ORDER_MS {
-                self.reordered.saturating_record(behind as u64);
-            }
-            self.newest.pop_front();
-            self.newest.push_back(happened);
-            let latest = latest.max(self.nth_newest(NEWEST - 1 - AHEAD));
-            self.latest = Some(latest);
-            let minute = latest.div_euclid(60_000);
-            if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(&minute) {
-                *self.minutes.entry(minute).or_insert(0) += 1;
-            }
-        }
-        happened
+        times.ingest_time.is_some() || self.sent.is_set()
     }
 
-    /// The `nth` smallest time of the newest events.
-    fn nth_newest(&self, nth: usize) -> i64 {
-        let mut times: [i64; NEWEST] = std::array::from_fn(|i| self.newest[i]);
-        *times.select_nth_unstable(nth).1
+    /// Takes the times of an event.
+    pub(super) fn take(&mut self, times: Times) -> Told {
+        let slack = self.arrive(times);
+        let off = times.sent_at.map_or(0, |sent_at| sent_at - self.now);
+        let is_corrected = off.abs() > slack;
+        let happened = if is_corrected { times.event_time - off } else { times.event_time };
+        if is_corrected {
+            self.off.saturating_record(off.unsigned_abs());
+        }
+        let delay = self.now - happened;
+        self.ahead += u64::from(delay < -slack);
+        if delay > LATE_MS {
+            self.late.saturating_record(delay as u64);
+        } else {
+            if self.happened.latest().min(self.now) - happened > IN_ORDER_MS {
+                self.reordered.saturating_record(delay.max(0) as u64);
+            }
+            self.happened.push(happened.min(self.now));
+        }
+        Told { happened, is_corrected }
+    }
+
+    /// An event has come. Returns by how much `now` may be wrong, milliseconds.
+    fn arrive(&mut self, times: Times) -> i64 {
+        self.events += 1;
+        let mut slack = RIGHT_MS;
+        if let Some(ingest_time) = times.ingest_time {
+            self.now = ingest_time;
+            let (first, latest) = self.bounds.unwrap_or((ingest_time, ingest_time));
+            self.bounds = Some((first.min(ingest_time), latest.max(ingest_time)));
+        } else {
+            self.sent.push(times.sent_at.unwrap_or(times.event_time));
+            (self.now, slack) = (self.sent.latest(), RIGHT_MS.max(2 * (self.sent.latest() - self.sent.median())));
+            self.bounds = Some((self.bounds.map_or(self.sent.median(), |(first, _)| first), self.now));
+        }
+        let minute = self.now.div_euclid(60_000);
+        if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(&minute) {
+            *self.minutes.entry(minute).or_insert(0) += 1;
+        }
+        slack
     }
 
     /// Events per second in the quietest and in the busiest whole minute; none where there are fewer than three. A minute without any event
@@ -132,11 +164,21 @@ impl Order {
 
     /// Seconds from the first events to the latest.
     pub(super) fn seconds(&self) -> f64 {
-        (self.latest() - self.first).max(0) as f64 / 1e3
+        (self.latest() - self.first()).max(0) as f64 / 1e3
     }
 
-    /// The latest time that was seen.
+    /// When the last event came.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// When the log began, epoch milliseconds.
+    pub(super) fn first(&self) -> i64 {
+        self.bounds.unwrap_or_default().0
+    }
+
+    /// When the latest event came; an export has partitions one after the other.
     pub(super) fn latest(&self) -> i64 {
-        self.latest.unwrap_or_default()
+        self.bounds.unwrap_or_default().1
     }
 }

@@ -5,6 +5,9 @@ use crate::schedule::{Arrivals, Plan, Shape};
 use crate::source::{Call, Framing, Source, Viewers};
 use crate::span::Span;
 
+/// 2026-01-15T19:00:00Z.
+const START_MS: u64 = 1_768_503_600_000;
+
 /// The log of a profile: as many events as come within so many seconds.
 fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
     let plan = Plan {
@@ -16,7 +19,7 @@ fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
         seed: 8,
     };
     let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, false)));
-    source.start_at(1_768_503_600_000);
+    source.start_at(START_MS);
     source.frame(Framing::Lines);
     let mut log = Vec::new();
     while let Some(request) = source.next() {
@@ -31,7 +34,7 @@ fn exported(profile: &Profile, seconds: u64) -> Vec<u8> {
     let (rate, shape, arrivals) = (profile.load.rate, Shape::Constant, Arrivals::Even);
     let plan = Plan { rate, shape, arrivals, batch: 1..=1, events: rate * seconds, seed: 8 };
     let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, true)));
-    source.start_at(1_768_503_600_000);
+    source.start_at(START_MS);
     source.frame(Framing::Lines);
     let mut log = String::new();
     while let Some(request) = source.next() {
@@ -45,7 +48,8 @@ fn exported(profile: &Profile, seconds: u64) -> Vec<u8> {
             }
             Call::Reward | Call::Cmcd => continue,
         };
-        log += &format!("{{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"{record}\":{body}}}\n");
+        let ingest_time = START_MS + request.due_ns / 1_000_000;
+        log += &format!("{{\"offset\":1,\"partition\":0,\"ingest_time\":{ingest_time},\"{record}\":{body}}}\n");
         source.recycle(request);
     }
     log.into_bytes()
@@ -110,18 +114,86 @@ fn minutes(n: u64) -> Span {
 #[test]
 fn an_exported_log_is_read_and_garbage_is_counted() {
     let mut profile = Profile::load("steady_evening").expect("it is shipped");
-    profile.load.rate = 50;
-    let mut exported = String::from("garbage\n{\"offset\":0,\"partition\":0,\"ingest_time\":1,\"tick\":true}\n");
-    for (offset, line) in String::from_utf8(log(&profile, 60)).expect("text").lines().enumerate() {
-        exported += &format!("{{\"offset\":{offset},\"partition\":0,\"ingest_time\":1,\"event\":{line}}}\n");
-    }
-    exported += "{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"decision\":{\"model\":\"row\",\"candidates\":[{},{},{}],\"picks\":[{},{}]}}\n";
-    let found = fitted(exported.as_bytes());
+    (profile.load.rate, profile.rank.share) = (50, 0.0);
+    let mut log = String::from("garbage\n{\"offset\":0,\"partition\":0,\"ingest_time\":1,\"tick\":true}\n");
+    log += str::from_utf8(&exported(&profile, 60)).expect("text");
+    log += "{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"decision\":{\"model\":\"row\",\"candidates\":[{},{},{}],\"picks\":[{},{}]}}\n";
+    let found = fitted(log.as_bytes());
     near("rate", found.profile.load.rate as f64, 50.0, 0.05);
     assert_eq!(found.profile.rank.model, "row");
     assert_eq!((found.profile.rank.candidates, found.profile.rank.k), (3, 2));
     assert!(found.to_string().contains("1 not readable"), "{found}");
     assert_eq!(found.profile.disorder.duplicates, profile.disorder.duplicates);
+}
+
+/// A bad network with so many wrong clocks that of any 65 events several are ahead.
+fn bad_clocks() -> Profile {
+    let mut profile = Profile::load("bad_network").expect("it is shipped");
+    (profile.load.rate, profile.disorder.retries, profile.cmcd.share, profile.rank.share) = (500, 0.0, 0.0, 0.0);
+    profile.clocks.wrong = 0.25;
+    profile
+}
+
+#[test]
+fn wrong_clocks_do_not_lead_the_others_astray_wherever_a_log_begins() {
+    let profile = bad_clocks();
+    for (name, log) in [("raw", log(&profile, 40)), ("exported", exported(&profile, 40))] {
+        let lines: Vec<_> = str::from_utf8(&log).expect("text").split_inclusive('\n').collect();
+        for begin in (0..12_000).step_by(1_500) {
+            let found = fitted(lines[begin..begin + 6_000].concat().as_bytes());
+            let f = &found.profile;
+            let name = |of: &str| format!("{of} of a log that is {name} from line {begin} on");
+            near(&name("rate"), f.load.rate as f64, 500.0, 0.06);
+            near(&name("reordered"), f.disorder.reordered, 0.25, 0.2);
+            near(&name("late"), f.disorder.late, 0.01, 0.6);
+            near(&name("wrong clocks"), f.clocks.wrong, 0.25, 0.2);
+            assert!(!found.toml().contains("WARNING"), "{}", name("warning"));
+        }
+    }
+}
+
+#[test]
+fn clocks_that_are_wrong_and_do_not_say_so_spoil_nothing_and_are_told_of() {
+    let profile = bad_clocks();
+    for (name, log) in [("raw", log(&profile, 30)), ("exported", exported(&profile, 30))] {
+        let silent = str::from_utf8(&log).expect("text").replace("\"sent_at\":", "\"said_at\":");
+        let found = fitted(silent.as_bytes());
+        near(&format!("{name} rate"), found.profile.load.rate as f64, 500.0, 0.06);
+        assert_eq!(found.profile.clocks.wrong, 0.0);
+        assert!(found.toml().contains("dated ahead of their arrival"), "{name}: {}", found.toml());
+    }
+}
+
+#[test]
+fn a_clock_that_is_right_and_says_when_it_sent_is_no_wrong_one() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.clocks.wrong) = (100, 0.0);
+    (profile.disorder.reordered, profile.disorder.late) = (0.0, 0.0);
+    let log = log(&profile, 60);
+    let told = str::from_utf8(&log).expect("text").lines().map(|line| {
+        let mut event: serde_json::Value = serde_json::from_str(line).expect("it is an event");
+        event["sent_at"] = event["event_time"].clone();
+        format!("{event}\n")
+    });
+    let found = fitted(told.collect::<String>().as_bytes());
+    assert!(found.profile.clocks.wrong < 0.005, "{}", found.profile.clocks.wrong);
+}
+
+#[test]
+fn an_export_has_its_partitions_one_after_the_other() {
+    let log = exported(&bad_clocks(), 30);
+    let text = str::from_utf8(&log).expect("text");
+    let partition = |n: usize| text.lines().filter(move |line| line.len() % 2 == n).map(|line| format!("{line}\n"));
+    let found = fitted(partition(0).chain(partition(1)).collect::<String>().as_bytes());
+    near("rate", found.profile.load.rate as f64, 500.0, 0.06);
+    near("late", found.profile.disorder.late, 0.01, 0.4);
+}
+
+#[test]
+fn a_log_whose_times_of_arrival_cannot_be_true_says_so() {
+    let log = exported(&bad_clocks(), 10);
+    let text = str::from_utf8(&log).expect("text").replace("\"ingest_time\":17685", "\"ingest_time\":17686");
+    assert!(fitted(text.as_bytes()).toml().contains("# WARNING: "));
 }
 
 #[test]
