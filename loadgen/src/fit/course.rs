@@ -172,7 +172,9 @@ impl Course {
                 true => self.goes_on(last, seen, after),
                 false => {
                     self.left(last);
-                    self.aways.saturating_record(after as u64);
+                    if last.kind != Kind::Click {
+                        self.aways.saturating_record(after as u64);
+                    }
                     self.session_ended(of, last.time);
                     (of.begun, of.events) = (seen.time, 0);
                 }
@@ -261,7 +263,8 @@ impl Course {
                     self.pauses += 1;
                     self.unfinished_pause.saturating_record(silent.max(1) as u64);
                 }
-                kind if is_silent && (!kind.is_of_player() || kind == Kind::Stop) => {
+                // Not after a click: then they watch, and the player may tell of that by CMCD.
+                kind if is_silent && (browses(kind) || kind == Kind::Stop) => {
                     self.left(last);
                     self.unfinished_aways.saturating_record(silent as u64);
                     self.session_ended(&of, last.time);

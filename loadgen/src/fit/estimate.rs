@@ -55,6 +55,7 @@ impl Fit {
         self.disorder(&mut profile);
         self.rank(&mut profile);
         profile.viewers.hot_share = hot_share;
+        profile.cmcd.share = self.cmcd_share();
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         Ok(Estimate { notes: self.notes(seconds, viewers), kinds, profile })
@@ -176,7 +177,7 @@ impl Fit {
 
     fn disorder(&self, profile: &mut Profile) {
         let (order, disorder) = (&self.order, &mut profile.disorder);
-        let share = |n: u64| n as f64 / order.events as f64;
+        let share = |n| order.share(n);
         (disorder.reordered, disorder.late) = (share(order.reordered.len()), share(order.late.len()));
         if order.reordered.len() >= LEAST {
             disorder.reordered_max = span(order.reordered.value_at_quantile(0.995));
@@ -193,6 +194,13 @@ impl Fit {
         if order.off.len() >= LEAST {
             profile.clocks.off_max = span(order.off.value_at_quantile(0.995));
         }
+    }
+
+    /// Share of the viewers whose player reports by CMCD, from what players report that way and as events. 0 to 1.
+    fn cmcd_share(&self) -> f64 {
+        let of_player = Kind::ALL.into_iter().filter(|kind| kind.is_of_player());
+        let events: u64 = of_player.filter_map(|kind| self.kinds.get(kind.name())).sum();
+        self.order.cmcd as f64 / (self.order.cmcd + events).max(1) as f64
     }
 
     /// The share of one viewer, where there is one who has far more than the next.
@@ -286,6 +294,7 @@ impl Estimate {
         let r = &p.rank;
         text += &format!("\n[rank]\nshare = {:.4}\nmodel = \"{}\"\npool = {}\n", r.share, r.model, r.pool);
         text += &format!("candidates = {}\nk = {}\n", r.candidates, r.k);
+        text += &format!("\n[cmcd]\nshare = {:.5}\n", p.cmcd.share);
         text
     }
 }
@@ -321,6 +330,7 @@ impl Display for Estimate {
             percent(o.duplicates),
             percent(p.clocks.wrong)
         )?;
+        writeln!(f, "cmcd       {:.1} % of players", percent(p.cmcd.share))?;
         let devices: Vec<_> =
             p.viewers.devices.iter().map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();
         writeln!(f, "devices    {}", devices.join(", "))?;

@@ -15,6 +15,8 @@ pub(super) struct Event<'a> {
     event_time: Time<'a>,
     #[serde(borrow, default)]
     sent_at: Option<Time<'a>>,
+    #[serde(default)]
+    sent_at_inferred: bool,
     #[serde(borrow, default)]
     pub(super) session: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -60,9 +62,14 @@ impl Event<'_> {
         self.event_time.ms()
     }
 
-    /// When it was sent by that clock.
+    /// When it was sent by that clock, where the player says so.
     pub(super) fn sent_at(&self) -> Option<i64> {
-        self.sent_at.as_ref()?.ms()
+        self.sent_at.as_ref().filter(|_| !self.sent_at_inferred)?.ms()
+    }
+
+    /// It was made of a CMCD record: the server gives it such an id, and infers when it was sent from `ts` where that is there.
+    pub(super) fn is_cmcd(&self) -> bool {
+        self.sent_at_inferred || self.id.starts_with("cmcd-")
     }
 }
 
@@ -125,6 +132,11 @@ mod tests {
             let Some(Line::Event(event, ingest_time)) = read(text) else { panic!("{text}") };
             assert_eq!(ingest_time, came);
             assert_eq!((event.kind.as_ref(), event.event_time()), ("play", Some(1_768_503_600_000)));
+        }
+        let cmcd = r#"{"id":"cmcd-1","type":"playing","event_time":7,"sent_at":9,"sent_at_inferred":true}"#;
+        for (text, is_cmcd) in [(plain, false), (cmcd, true)] {
+            let Some(Line::Event(event, None)) = read(text) else { panic!("{text}") };
+            assert_eq!((event.is_cmcd(), event.sent_at()), (is_cmcd, None));
         }
         let decision = r#"{"offset":8,"partition":0,"ingest_time":5,"decision":{"id":"d","model":"home","candidates":[{"item":"a"}],"picks":[{}],"x":1}}"#;
         assert!(matches!(read(decision), Some(Line::Decision(d)) if d.model == "home" && d.candidates.len() == 1));

@@ -182,6 +182,11 @@ impl Fit {
         if self.order.is_duplicate(&event.id) {
             return;
         }
+        if event.is_cmcd() {
+            // Its types are not those of events, and it knows no device or place.
+            self.order.pass(times);
+            return;
+        }
         count(&mut self.kinds, &event.kind);
         let told = self.order.take(times);
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == event.kind);
@@ -218,6 +223,10 @@ impl Fit {
             count(&mut self.devices, device);
         }
         let place = (event.country.as_deref().unwrap_or("ZZ"), event.timezone.as_deref().unwrap_or("UTC"));
+        // Of whom nothing is known, it is not known that they are in another place than the others.
+        if event.country.is_none() && event.timezone.is_none() {
+            return;
+        }
         if self.places.len() < TEXTS_MAX {
             *self.places.entry((place.0.to_owned(), place.1.to_owned())).or_insert(0) += 1;
         }

@@ -30,8 +30,14 @@ impl Fit {
                 events.value_at_quantile(0.9)
             ));
         }
-        if known < self.order.events {
-            notes.push(format!("{} events are of types that viewers here do not have", self.order.events - known));
+        let (cmcd, of_events) = (self.order.cmcd, self.order.events - self.order.cmcd);
+        if cmcd > 0 {
+            notes.push(format!(
+                "{cmcd} of the events are CMCD records: they count for the rate and for cmcd.share, and for nothing else"
+            ));
+        }
+        if known < of_events {
+            notes.push(format!("{} events are of types that viewers here do not have", of_events - known));
         }
         notes.extend(self.left_out(seconds));
         if self.is_export {
@@ -45,9 +51,9 @@ impl Fit {
     /// Why the profile, or a part of it, is not to be relied on.
     fn doubts(&self) -> Vec<String> {
         let order = &self.order;
-        let percent = |n: u64| n as f64 / order.events as f64 * 100.0;
+        let percent = |n: u64| order.share(n) * 100.0;
         let mut doubts = Vec::new();
-        if 2 * order.late.len() > order.events {
+        if order.share(order.late.len()) > 0.5 {
             doubts.push(format!(
                 "WARNING: {:.1} % of the events are later than {} s, so it is not known when they came, and rate, lengths, disorder and clocks are \
                  wrong here; a log that was imported from events has no times of arrival, and one clock that is ahead makes all after it late: \
@@ -76,10 +82,17 @@ impl Fit {
             None => "was not looked at in a log of so few minutes, load.shape is constant".into(),
         };
         let mut left_out = vec![
-            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, duration, bots, cmcd".into(),
+            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, duration, bots"
+                .into(),
             format!("the rate {rate}"),
-            format!("no pause or absence longer than the {seconds:.0} s of the log can have been seen: pause_length ends with the longest that was over"),
-            format!("{} pauses and {} absences were not over at the end; pause_tail takes the pauses into account", course.unfinished_pause.len(), course.unfinished_aways.len()),
+            format!(
+                "no pause or absence longer than the {seconds:.0} s of the log can have been seen: pause_length ends with the longest that was over"
+            ),
+            format!(
+                "{} pauses and {} absences were not over at the end; pause_tail takes the pauses into account",
+                course.unfinished_pause.len(),
+                course.unfinished_aways.len()
+            ),
         ];
         if let Some((model, asked)) = self.most_asked() {
             left_out.push(match course.visits >= LEAST {

@@ -49,7 +49,9 @@ pub(super) struct Order {
     now: i64,
     /// When the first came, and the latest.
     bounds: Option<(i64, i64)>,
+    /// Events and CMCD records.
     pub(super) events: u64,
+    pub(super) cmcd: u64,
     /// Events by minute.
     minutes: BTreeMap<i64, u64>,
     pub(super) reordered: Histogram<u64>,
@@ -76,6 +78,7 @@ impl Order {
             now: 0,
             bounds: None,
             events: 0,
+            cmcd: 0,
             minutes: BTreeMap::new(),
             reordered: histogram(),
             late: histogram(),
@@ -109,6 +112,13 @@ impl Order {
             self.sent.push(times.sent_at.unwrap_or(times.event_time));
         }
         times.ingest_time.is_some() || self.sent.is_set()
+    }
+
+    /// Takes the times of a CMCD record, of which the profile's clocks and disorder say nothing.
+    pub(super) fn pass(&mut self, times: Times) {
+        self.arrive(times);
+        self.cmcd += 1;
+        self.happened.push(times.event_time.min(self.now));
     }
 
     /// Takes the times of an event.
@@ -151,6 +161,11 @@ impl Order {
             *self.minutes.entry(minute).or_insert(0) += 1;
         }
         slack
+    }
+
+    /// Share of the events, without CMCD, that are so many. 0 to 1.
+    pub(super) fn share(&self, n: u64) -> f64 {
+        n as f64 / (self.events - self.cmcd).max(1) as f64
     }
 
     /// Events per second in the quietest and in the busiest whole minute; none where there are fewer than three. A minute without any event

@@ -38,6 +38,7 @@ fn exported(profile: &Profile, seconds: u64) -> Vec<u8> {
     source.frame(Framing::Lines);
     let mut log = String::new();
     while let Some(request) = source.next() {
+        let ingest_time = START_MS + request.due_ns / 1_000_000;
         let mut body: serde_json::Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let record = match request.call {
             Call::Events => "event",
@@ -46,13 +47,24 @@ fn exported(profile: &Profile, seconds: u64) -> Vec<u8> {
                 body["picks"] = serde_json::json!([{}, {}]);
                 "decision"
             }
-            Call::Reward | Call::Cmcd => continue,
+            Call::Cmcd => {
+                body = cmcd_event(str::from_utf8(&request.body).expect("text"), ingest_time);
+                "event"
+            }
+            Call::Reward => continue,
         };
-        let ingest_time = START_MS + request.due_ns / 1_000_000;
         log += &format!("{{\"offset\":1,\"partition\":0,\"ingest_time\":{ingest_time},\"{record}\":{body}}}\n");
         source.recycle(request);
     }
     log.into_bytes()
+}
+
+/// What the server makes of a CMCD record, as far as it matters here.
+fn cmcd_event(record: &str, time: u64) -> serde_json::Value {
+    let session = record.split("sid=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let id = format!("cmcd-{:016x}", xxh3_64(record.as_bytes()));
+    let kind = if record.contains("sta=a") { "pause" } else { "playing" };
+    serde_json::json!({"id": id, "type": kind, "event_time": time, "sent_at": time, "sent_at_inferred": true, "session": session})
 }
 
 fn fitted(log: &[u8]) -> Estimate {
@@ -187,6 +199,20 @@ fn an_export_has_its_partitions_one_after_the_other() {
     let found = fitted(partition(0).chain(partition(1)).collect::<String>().as_bytes());
     near("rate", found.profile.load.rate as f64, 500.0, 0.06);
     near("late", found.profile.disorder.late, 0.01, 0.4);
+}
+
+#[test]
+fn cmcd_is_a_share_of_the_players_and_no_viewer_clock_or_country() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.cmcd.share, profile.rank.share) = (400, 0.3, 0.0);
+    let found = fitted(&exported(&profile, 60));
+    let f = &found.profile;
+    near("rate", f.load.rate as f64, 400.0, 0.03);
+    near("cmcd.share", f.cmcd.share, 0.3, 0.1);
+    assert!(f.clocks.wrong < 0.03, "{} for 0.02", f.clocks.wrong);
+    assert!(f.countries.iter().all(|country| country.code != "ZZ"), "{:?}", f.countries);
+    assert!(found.toml().contains("are CMCD records"), "{}", found.toml());
+    assert_eq!(Profile::read("profile.toml", &found.toml()).map(|again| again.cmcd.share > 0.0), Ok(true));
 }
 
 #[test]
