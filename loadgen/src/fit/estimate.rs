@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Places that a profile names; the others come with the last of them.
 const PLACES_MAX: usize = 32;
+/// Fewer events are no log.
+const EVENTS_MIN: u64 = 100;
 /// Fewer of something say nothing about its length.
 pub(super) const LEAST: u64 = 20;
 
@@ -26,6 +28,8 @@ pub struct Estimate {
     /// Events by type, the most frequent first.
     pub kinds: Vec<(String, u64)>,
     notes: Vec<String>,
+    /// The log is a server's, where duplicates do not get to.
+    is_export: bool,
 }
 
 impl Fit {
@@ -34,9 +38,11 @@ impl Fit {
         let latest = self.order.latest();
         let seconds = self.order.seconds();
         let (events, viewers) = (self.order.events, self.course.viewers());
-        if events < 100 || seconds <= 0.0 {
+        if events < EVENTS_MIN || seconds <= 0.0 {
             return Err(format!(
-                "{name} holds {events} events over {seconds} s ({} of {} lines are not readable): at least 100 are needed",
+                "{name} holds {events} events over {seconds} s ({} of {} lines are not readable): at least {EVENTS_MIN} are needed, that came \
+                 one after the other. A server that is stopped gives its log with `saccade export --data DIR --out log.ndjson`, and \
+                 `saccade-loadgen run --profile NAME --write log.ndjson` writes one without a server",
                 self.unreadable, self.lines
             ));
         }
@@ -58,7 +64,7 @@ impl Fit {
         profile.cmcd.share = self.cmcd_share();
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        Ok(Estimate { notes: self.notes(seconds, viewers), kinds, profile })
+        Ok(Estimate { notes: self.notes(seconds, viewers), kinds, profile, is_export: self.is_export })
     }
 
     fn mixes(&self, profile: &mut Profile) {
@@ -289,6 +295,9 @@ impl Estimate {
         let o = &p.disorder;
         text += &format!("\n[disorder]\nreordered = {:.5}\nreordered_max = \"{}\"\n", o.reordered, o.reordered_max);
         text += &format!("late = {:.6}\nlate_by = {}\n", o.late, pair(o.late_by));
+        if self.is_export {
+            text += "# Not of the log, which has none: as in steady_evening.\n";
+        }
         text += &format!("duplicates = {:.6}\nduplicates_after = \"{}\"\n", o.duplicates, o.duplicates_after);
         text += &format!("retries = {:.6}\nretries_after = \"{}\"\n", o.retries, o.retries_after);
         let r = &p.rank;
@@ -323,13 +332,20 @@ impl Display for Estimate {
         let percent = |share: f64| share * 100.0;
         writeln!(
             f,
-            "disorder   {:.2} % reordered by up to {}, {:.3} % late, {:.2} % twice, {:.1} % of clocks wrong",
+            "disorder   {:.2} % reordered by up to {}, {:.3} % late, {:.1} % of clocks wrong",
             percent(o.reordered),
             o.reordered_max,
             percent(o.late),
-            percent(o.duplicates),
             percent(p.clocks.wrong)
         )?;
+        let (twice, retries) = (percent(o.duplicates), percent(o.retries));
+        match self.is_export {
+            true => writeln!(
+                f,
+                "duplicates not to be seen in an exported log: left as they were, {twice:.2} % of events and {retries:.2} % of requests"
+            )?,
+            false => writeln!(f, "duplicates {twice:.2} % of events")?,
+        }
         writeln!(f, "cmcd       {:.1} % of players", percent(p.cmcd.share))?;
         let devices: Vec<_> =
             p.viewers.devices.iter().map(|(name, share)| format!("{name} {:.0} %", share * 100.0)).collect();

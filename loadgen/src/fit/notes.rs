@@ -42,7 +42,8 @@ impl Fit {
         notes.extend(self.left_out(seconds));
         if self.is_export {
             notes.push(
-                "an exported log holds no duplicates: disorder.duplicates and retries are left as they were".into(),
+                "duplicates never get to a server's log: disorder.duplicates and retries are as in steady_evening"
+                    .into(),
             );
         }
         notes

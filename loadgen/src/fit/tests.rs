@@ -112,6 +112,7 @@ fn the_profile_of_a_generated_log_is_near_the_one_that_generated_it() {
     near("throughput", f.network.throughput_kbps, p.network.throughput_kbps, 0.35);
     near("mobile", f.viewers.devices["mobile"], 0.7, 0.1);
     near("GB", f.countries.iter().find(|c| c.code == "GB").map_or(0.0, |c| c.share), 0.16, 0.25);
+    assert!(found.to_string().contains("duplicates 4.") || found.to_string().contains("duplicates 5."), "{found}");
     // What is written is what was found, and a population can live by it.
     let again = Profile::read("profile.toml", &found.toml()).unwrap_or_else(|e| panic!("{e}\n{}", found.toml()));
     near("written", again.watch.pause_tail, f.watch.pause_tail, 0.01);
@@ -136,6 +137,10 @@ fn an_exported_log_is_read_and_garbage_is_counted() {
     assert_eq!((found.profile.rank.candidates, found.profile.rank.k), (3, 2));
     assert!(found.to_string().contains("1 not readable"), "{found}");
     assert_eq!(found.profile.disorder.duplicates, profile.disorder.duplicates);
+    assert!(found.to_string().contains("duplicates not to be seen in an exported log"), "{found}");
+    let keys = found.toml();
+    let (before, _) = keys.split_once("\nduplicates = ").expect("it is written");
+    assert!(before.ends_with("# Not of the log, which has none: as in steady_evening."), "{before}");
 }
 
 /// A bad network with so many wrong clocks that of any 65 events several are ahead.
@@ -252,5 +257,7 @@ fn too_little_is_an_error_that_says_what_was_there() {
     let mut fit = Fit::new(Duration::from_secs(30));
     fit.read(b"{}\nx\n".as_slice(), |_| ()).expect("memory can be read");
     let error = fit.finish("log").err().expect("there is nothing in it");
-    assert!(error.contains("0 events") && error.contains("2 of 2 lines"), "{error}");
+    for part in ["0 events", "2 of 2 lines", "stopped", "saccade export --data DIR", "--write"] {
+        assert!(error.contains(part), "{error:?} names {part:?}");
+    }
 }
