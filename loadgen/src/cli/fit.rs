@@ -12,10 +12,11 @@ use std::time::Duration;
 /// Options of `fit`.
 #[derive(Args)]
 #[command(after_help = "\
-Reads what `saccade export` writes, or events as they were sent, one a line. It keeps numbers, not viewers: nobody's id, item or text is
-in the profile. What a log does not tell (tastes, batches, connections), and bots and the shape of the rate, are as in
-configs/load/steady_evening.toml. Pauses and absences longer than the log cannot be seen in it: give one that is much longer than a
-session. Comments at the top of the profile say what it rests on and what was not fitted.
+Reads what `saccade export` writes of a server that is stopped, which says when events came; or events as they were sent, one a line, where
+that is told from the events around. It keeps numbers, not viewers: nobody's id, item or text is in the profile. What a log does not tell
+(tastes, batches, connections), and bots and the shape of the rate, are as in configs/load/steady_evening.toml. Pauses and absences longer
+than the log cannot be seen in it: give one that is much longer than a session. In one that is shorter than a day, countries are those of
+its hours, and the profile has no day. Comments at the top of the profile say what it rests on and what was not fitted.
 
   saccade export --data DIR --out log.ndjson
   saccade-loadgen fit log.ndjson --out ours.toml

@@ -14,6 +14,8 @@ use std::time::Duration;
 const PLACES_MAX: usize = 32;
 /// Fewer events are no log.
 const EVENTS_MIN: u64 = 100;
+/// A shorter log does not tell a country of many viewers from one where it is evening, seconds.
+pub(super) const DAY_S: f64 = 86_400.0;
 /// Fewer of something say nothing about its length.
 pub(super) const LEAST: u64 = 20;
 
@@ -55,6 +57,10 @@ impl Fit {
         profile.load.rate = ((events + self.order.duplicates) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
         profile.day.starts = self.order.first().rem_euclid(86_400_000) as f64 / 3_600_000.0;
         profile.day.starts = (profile.day.starts * 100.0).floor() / 100.0;
+        if seconds < DAY_S {
+            // What was counted is who was there at that hour. With the day on top of it others would come.
+            profile.day.swing = 0.0;
+        }
         self.mixes(&mut profile);
         self.behaviour(&mut profile);
         self.pauses(&mut profile);
@@ -270,7 +276,7 @@ impl Estimate {
         for Country { code, timezone, share } in &p.countries {
             text += &format!("\n[[countries]]\ncode = \"{code}\"\ntimezone = \"{timezone}\"\nshare = {share:.5}\n");
         }
-        text += &format!("\n[day]\nstarts = {:.2}\n", d.starts);
+        text += &format!("\n[day]\nstarts = {:.2}\nswing = {:.2}\n", d.starts, d.swing);
         text += &format!("\n[catalogue]\nitems = {}\nzipf = {:.3}\nlength = {}\n", c.items, c.zipf, pair(c.length));
         let b = &p.browse;
         text +=

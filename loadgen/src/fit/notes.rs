@@ -1,7 +1,7 @@
 //! What a fitted profile says of itself: what it rests on, and what of the log is not in it.
 
 use super::Fit;
-use super::estimate::LEAST;
+use super::estimate::{DAY_S, LEAST};
 use super::order::LATE_MS;
 use crate::population::Kind;
 use hdrhistogram::Histogram;
@@ -95,6 +95,10 @@ impl Fit {
                 course.unfinished_aways.len()
             ),
         ];
+        left_out.push(match seconds < DAY_S {
+            true => "countries and absences are those of the hours of the log, which is shorter than a day: day.swing = 0 leaves them as they are".into(),
+            false => "day.swing and evening are as in steady_evening".into(),
+        });
         if let Some((model, asked)) = self.most_asked() {
             left_out.push(match course.visits >= LEAST {
                 true => format!(

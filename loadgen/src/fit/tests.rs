@@ -10,6 +10,11 @@ const START_MS: u64 = 1_768_503_600_000;
 
 /// The log of a profile: as many events as come within so many seconds.
 fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
+    log_from(START_MS, profile, seconds)
+}
+
+/// The same, dated from `start_ms` on.
+fn log_from(start_ms: u64, profile: &Profile, seconds: u64) -> Vec<u8> {
     let plan = Plan {
         rate: profile.load.rate,
         shape: Shape::Constant,
@@ -19,7 +24,7 @@ fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
         seed: 8,
     };
     let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, false)));
-    source.start_at(START_MS);
+    source.start_at(start_ms);
     source.frame(Framing::Lines);
     let mut log = Vec::new();
     while let Some(request) = source.next() {
@@ -156,7 +161,7 @@ fn wrong_clocks_do_not_lead_the_others_astray_wherever_a_log_begins() {
     let profile = bad_clocks();
     for (name, log) in [("raw", log(&profile, 40)), ("exported", exported(&profile, 40))] {
         let lines: Vec<_> = str::from_utf8(&log).expect("text").split_inclusive('\n').collect();
-        for begin in (0..12_000).step_by(1_500) {
+        for begin in (0..12_000).step_by(3_000) {
             let found = fitted(lines[begin..begin + 6_000].concat().as_bytes());
             let f = &found.profile;
             let name = |of: &str| format!("{of} of a log that is {name} from line {begin} on");
@@ -204,6 +209,24 @@ fn an_export_has_its_partitions_one_after_the_other() {
     let found = fitted(partition(0).chain(partition(1)).collect::<String>().as_bytes());
     near("rate", found.profile.load.rate as f64, 500.0, 0.06);
     near("late", found.profile.disorder.late, 0.01, 0.4);
+}
+
+#[test]
+fn what_is_fitted_has_the_countries_of_its_log_at_whatever_hour_it_runs() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    profile.load.rate = 1_500;
+    let share = |profile: &Profile, code: &str| -> f64 {
+        profile.countries.iter().filter(|country| country.code == code).map(|country| country.share).sum()
+    };
+    // It is an evening in Berlin, and a morning by what events are dated.
+    let first = fitted(&log_from(START_MS + 14 * 3_600_000, &profile, 40));
+    assert!(share(&first.profile, "DE") > 0.24 && share(&first.profile, "JP") < 0.045, "{first}");
+    let written = Profile::read("profile.toml", &first.toml()).expect("it is a profile");
+    let again = fitted(&log(&written, 40));
+    for code in ["DE", "US", "BR", "IN", "JP"] {
+        near(code, share(&again.profile, code), share(&first.profile, code), 0.12);
+    }
+    assert!(first.toml().contains("day.swing = 0"), "{}", first.toml());
 }
 
 #[test]
