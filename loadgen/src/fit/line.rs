@@ -3,6 +3,10 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+/// Times are within the years 1970 to 9999, epoch milliseconds: others are none, and sums of these do not overflow.
+const TIMES: RangeInclusive<i64> = 0..=253_402_300_799_999;
 
 /// What is used of an event.
 #[derive(Debug, Deserialize)]
@@ -49,10 +53,11 @@ enum Time<'a> {
 
 impl Time<'_> {
     fn ms(&self) -> Option<i64> {
-        match self {
-            Time::Ms(ms) => Some(*ms),
-            Time::Text(text) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
-        }
+        let ms = match self {
+            Time::Ms(ms) => *ms,
+            Time::Text(text) => text.parse::<jiff::Timestamp>().ok()?.as_millisecond(),
+        };
+        TIMES.contains(&ms).then_some(ms)
     }
 }
 
@@ -114,7 +119,7 @@ pub(super) fn read(text: &str) -> Option<Line<'_>> {
     }
     let record: Record<'_> = serde_json::from_str(text).ok()?;
     Some(match (record.event, record.decision) {
-        (Some(event), _) => Line::Event(event, record.ingest_time),
+        (Some(event), _) => Line::Event(event, record.ingest_time.filter(|ms| TIMES.contains(ms))),
         (None, Some(decision)) => Line::Decision(decision),
         (None, None) => Line::Other,
     })
@@ -132,6 +137,15 @@ mod tests {
             let Some(Line::Event(event, ingest_time)) = read(text) else { panic!("{text}") };
             assert_eq!(ingest_time, came);
             assert_eq!((event.kind.as_ref(), event.event_time()), ("play", Some(1_768_503_600_000)));
+        }
+        for (event_time, known) in
+            [("-1", None), ("0", Some(0)), ("253402300799999", Some(253_402_300_799_999)), ("253402300800000", None)]
+        {
+            let text = format!(
+                r#"{{"offset":7,"ingest_time":{event_time},"event":{{"type":"play","event_time":{event_time}}}}}"#
+            );
+            let Some(Line::Event(event, ingest_time)) = read(&text) else { panic!("{text}") };
+            assert_eq!((event.event_time(), ingest_time), (known, known));
         }
         let cmcd = r#"{"id":"cmcd-1","type":"playing","event_time":7,"sent_at":9,"sent_at_inferred":true}"#;
         for (text, is_cmcd) in [(plain, false), (cmcd, true)] {
