@@ -207,7 +207,8 @@ impl Feedback {
         let pick = &open.state.picks[slot.pick];
         let version = pick.specs[slot.spec].version;
         let book = &mut books.models[open.model];
-        let Some(action) = book.actions.place_since(&pick.item, open.state.shown_by).filter(|_| open.served.is_learnt())
+        let Some(action) =
+            book.actions.place_since(&pick.item, open.state.shown_by).filter(|_| open.served.is_learnt())
         else {
             return;
         };

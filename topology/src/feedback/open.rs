@@ -200,7 +200,8 @@ impl Open {
         let before = since.saturating_sub(time).max(0);
         let mut specs = self.state.picks.first()?.specs.iter();
         let is_rewarded = specs.any(|spec| time <= spec.end(since) && self.reward(rewards, spec.version).is_some());
-        (is_rewarded && self.is_near(time, tolerance) && self.state.picks.iter().any(|pick| *pick.item == *item)).then_some(before)
+        (is_rewarded && self.is_near(time, tolerance) && self.state.picks.iter().any(|pick| *pick.item == *item))
+            .then_some(before)
     }
 
     /// Whether an event of this time is in its windows or, by another clock, just before them.

@@ -63,7 +63,9 @@ impl Feedback {
             let views = pick.specs.iter().map(|spec| RewardView {
                 version: spec.version,
                 in_force: spec.version == open.reward_version,
-                signals: open.reward(rewards, spec.version).map_or(vec![], |reward| spec.observed.signals(reward, since)),
+                signals: open
+                    .reward(rewards, spec.version)
+                    .map_or(vec![], |reward| spec.observed.signals(reward, since)),
                 reward: spec.known,
                 delay_ms: spec.delay(since),
                 is_closed: spec.is_closed,
