@@ -89,6 +89,16 @@ impl Target {
     }
 }
 
+/// The server wants a key or token, or another one.
+pub fn is_not_permitted(status: u16) -> bool {
+    matches!(status, 401 | 403)
+}
+
+/// What helps where a read was refused for want of permission; nothing elsewhere.
+pub fn read_hint(status: u16) -> &'static str {
+    if is_not_permitted(status) { "; see --read-token" } else { "" }
+}
+
 /// One connection; not open until used.
 pub struct Connection {
     target: Target,

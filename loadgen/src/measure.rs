@@ -4,13 +4,14 @@ use crate::beside::Beside;
 use crate::check::{Checks, Wanted};
 use crate::cli::Load;
 use crate::drive::{self, Drive, Waiting};
-use crate::http::{Target, get_once};
+use crate::http::{Target, get_once, read_hint};
 use crate::observe::Observer;
 use crate::report::{Report, Run};
 use crate::scrape::{Follower, Reading};
 use crate::slo::Objective;
 use crate::tally::Tally;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What is watched, and what it is to be.
@@ -48,8 +49,13 @@ pub fn run(
         None => None,
     };
     let measure_from = drive.measure_from;
-    let wanted =
-        Wanted { probes: watch.probes, viewers_expected: load.viewers(), config: watch.config.clone(), measure_from };
+    let wanted = Wanted {
+        probes: watch.probes,
+        viewers_expected: load.viewers(),
+        config: watch.config.clone(),
+        measure_from,
+        end: Arc::clone(&drive.interrupt),
+    };
     let (watcher, checks) = match watch.probes {
         0 => (None, None),
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
@@ -61,6 +67,9 @@ pub fn run(
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
     let findings = checks.map(Checks::finish).transpose().map_err(|e| format!("checking: {e}"))?;
+    if let Some(status) = findings.as_ref().and_then(|found| found.refused) {
+        return Err(format!("followers were refused with {status}; see --read-token, or give --probes 0"));
+    }
     let after = before.as_ref().and_then(|_| scrape(&target, timeout));
     let run = Run {
         asked: load.asked(&target, done.events, source.repeated(), measure_from),
@@ -82,7 +91,7 @@ fn scrape(target: &Target, timeout: Duration) -> Option<Reading> {
     match get_once(target, "/metrics", timeout) {
         Ok((200, body)) => Some(Reading::parse(&String::from_utf8_lossy(&body))),
         Ok((status, _)) => {
-            eprintln!("GET /metrics was answered {status}: the server's own figures are left out (see --read-token)");
+            eprintln!("GET /metrics was answered {status}: the server's own figures are left out{}", read_hint(status));
             None
         }
         Err(e) => {

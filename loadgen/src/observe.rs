@@ -1,7 +1,7 @@
 //! Follows `GET /v1/context/stream` on a thread of its own: how many contexts came out, and that no session's version goes back.
 
 use crate::background::Background;
-use crate::http::{Connection, Target};
+use crate::http::{Connection, Target, read_hint};
 use crate::sse::{Line, Lines};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,8 @@ async fn follow(
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer to GET {PATH}"))),
     };
     if response.status() != 200 {
-        return Err(io::Error::other(format!("GET {PATH} was answered {}; see --read-token", response.status())));
+        let status = response.status().as_u16();
+        return Err(io::Error::other(format!("GET {PATH} was answered {status}{}", read_hint(status))));
     }
     // The receiver waits for exactly this.
     let _ = opened.send(());

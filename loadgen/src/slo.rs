@@ -2,6 +2,7 @@
 //!
 //! An objective about something that was not measured is missed: silence is no success.
 
+use crate::report::ROUGH;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -76,10 +77,36 @@ pub struct Judged {
     pub measured: Option<f64>,
     /// Whether it holds.
     pub held: bool,
+    /// How many samples a figure of latency rests on; absent for other figures.
+    #[serde(default)]
+    pub samples: Option<u64>,
+    /// Fewer than ten of them are beyond the percentile.
+    #[serde(default)]
+    pub is_rough: bool,
+    /// Why nothing was measured.
+    #[serde(default)]
+    pub why_not: Option<String>,
+}
+
+/// A measured value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Value {
+    /// Milliseconds, bytes or a number.
+    pub value: f64,
+    /// How many samples a figure of latency rests on.
+    pub samples: Option<u64>,
+    /// Fewer than ten of them are beyond the percentile.
+    pub is_rough: bool,
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Value {
+        Value { value, samples: None, is_rough: false }
+    }
 }
 
 /// Measured values by metric name.
-pub type Values = BTreeMap<String, f64>;
+pub type Values = BTreeMap<String, Value>;
 
 /// Reads one objective; the error says what there is.
 pub fn objective(text: &str) -> Result<Objective, String> {
@@ -150,22 +177,43 @@ impl Objective {
     /// Compares with what was measured.
     pub fn judge(&self, values: &Values) -> Judged {
         let measured = values.get(&self.metric).copied();
-        let held = measured.is_some_and(|value| match self.comparison {
+        let held = measured.is_some_and(|Value { value, .. }| match self.comparison {
             Comparison::Below => value < self.bound,
             Comparison::AtMost => value <= self.bound,
             Comparison::Equal => value == self.bound,
             Comparison::AtLeast => value >= self.bound,
             Comparison::Above => value > self.bound,
         });
-        Judged { objective: self.text.clone(), metric: self.metric.clone(), measured, held }
+        Judged {
+            objective: self.text.clone(),
+            metric: self.metric.clone(),
+            measured: measured.map(|measured| measured.value),
+            held,
+            samples: measured.and_then(|measured| measured.samples),
+            is_rough: measured.is_some_and(|measured| measured.is_rough),
+            why_not: None,
+        }
     }
 }
 
 impl Judged {
-    /// The measured value as people write it.
+    /// The measured value as people write it, with the number of its samples.
     pub fn measured_text(&self) -> String {
+        let rough = if self.is_rough { ROUGH } else { "" };
+        let samples = match self.samples {
+            None => String::new(),
+            Some(1) => ", 1 sample".into(),
+            Some(samples) => format!(", {samples} samples"),
+        };
+        format!("{rough}{}{samples}", self.value_text())
+    }
+
+    fn value_text(&self) -> String {
         match (self.measured, unit(&self.metric)) {
-            (None, _) => "not measured".into(),
+            (None, _) => match &self.why_not {
+                Some(why) => format!("not measured: {why}"),
+                None => "not measured".into(),
+            },
             (Some(value), Some(Unit::Time)) => format!("{value:.3} ms"),
             (Some(value), Some(Unit::Bytes)) => format!("{:.1} MiB", value / f64::from(1 << 20)),
             (Some(value), _) if value.fract() == 0.0 => format!("{value}"),
@@ -177,7 +225,10 @@ impl Judged {
 impl Display for Judged {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let verdict = if self.held { "held" } else { "MISSED" };
-        write!(f, "{verdict}: {} (measured: {})", self.objective, self.measured_text())
+        match self.measured {
+            None => write!(f, "{verdict}: {} ({})", self.objective, self.measured_text()),
+            Some(_) => write!(f, "{verdict}: {} (measured: {})", self.objective, self.measured_text()),
+        }
     }
 }
 
@@ -186,7 +237,10 @@ mod tests {
     use super::*;
 
     fn judge(objective: &str, metric: &str, value: f64) -> bool {
-        super::objective(objective).expect("an objective").judge(&Values::from([(metric.to_owned(), value)])).held
+        super::objective(objective)
+            .expect("an objective")
+            .judge(&Values::from([(metric.to_owned(), value.into())]))
+            .held
     }
 
     #[test]
@@ -211,7 +265,17 @@ mod tests {
     fn what_was_not_measured_is_missed() {
         let judged = objective("publish_p99<1ms").expect("an objective").judge(&Values::new());
         assert_eq!((judged.held, judged.measured), (false, None));
-        assert_eq!(judged.to_string(), "MISSED: publish_p99<1ms (measured: not measured)");
+        assert_eq!(judged.to_string(), "MISSED: publish_p99<1ms (not measured)");
+        let judged = Judged { why_not: Some("no context came".into()), ..judged };
+        assert_eq!(judged.to_string(), "MISSED: publish_p99<1ms (not measured: no context came)");
+    }
+
+    #[test]
+    fn a_measured_latency_says_how_many_samples_it_rests_on() {
+        let value = Value { value: 0.5, samples: Some(54), is_rough: true };
+        let values = Values::from([("publish_p99".to_owned(), value)]);
+        let judged = objective("publish_p99<1ms").expect("an objective").judge(&values);
+        assert_eq!(judged.to_string(), "held: publish_p99<1ms (measured: ~0.500 ms, 54 samples)");
     }
 
     #[test]

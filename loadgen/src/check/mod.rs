@@ -15,7 +15,7 @@ mod stream;
 pub use compare::Compared;
 
 use crate::background::Background;
-use crate::http::{Connection, Target};
+use crate::http::{Connection, Target, is_not_permitted, read_hint};
 use crate::tally::{Brief, Outcome};
 use fold::Folder;
 use hdrhistogram::Histogram;
@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
@@ -48,6 +49,8 @@ pub struct Wanted {
     pub config: Option<PathBuf>,
     /// Latencies of what is due earlier do not count.
     pub measure_from: Duration,
+    /// Set where the server refuses followers: nothing that was to be measured can be.
+    pub end: Arc<AtomicBool>,
 }
 
 /// What was found.
@@ -63,8 +66,11 @@ pub struct Checked {
     pub backwards: u64,
     /// Contexts that could not be read.
     pub unreadable: u64,
-    /// How often a stream broke, or could not be opened, and was tried again.
+    /// How often a stream broke, or could not be opened.
     pub broken: u64,
+    /// The first of these, in words.
+    #[serde(default)]
+    pub first_broken: Option<String>,
     /// Vectors beside the fold of what was acknowledged.
     pub vectors: Compared,
 }
@@ -77,6 +83,8 @@ pub struct Findings {
     pub publish: Histogram<u64>,
     /// The same by second of the schedule.
     pub by_second: BTreeMap<u64, Brief>,
+    /// The status with which followers were refused for want of permission.
+    pub refused: Option<u16>,
 }
 
 /// The driver's end: told of each request before it is sent and when it has ended.
@@ -138,7 +146,17 @@ struct Shared {
     events_slot: Option<usize>,
     told: mpsc::Receiver<Told>,
     state: RefCell<State>,
-    broken: RefCell<u64>,
+    broken: RefCell<Broken>,
+    end: Arc<AtomicBool>,
+}
+
+/// Streams that broke or were not opened.
+#[derive(Default)]
+struct Broken {
+    count: u64,
+    first: Option<String>,
+    /// The status of a refusal for want of permission.
+    refused: Option<u16>,
 }
 
 /// The server's layout, as far as it is needed.
@@ -167,9 +185,12 @@ impl Checks {
             let state =
                 RefCell::new(State::new(wanted.probes, wanted.measure_from, timeout, folder.skew_tolerance_ms()));
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
-            let broken = RefCell::new(0);
-            let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken });
-            Ok(check(shared, folder, schema, stopped).await)
+            let (broken, end) = (RefCell::default(), wanted.end);
+            let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end });
+            if let Err(NoSchema { status: Some(status), .. }) = &schema {
+                shared.not_permitted(*status);
+            }
+            Ok(check(shared, folder, schema.map_err(|no| no.why), stopped).await)
         };
         let checks = Background::start("checks", run).map_err(|e| format!("starting the checks: {e}"))?;
         Ok((watcher, Checks(checks)))
@@ -188,15 +209,25 @@ impl Schema {
     }
 }
 
-async fn schema(target: &Target, timeout: Duration) -> Result<Schema, String> {
+/// Why the layout is not known.
+struct NoSchema {
+    status: Option<u16>,
+    why: String,
+}
+
+async fn schema(target: &Target, timeout: Duration) -> Result<Schema, NoSchema> {
     const PATH: &str = "/v1/schema";
     let mut connection = Connection::new(target.clone());
-    match tokio::time::timeout(timeout, connection.get(PATH)).await {
-        Ok(Ok((200, body))) => serde_json::from_slice(&body).map_err(|e| format!("GET {PATH} is not understood: {e}")),
-        Ok(Ok((status, _))) => Err(format!("GET {PATH} was answered {status}; see --read-token")),
-        Ok(Err(e)) => Err(format!("GET {PATH}: {e}")),
-        Err(_) => Err(format!("GET {PATH} was not answered within --timeout")),
-    }
+    let (status, why) = match tokio::time::timeout(timeout, connection.get(PATH)).await {
+        Ok(Ok((200, body))) => match serde_json::from_slice(&body) {
+            Ok(schema) => return Ok(schema),
+            Err(e) => (None, format!("GET {PATH} is not understood: {e}")),
+        },
+        Ok(Ok((status, _))) => (Some(status), format!("GET {PATH} was answered {status}{}", read_hint(status))),
+        Ok(Err(e)) => (None, format!("GET {PATH}: {e}")),
+        Err(_) => (None, format!("GET {PATH} was not answered within --timeout")),
+    };
+    Err(NoSchema { status, why })
 }
 
 async fn check(
@@ -244,10 +275,16 @@ async fn check(
         unpublished: state.unpublished(),
         backwards: state.backwards,
         unreadable: state.unreadable,
-        broken: *shared.broken.borrow(),
+        broken: shared.broken.borrow().count,
+        first_broken: shared.broken.borrow().first.clone(),
         vectors,
     };
-    Findings { checked, publish: state.publish.clone(), by_second: std::mem::take(&mut state.windows).finish() }
+    Findings {
+        checked,
+        publish: state.publish.clone(),
+        by_second: std::mem::take(&mut state.windows).finish(),
+        refused: shared.broken.borrow().refused,
+    }
 }
 
 impl Shared {
@@ -257,6 +294,21 @@ impl Shared {
             state.told(told);
         }
     }
+
+    /// A stream broke, or could not be opened.
+    fn broke(&self, why: impl FnOnce() -> String) {
+        let mut broken = self.broken.borrow_mut();
+        broken.count += 1;
+        broken.first.get_or_insert_with(why);
+    }
+
+    /// Ends the run where the server said that this reader may not follow.
+    fn not_permitted(&self, status: u16) {
+        if is_not_permitted(status) {
+            self.broken.borrow_mut().refused = Some(status);
+            self.end.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 fn now_ms() -> i64 {
@@ -264,6 +316,15 @@ fn now_ms() -> i64 {
 }
 
 impl Checked {
+    /// That nothing came out of the server, in words.
+    pub fn no_context(&self) -> String {
+        let broken = match &self.first_broken {
+            Some(first) => format!("; {} streams broke or were refused, the first was {first}", self.broken),
+            None => String::new(),
+        };
+        format!("no context came of the {} sessions that were followed{broken}", self.sessions)
+    }
+
     /// What is wrong, in words.
     pub fn failures(&self) -> Vec<String> {
         let counts = [

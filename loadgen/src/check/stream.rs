@@ -3,9 +3,10 @@
 use super::Shared;
 use super::context::Context;
 use super::probe::Received;
-use crate::http::Connection;
+use crate::http::{Connection, read_hint};
 use crate::sse::{Line, Lines};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,25 +19,40 @@ pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
     let mut connection = Connection::new(shared.target.clone());
     loop {
         let answer = tokio::time::timeout(shared.timeout, connection.get_response(&path)).await;
-        if let Ok(Ok(response)) = answer {
-            *shared.broken.borrow_mut() += u64::from(response.status() != 200);
-            // A refusal would be the same again: no permission, or too many streams.
-            if response.status().is_client_error() {
-                return;
+        let why = match answer {
+            Err(_) => "not answered within --timeout".to_owned(),
+            Ok(Err(e)) => e.to_string(),
+            Ok(Ok(response)) if response.status() != 200 => {
+                let status = response.status().as_u16();
+                let why = format!("answered {status}{}", read_hint(status));
+                // A refusal would be the same again: no permission, or too many streams.
+                if response.status().is_client_error() {
+                    shared.not_permitted(status);
+                    return shared.broke(|| why);
+                }
+                why
             }
-            shared.state.borrow_mut().probes[place].1.is_open = true;
-            let (mut body, mut lines) = (response.into_body(), Lines::default());
-            while let Some(Ok(frame)) = body.frame().await {
-                let Some(data) = frame.data_ref() else { continue };
-                let at = Instant::now();
-                // What was sent is known before what came of it.
-                shared.take_told();
-                lines.read(data, &mut |line| shared.line(place, line, at));
+            Ok(Ok(response)) => {
+                shared.state.borrow_mut().probes[place].1.is_open = true;
+                read(&shared, place, response.into_body()).await;
+                "it ended before the run did".to_owned()
             }
-        }
+        };
         connection.close();
-        *shared.broken.borrow_mut() += 1;
+        shared.broke(|| why);
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Hands on every context until the stream ends.
+async fn read(shared: &Shared, place: usize, mut body: Incoming) {
+    let mut lines = Lines::default();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else { continue };
+        let at = Instant::now();
+        // What was sent is known before what came of it.
+        shared.take_told();
+        lines.read(data, &mut |line| shared.line(place, line, at));
     }
 }
 

@@ -24,8 +24,9 @@ impl Drop for Server {
 }
 
 /// The real server on a free port.
-fn serve(data: &Path) -> (Target, Server) {
-    let config = Config::load(None).expect("the default configuration loads");
+fn serve(data: &Path, read_token: Option<&str>) -> (Target, Server) {
+    let mut config = Config::load(None).expect("the default configuration loads");
+    config.auth.read_token = read_token.map(str::to_owned);
     let (ready, is_ready) = mpsc::channel::<SocketAddr>();
     let data = data.to_path_buf();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -58,9 +59,10 @@ struct Site {
 impl Site {
     fn new(config: Option<&str>) -> Site {
         let data = tempfile::tempdir().expect("a temporary directory");
-        let (target, server) = serve(data.path());
+        let (target, server) = serve(data.path(), None);
         let config = config.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(file));
-        let wanted = Wanted { probes: 4, viewers_expected: 4, config, measure_from: Duration::ZERO };
+        let wanted =
+            Wanted { probes: 4, viewers_expected: 4, config, measure_from: Duration::ZERO, end: Arc::default() };
         let (watcher, checks) = Checks::start(target.clone(), TIMEOUT, wanted).expect("the checks start");
         Site { target, watcher, checks, events: 0, _server: server, _data: data }
     }
@@ -141,7 +143,8 @@ fn a_server_that_is_not_there_leaves_nothing_compared() {
     let address = listener.local_addr().expect("a bound listener has an address");
     drop(listener);
     let target = Target::new(&format!("http://{address}"), None, None).expect("an address is a target");
-    let wanted = Wanted { probes: 1, viewers_expected: 1, config: None, measure_from: Duration::ZERO };
+    let wanted =
+        Wanted { probes: 1, viewers_expected: 1, config: None, measure_from: Duration::ZERO, end: Arc::default() };
     let (_watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
     let found = checks.finish().expect("the checks end");
     assert!(found.checked.vectors.not_compared.is_some_and(|why| why.contains("/v1/schema")));
@@ -155,7 +158,28 @@ fn a_configuration_that_cannot_be_read_is_an_error_at_once() {
         viewers_expected: 1,
         config: Some("/nonexistent.toml".into()),
         measure_from: Duration::ZERO,
+        end: Arc::default(),
     };
     let error = Checks::start(target, TIMEOUT, wanted).err();
     assert!(error.as_ref().is_some_and(|e| e.contains("/nonexistent.toml")), "{error:?}");
+}
+
+#[test]
+fn followers_that_may_not_read_end_the_run_and_a_missing_stream_does_not() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let (target, _server) = serve(data.path(), Some("right"));
+    let found = |token: &str| {
+        let target = Target::new(&format!("http://{}", target.authority), None, Some(token)).expect("a target");
+        let end = Arc::<AtomicBool>::default();
+        let measure_from = Duration::ZERO;
+        let wanted = Wanted { probes: 1, viewers_expected: 1, config: None, measure_from, end: Arc::clone(&end) };
+        let (watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
+        let body = br#"[{"id":"e","type":"click","event_time":1,"session":"s","viewer":"v"}]"#;
+        let watched = watcher.sending(body, Duration::ZERO, Instant::now());
+        watcher.ended(watched, &Outcome::TimedOut);
+        let found = checks.finish().expect("the checks end");
+        (found.refused, end.load(Ordering::Relaxed))
+    };
+    assert_eq!(found("wrong"), (Some(401), true));
+    assert_eq!(found("right"), (None, false));
 }

@@ -93,7 +93,7 @@ impl Comparison<'_> {
         let (a, b) = (self.a.values(), self.b.values());
         let mut rows = vec![];
         let mut row = |name: &str, metric: &str, quantity, more_is_better| {
-            let (a, b) = (a.get(metric).copied(), b.get(metric).copied());
+            let (a, b) = (a.get(metric).map(|a| a.value), b.get(metric).map(|b| b.value));
             if a.or(b).is_some() {
                 rows.push(Row { name: name.into(), quantity, a, b, more_is_better });
             }

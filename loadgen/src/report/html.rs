@@ -4,7 +4,7 @@ use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
-use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::tally::{Brief, Second};
 use std::fmt::Write;
 
@@ -137,10 +137,23 @@ impl Report {
         }
         let row = |o: &crate::slo::Judged| {
             let (class, word) = if o.held { ("good", "held") } else { ("bad", "missed") };
-            vec![escape(&o.objective), o.measured_text(), format!("<b class=\"{class}\">{word}</b>")]
+            vec![
+                escape(&o.objective),
+                if o.measured.is_some() { o.measured_text() } else { "not measured".into() },
+                format!("<b class=\"{class}\">{word}</b>"),
+            ]
         };
         let rows: Vec<_> = self.objectives.iter().map(row).collect();
-        format!("<section><h2>Objectives</h2>{}</section>", table(&["", "measured", ""], &rows))
+        let note = match self.objectives.iter().any(|judged| judged.is_rough) {
+            true => format!("<p class=\"note\">{ROUGH_OBJECTIVES}.</p>"),
+            false => String::new(),
+        };
+        let why = |o: &crate::slo::Judged| {
+            let why = o.why_not.as_ref().map(|why| format!("{} was not measured: {why}", o.metric));
+            why.map(|why| format!("<p class=\"note\">{}</p>", escape(&why)))
+        };
+        let note: String = self.objectives.iter().filter_map(why).chain([note]).collect();
+        format!("<section><h2>Objectives</h2>{}{note}</section>", table(&["", "measured", ""], &rows))
     }
 
     fn counts_section(&self) -> String {
@@ -211,6 +224,7 @@ impl Report {
             ("contexts received", count(checked.contexts)),
             ("accepted events in no context", none(checked.unpublished)),
             ("versions that went back", none(checked.backwards)),
+            ("streams that broke or were refused", none(checked.broken)),
         ];
         if vectors.not_compared.is_none() {
             rows.push(("vectors same as the fold, bit for bit", count(vectors.same)));
@@ -221,7 +235,8 @@ impl Report {
         let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
         let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
         let left_out = vectors.left_out.iter().map(|(why, n)| format!("{n} viewers not compared: {why}"));
-        for note in not.chain(left_out).chain(vectors.first_difference.clone()) {
+        let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke was {first}"));
+        for note in not.chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
             let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
         }
         out + "</section>"

@@ -1,5 +1,6 @@
 //! A latency histogram in numbers: the percentiles people ask for, and enough of them to draw the curve.
 
+use crate::slo::Value;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -76,15 +77,17 @@ impl Latency {
     }
 
     /// By the names that objectives use.
-    pub fn named(&self) -> [(&'static str, f64); 7] {
+    pub fn named(&self) -> [(&'static str, Value); 7] {
+        let of = |value, is_rough| Value { value, samples: Some(self.count), is_rough };
+        let [p50, p90, p99, p999, p9999] = self.percentiles().map(|percentile| of(percentile.ms, percentile.is_rough));
         [
-            ("p50", self.p50_ms),
-            ("p90", self.p90_ms),
-            ("p99", self.p99_ms),
-            ("p999", self.p999_ms),
-            ("p9999", self.p9999_ms),
-            ("max", self.max_ms),
-            ("mean", self.mean_ms),
+            ("p50", p50),
+            ("p90", p90),
+            ("p99", p99),
+            ("p999", p999),
+            ("p9999", p9999),
+            ("max", of(self.max_ms, false)),
+            ("mean", of(self.mean_ms, false)),
         ]
     }
 }

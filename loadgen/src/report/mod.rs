@@ -25,9 +25,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Stands before percentiles that rest on few samples.
-const ROUGH: &str = "~";
+pub const ROUGH: &str = "~";
 /// What it means.
 const ROUGH_NOTE: &str = "fewer than 10 samples were longer: another run may well have another value";
+
+/// What it means for an objective.
+const ROUGH_OBJECTIVES: &str =
+    "~ rests on fewer than 10 samples beyond the percentile: a longer run may well decide otherwise";
 
 /// Shape of the JSON; grows when a field changes its meaning.
 const FORMAT: u32 = 1;
@@ -190,7 +194,7 @@ impl Report {
             beside,
         };
         let values = report.values();
-        report.objectives = objectives.iter().map(|objective| objective.judge(&values)).collect();
+        report.objectives = objectives.iter().map(|objective| report.judged(objective, &values)).collect();
         let without_lag = report.without_lag(values);
         report.verdict = report.judge(objectives.iter().all(|objective| objective.judge(&without_lag).held));
         report
@@ -284,24 +288,23 @@ impl Report {
             ("accepted", c.accepted),
         ]
         .into_iter()
-        .map(|(name, count)| (name.to_owned(), count as f64))
+        .map(|(name, count)| (name.to_owned(), (count as f64).into()))
         .collect();
-        values.insert("throughput".into(), c.accepted as f64 / took_s);
+        values.insert("throughput".into(), (c.accepted as f64 / took_s).into());
         for (name, latency) in self.latencies().filter(|(_, latency)| latency.count > 0) {
             let name = if name == "own lag" { "lag" } else { name };
-            values.extend(latency.named().map(|(percentile, ms)| (format!("{name}_{percentile}"), ms)));
+            values.extend(latency.named().map(|(percentile, value)| (format!("{name}_{percentile}"), value)));
         }
         if let Some(checked) = &self.checked {
             let counts = [("unpublished", checked.unpublished), ("backwards", checked.backwards)];
-            values.extend(counts.map(|(name, count)| (name.to_owned(), count as f64)));
+            values.extend(counts.map(|(name, count)| (name.to_owned(), (count as f64).into())));
             let compared = checked.vectors.not_compared.is_none().then_some(checked.vectors.different);
-            values.extend(compared.map(|different| ("mismatches".to_owned(), different as f64)));
+            values.extend(compared.map(|different| ("mismatches".to_owned(), (different as f64).into())));
         }
         let server = self.server.as_ref();
-        values.extend(
-            server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), s / (took_s - self.asked.measure_from_s))),
-        );
-        values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), bytes as f64)));
+        let counted_s = took_s - self.asked.measure_from_s;
+        values.extend(server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), (s / counted_s).into())));
+        values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), (bytes as f64).into())));
         values
     }
 }
@@ -311,9 +314,38 @@ impl Report {
     fn without_lag(&self, mut values: Values) -> Values {
         let lag = BTreeMap::from(self.lag.named());
         for (name, value) in &mut values {
-            *value -= name.split_once('_').and_then(|(_, percentile)| lag.get(percentile)).unwrap_or(&0.0);
+            let late = name.split_once('_').and_then(|(_, percentile)| lag.get(percentile));
+            value.value -= late.map_or(0.0, |late| late.value);
         }
         values
+    }
+
+    /// What became of an objective; why, where nothing was measured.
+    fn judged(&self, objective: &Objective, values: &Values) -> Judged {
+        let judged = objective.judge(values);
+        let why_not = judged.measured.is_none().then(|| self.why_not(&judged.metric));
+        Judged { why_not, ..judged }
+    }
+
+    /// Why there is no value of a metric, in words.
+    fn why_not(&self, metric: &str) -> String {
+        let figure = metric.split_once('_').map_or(metric, |(figure, _)| figure);
+        match (figure, &self.checked) {
+            ("publish" | "unpublished" | "backwards" | "mismatches", None) => {
+                "no sessions were followed, see --probes".into()
+            }
+            ("mismatches", Some(checked)) => checked.vectors.not_compared.clone().unwrap_or_default(),
+            ("publish", Some(checked)) if checked.contexts == 0 => checked.no_context(),
+            ("publish", Some(_)) => {
+                format!("no event was sent{} while the stream of its session was open", self.measured_from())
+            }
+            ("intended" | "service", _) => format!("no request was acknowledged{}", self.measured_from()),
+            ("rank" | "reward" | "cmcd", _) => {
+                format!("no such call was answered{}, see --profile", self.measured_from())
+            }
+            ("server", _) => "the server's /metrics did not say".into(),
+            _ => format!("nothing was sent{}", self.measured_from()),
+        }
     }
 
     /// A failure of the server is told even when the generator fell behind: a lost event is lost either way. What the generator did not
@@ -325,6 +357,7 @@ impl Report {
         let mut failures = self.failures_of_counts();
         failures.extend(self.observed.as_ref().and_then(Observed::failure));
         failures.extend(self.checked.iter().flat_map(Checked::failures));
+        failures.extend(self.failure_to_follow());
         failures.extend(self.failure_of_the_server());
         failures.extend(self.beside.failures());
         let unsent = (c.unsent > 0).then(|| format!("{} events were never sent: all connections were busy and the queue before them full, or the run was over", c.unsent));
@@ -372,6 +405,12 @@ impl Report {
             ));
         }
         failures
+    }
+
+    /// Followers that saw nothing measured nothing, and would not have seen what was wrong.
+    fn failure_to_follow(&self) -> Option<String> {
+        let checked = self.checked.as_ref().filter(|_| self.counts.accepted > 0)?;
+        (checked.contexts == 0).then(|| checked.no_context())
     }
 
     /// What was acknowledged has to be in the server's own counts; others may have sent more.

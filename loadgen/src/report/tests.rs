@@ -25,11 +25,14 @@ fn asked(events: u64) -> Asked {
 pub(super) fn report(events: u64, tally: Tally, observed: Option<Observed>, slo: &str) -> Report {
     let objectives =
         slo.split_terminator(',').map(|text| crate::slo::objective(text).expect("an objective")).collect::<Vec<_>>();
+    Report::new(Run { observed, ..run(events, tally) }, &objectives)
+}
+
+/// A run of which nothing is known but its tally.
+fn run(events: u64, tally: Tally) -> Run {
     let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
-    let beside = Beside::default();
-    let (idle, interrupted) = (0.5, None);
-    let run = Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside };
-    Report::new(run, &objectives)
+    let (idle, interrupted, observed, beside) = (0.5, None, None, Beside::default());
+    Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside }
 }
 
 fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {
@@ -95,9 +98,7 @@ fn what_a_late_generator_did_not_send_or_missed_says_nothing_about_the_server() 
 #[test]
 fn a_run_that_sent_nothing_or_was_ended_early_is_none() {
     let run = |idle, interrupted, tally: Tally| {
-        let (asked, server, server_seconds, findings) = (asked(tally.counts.accepted), None, vec![], None);
-        let (began_ms, observed, beside) = (0, None, Beside::default());
-        let run = Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside };
+        let run = Run { idle, interrupted, ..run(tally.counts.accepted, tally) };
         Report::new(run, &[]).verdict().to_string()
     };
     let sent = || {
@@ -137,7 +138,25 @@ fn a_missed_objective_fails_the_run_and_is_named() {
     let missed = report(10, tally(), None, "lost=0,intended_p99<2ms");
     assert_eq!(missed.verdict(), &Verdict::Failed("missed intended_p99<2ms".into()));
     assert_eq!(missed.objectives.iter().map(|o| o.held).collect::<Vec<_>>(), [true, false]);
-    assert!(missed.to_string().contains("MISSED: intended_p99<2ms (measured: 3.0"), "{missed}");
+    assert!(missed.to_string().contains("MISSED: intended_p99<2ms (measured: ~3.0"), "{missed}");
+}
+
+#[test]
+fn what_followers_did_not_see_was_not_measured_and_the_run_does_not_pass() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 10;
+    let first_broken = Some("answered 429".to_owned());
+    let checked = Checked { sessions: 4, broken: 4, first_broken, ..Checked::default() };
+    let findings = Findings { checked, publish: crate::tally::histogram(), by_second: BTreeMap::new(), refused: None };
+    let objectives = [crate::slo::objective("publish_p99<5ms").expect("an objective")];
+    let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &objectives);
+    let why = "no context came of the 4 sessions that were followed; 4 streams broke or were refused, the first was answered 429";
+    assert_eq!(report.verdict(), &Verdict::Failed(format!("{why}; missed publish_p99<5ms")));
+    let text = report.to_string();
+    assert!(text.contains(&format!("MISSED: publish_p99<5ms (not measured: {why})")), "{text}");
+    let html = report.to_html();
+    assert!(text.contains("4 streams broke or were refused; the first was answered 429"), "{text}");
+    assert!(html.contains("streams that broke or were refused") && html.contains(why), "{html}");
 }
 
 #[test]
@@ -266,7 +285,9 @@ fn tables_have_counts_and_mark_percentiles_of_few_samples() {
     assert!(row.starts_with("service           300      1.000"), "{text}");
     assert_eq!(row.matches(ROUGH).count(), 3, "p99 of 300 rests on three, p90 on thirty: {text}");
     assert!(text.contains(ROUGH_NOTE) && report.to_html().contains(ROUGH_NOTE), "{text}");
+    assert!(text.contains("(measured: ~") && text.contains(ROUGH_OBJECTIVES), "{text}");
     let mut many = report.clone();
+    many.objectives.clear();
     for latency in [&mut many.intended, &mut many.service, &mut many.lag] {
         latency.count = 100_000;
     }

@@ -1,7 +1,7 @@
 //! The report as a table for people.
 
 use super::latency::Percentile;
-use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::check::Checked;
 use crate::scrape::Measured;
 use std::fmt::{self, Display, Formatter};
@@ -46,6 +46,9 @@ impl Display for Report {
         for (i, judged) in self.objectives.iter().enumerate() {
             let head = if i == 0 { "\nobjectives" } else { "          " };
             writeln!(f, "{head} {judged}")?;
+        }
+        if self.objectives.iter().any(|judged| judged.is_rough) {
+            writeln!(f, "           {ROUGH_OBJECTIVES}")?;
         }
         writeln!(f, "\n{}", self.verdict)
     }
@@ -92,6 +95,9 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
         f,
         "\nchecks     {sessions} sessions followed, {contexts} contexts; accepted but in none {unpublished}, versions back {backwards}"
     )?;
+    if let Some(first) = &checked.first_broken {
+        writeln!(f, "           {} streams broke or were refused; the first was {first}", checked.broken)?;
+    }
     let vectors = &checked.vectors;
     if let Some(why) = &vectors.not_compared {
         return writeln!(f, "           vectors NOT compared: {why}");
