@@ -1,7 +1,7 @@
 //! What people see while a run goes on: a small picture in the terminal, redrawn in place; lines where there is no terminal.
 
 use crate::drive::Waiting;
-use crate::tally::{Second, Tally};
+use crate::tally::{Newest, Tally};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
@@ -38,9 +38,9 @@ struct History {
     elapsed: Duration,
     /// Events acknowledged, second by second.
     rates: Vec<u64>,
-    /// Intended p99 of each second, microseconds.
+    /// Intended p99 of what was answered in each second, microseconds.
     p99_us: Vec<u64>,
-    newest: Second,
+    newest: Newest,
     waiting: Waiting,
 }
 
@@ -53,7 +53,7 @@ impl Live {
             elapsed: Duration::ZERO,
             rates: vec![],
             p99_us: vec![],
-            newest: Second::default(),
+            newest: Newest::default(),
             waiting: Waiting::default(),
         };
         let screen = match quiet {
@@ -104,7 +104,7 @@ impl Drop for Live {
 }
 
 impl History {
-    fn add(&mut self, newest: Second, waiting: Waiting, elapsed: Duration) {
+    fn add(&mut self, newest: Newest, waiting: Waiting, elapsed: Duration) {
         (self.elapsed, self.waiting) = (elapsed, waiting);
         self.rates.push(newest.answered);
         self.p99_us.push(newest.intended.map_or(0, |brief| (brief.p99_ms * 1000.0) as u64));

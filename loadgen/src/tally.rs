@@ -2,7 +2,7 @@
 
 mod series;
 
-pub use series::{Brief, Second, Series, Windows};
+pub use series::{Brief, Newest, Second, Series, Windows};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};

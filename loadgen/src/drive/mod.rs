@@ -152,7 +152,7 @@ struct Sending<'s> {
 impl Sending<'_> {
     fn all(&mut self, mut progress: impl FnMut(&Tally, Waiting, Duration)) -> io::Result<()> {
         self.make();
-        let (mut told, mut looked) = (self.start, self.start);
+        let (mut told_s, mut looked) = (0, self.start);
         let mut ready = Events::with_capacity(READY_MAX);
         loop {
             let now = Instant::now();
@@ -169,9 +169,11 @@ impl Sending<'_> {
                 looked = now;
                 self.end_what_takes_too_long(now)?;
             }
-            if now.saturating_duration_since(told) >= Duration::from_secs(1) {
-                told = now;
-                progress(&self.tally, self.waiting(now), now - self.start);
+            // By the clock of the schedule, so that no second is passed over.
+            let elapsed = now.saturating_duration_since(self.start);
+            if elapsed.as_secs() > told_s {
+                told_s = elapsed.as_secs();
+                progress(&self.tally, self.waiting(now), elapsed);
             }
         }
     }

@@ -61,11 +61,47 @@ impl Second {
     }
 }
 
+/// What those see who watch: a second of the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Newest {
+    /// Since the start, from 0.
+    pub second: u64,
+    /// Events of requests that were acknowledged in it, whenever they were due.
+    pub answered: u64,
+    /// Latency of those, from the intended time: what ends a stall shows all of it.
+    pub intended: Option<Brief>,
+}
+
 /// Latencies by second.
 #[derive(Clone, Debug, Default)]
 pub struct Windows {
-    open: BTreeMap<u64, Histogram<u64>>,
+    open: BTreeMap<u64, Open>,
     closed: BTreeMap<u64, Brief>,
+}
+
+/// The latencies of a second; its histogram rounds them up.
+#[derive(Clone, Debug)]
+struct Open {
+    histogram: Histogram<u64>,
+    max: Duration,
+}
+
+impl Open {
+    fn new() -> Open {
+        let histogram = Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 2);
+        Open { histogram: histogram.expect("bounds and digits are in range"), max: Duration::ZERO }
+    }
+
+    fn record(&mut self, latency: Duration) {
+        self.histogram.saturating_record(nanos(latency));
+        self.max = self.max.max(latency);
+    }
+
+    fn brief(&self) -> Brief {
+        let max_ms = nanos(self.max) as f64 / 1e6;
+        let ms = |q| (self.histogram.value_at_quantile(q) as f64 / 1e6).min(max_ms);
+        Brief { p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms }
+    }
 }
 
 impl Windows {
@@ -75,9 +111,7 @@ impl Windows {
             brief.max_ms = brief.max_ms.max(nanos(latency) as f64 / 1e6);
             return;
         }
-        let fresh =
-            || Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 2).expect("bounds and digits are in range");
-        self.open.entry(second).or_insert_with(fresh).saturating_record(nanos(latency));
+        self.open.entry(second).or_insert_with(Open::new).record(latency);
         if self.open.len() > OPEN_MAX {
             self.close_oldest();
         }
@@ -85,7 +119,7 @@ impl Windows {
 
     /// Latency of a second, as far as it is known.
     pub fn so_far(&self, second: u64) -> Option<Brief> {
-        self.closed.get(&second).copied().or_else(|| self.open.get(&second).map(brief))
+        self.closed.get(&second).copied().or_else(|| self.open.get(&second).map(Open::brief))
     }
 
     /// Latency of each second that had any.
@@ -97,14 +131,9 @@ impl Windows {
     }
 
     fn close_oldest(&mut self) {
-        let Some((second, histogram)) = self.open.pop_first() else { return };
-        self.closed.insert(second, brief(&histogram));
+        let Some((second, open)) = self.open.pop_first() else { return };
+        self.closed.insert(second, open.brief());
     }
-}
-
-fn brief(histogram: &Histogram<u64>) -> Brief {
-    let ms = |q| histogram.value_at_quantile(q) as f64 / 1e6;
-    Brief { p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms: histogram.max() as f64 / 1e6 }
 }
 
 /// All seconds of a run.
@@ -113,6 +142,8 @@ pub struct Series {
     seconds: BTreeMap<u64, Second>,
     intended: Windows,
     service: Windows,
+    /// Intended latency by the second in which the answer came.
+    came: Windows,
 }
 
 impl Series {
@@ -125,7 +156,9 @@ impl Series {
         counts.sent += events;
         match outcome {
             Outcome::Acknowledged(answer) => {
-                self.at((times.due + times.intended).as_secs()).answered += events;
+                let came = (times.due + times.intended).as_secs();
+                self.came.record(came, times.intended);
+                self.at(came).answered += events;
                 let counts = self.at(second);
                 counts.accepted += answer.accepted;
                 counts.duplicates += answer.duplicates;
@@ -162,11 +195,11 @@ impl Series {
         last.map_or(vec![], |last| (0..=last).map(row).collect())
     }
 
-    /// The newest second that is over at `elapsed`, as far as it is known, for those who watch.
-    pub fn newest(&self, elapsed: Duration) -> Option<Second> {
+    /// The newest second that is over at `elapsed`, for those who watch.
+    pub fn newest(&self, elapsed: Duration) -> Option<Newest> {
         let second = elapsed.as_secs().checked_sub(1)?;
-        let known = self.seconds.get(&second).cloned().unwrap_or(Second { second, ..Second::default() });
-        Some(Second { intended: self.intended.so_far(second), service: self.service.so_far(second), ..known })
+        let answered = self.seconds.get(&second).map_or(0, |second| second.answered);
+        Some(Newest { second, answered, intended: self.came.so_far(second) })
     }
 
     fn at(&mut self, second: u64) -> &mut Second {
@@ -201,9 +234,9 @@ mod tests {
         series.add(5, &accepted(5), times(1_100, 2_000));
         series.add(5, &accepted(5), times(3_100, 1));
         let seconds = series.finish(BTreeMap::new());
-        // Two digits are kept.
-        let max = |i: usize| seconds[i].intended.map(|brief| (brief.max_ms / 50.0).round() * 50.0);
-        assert_eq!([max(0), max(1), max(2), max(3)], [Some(0.0), Some(2000.0), None, Some(0.0)]);
+        // Percentiles keep two digits, the longest all.
+        let max = |i: usize| seconds[i].intended.map(|brief| brief.max_ms);
+        assert_eq!([max(0), max(1), max(2), max(3)], [Some(1.0), Some(2_000.0), None, Some(1.0)]);
         assert!(seconds[1].service.expect("a request was due").max_ms < 1.1);
         assert_eq!(seconds.iter().map(|s| s.accepted).collect::<Vec<_>>(), [5, 5, 0, 5]);
         assert_eq!(seconds.iter().map(|s| s.answered).collect::<Vec<_>>(), [5, 0, 0, 10]);
@@ -241,8 +274,21 @@ mod tests {
         series.add(1, &accepted(1), times(100, 1));
         assert_eq!(series.newest(Duration::from_millis(900)), None);
         let newest = series.newest(Duration::from_millis(1_100)).expect("a second is over");
-        assert_eq!((newest.accepted, newest.intended.is_some()), (1, true));
+        assert_eq!((newest.answered, newest.intended.is_some()), (1, true));
         let silent = series.newest(Duration::from_millis(2_100)).expect("another is over");
-        assert_eq!((silent.second, silent.accepted, silent.intended), (1, 0, None), "nothing came: that is news too");
+        assert_eq!((silent.second, silent.answered, silent.intended), (1, 0, None), "nothing came: that is news too");
+    }
+
+    #[test]
+    fn those_who_watch_see_a_stall_in_the_second_in_which_its_answers_come() {
+        let mut series = Series::default();
+        series.add(1, &accepted(1), times(900, 1));
+        series.add(7, &accepted(7), times(1_100, 2_000));
+        let max = |elapsed_s| {
+            let newest = series.newest(Duration::from_secs(elapsed_s)).expect("a second is over");
+            (newest.answered, newest.intended.map(|brief| brief.max_ms))
+        };
+        assert_eq!([max(1).0, max(2).0, max(3).0, max(4).0], [1, 0, 0, 7]);
+        assert_eq!((max(2).1, max(3).1, max(4).1), (None, None, Some(2_000.0)));
     }
 }
