@@ -16,7 +16,10 @@ pub struct Counted {
     pub answered: u64,
     /// Others by cause.
     pub errors: BTreeMap<String, u64>,
-    /// From the intended time to the answer.
+    /// The first of these, in words.
+    #[serde(default)]
+    pub first_error: Option<String>,
+    /// From the intended time to the answer as it should be.
     pub intended: Latency,
 }
 
@@ -59,7 +62,12 @@ impl Beside {
         let words = |(name, counted): (&String, &Counted)| {
             let n: u64 = counted.errors.values().sum();
             let causes: Vec<_> = counted.errors.keys().map(String::as_str).collect();
-            format!("{n} of {} {name} calls were not answered: {}", counted.sent, causes.join(", "))
+            let first = counted.first_error.as_ref().map_or(String::new(), |first| format!("; first: {first}"));
+            format!(
+                "{n} of {} {name} calls were not answered as they should be: {}{first}",
+                counted.sent,
+                causes.join(", ")
+            )
         };
         failed.map(words).collect()
     }
@@ -86,7 +94,7 @@ impl Beside {
 impl Counted {
     fn of(kept: &Kept) -> Counted {
         let (sent, answered, errors) = (kept.sent, kept.answered, kept.errors.clone());
-        Counted { sent, answered, errors, intended: Latency::of(&kept.intended) }
+        Counted { sent, answered, errors, first_error: kept.first_error.clone(), intended: Latency::of(&kept.intended) }
     }
 }
 

@@ -94,6 +94,11 @@ pub fn is_not_permitted(status: u16) -> bool {
     matches!(status, 401 | 403)
 }
 
+/// What helps where a write was refused for want of permission; nothing elsewhere.
+pub fn write_hint(status: u16) -> &'static str {
+    if is_not_permitted(status) { "; see --write-key" } else { "" }
+}
+
 /// What helps where a read was refused for want of permission; nothing elsewhere.
 pub fn read_hint(status: u16) -> &'static str {
     if is_not_permitted(status) { "; see --read-token" } else { "" }

@@ -204,7 +204,7 @@ mod tests {
         };
         let answer = Answer { accepted: 20, ..Answer::default() };
         tally.add(20, &Outcome::Acknowledged(answer), times(100, 3));
-        tally.add(7, &Outcome::Status(503), times(200, 3));
+        tally.add(7, &Outcome::Refused(503, String::new()), times(200, 3));
         tally
     }
 

@@ -62,7 +62,8 @@ pub fn run(
     };
     let mut source = load.source(true);
     let (start, began) = (Instant::now(), SystemTime::now());
-    let done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
+    let mut done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
+    done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;

@@ -4,6 +4,7 @@ mod series;
 
 pub use series::{Brief, Newest, Second, Series, Windows};
 
+use crate::http::write_hint;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 /// Longest latency told apart; longer ones count as this.
 const LATENCY_MAX: Duration = Duration::from_secs(600);
+/// How much is kept of what a server says to a request it refuses.
+const SAID_BYTES_MAX: usize = 200;
 
 /// The server's answer to a batch, as far as it is counted here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -44,8 +47,8 @@ pub enum Outcome {
     Acknowledged(Answer),
     /// 202, but the answer does not say what became of every event.
     Unaccounted(String),
-    /// Another status.
-    Status(u16),
+    /// Another status, and how its body begins.
+    Refused(u16, String),
     /// No answer within the time-out.
     TimedOut,
     /// The connection broke, or there was none.
@@ -83,10 +86,12 @@ pub struct Waited {
 pub struct Tally {
     /// Counts.
     pub counts: Counts,
-    /// Latency from the intended time.
+    /// Latency from the intended time, of what was acknowledged or never answered.
     pub intended: Histogram<u64>,
-    /// Latency of the server and the network alone.
+    /// Latency of the server and the network alone, of the same.
     pub service: Histogram<u64>,
+    /// Latency from the intended time of what was answered, but not acknowledged: a server that sheds is quick at that.
+    pub refused: Histogram<u64>,
     /// The generator's own lateness.
     pub lag: Histogram<u64>,
     /// The same by second.
@@ -139,8 +144,8 @@ pub fn histogram() -> Histogram<u64> {
 
 impl Default for Tally {
     fn default() -> Self {
-        let (intended, service, lag) = (histogram(), histogram(), histogram());
-        Tally { counts: Counts::default(), intended, service, lag, series: Series::default() }
+        let [intended, service, refused, lag] = std::array::from_fn(|_| histogram());
+        Tally { counts: Counts::default(), intended, service, refused, lag, series: Series::default() }
     }
 }
 
@@ -153,14 +158,18 @@ impl Tally {
         self.series.add(events, outcome, times);
         if times.is_measured {
             self.lag.saturating_record(nanos(times.lag));
-            self.intended.saturating_record(nanos(times.intended));
-            self.service.saturating_record(nanos(times.service));
+            if outcome.is_refusal() {
+                self.refused.saturating_record(nanos(times.intended));
+            } else {
+                self.intended.saturating_record(nanos(times.intended));
+                self.service.saturating_record(nanos(times.service));
+            }
         }
         match outcome {
             Outcome::Acknowledged(answer) => self.acknowledge(answer),
             Outcome::Unaccounted(why) => self.counts.error("unaccounted".into(), events, why.clone()),
-            Outcome::Status(status) => {
-                self.counts.error(status.to_string(), events, format!("the server answered {status}"));
+            Outcome::Refused(status, said) => {
+                self.counts.error(status.to_string(), events, refusal(*status, 202, said));
             }
             Outcome::TimedOut => self.counts.error("timeout".into(), events, "no answer within --timeout".into()),
             Outcome::Broken(why) => self.counts.error("connection".into(), events, why.clone()),
@@ -190,6 +199,21 @@ impl Tally {
     }
 }
 
+/// An answer that was not the expected one, in words, with what may help.
+pub fn refusal(status: u16, expected: u16, said: &str) -> String {
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    format!("the server answered {status}, not {expected}{said}{}", write_hint(status))
+}
+
+/// How a body begins, on one line, at most 200 bytes of it.
+pub fn begins(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(SAID_BYTES_MAX)]);
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|s| !s.is_empty()).collect();
+    let cut = if body.len() > SAID_BYTES_MAX { " …" } else { "" };
+    format!("{}{cut}", words.join(" "))
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -198,7 +222,7 @@ impl Outcome {
     /// Reads the answer to a request of `events` events.
     pub fn read(status: u16, body: &[u8], events: u64) -> Outcome {
         if status != 202 {
-            return Outcome::Status(status);
+            return Outcome::Refused(status, begins(body));
         }
         let answer: Answer = match serde_json::from_slice(body) {
             Ok(answer) => answer,
@@ -214,6 +238,11 @@ impl Outcome {
     /// The status for the record of acknowledged events.
     pub fn is_acknowledged(&self) -> bool {
         matches!(self, Outcome::Acknowledged(_))
+    }
+
+    /// It was answered, but not acknowledged.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Outcome::Refused(..) | Outcome::Unaccounted(_))
     }
 }
 
@@ -232,8 +261,8 @@ mod tests {
         assert!(matches!(Outcome::read(202, body, 5), Outcome::Acknowledged(_)));
         assert!(matches!(Outcome::read(202, body, 6), Outcome::Unaccounted(_)));
         assert!(matches!(Outcome::read(202, b"ok", 5), Outcome::Unaccounted(_)));
-        assert!(matches!(Outcome::read(200, body, 5), Outcome::Status(200)));
-        assert!(matches!(Outcome::read(429, b"", 5), Outcome::Status(429)));
+        assert!(matches!(Outcome::read(200, body, 5), Outcome::Refused(200, _)));
+        assert!(matches!(Outcome::read(429, b"", 5), Outcome::Refused(429, _)));
     }
 
     #[test]
@@ -242,7 +271,7 @@ mod tests {
         let answer =
             br#"{"accepted":2,"duplicates":1,"late":1,"rejected":[{"index":4,"code":"future","message":"m"}]}"#;
         tally.add(5, &Outcome::read(202, answer, 5), times(1));
-        tally.add(7, &Outcome::Status(503), times(1));
+        tally.add(7, &Outcome::Refused(503, String::new()), times(1));
         tally.add(3, &Outcome::TimedOut, times(10_000));
         tally.add(2, &Outcome::Broken("reset".into()), times(0));
         tally.unsent(4, Waited { due: Duration::ZERO, intended: Duration::from_secs(10), is_measured: true });
@@ -266,9 +295,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_does_not_make_a_server_look_quick() {
+        let mut tally = Tally::default();
+        let answer = Outcome::Acknowledged(Answer { accepted: 1, ..Answer::default() });
+        tally.add(1, &answer, times(80));
+        for outcome in [Outcome::Refused(429, String::new()), Outcome::read(202, b"<html>", 1)] {
+            tally.add(1, &outcome, times(1));
+        }
+        assert_eq!((tally.intended.len(), tally.service.len(), tally.refused.len(), tally.lag.len()), (1, 1, 2, 3));
+        assert!(tally.intended.min() >= 79_000_000 && tally.refused.max() < 2_000_000);
+        let second = &tally.series.finish(BTreeMap::new())[0];
+        assert!(second.intended.is_some_and(|brief| brief.p50_ms > 79.0) && second.errors == 2, "{second:?}");
+    }
+
+    #[test]
+    fn the_first_refusal_is_told_with_what_the_server_said_and_what_may_help() {
+        let first = |status, body: &[u8]| {
+            let mut tally = Tally::default();
+            tally.add(1, &Outcome::read(status, body, 1), times(1));
+            tally.counts.first_error.unwrap_or_default()
+        };
+        assert_eq!(first(200, b"<html>\n  <b>hi</b>\0"), "the server answered 200, not 202: <html> <b>hi</b>");
+        assert_eq!(first(401, b""), "the server answered 401, not 202; see --write-key");
+        let long = first(503, &[b'x'; 300]);
+        assert!(long.ends_with(&format!("{} …", "x".repeat(200))), "{long}");
+    }
+
+    #[test]
     fn what_is_due_too_early_to_be_measured_is_counted_all_the_same() {
         let mut tally = Tally::default();
-        tally.add(3, &Outcome::Status(503), Times { is_measured: false, ..times(7) });
+        tally.add(3, &Outcome::TimedOut, Times { is_measured: false, ..times(7) });
         assert_eq!((tally.counts.lost, tally.counts.requests), (3, 1));
         assert_eq!((tally.intended.len(), tally.service.len(), tally.lag.len()), (0, 0, 0));
         let seconds = tally.series.finish(BTreeMap::new());

@@ -124,7 +124,7 @@ impl Watcher {
                 Fate::Acknowledged { rejected, late: answer.late > 0 }
             }
             Outcome::TimedOut | Outcome::Broken(_) => Fate::Unanswered,
-            Outcome::Unaccounted(_) | Outcome::Status(_) => Fate::Unknown,
+            Outcome::Unaccounted(_) | Outcome::Refused(..) => Fate::Unknown,
         };
         self.tell(Told::Ended(sent, fate, now_ms()));
     }

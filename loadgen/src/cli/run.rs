@@ -24,8 +24,9 @@ const RUN_HELP: &str = "\
 How it measures:
   With --shape constant and --arrivals even, event i is due i/rate seconds after the start, whatever the server does; a batch is due
   when its last event is.
-  intended   from that due time to the whole answer: what a player would wait. Includes waiting for a free connection.
-  service    from the sending of the request to the whole answer: what the server needed.
+  intended   from that due time to the acknowledgment: what a player would wait. Includes waiting for a free connection.
+  service    from the sending of the request to the acknowledgment: what the server needed.
+  refused    from the due time to an answer that acknowledges nothing, such as 429 or 503: those are in neither of the two above.
   own lag    how late this program began a request that could have begun. If its p99 is above 1 ms the run is invalid.
   A server that stalls shows in intended (all requests that were due), hardly in service (the few that were under way).
   publish    from the due time of an event to the context that contains it, received by a follower of its session (--probes).

@@ -1,7 +1,7 @@
 //! What came of requests that carry no events: decisions, rewards, CMCD records.
 
 use crate::source::Call;
-use crate::tally::{Outcome, Times, Waited};
+use crate::tally::{Outcome, Times, Waited, begins, histogram, refusal};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
@@ -14,19 +14,20 @@ pub struct Kept {
     pub answered: u64,
     /// Others by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Latency from the intended time, nanoseconds.
+    /// The first of these, in words.
+    pub first_error: Option<String>,
+    /// Latency from the intended time, nanoseconds, of what was answered as it should be or never answered.
     pub intended: Histogram<u64>,
 }
 
 impl Default for Kept {
     fn default() -> Self {
-        let intended = Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("bounds and digits are in range");
-        Kept { sent: 0, answered: 0, errors: BTreeMap::new(), intended }
+        Kept { sent: 0, answered: 0, errors: BTreeMap::new(), first_error: None, intended: histogram() }
     }
 }
 
 /// Calls of all kinds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Calls {
     /// Decisions.
     pub rank: Kept,
@@ -34,6 +35,15 @@ pub struct Calls {
     pub reward: Kept,
     /// CMCD records.
     pub cmcd: Kept,
+    /// Latency from the intended time of what was answered otherwise, nanoseconds.
+    pub refused: Histogram<u64>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let [rank, reward, cmcd] = std::array::from_fn(|_| Kept::default());
+        Calls { rank, reward, cmcd, refused: histogram() }
+    }
 }
 
 impl Calls {
@@ -47,21 +57,24 @@ impl Calls {
     }
 
     /// Counts a call that was answered.
-    pub(super) fn answered(&mut self, call: Call, status: u16, times: Times) {
-        let Some(kept) = self.of(call) else { return };
-        kept.sent += 1;
-        if times.is_measured {
-            kept.intended.saturating_record(times.intended.as_nanos() as u64);
-        }
+    pub(super) fn answered(&mut self, call: Call, status: u16, body: &[u8], times: Times) {
         let expected = match call {
             Call::Rank { .. } => 200,
             Call::Reward | Call::Events => 202,
             Call::Cmcd => 204,
         };
+        let latency = times.is_measured.then_some(times.intended.as_nanos() as u64);
+        if status != expected {
+            latency.into_iter().for_each(|latency| self.refused.saturating_record(latency));
+        }
+        let Some(kept) = self.of(call) else { return };
+        kept.sent += 1;
         if status == expected {
+            latency.into_iter().for_each(|latency| kept.intended.saturating_record(latency));
             kept.answered += 1;
         } else {
             *kept.errors.entry(status.to_string()).or_insert(0) += 1;
+            kept.first_error.get_or_insert_with(|| refusal(status, expected, &begins(body)));
         }
     }
 
@@ -78,5 +91,29 @@ impl Calls {
             _ => "unsent",
         };
         *kept.errors.entry(cause.to_owned()).or_insert(0) += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_call_that_is_refused_is_no_quick_answer() {
+        let mut calls = Calls::default();
+        let call = Call::Rank { slot: 0, decision: 0 };
+        let (due, is_measured) = (Duration::ZERO, true);
+        let times = |ms| {
+            let took = Duration::from_millis(ms);
+            Times { due, intended: took, service: took, lag: Duration::ZERO, is_measured }
+        };
+        calls.answered(call, 200, b"{}", times(50));
+        calls.answered(call, 404, b"no such\nmodel", times(1));
+        assert_eq!(
+            (calls.rank.sent, calls.rank.answered, calls.rank.intended.len(), calls.refused.len()),
+            (2, 1, 1, 1)
+        );
+        assert_eq!(calls.rank.first_error.as_deref(), Some("the server answered 404, not 200: no such model"));
     }
 }

@@ -344,7 +344,7 @@ impl Sending<'_> {
                 write_down(record, &request.body)?;
             }
         } else {
-            self.calls.answered(call, answer.status, times);
+            self.calls.answered(call, answer.status, body, times);
             if answer.status == 200 {
                 self.source.answer(call, body);
             }

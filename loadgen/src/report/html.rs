@@ -19,7 +19,9 @@ fn colour(name: &str) -> u8 {
         "publish" => 2,
         "rank" => 3,
         "own lag" => 4,
-        _ => 5,
+        "reward" => 5,
+        "cmcd" => 6,
+        _ => 7,
     }
 }
 
@@ -63,7 +65,9 @@ impl Report {
             let [_, _, p99, ..] = latency.percentiles();
             tile(marked(p99), &format!("{name} p99"), "");
         }
-        tile(ms(self.intended.max_ms), "longest, intended", "");
+        if self.intended.count > 0 {
+            tile(ms(self.intended.max_ms), "longest, intended", "");
+        }
         tile(count(self.counts.lost), "events lost", if self.counts.lost > 0 { "bad" } else { "good" });
         tiles.push_str("</div>\n");
         tiles
@@ -116,6 +120,10 @@ impl Report {
     fn latency_table(&self) -> String {
         let row = |(name, l): (&str, &Latency)| {
             let mut row = vec![format!("<span class=\"key c{}\">{name}</span>", colour(name)), count(l.count)];
+            if l.count == 0 {
+                row.extend(std::iter::repeat_n("–".into(), 7));
+                return row;
+            }
             row.push(ms(l.mean_ms));
             row.extend(l.percentiles().map(cell));
             row.push(ms(l.max_ms));
@@ -126,7 +134,7 @@ impl Report {
             true => format!("<p class=\"note\"><b>{ROUGH}</b> {ROUGH_NOTE}.</p>"),
             false => String::new(),
         };
-        let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its answer, what a player waits. <b>service</b>: from its sending to its answer. <b>publish</b>: from the time an event was due to the context that contains it, received by a follower of its session. <b>own lag</b>: how late the generator itself was.</p>";
+        let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its acknowledgment, what a player waits. <b>service</b>: from its sending to its acknowledgment. <b>refused</b>: from the time a request was due to an answer that does not acknowledge it. <b>publish</b>: from the time an event was due to the context that contains it, received by a follower of its session. <b>own lag</b>: how late the generator itself was.</p>";
         table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + &rough + note
     }
 

@@ -34,7 +34,7 @@ const ROUGH_OBJECTIVES: &str =
     "~ rests on fewer than 10 samples beyond the percentile: a longer run may well decide otherwise";
 
 /// Shape of the JSON; grows when a field changes its meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Above this the generator itself was too slow for the numbers to mean anything.
 const LAG_P99_MS_MAX: f64 = 1.0;
@@ -109,10 +109,12 @@ pub struct Report {
     /// When it began, epoch milliseconds.
     began_ms: u64,
     counts: Counts,
-    /// From the intended time of a request to its answer.
+    /// From the intended time of a request to its acknowledgment.
     intended: Latency,
-    /// From the sending of a request to its answer.
+    /// From the sending of a request to its acknowledgment.
     service: Latency,
+    /// From the intended time of a request, of whatever kind, to an answer that did not acknowledge it.
+    refused: Latency,
     /// From the intended time of an event to the context that contains it, of followed sessions.
     publish: Option<Latency>,
     /// How late the generator itself began requests.
@@ -181,6 +183,7 @@ impl Report {
             began_ms,
             intended: Latency::of(&tally.intended),
             service: Latency::of(&tally.service),
+            refused: Latency::of(&tally.refused),
             publish,
             lag: Latency::of(&tally.lag),
             idle,
@@ -242,7 +245,8 @@ impl Report {
         let publish = self.publish.as_ref().filter(|publish| publish.count > 0).map(|publish| ("publish", publish));
         let sent = [("intended", &self.intended), ("service", &self.service)];
         let calls = self.beside.calls.iter().map(|(name, counted)| (name.as_str(), &counted.intended));
-        sent.into_iter().chain(publish).chain(calls).chain([("own lag", &self.lag)])
+        let refused = Some(("refused", &self.refused)).filter(|(_, refused)| refused.count > 0);
+        sent.into_iter().chain(publish).chain(calls).chain(refused).chain([("own lag", &self.lag)])
     }
 
     /// Percentiles among them that rest on too few samples.

@@ -87,8 +87,8 @@ fn what_a_late_generator_did_not_send_or_missed_says_nothing_about_the_server() 
         late(&mut tally);
         let (due, intended) = (Duration::ZERO, Duration::from_millis(intended_ms));
         let times = Times { due, intended, service: intended, lag: Duration::from_millis(3), is_measured: true };
-        tally.add(1, &Outcome::Status(429), times);
-        (tally.counts.lost, tally.counts.accepted) = (0, 1);
+        let answer = crate::tally::Answer { accepted: 1, ..Default::default() };
+        tally.add(1, &Outcome::Acknowledged(answer), times);
         report(1, tally, None, "intended_p99<5ms").verdict().clone()
     };
     assert!(matches!(with(6), Verdict::Invalid(why) if why.contains("missed intended_p99<5ms")));
@@ -256,6 +256,22 @@ fn two_runs_stand_side_by_side() {
     assert!(row.contains("×4.00") && row.ends_with("worse"), "{text}");
     let html = comparison.to_html();
     assert!(html.contains("×4.00") && html.contains("A intended") && !html.contains("NaN"));
+}
+
+#[test]
+fn what_was_refused_has_a_row_of_its_own_and_holds_no_objective() {
+    let mut tally = Tally::default();
+    let (due, took) = (Duration::ZERO, Duration::from_millis(1));
+    let times = Times { due, intended: took, service: took, lag: Duration::ZERO, is_measured: true };
+    tally.add(10, &Outcome::Refused(503, "busy".into()), times);
+    let report = report(10, tally, None, "intended_p99<50ms");
+    let text = report.to_string();
+    assert!(text.contains("MISSED: intended_p99<50ms (not measured: no request was acknowledged)"), "{text}");
+    let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(row("refused ").contains("         1     ~1.0"), "{text}");
+    assert!(row("intended ").ends_with('–') && !row("intended ").contains("0.000"), "{text}");
+    assert!(text.contains("first: the server answered 503, not 202: busy"), "{text}");
+    assert!(report.to_html().contains(">refused</span>") && report.to_json().contains("\"refused\""));
 }
 
 #[test]

@@ -82,6 +82,9 @@ impl Report {
 
 fn write_latency(f: &mut Formatter<'_>, name: &str, latency: &Latency) -> fmt::Result {
     write!(f, "{name:<10} {:>10}", latency.count)?;
+    if latency.count == 0 {
+        return writeln!(f, "{}", format!(" {:>10}", "–").repeat(6));
+    }
     for Percentile { ms, is_rough } in latency.percentiles() {
         let mark = if is_rough { ROUGH } else { "" };
         write!(f, " {:>10}", format!("{mark}{ms:.3}"))?;

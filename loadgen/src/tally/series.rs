@@ -46,9 +46,9 @@ pub struct Second {
     pub status_429: u64,
     /// Requests not acknowledged, 429 among them.
     pub errors: u64,
-    /// From the intended time to the answer; absent where nothing was due.
+    /// From the intended time to the acknowledgment; absent where nothing was due or all was refused.
     pub intended: Option<Brief>,
-    /// From the sending to the answer.
+    /// From the sending to the acknowledgment.
     pub service: Option<Brief>,
     /// From the intended time to the refreshed context, of sampled sessions.
     pub publish: Option<Brief>,
@@ -150,8 +150,10 @@ impl Series {
     /// Counts the outcome of a request of `events` events.
     pub fn add(&mut self, events: u64, outcome: &Outcome, times: Times) {
         let second = times.due.as_secs();
-        self.intended.record(second, times.intended);
-        self.service.record(second, times.service);
+        if !outcome.is_refusal() {
+            self.intended.record(second, times.intended);
+            self.service.record(second, times.service);
+        }
         let counts = self.at(second);
         counts.sent += events;
         match outcome {
@@ -168,7 +170,7 @@ impl Series {
             other => {
                 counts.lost += events;
                 counts.errors += 1;
-                counts.status_429 += u64::from(matches!(other, Outcome::Status(429)));
+                counts.status_429 += u64::from(matches!(other, Outcome::Refused(429, _)));
             }
         }
     }
@@ -245,8 +247,8 @@ mod tests {
     #[test]
     fn every_event_is_in_one_bucket_of_one_second() {
         let mut series = Series::default();
-        series.add(7, &Outcome::Status(429), times(0, 1));
-        series.add(2, &Outcome::Status(503), times(0, 1));
+        series.add(7, &Outcome::Refused(429, String::new()), times(0, 1));
+        series.add(2, &Outcome::Refused(503, String::new()), times(0, 1));
         series.add(3, &Outcome::Broken("reset".into()), times(0, 1));
         let (due, intended) = (Duration::from_millis(1_500), Duration::from_secs(10));
         series.unsent(4, Waited { due, intended, is_measured: true });
