@@ -60,6 +60,9 @@ fn drawn() -> u64 {
     RandomState::new().build_hasher().finish() % 1_000_000_000
 }
 
+/// Acts of a viewer who is there while a run lasts, about.
+const ACTS_OF_A_VIEWER: u64 = 10;
+
 /// A load that is decided.
 pub struct Load {
     /// When.
@@ -131,13 +134,18 @@ impl Load {
         }
     }
 
-    /// How many viewers there are, about; 0 where that is not known beforehand.
+    /// Viewers that do something in the run, about; 0 where that is not known beforehand.
     pub fn viewers(&self) -> u64 {
         match &self.what {
             // Two sessions make a viewer.
             What::Simple { sessions, .. } => sessions.div_ceil(2),
-            What::Viewers { profile, .. } => profile.viewers.count.into(),
+            What::Viewers { profile, .. } => u64::from(profile.viewers.count).min(self.plan.events / ACTS_OF_A_VIEWER),
         }
+    }
+
+    /// Whether it is that of a profile.
+    pub fn has_profile(&self) -> bool {
+        matches!(self.what, What::Viewers { .. })
     }
 
     /// What was asked for, for the report.

@@ -27,7 +27,8 @@ How it measures:
   intended   from that due time to the acknowledgment: what a player would wait. Includes waiting for a free connection.
   service    from the sending of the request to the acknowledgment: what the server needed.
   refused    from the due time to an answer that acknowledges nothing, such as 429 or 503: those are in neither of the two above.
-  own lag    how late this program began a request that could have begun. If its p99 is above 1 ms the run is invalid.
+  own lag    how late this program began a request that could have begun. Where more than 1 in 100, and more than 3, began more than
+             1 ms late the run is invalid.
   A server that stalls shows in intended (all requests that were due), hardly in service (the few that were under way).
   publish    from the due time of an event to the context that contains it, received by a follower of its session (--probes).
   published  comes from the server's own histogram in /metrics: arrival of a batch to its contexts published.
@@ -94,7 +95,7 @@ impl Run {
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
         let mut live = Live::new(title, load.duration, self.watching.is_quiet());
         let progress = move |tally: &Tally, waiting, elapsed| live.tick(tally, waiting, elapsed);
-        let report = measure::run(drive, &load, record, &self.watching.watch(), progress)?;
+        let report = measure::run(drive, &load, record, &self.watching.watch(&load), progress)?;
         self.output.give(&report)?;
         Ok(report.verdict().clone())
     }
@@ -102,7 +103,7 @@ impl Run {
     /// One run of a search: as asked, but for these; `nth` makes ids of its own.
     pub(super) fn measured(&self, rate: u64, duration: Option<Duration>, nth: u64) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
-        measure::run(self.drive(&load)?, &load, None, &self.watching.watch(), |_, _, _| ())
+        measure::run(self.drive(&load)?, &load, None, &self.watching.watch(&load), |_, _, _| ())
     }
 
     /// An option that is given and makes no sense in a search.

@@ -1,5 +1,6 @@
 //! Options of what is watched during a run, and of what becomes of its report.
 
+use super::load::Load;
 use crate::measure::Watch;
 use crate::report::Report;
 use crate::slo::{self, Objective};
@@ -11,6 +12,11 @@ use std::io::{self, ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// Viewers that are followed where events are drawn independently.
+const PROBES: u16 = 100;
+/// And of a profile, whose viewers rest most of the time.
+const PROBES_OF_A_PROFILE: u16 = 500;
+
 /// What is watched.
 #[derive(Args, Clone)]
 pub(super) struct Watching {
@@ -18,9 +24,9 @@ pub(super) struct Watching {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective)]
     slo: Vec<Objective>,
     /// Viewers that are followed from the sending of each event to its context, and whose vectors are compared with the fold of
-    /// what was acknowledged; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(..=1000))]
-    probes: u16,
+    /// what was acknowledged: 0 for none, at most 1000 [default: 100; 500 with a profile, few of whose viewers act at once]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
+    probes: Option<u16>,
     /// Configuration of the server, for the comparison of vectors; its built-in default without
     #[arg(long, value_name = "FILE", env = "SACCADE_CONFIG")]
     config: Option<PathBuf>,
@@ -74,8 +80,9 @@ pub(super) fn print(text: &str) -> Result<(), String> {
 }
 
 impl Watching {
-    pub(super) fn watch(&self) -> Watch {
-        let (probes, config, objectives) = (self.probes.into(), self.config.clone(), self.slo.clone());
+    pub(super) fn watch(&self, load: &Load) -> Watch {
+        let few = if load.has_profile() { PROBES_OF_A_PROFILE } else { PROBES };
+        let (probes, config, objectives) = (self.probes.unwrap_or(few).into(), self.config.clone(), self.slo.clone());
         Watch { observe: self.observe, probes, config, objectives }
     }
 

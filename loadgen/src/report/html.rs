@@ -4,7 +4,7 @@ use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
-use super::{Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
+use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::tally::{Brief, Second};
 use std::fmt::Write;
 
@@ -244,7 +244,9 @@ impl Report {
         let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
         let left_out = vectors.left_out.iter().map(|(why, n)| format!("{n} viewers not compared: {why}"));
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke was {first}"));
-        for note in not.chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
+        let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
+        let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", publish.count));
+        for note in fewer.chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
             let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
         }
         out + "</section>"

@@ -29,6 +29,9 @@ pub const ROUGH: &str = "~";
 /// What it means.
 const ROUGH_NOTE: &str = "fewer than 10 samples were longer: another run may well have another value";
 
+/// Why there are fewer samples of publish than contexts; their number stands before it.
+const FEWER_SAMPLES: &str = "events measured (publish): other contexts came of what was sent before the stream was open, which a session's first event opens, or before --measure-from, or of what others did, such as another session of the viewer";
+
 /// What it means for an objective.
 const ROUGH_OBJECTIVES: &str =
     "~ rests on fewer than 10 samples beyond the percentile: a longer run may well decide otherwise";
@@ -36,8 +39,11 @@ const ROUGH_OBJECTIVES: &str =
 /// Shape of the JSON; grows when a field changes its meaning.
 const FORMAT: u32 = 2;
 
-/// Above this the generator itself was too slow for the numbers to mean anything.
-const LAG_P99_MS_MAX: f64 = 1.0;
+/// A request that the generator began later than this is late.
+const LAG_MAX: Duration = Duration::from_millis(1);
+/// More than one late request in so many, and more than a few, and the generator was too slow for the numbers to mean anything.
+const LATE_ONE_IN: u64 = 100;
+const LATE_FEW: u64 = 3;
 
 /// Below this share of the time in which it had nothing to do, the generator could not keep up, wherever that shows.
 const IDLE_MIN: f64 = 0.01;
@@ -119,6 +125,8 @@ pub struct Report {
     publish: Option<Latency>,
     /// How late the generator itself began requests.
     lag: Latency,
+    /// Requests that it began more than a millisecond late.
+    lag_late: u64,
     /// Share of the time in which the generator had nothing to do.
     #[serde(default = "all")]
     idle: f64,
@@ -186,6 +194,7 @@ impl Report {
             refused: Latency::of(&tally.refused),
             publish,
             lag: Latency::of(&tally.lag),
+            lag_late: tally.lag.len() - tally.lag.count_between(0, LAG_MAX.as_nanos() as u64),
             idle,
             interrupted_s: interrupted.map(|at| at.as_secs_f64()),
             counts: tally.counts,
@@ -382,8 +391,13 @@ impl Report {
 
     /// How the generator itself was too slow, if it was.
     fn lateness(&self) -> Option<String> {
-        let what = if self.lag.p99_ms > LAG_P99_MS_MAX {
-            format!("p99 {:.3} ms late, allowed {LAG_P99_MS_MAX} ms", self.lag.p99_ms)
+        let (late, of) = (self.lag_late, self.lag.count);
+        let what = if late > LATE_FEW && late * LATE_ONE_IN > of {
+            let ms = LAG_MAX.as_millis();
+            format!(
+                "{late} of {of} requests were begun more than {ms} ms late, p99 {:.3} ms; allowed 1 in {LATE_ONE_IN}",
+                self.lag.p99_ms
+            )
         } else if self.idle < IDLE_MIN {
             format!("it had nothing to do for {:.1} % of the time, wanted {:.0} %", self.idle * 100.0, IDLE_MIN * 100.0)
         } else {

@@ -54,10 +54,23 @@ fn verdicts_tell_lost_rejected_duplicate_and_late_apart() {
 }
 
 #[test]
-fn a_generator_that_fell_behind_makes_the_run_invalid_just_above_a_millisecond() {
-    let lag = |nanos| move |t: &mut Tally| t.lag.saturating_record(nanos);
-    assert_eq!(verdict(lag(999_000)), Verdict::Ok);
-    assert!(matches!(verdict(lag(1_002_000)), Verdict::Invalid(_)));
+fn a_generator_that_began_more_than_one_in_a_hundred_late_and_more_than_three_makes_the_run_invalid() {
+    let lag = |late: u64, of: u64, nanos: u64| {
+        move |t: &mut Tally| {
+            (0..late).for_each(|_| t.lag.saturating_record(nanos));
+            (late..of).for_each(|_| t.lag.saturating_record(1_000));
+        }
+    };
+    for (late, of, nanos) in [(12, 12, 999_000), (1, 12, 1_350_000), (3, 12, 1_350_000), (4, 400, 1_350_000)] {
+        assert_eq!(verdict(lag(late, of, nanos)), Verdict::Ok, "{late} of {of}");
+    }
+    for (late, of) in [(4, 12), (4, 399), (5, 400)] {
+        let told = verdict(lag(late, of, 1_002_000)).to_string();
+        assert!(
+            told.starts_with("invalid: generator fell behind (") && told.contains(&format!("{late} of {of}")),
+            "{told}"
+        );
+    }
 }
 
 fn unsent(tally: &mut Tally, events: u64) {
@@ -67,7 +80,7 @@ fn unsent(tally: &mut Tally, events: u64) {
 
 #[test]
 fn what_a_late_generator_did_not_send_or_missed_says_nothing_about_the_server() {
-    let late = |t: &mut Tally| t.lag.saturating_record(3_000_000);
+    let late = |t: &mut Tally| (0..4).for_each(|_| t.lag.saturating_record(3_000_000));
     assert!(matches!(verdict(|t| unsent(t, 5)), Verdict::Failed(why) if why.starts_with("5 events were never sent")));
     let both = verdict(|t| {
         late(t);

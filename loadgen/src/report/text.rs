@@ -1,7 +1,7 @@
 //! The report as a table for people.
 
 use super::latency::Percentile;
-use super::{Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
+use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::check::Checked;
 use crate::scrape::Measured;
 use std::fmt::{self, Display, Formatter};
@@ -42,6 +42,9 @@ impl Display for Report {
         }
         if let Some(checked) = &self.checked {
             write_checked(f, checked)?;
+            if let Some(publish) = self.publish.as_ref().filter(|publish| publish.count < checked.contexts) {
+                writeln!(f, "           {} {FEWER_SAMPLES}", publish.count)?;
+            }
         }
         for (i, judged) in self.objectives.iter().enumerate() {
             let head = if i == 0 { "\nobjectives" } else { "          " };
