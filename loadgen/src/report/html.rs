@@ -258,7 +258,8 @@ impl Report {
         let mut row = |name: &str, value: Option<String>| rows.extend(value.map(|value| vec![name.to_owned(), value]));
         row("started anew during the run", server.restarted.then(|| "yes: its counts are left out".into()));
         row("events folded", server.accepted.map(count));
-        row("contexts refreshed", server.contexts.map(count));
+        row("contexts of sessions refreshed", server.contexts.map(count));
+        row(&format!("events published{from}"), server.published.map(count));
         for (quantile, bound) in &server.freshness_ms_at_most {
             row(&format!("arrival → published, {quantile}{from}"), Some(format!("≤ {}", ms(*bound))));
         }

@@ -326,14 +326,27 @@ fn tables_have_counts_and_mark_percentiles_of_few_samples() {
 #[test]
 fn figures_of_the_server_say_from_when_they_count() {
     let mut report = stalled();
-    let server = Measured { published: Some(500), cpu_seconds: Some(0.5), ..Measured::default() };
+    let since_start = BTreeMap::from([("0.99".to_owned(), 77.0)]);
+    let (accepted, contexts) = (Some(600), Some(700));
+    let server = Measured {
+        published: Some(500),
+        cpu_seconds: Some(0.5),
+        accepted,
+        contexts,
+        freshness_ms_since_start: since_start,
+        ..Measured::default()
+    };
     report.server = Some(server);
     let text = report.to_string();
-    assert!(text.contains("published 500 contexts (arrival") && text.contains("processor time 0.50 s\n"), "{text}");
+    assert!(text.contains("published of 500 events:") && text.contains("processor time 0.50 s\n"), "{text}");
+    assert!(text.contains("events folded 600, contexts of sessions refreshed 700"), "{text}");
+    assert!(!text.contains("77"), "what it counts since it began is of other runs, too: {text}");
+    let html = report.to_html();
+    assert!(html.contains("<th>events folded</th>") && html.contains("<th>contexts of sessions refreshed</th>"));
     // Of 1,000 events a second for three seconds, those of the last count.
     report.asked.measure_from_s = 2.0;
     let text = report.to_string();
-    assert!(text.contains("published 500 contexts from 2 s on (arrival"), "{text}");
+    assert!(text.contains("published of 500 events from 2 s on:"), "{text}");
     assert!(text.contains("processor time 0.50 s from 2 s on"), "{text}");
     assert_eq!(report.cpu_per_million(), Some(500.0));
 }

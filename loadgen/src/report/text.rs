@@ -125,19 +125,17 @@ fn write_server(f: &mut Formatter<'_>, server: &Measured, from: &str) -> fmt::Re
     if server.restarted {
         writeln!(f, "server     was started anew during the run: its own counts are left out")?;
     }
-    if let Some(n) = server.published {
-        write!(f, "server     published {n} contexts{from}")?;
+    let number = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
+    if server.accepted.or(server.contexts).is_some() {
+        let (folded, refreshed) = (number(server.accepted), number(server.contexts));
+        writeln!(f, "server     events folded {folded}, contexts of sessions refreshed {refreshed}")?;
+    }
+    if let Some(n) = server.published.filter(|n| *n > 0) {
+        write!(f, "           arrival → published of {n} events{from}:")?;
         for (name, ms) in &server.freshness_ms_at_most {
             write!(f, "  {name} ≤ {ms} ms")?;
         }
-        writeln!(f, " (arrival → published)")?;
-    }
-    if !server.freshness_ms_since_start.is_empty() {
-        write!(f, "          ")?;
-        for (quantile, ms) in &server.freshness_ms_since_start {
-            write!(f, " {quantile}: {ms:.3} ms ")?;
-        }
-        writeln!(f, " (arrival → published, the server's own quantiles since it started)")?;
+        writeln!(f)?;
     }
     if let Some(seconds) = server.cpu_seconds {
         writeln!(f, "           processor time {seconds:.2} s{from}")?;
