@@ -28,11 +28,46 @@ pub struct Counted {
 struct Learning {
     #[serde(flatten)]
     sums: Loop,
-    /// Expected worth that was missed, per decision shown.
-    regret_per_decision: f64,
+    /// Expected worth that was missed, per decision shown; absent where none was.
+    regret_per_decision: Option<f64>,
+    /// Its standard error; absent where fewer than two were.
+    #[serde(default)]
+    regret_standard_error: Option<f64>,
     /// 0 at chance, 1 at the best.
     gain: Option<f64>,
 }
+
+impl Learning {
+    /// Of a run in which somebody looked.
+    fn of(sums: &Loop) -> Learning {
+        Learning {
+            regret_per_decision: sums.regret_each(),
+            regret_standard_error: sums.regret_error(),
+            gain: sums.gain(),
+            sums: sums.clone(),
+        }
+    }
+
+    /// A sum over the decisions shown, for each.
+    fn each(&self, sum: f64) -> String {
+        match self.sums.answered {
+            0 => NOT_MEASURED.into(),
+            n => format!("{:.4}", sum / n as f64),
+        }
+    }
+
+    /// What was missed, with its standard error and the number of decisions.
+    fn regret(&self) -> String {
+        let Some(regret) = self.regret_per_decision else { return NOT_MEASURED.into() };
+        let error = self.regret_standard_error.map_or(String::new(), |error| format!(" ± {error:.4}"));
+        format!("{regret:.4}{error} (standard error, n = {})", self.sums.answered)
+    }
+}
+
+/// Where nothing was shown.
+const NOT_MEASURED: &str = "not measured";
+/// Why somebody may look before an answer that was quick.
+const LOOKED_EARLY: &str = "looked before the answer came. Viewers look after rank.look_after of their own time, which runs ahead of the clock where they do more than they would (--rate, --viewers, a spike); the hot viewer looks when next on turn";
 
 /// Calls beside events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,11 +82,7 @@ impl Beside {
     /// From what was counted.
     pub fn new(calls: &Calls, so_far: Option<&Loop>) -> Beside {
         let kinds = [("rank", &calls.rank), ("reward", &calls.reward), ("cmcd", &calls.cmcd)];
-        let learning = so_far.filter(|sums| sums.looked > 0).map(|sums| Learning {
-            regret_per_decision: sums.regret() / sums.answered.max(1) as f64,
-            gain: sums.gain(),
-            sums: sums.clone(),
-        });
+        let learning = so_far.filter(|sums| sums.looked > 0).map(Learning::of);
         let made = kinds.into_iter().filter(|(_, kept)| kept.sent > 0);
         Beside { calls: made.map(|(name, kept)| (name.to_owned(), Counted::of(kept))).collect(), learning }
     }
@@ -74,17 +105,17 @@ impl Beside {
 
     /// What came of decisions, by name; empty where none were asked for.
     pub fn learnt(&self) -> Vec<(&'static str, String)> {
-        let Some(Learning { sums, regret_per_decision, gain }) = &self.learning else { return vec![] };
-        let each = |sum: f64| format!("{:.4}", sum / sums.answered.max(1) as f64);
+        let Some(learning) = &self.learning else { return vec![] };
+        let (sums, gain) = (&learning.sums, learning.gain);
         let mut learnt = vec![
             ("decisions looked at", sums.looked.to_string()),
             ("shown", sums.answered.to_string()),
-            ("unanswered in time", sums.unanswered.to_string()),
-            ("worth earned, each", each(sums.earned)),
-            ("worth expected, each", each(sums.expected)),
-            ("by chance", each(sums.uniform)),
-            ("at best", each(sums.best)),
-            ("regret, each", format!("{regret_per_decision:.4}")),
+            ("not shown: looked before the answer came", sums.unanswered.to_string()),
+            ("worth earned, each", learning.each(sums.earned)),
+            ("worth expected, each", learning.each(sums.expected)),
+            ("by chance", learning.each(sums.uniform)),
+            ("at best", learning.each(sums.best)),
+            ("regret, each", learning.regret()),
         ];
         learnt.extend(gain.map(|gain| ("of what could be gained over chance", format!("{:.1} %", gain * 100.0))));
         learnt
@@ -106,14 +137,52 @@ impl Display for Beside {
             writeln!(f)?;
         }
         let Some(learning) = &self.learning else { return Ok(()) };
-        let Loop { looked, answered, unanswered, earned, expected, uniform, best } = &learning.sums;
-        writeln!(f, "decisions  {looked} looked at: {answered} shown, {unanswered} unanswered in time")?;
-        let each = |sum: &f64| sum / (*answered).max(1) as f64;
-        write!(f, "           worth {:.4} earned, {:.4} expected; {:.4}", each(earned), each(expected), each(uniform))?;
-        writeln!(f, " by chance, {:.4} at best: regret {:.4} each", each(best), learning.regret_per_decision)?;
+        let Loop { looked, answered, unanswered, earned, expected, uniform, best, .. } = &learning.sums;
+        writeln!(f, "decisions  {looked} looked at: {answered} shown, {unanswered} not")?;
+        if *unanswered > 0 {
+            writeln!(f, "           {unanswered} {LOOKED_EARLY}")?;
+        }
+        if *answered == 0 {
+            return writeln!(f, "           worth and regret {NOT_MEASURED}: nothing was shown");
+        }
+        let each = |sum: &f64| learning.each(*sum);
+        write!(
+            f,
+            "           worth {} earned, {} expected; {} by chance, ",
+            each(earned),
+            each(expected),
+            each(uniform)
+        )?;
+        writeln!(f, "{} at best: regret {} each", each(best), learning.regret())?;
         if let Some(gain) = learning.gain {
             writeln!(f, "           {:.1} % of what could be gained over chance", gain * 100.0)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beside(sums: Loop) -> Beside {
+        Beside::new(&Calls::default(), Some(&sums))
+    }
+
+    #[test]
+    fn regret_has_a_standard_error_and_a_count() {
+        // Two decisions: nothing missed, and 0.2.
+        let sums = Loop { looked: 2, answered: 2, best: 1.2, expected: 1.0, regret_squares: 0.04, ..Loop::default() };
+        let text = beside(sums).to_string();
+        assert!(text.contains("regret 0.1000 ± 0.1000 (standard error, n = 2) each"), "{text}");
+    }
+
+    #[test]
+    fn what_nobody_was_shown_has_no_regret() {
+        let beside = beside(Loop { looked: 20, unanswered: 20, ..Loop::default() });
+        let text = beside.to_string();
+        assert!(text.contains("not measured: nothing was shown") && !text.contains("0.0000"), "{text}");
+        assert!(text.contains("20 looked before the answer came"), "{text}");
+        assert!(beside.learnt().iter().all(|(_, value)| value != "0.0000"), "{:?}", beside.learnt());
     }
 }

@@ -124,6 +124,17 @@ pub struct Counts {
     pub first_error: Option<String>,
 }
 
+/// Why a request was not acknowledged, in words: `cause` is a key of [`Counts::http_errors`].
+pub fn in_words(cause: &str) -> &str {
+    match cause {
+        "unaccounted" => "neither acknowledged nor refused",
+        "unsent" => "not sent before the end: more --connections?",
+        "timeout" => "no answer within --timeout",
+        "connection" => "the connection broke",
+        status => status,
+    }
+}
+
 impl Counts {
     /// Events refused, in all.
     pub fn rejected_total(&self) -> u64 {

@@ -23,12 +23,28 @@ pub struct Loop {
     pub uniform: f64,
     /// Expected worth of the best slates.
     pub best: f64,
+    /// Squares of what was missed by each decision shown.
+    #[serde(default)]
+    pub regret_squares: f64,
 }
 
 impl Loop {
     /// Expected worth that was missed, all decisions together.
     pub fn regret(&self) -> f64 {
         self.best - self.expected
+    }
+
+    /// Expected worth that was missed, per decision shown. None without one.
+    pub fn regret_each(&self) -> Option<f64> {
+        (self.answered > 0).then(|| self.regret() / self.answered as f64)
+    }
+
+    /// Standard error of [`Loop::regret_each`] over decisions. None with fewer than two.
+    pub fn regret_error(&self) -> Option<f64> {
+        let n = self.answered as f64;
+        let mean = self.regret_each().filter(|_| self.answered > 1)?;
+        let variance = (self.regret_squares / n - mean * mean).max(0.0) * n / (n - 1.0);
+        Some((variance / n).sqrt())
     }
 
     /// How much of what could be gained over chance was gained: 0 at chance, 1 at the best. None without decisions.
@@ -135,6 +151,7 @@ impl Questions {
         self.so_far.expected += worth.shown;
         self.so_far.uniform += worth.uniform;
         self.so_far.best += worth.best;
+        self.so_far.regret_squares += (worth.best - worth.shown).powi(2);
         Looked::Answered
     }
 

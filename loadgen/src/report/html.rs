@@ -5,7 +5,7 @@ use super::chart::{Chart, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
 use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
-use crate::tally::{Brief, Second};
+use crate::tally::{Brief, Second, in_words};
 use std::fmt::Write;
 
 /// Latencies that are shown large.
@@ -178,7 +178,12 @@ impl Report {
         cells.push(vec!["<b>= scheduled</b>".into(), format!("<b>{}</b>", count(sum))]);
         let mut out = format!("<section><h2>Where every event ended</h2>{}", table(&["", "events"], &cells));
         for (cause, n) in &c.http_errors {
-            let _ = write!(out, "<p class=\"note\">{} requests not acknowledged: {}</p>", count(*n), escape(cause));
+            let _ = write!(
+                out,
+                "<p class=\"note\">{} requests not acknowledged: {}</p>",
+                count(*n),
+                escape(in_words(cause))
+            );
         }
         for (code, n) in &c.rejected {
             let _ = write!(out, "<p class=\"note\">{} events rejected: {}</p>", count(*n), escape(code));

@@ -254,8 +254,12 @@ fn the_page_says_everything_and_refers_to_nothing() {
 fn a_page_of_a_run_without_any_answer_is_still_a_page() {
     let mut tally = Tally::default();
     unsent(&mut tally, 10);
-    let html = report(10, tally, None, "publish_p99<1ms").to_html();
+    let report = report(10, tally, None, "publish_p99<1ms");
+    let (text, html) = (report.to_string(), report.to_html());
     assert!(html.contains("10 events were never sent") && html.contains("not measured"));
+    for told in [&text, &html] {
+        assert!(told.contains("not sent before the end: more --connections?"), "{told}");
+    }
     assert!(!html.contains("NaN"), "every number is one");
 }
 

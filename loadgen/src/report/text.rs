@@ -4,6 +4,7 @@ use super::latency::Percentile;
 use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::check::Checked;
 use crate::scrape::Measured;
+use crate::tally::in_words;
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Verdict {
@@ -74,7 +75,7 @@ impl Report {
             writeln!(f, "           rejected as {code}: {n}")?;
         }
         for (cause, n) in &c.http_errors {
-            writeln!(f, "           requests not acknowledged, {cause}: {n}")?;
+            writeln!(f, "           requests not acknowledged, {}: {n}", in_words(cause))?;
         }
         if ["connection", "timeout", "unsent"].iter().any(|cause| c.http_errors.contains_key(*cause)) {
             writeln!(f, "           what was never answered counts in the latencies as --timeout")?;
