@@ -2,6 +2,7 @@
 //!
 //! The search is a pure function of what each trial says; it knows neither server nor clock.
 
+use crate::slo::Judged;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 
@@ -41,6 +42,17 @@ pub enum Outcome {
     GeneratorLate,
 }
 
+/// What a run says, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Said {
+    /// In a word.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub why: String,
+    /// What was measured for each objective.
+    pub objectives: Vec<Judged>,
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
@@ -49,9 +61,8 @@ pub struct Trial {
     /// Events per second.
     pub rate: u64,
     /// What it said.
-    pub outcome: Outcome,
-    /// Why, in words.
-    pub why: String,
+    #[serde(flatten)]
+    pub said: Said,
 }
 
 /// What was found.
@@ -61,8 +72,10 @@ pub struct Found {
     pub capacity: Option<u64>,
     /// Lowest and highest that a search found.
     pub spread: Option<(u64, u64)>,
-    /// What stopped the climbing.
-    pub limit: Limit,
+    /// What stopped the climbing; none where no search came to its end.
+    pub limit: Option<Limit>,
+    /// Why the search ended before it was over.
+    pub ended_early: Option<String>,
     /// Every run, in order.
     pub trials: Vec<Trial>,
 }
@@ -81,17 +94,23 @@ pub enum Limit {
     Lowest,
 }
 
-/// Searches; `trial` makes one run at a rate and says how it went.
-pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<(Outcome, String), String>) -> Result<Found, String> {
+/// Searches; `trial` makes one run at a rate and says how it went. Where that cannot be done, the search ends with what it has.
+pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<Said, String>) -> Found {
     let mut climber = Climber { search, trial, repeat: 0, trials: vec![] };
-    let (mut capacities, mut limits) = (vec![], vec![]);
+    let (mut capacities, mut limits, mut ended_early) = (vec![], vec![], None);
     for repeat in 1..=search.repeats {
         climber.repeat = repeat;
         let (start, stride) = match median(&capacities) {
             None => (search.from, STRIDES[0]),
             Some(known) => (known, STRIDES[1]),
         };
-        let (capacity, limit) = climber.climb(start, stride)?;
+        let (capacity, limit) = match climber.climb(start, stride) {
+            Ok(climbed) => climbed,
+            Err(why) => {
+                ended_early = Some(why);
+                break;
+            }
+        };
         limits.push(limit);
         match capacity {
             Some(capacity) => capacities.push(capacity),
@@ -100,15 +119,28 @@ pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<(Outcome, Strin
     }
     capacities.sort_unstable();
     let limit = match limits.contains(&Limit::Generator) {
-        true => Limit::Generator,
-        false => limits.last().copied().unwrap_or(Limit::Lowest),
+        true => Some(Limit::Generator),
+        false => limits.last().copied(),
     };
-    Ok(Found {
+    Found {
         capacity: median(&capacities),
         spread: capacities.first().copied().zip(capacities.last().copied()),
         limit,
+        ended_early,
         trials: climber.trials,
-    })
+    }
+}
+
+/// What the runs at a rate say together: one in which the generator was late counts only where there is no other that decides.
+fn decision(runs: &[Trial]) -> Outcome {
+    let count = |outcome| runs.iter().filter(|trial| trial.said.outcome == outcome).count();
+    let (held, missed) = (count(Outcome::Held), count(Outcome::Missed));
+    match runs {
+        _ if count(Outcome::Overrun) > 0 => Outcome::Overrun,
+        _ if held > missed => Outcome::Held,
+        _ if missed > held => Outcome::Missed,
+        _ => Outcome::GeneratorLate,
+    }
 }
 
 /// The lower of the middle two where they are two.
@@ -120,7 +152,7 @@ fn median(values: &[u64]) -> Option<u64> {
 
 struct Climber<'a> {
     search: Search,
-    trial: &'a mut dyn FnMut(u64) -> Result<(Outcome, String), String>,
+    trial: &'a mut dyn FnMut(u64) -> Result<Said, String>,
     repeat: u32,
     trials: Vec<Trial>,
 }
@@ -156,10 +188,10 @@ impl Climber<'_> {
 
     /// The generator, where it was late in the lowest run above `rate` in this search, else `otherwise`.
     fn limit_above(&self, rate: u64, otherwise: Limit) -> Limit {
-        let above = self.trials.iter().filter(|trial| trial.repeat == self.repeat && trial.rate > rate);
-        // Of several at one rate, the last decided.
-        let lowest = above.rev().filter(|trial| trial.outcome != Outcome::Held).min_by_key(|trial| trial.rate);
-        match lowest.map(|trial| trial.outcome) {
+        let runs = self.trials.chunk_by(|a, b| (a.repeat, a.rate) == (b.repeat, b.rate));
+        let above = runs.filter(|runs| runs[0].repeat == self.repeat && runs[0].rate > rate);
+        let lowest = above.filter(|runs| decision(runs) != Outcome::Held).min_by_key(|runs| runs[0].rate);
+        match lowest.map(decision) {
             Some(Outcome::GeneratorLate) => Limit::Generator,
             _ => otherwise,
         }
@@ -168,18 +200,15 @@ impl Climber<'_> {
     /// Whether a rate holds. One run that does will do, as what is built on it is tried, too; but one that misses may have met a hiccup of
     /// the machine: then most of up to three decide. A run in which the generator was late says nothing, and is made again.
     fn run(&mut self, rate: u64) -> Result<Outcome, String> {
-        let (mut held, mut missed, mut late) = (0, 0, 0);
+        let (first, mut missed, mut late) = (self.trials.len(), 0, 0);
         loop {
-            let (outcome, why) = (self.trial)(rate)?;
-            self.trials.push(Trial { repeat: self.repeat, rate, outcome, why });
-            match outcome {
-                Outcome::Held => held += 1,
-                Outcome::Missed => missed += 1,
-                Outcome::GeneratorLate => late += 1,
-                Outcome::Overrun => return Ok(outcome),
-            }
-            if held > missed || missed == MISSES || late == TRIES {
-                return Ok(outcome);
+            let said = (self.trial)(rate)?;
+            missed += u32::from(said.outcome == Outcome::Missed);
+            late += u32::from(said.outcome == Outcome::GeneratorLate);
+            self.trials.push(Trial { repeat: self.repeat, rate, said });
+            let decision = decision(&self.trials[first..]);
+            if matches!(decision, Outcome::Held | Outcome::Overrun) || missed == MISSES || late == TRIES {
+                return Ok(decision);
             }
         }
     }
@@ -201,15 +230,18 @@ impl Display for Outcome {
     }
 }
 
-/// The runs at one rate in a row, as one line: the last of them decided.
+/// The runs at one rate in a row, as one line, with the words of the last that decided.
 fn decided(trials: &[Trial]) -> String {
-    let Some(last) = trials.last() else { return String::new() };
-    let alike = trials.iter().filter(|trial| trial.outcome == last.outcome).count();
-    let outcome = match trials.len() {
-        1 => last.outcome.to_string(),
-        all => format!("{}, {alike} of {all}", last.outcome),
+    let decision = decision(trials);
+    let count = |outcome| trials.iter().filter(|trial| trial.said.outcome == outcome).count();
+    let (alike, all, late) = (count(decision), trials.len(), count(Outcome::GeneratorLate));
+    let outcome = match all {
+        1 => decision.to_string(),
+        _ if late == 0 || decision == Outcome::GeneratorLate => format!("{decision}, {alike} of {all}"),
+        _ => format!("{decision}, {alike} of {} that counted ({late} not: the generator was late)", all - late),
     };
-    format!("{:>10} events/s  {outcome:<22} {}", last.rate, last.why)
+    let Some(last) = trials.iter().rfind(|trial| trial.said.outcome == decision) else { return String::new() };
+    format!("{:>10} events/s  {outcome:<22} {}", last.rate, last.said.why)
 }
 
 impl Display for Found {
@@ -218,27 +250,36 @@ impl Display for Found {
             writeln!(f, "{}", decided(trials))?;
         }
         writeln!(f)?;
+        if let Some(why) = &self.ended_early {
+            writeln!(f, "the search ended before it was over: {why}")?;
+            if self.capacity.is_none() {
+                return Ok(());
+            }
+        }
         let searches = self.trials.iter().map(|trial| trial.repeat).max().unwrap_or(0);
         match (self.capacity, self.spread) {
             (Some(capacity), Some((low, high))) => {
                 write!(f, "capacity {capacity} events/s")?;
                 match searches {
+                    _ if self.ended_early.is_some() => {
+                        writeln!(f, ", from {low} to {high}, as far as the search came")?
+                    }
                     1 => writeln!(f, ", found once; --repeats shows the spread")?,
                     _ => writeln!(f, ", the median of {searches} searches from {low} to {high}")?,
                 }
             }
-            _ if self.limit == Limit::Generator => writeln!(f, "no capacity: nothing could be measured")?,
+            _ if self.limit == Some(Limit::Generator) => writeln!(f, "no capacity: nothing could be measured")?,
             _ => writeln!(f, "no capacity: the lowest rate does not hold the objectives; try a lower --from")?,
         }
         match self.limit {
-            Limit::Generator => {
+            Some(Limit::Generator) => {
                 writeln!(
                     f,
                     "the GENERATOR was the limit: it was late above this, so the server may take more; give it a processor of its own"
                 )
             }
-            Limit::Highest => writeln!(f, "the highest rate holds: give a higher --to"),
-            Limit::Server | Limit::Lowest => Ok(()),
+            Some(Limit::Highest) => writeln!(f, "the highest rate holds: give a higher --to"),
+            Some(Limit::Server | Limit::Lowest) | None => Ok(()),
         }
     }
 }

@@ -73,6 +73,9 @@ pub struct Judged {
     pub objective: String,
     /// Which metric.
     pub metric: String,
+    /// What it was compared with, in the unit of what was measured.
+    #[serde(default)]
+    pub bound: Option<f64>,
     /// What was measured, milliseconds, bytes or a number; absent where it was not.
     pub measured: Option<f64>,
     /// Whether it holds.
@@ -174,6 +177,11 @@ fn number(text: &str, unit: Unit) -> Option<f64> {
 }
 
 impl Objective {
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Compares with what was measured.
     pub fn judge(&self, values: &Values) -> Judged {
         let measured = values.get(&self.metric).copied();
@@ -187,6 +195,7 @@ impl Objective {
         Judged {
             objective: self.text.clone(),
             metric: self.metric.clone(),
+            bound: Some(self.bound),
             measured: measured.map(|measured| measured.value),
             held,
             samples: measured.and_then(|measured| measured.samples),

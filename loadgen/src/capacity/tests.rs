@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// A run that says so and no more.
+fn said(outcome: Outcome) -> Result<Said, String> {
+    Ok(Said { outcome, why: String::new(), objectives: vec![] })
+}
+
 const SEARCH: Search = Search { from: 1_000, to: 1_000_000, repeats: 3, precision: 0.05 };
 
 /// A server that holds up to `capacity`, which changes with each run by up to 4 %; the generator is late from `late` on.
@@ -10,13 +15,13 @@ fn search(search: Search, capacity: u64, late: u64) -> Found {
     let mut trial = |rate| {
         n += 1;
         let today = capacity + capacity * (n * 7 % 5) / 100;
-        Ok(match rate {
-            _ if rate >= late => (Outcome::GeneratorLate, String::new()),
-            _ if rate > today => (Outcome::Missed, "p99".to_owned()),
-            _ => (Outcome::Held, String::new()),
+        said(match rate {
+            _ if rate >= late => Outcome::GeneratorLate,
+            _ if rate > today => Outcome::Missed,
+            _ => Outcome::Held,
         })
     };
-    find(search, &mut trial).expect("trials do not fail")
+    find(search, &mut trial)
 }
 
 #[test]
@@ -25,7 +30,7 @@ fn the_capacity_is_found_within_the_precision_wherever_it_is() {
         let found = search(SEARCH, capacity, u64::MAX);
         let at = found.capacity.expect("the lowest rate holds") as f64 / capacity as f64;
         assert!((0.94..=1.05).contains(&at), "{capacity}: {found}");
-        assert_eq!(found.limit, Limit::Server);
+        assert_eq!(found.limit, Some(Limit::Server));
         let (low, high) = found.spread.expect("there were searches");
         assert!(low <= high && high as f64 / capacity as f64 <= 1.05);
         assert!(found.trials.len() < 35, "{} trials", found.trials.len());
@@ -35,7 +40,7 @@ fn the_capacity_is_found_within_the_precision_wherever_it_is() {
 #[test]
 fn a_generator_that_is_the_limit_is_told() {
     let found = search(SEARCH, 500_000, 100_000);
-    assert_eq!(found.limit, Limit::Generator);
+    assert_eq!(found.limit, Some(Limit::Generator));
     assert!(found.capacity.is_some_and(|capacity| (90_000..100_000).contains(&capacity)), "{found}");
     assert!(found.to_string().contains("GENERATOR was the limit"));
 }
@@ -46,10 +51,10 @@ fn a_generator_that_was_late_once_tries_again() {
     let mut trial = |rate: u64| {
         n += 1;
         let outcome = if rate > 10_000 { Outcome::Missed } else { Outcome::Held };
-        Ok((if n % 3 == 1 { Outcome::GeneratorLate } else { outcome }, String::new()))
+        said(if n % 3 == 1 { Outcome::GeneratorLate } else { outcome })
     };
-    let found = find(SEARCH, &mut trial).expect("trials do not fail");
-    assert_eq!(found.limit, Limit::Server, "{found}");
+    let found = find(SEARCH, &mut trial);
+    assert_eq!(found.limit, Some(Limit::Server), "{found}");
     assert!(found.capacity.is_some_and(|capacity| (9_500..=10_000).contains(&capacity)), "{found}");
 }
 
@@ -59,20 +64,20 @@ fn told(runs: &[(u64, &[Outcome])]) -> Found {
     let mut trial = |rate: u64| {
         let nth = made.entry(rate).and_modify(|n| *n += 1).or_insert(0);
         let outcomes = runs.iter().find(|(of, _)| *of == rate).map_or([Outcome::Held].as_slice(), |(_, of)| of);
-        Ok((outcomes[outcomes.len().min(*nth + 1) - 1], String::new()))
+        said(outcomes[outcomes.len().min(*nth + 1) - 1])
     };
-    find(Search { from: 1_000, to: 4_000, repeats: 1, precision: 1.0 }, &mut trial).expect("trials do not fail")
+    find(Search { from: 1_000, to: 4_000, repeats: 1, precision: 1.0 }, &mut trial)
 }
 
 #[test]
 fn a_hiccup_does_not_decide_a_search_and_is_told() {
     use Outcome::{Held, Missed};
     let found = told(&[(1_000, &[Missed, Held])]);
-    assert_eq!((found.capacity, found.limit), (Some(4_000), Limit::Highest), "{found}");
+    assert_eq!((found.capacity, found.limit), (Some(4_000), Some(Limit::Highest)), "{found}");
     assert!(found.to_string().contains("      1000 events/s  held, 2 of 3 "), "{found}");
     assert_eq!(found.to_string().matches("1000 events/s").count(), 1, "a line for each rate: {found}");
     let found = told(&[(2_000, &[Missed, Held, Missed])]);
-    assert_eq!((found.capacity, found.limit), (Some(1_000), Limit::Server), "{found}");
+    assert_eq!((found.capacity, found.limit), (Some(1_000), Some(Limit::Server)), "{found}");
     assert!(found.to_string().contains("missed, 2 of 3"), "{found}");
 }
 
@@ -86,9 +91,9 @@ fn what_no_hiccup_explains_is_not_tried_again() {
 #[test]
 fn the_ends_of_the_range_are_told_apart_from_a_capacity() {
     let found = search(SEARCH, 10, u64::MAX);
-    assert_eq!((found.capacity, found.limit, found.trials.len()), (None, Limit::Lowest, 2));
+    assert_eq!((found.capacity, found.limit, found.trials.len()), (None, Some(Limit::Lowest), 2));
     let found = search(SEARCH, 5_000_000, u64::MAX);
-    assert_eq!((found.capacity, found.limit), (Some(1_000_000), Limit::Highest));
+    assert_eq!((found.capacity, found.limit), (Some(1_000_000), Some(Limit::Highest)));
     assert!(found.to_string().contains("--to"));
 }
 
@@ -99,7 +104,22 @@ fn small_rates_are_searched_to_the_last_event() {
 }
 
 #[test]
-fn a_run_that_cannot_be_made_ends_the_search() {
-    let error = find(SEARCH, &mut |_| Err("no server".into()));
-    assert_eq!(error.err().as_deref(), Some("no server"));
+fn a_run_that_cannot_be_made_ends_the_search_with_what_was_found() {
+    let mut trial = |rate| if rate > 2_000 { Err("no server".into()) } else { said(Outcome::Held) };
+    let found = find(SEARCH, &mut trial);
+    assert_eq!((found.ended_early.as_deref(), found.capacity, found.trials.len()), (Some("no server"), None, 2));
+    let text = found.to_string();
+    assert!(text.contains("2000 events/s  held") && text.contains("before it was over: no server"), "{text}");
+    assert!(!text.contains("--from"), "nothing is known of the lowest rate but that it holds: {text}");
+}
+
+#[test]
+fn a_run_in_which_the_generator_was_late_counts_for_nothing() {
+    use Outcome::{GeneratorLate, Held, Missed};
+    let found = told(&[(1_000, &[GeneratorLate, GeneratorLate, Held])]);
+    let line = "1000 events/s  held, 1 of 1 that counted (2 not: the generator was late)";
+    assert!(found.to_string().contains(line), "{found}");
+    let found = told(&[(1_000, &[Missed, GeneratorLate])]);
+    assert_eq!((found.capacity, found.limit, found.trials.len()), (None, Some(Limit::Lowest), 4), "{found}");
+    assert!(found.to_string().contains("missed, 1 of 1 that counted (3 not"), "{found}");
 }

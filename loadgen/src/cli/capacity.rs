@@ -1,17 +1,21 @@
 //! `saccade-loadgen capacity`: the highest rate that holds the objectives.
 
-use super::run::Run;
+use super::run::{Run, interrupts};
 use super::values::duration;
-use crate::capacity::{Outcome, Search, find};
+use crate::capacity::{Found, Outcome, Said, Search, find};
 use crate::report::{Report, Verdict};
 use clap::Args;
+use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 const HELP: &str = "\
 Climbs from --from in doubling steps until a rate misses, then bisects to --precision; then again from what was found, --repeats
 times in all. Says the median and the spread, and whether the generator itself was the limit. Without --slo: publish_p99<5ms,lost=0.
 A rate that misses may have met a hiccup of the machine: it is tried again, and the majority of up to three runs decides; not where more
-than a tenth of the events was lost. Runs are told on standard error as they end, the table of rates is on standard output.
+than a tenth of the events was lost. A run in which the generator was late counts for nothing, and is made up to three times. Runs are told on standard error as they end, the table of rates is on standard output.
 Every run has its own seed, counted up from --seed. Where intended is far above service, requests waited for a free connection: the
 server, or --connections, is the limit.";
 
@@ -59,42 +63,73 @@ impl Capacity {
                 "{option} is of `run`: `capacity` makes many runs, whose rates it chooses and keeps none of"
             ));
         }
-        let mut nth = 0;
+        let (mut nth, interrupt) = (0, Arc::<AtomicBool>::default());
+        interrupts(&interrupt)?;
         let mut measured = |rate, duration| {
             nth += 1;
-            self.run.measured(rate, duration, nth)
+            self.run.measured(rate, duration, nth, &interrupt)
         };
         eprintln!("warming up at {} events/s", self.from);
         let warm_up = measured(self.from, Some(self.warm_up))?;
+        if warm_up.interrupted().is_some() {
+            return Err("interrupted while warming up".into());
+        }
         if warm_up.lost_share() == 1.0 {
             return Err(format!("nothing was accepted while warming up, so no rate can hold: {}", warm_up.verdict()));
         }
         let search = Search { from: self.from, to: self.to, repeats: self.repeats, precision: self.precision };
         let found = find(search, &mut |rate| {
-            let (outcome, why) = judged(&measured(rate, None)?);
-            eprintln!("{rate:>10} events/s  {outcome:<22} {why}");
-            Ok((outcome, why))
-        })?;
-        self.run.format().print(&found)?;
-        match found.capacity {
-            Some(_) => Ok(Verdict::Ok),
-            None => Ok(Verdict::Failed("no rate holds the objectives".into())),
+            let said = judged(&measured(rate, None)?)?;
+            eprintln!("{rate:>10} events/s  {:<22} {}", said.outcome, said.why);
+            Ok(said)
+        });
+        let (target, seed, objectives) = self.run.searched();
+        let told = Told { target, seed, objectives, found };
+        self.run.format().print(&told)?;
+        match (told.found.ended_early, told.found.capacity) {
+            (Some(why), _) => Err(why),
+            (None, Some(_)) => Ok(Verdict::Ok),
+            (None, None) => Ok(Verdict::Failed("no rate holds the objectives".into())),
         }
+    }
+}
+
+/// What was searched for, where, and what was found.
+#[derive(Serialize)]
+struct Told {
+    target: String,
+    /// Of the first run less 1: each further one has the next.
+    seed: u64,
+    objectives: Vec<String>,
+    #[serde(flatten)]
+    found: Found,
+}
+
+impl Display for Told {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.found.fmt(f)
     }
 }
 
 /// Above this share of lost events a rate is missed by far.
 const LOST_BY_FAR: f64 = 0.1;
 
-/// What a late generator missed says nothing about the server.
-fn judged(report: &Report) -> (Outcome, String) {
+/// What a late generator missed says nothing about the server; what was not measured, nothing about the rate.
+fn judged(report: &Report) -> Result<Said, String> {
+    if let Some(at) = report.interrupted() {
+        return Err(format!("interrupted, {at:.1} s into a run"));
+    }
     let outcome = match report.verdict() {
         Verdict::Ok => Outcome::Held,
         Verdict::Failed(_) if report.lost_share() > LOST_BY_FAR => Outcome::Overrun,
         Verdict::Failed(_) => Outcome::Missed,
         Verdict::Invalid(_) => Outcome::GeneratorLate,
     };
-    (outcome, report.in_short())
+    let objectives = report.objectives().to_vec();
+    match objectives.iter().find(|judged| judged.measured.is_none()) {
+        Some(judged) if outcome != Outcome::Overrun => Err(format!("no rate can be judged: {judged}")),
+        _ => Ok(Said { outcome, why: report.in_short(), objectives }),
+    }
 }
 
 fn percentage(text: &str) -> Result<f64, String> {

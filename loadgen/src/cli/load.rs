@@ -86,6 +86,11 @@ impl LoadArgs {
         LoadArgs { rate, duration, seed: self.seed.wrapping_add(nth), ..self.clone() }
     }
 
+    /// What decides batch sizes, arrivals and events.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Whether a rate was given.
     pub fn names_a_rate(&self) -> bool {
         self.rate.is_some()

@@ -101,9 +101,16 @@ impl Run {
     }
 
     /// One run of a search: as asked, but for these; `nth` makes ids of its own.
-    pub(super) fn measured(&self, rate: u64, duration: Option<Duration>, nth: u64) -> Result<Report, String> {
+    pub(super) fn measured(
+        &self,
+        rate: u64,
+        duration: Option<Duration>,
+        nth: u64,
+        interrupt: &Arc<AtomicBool>,
+    ) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
-        measure::run(self.drive(&load)?, &load, None, &self.watching.watch(&load), |_, _, _| ())
+        let drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
+        measure::run(drive, &load, None, &self.watching.watch(&load), |_, _, _| ())
     }
 
     /// An option that is given and makes no sense in a search.
@@ -115,6 +122,12 @@ impl Run {
             (self.load.names_a_rate(), "--rate"),
         ];
         files.or_else(|| others.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option))
+    }
+
+    /// Target, seed and objectives of a search.
+    pub(super) fn searched(&self) -> (String, u64, Vec<String>) {
+        let objectives = self.watching.objectives().iter().map(|objective| objective.text().to_owned()).collect();
+        (self.target.clone(), self.load.seed(), objectives)
     }
 
     pub(super) fn format(&self) -> Format {
@@ -129,7 +142,7 @@ impl Run {
 }
 
 /// The first Ctrl-C ends the run, whose report is given; the second one the program.
-fn interrupts(interrupt: &Arc<AtomicBool>) -> Result<(), String> {
+pub(super) fn interrupts(interrupt: &Arc<AtomicBool>) -> Result<(), String> {
     for signal in [SIGINT, SIGTERM] {
         let registered = flag::register_conditional_shutdown(signal, 130, Arc::clone(interrupt))
             .and_then(|_| flag::register(signal, Arc::clone(interrupt)));

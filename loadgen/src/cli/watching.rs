@@ -86,6 +86,10 @@ impl Watching {
         Watch { observe: self.observe, probes, config, objectives }
     }
 
+    pub(super) fn objectives(&self) -> &[Objective] {
+        &self.slo
+    }
+
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
     }

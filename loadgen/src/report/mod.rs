@@ -233,6 +233,16 @@ impl Report {
         &self.verdict
     }
 
+    /// What became of each objective.
+    pub fn objectives(&self) -> &[Judged] {
+        &self.objectives
+    }
+
+    /// When it was told to end early, seconds from the start.
+    pub fn interrupted(&self) -> Option<f64> {
+        self.interrupted_s
+    }
+
     /// Share of the scheduled events that were not acknowledged, from 0 to 1.
     pub fn lost_share(&self) -> f64 {
         self.counts.lost as f64 / self.asked.events.max(1) as f64
@@ -377,7 +387,8 @@ impl Report {
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
         let missed = (!missed.is_empty()).then(|| format!("missed {}", missed.join(", ")));
         let late = self.lateness();
-        let is_excused = failures.is_empty() && late.is_some() && (c.unsent > 0 || holds_without_lag);
+        let is_of_unsent = c.unsent > 0 && !self.is_missed_by_far();
+        let is_excused = failures.is_empty() && late.is_some() && (is_of_unsent || holds_without_lag);
         failures.extend(unsent.into_iter().chain(missed));
         let interrupted = self.interrupted_s.map(|at| format!("interrupted after {at:.1} s"));
         if !failures.is_empty() && !is_excused {
@@ -387,6 +398,15 @@ impl Report {
             .then(|| "nothing was sent: the run is shorter than it takes until the first request is due".to_owned());
         let why: Vec<String> = late.into_iter().chain(failures).chain(interrupted).chain(nothing).collect();
         if why.is_empty() { Verdict::Ok } else { Verdict::Invalid(why.join("; ")) }
+    }
+
+    /// Whether what was sent missed an objective by more than the generator's lateness explains: by twice the bound and its longest.
+    fn is_missed_by_far(&self) -> bool {
+        let of_sent = |judged: &&Judged| ["service_", "publish_"].iter().any(|of| judged.metric.starts_with(of));
+        let by_far = |judged: &Judged| {
+            judged.measured.zip(judged.bound).is_some_and(|(ms, bound)| ms > 2.0 * bound + self.lag.max_ms)
+        };
+        self.objectives.iter().filter(of_sent).any(|judged| !judged.held && by_far(judged))
     }
 
     /// How the generator itself was too slow, if it was.
