@@ -4,7 +4,8 @@ use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Line, Points, summed_up};
 use super::html::{highest, lowest, percentiles};
 use super::page::{badge, escape, page, table};
-use super::{Latency, Report};
+use super::{Latency, ROUGH, ROUGH_NOTE, Report};
+use crate::slo::Value;
 use std::fmt::{self, Display, Formatter, Write};
 
 /// Ratios nearer to 1 are noise, and are not called better or worse.
@@ -26,38 +27,55 @@ pub struct Comparison<'a> {
 struct Row {
     name: String,
     quantity: Quantity,
-    a: Option<f64>,
-    b: Option<f64>,
-    /// More of it is better.
-    more_is_better: bool,
+    a: Option<Value>,
+    b: Option<Value>,
+    better: Better,
+}
+
+/// Which of two different figures is the better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Better {
+    More,
+    Less,
+    /// Neither: it is of the traffic, or of something that differs for other reasons.
+    Neither,
 }
 
 impl Row {
     fn ratio(&self) -> Option<f64> {
-        self.a.zip(self.b).filter(|(a, _)| *a > 0.0).map(|(a, b)| b / a)
+        self.numbers().filter(|(a, _)| *a > 0.0).map(|(a, b)| b / a)
     }
 
     fn ratio_text(&self) -> String {
-        match (self.ratio(), self.a, self.b) {
-            (Some(ratio), ..) => format!("×{ratio:.2}"),
-            (None, Some(a), Some(b)) if a == b => "=".into(),
+        match (self.ratio(), self.numbers()) {
+            (Some(ratio), _) => format!("×{ratio:.2}"),
+            (None, Some((a, b))) if a == b => "=".into(),
             _ => "–".into(),
         }
     }
 
-    /// `good`, `bad`, or nothing where the difference is small or only one run has the figure.
+    /// `good`, `bad`, or nothing where the difference is small, rests on few samples, or only one run has the figure.
     fn class(&self) -> &'static str {
-        let difference = self.a.zip(self.b).map_or(0.0, |(a, b)| b - a);
+        let difference = self.numbers().map_or(0.0, |(a, b)| b - a);
         let change = self.ratio().map_or(difference, |ratio| ratio - 1.0);
         match change {
-            _ if change.abs() <= NOTABLE => "",
-            _ if (change > 0.0) == self.more_is_better => "good",
+            _ if change.abs() <= NOTABLE || self.is_rough() || self.better == Better::Neither => "",
+            _ if (change > 0.0) == (self.better == Better::More) => "good",
             _ => "bad",
         }
     }
 
-    fn value(&self, value: Option<f64>) -> String {
-        value.map_or("–".into(), |value| text(self.quantity, value))
+    fn is_rough(&self) -> bool {
+        [self.a, self.b].into_iter().flatten().any(|value| value.is_rough)
+    }
+
+    fn numbers(&self) -> Option<(f64, f64)> {
+        self.a.zip(self.b).map(|(a, b)| (a.value, b.value))
+    }
+
+    fn value(&self, value: Option<Value>) -> String {
+        let mark = |is_rough| if is_rough { ROUGH } else { "" };
+        value.map_or("–".into(), |value| format!("{}{}", mark(value.is_rough), text(self.quantity, value.value)))
     }
 }
 
@@ -78,7 +96,7 @@ impl Comparison<'_> {
                 ("shape", a.shape.clone()),
                 ("duration", format!("{} s", a.duration_s)),
                 ("measured from", format!("{} s on", a.measure_from_s)),
-                ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
+                ("events a batch", a.batches()),
                 ("who", who),
                 ("Zipf exponent", a.skew.to_string()),
                 ("connections", a.connections.to_string()),
@@ -92,23 +110,32 @@ impl Comparison<'_> {
     fn rows(&self) -> Vec<Row> {
         let (a, b) = (self.a.values(), self.b.values());
         let mut rows = vec![];
-        let mut row = |name: &str, metric: &str, quantity, more_is_better| {
-            let (a, b) = (a.get(metric).map(|a| a.value), b.get(metric).map(|b| b.value));
+        let mut row = |name: &str, metric: &str, quantity, better| {
+            let (a, b) = (a.get(metric).copied(), b.get(metric).copied());
             if a.or(b).is_some() {
-                rows.push(Row { name: name.into(), quantity, a, b, more_is_better });
+                rows.push(Row { name: name.into(), quantity, a, b, better });
             }
         };
-        row("events accepted", "throughput", Quantity::PerSecond, true);
-        for latency in ["intended", "service", "publish", "rank", "reward", "lag"] {
+        // What was accepted is what was asked for, unless something was lost, which has a row of its own.
+        let throughput = if self.differences().is_empty() { Better::More } else { Better::Neither };
+        row("events accepted", "throughput", Quantity::PerSecond, throughput);
+        for latency in ["intended", "service", "publish", "rank", "reward", "cmcd", "refused", "lag"] {
             for (percentile, name) in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")] {
                 let label = if latency == "lag" { "own lag" } else { latency };
-                row(&format!("{label} {name}"), &format!("{latency}_{percentile}"), Quantity::Milliseconds, false);
+                // The longest is one sample.
+                let is_of_luck = latency == "refused" || percentile == "max";
+                let better = if is_of_luck { Better::Neither } else { Better::Less };
+                row(&format!("{label} {name}"), &format!("{latency}_{percentile}"), Quantity::Milliseconds, better);
             }
         }
-        row("server processors", "server_cpu", Quantity::Cores, false);
-        row("server memory", "server_rss", Quantity::Bytes, false);
-        for count in ["lost", "rejected", "duplicates", "late", "errors", "unpublished", "mismatches"] {
-            row(count, count, Quantity::Cores, false);
+        row("server processors", "server_cpu", Quantity::Cores, Better::Less);
+        // It grows with all that was sent since the server began, of which a report knows only its own run.
+        row("server memory", "server_rss", Quantity::Bytes, Better::Neither);
+        for count in ["lost", "rejected", "errors", "unpublished", "mismatches"] {
+            row(count, count, Quantity::Cores, Better::Less);
+        }
+        for count in ["duplicates", "late"] {
+            row(count, count, Quantity::Cores, Better::Neither);
         }
         rows
     }
@@ -134,6 +161,9 @@ impl Comparison<'_> {
         };
         let rows: Vec<_> = self.rows().iter().map(cells).collect();
         let _ = write!(body, "<h2>Figures</h2>{}", table(&["", "A", "B", "B / A"], &rows));
+        if self.rows().iter().any(Row::is_rough) {
+            let _ = write!(body, "<p class=\"note\"><b>{ROUGH}</b> {ROUGH_NOTE}, so neither is called better.</p>");
+        }
         page("Two runs under load", &body)
     }
 
@@ -191,7 +221,10 @@ impl Display for Comparison<'_> {
             let (a, b, ratio) = (row.value(row.a), row.value(row.b), row.ratio_text());
             writeln!(f, "{:<20} {a:>12} {b:>12} {ratio:>9}{mark}", row.name)?;
         }
-        Ok(())
+        match self.rows().iter().any(Row::is_rough) {
+            true => writeln!(f, "\n{ROUGH} {ROUGH_NOTE}, so neither is called better"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -199,24 +232,37 @@ impl Display for Comparison<'_> {
 mod tests {
     use super::*;
 
-    fn row(a: f64, b: f64, more_is_better: bool) -> (String, &'static str) {
-        let row = Row { name: "x".into(), quantity: Quantity::Milliseconds, a: Some(a), b: Some(b), more_is_better };
+    fn of(a: impl Into<Value>, b: f64, better: Better) -> Row {
+        Row { name: "x".into(), quantity: Quantity::Milliseconds, a: Some(a.into()), b: Some(b.into()), better }
+    }
+
+    fn row(a: f64, b: f64, better: Better) -> (String, &'static str) {
+        let row = of(a, b, better);
         (row.ratio_text(), row.class())
     }
 
     #[test]
+    fn what_rests_on_few_samples_or_is_of_the_traffic_is_neither_better_nor_worse() {
+        let rough = of(Value { is_rough: true, ..2.0.into() }, 1.0, Better::Less);
+        assert_eq!((rough.ratio_text().as_str(), rough.class()), ("×0.50", ""));
+        assert_eq!((rough.value(rough.a), rough.value(rough.b)), ("~2 ms".into(), "1 ms".into()));
+        assert_eq!(row(2.0, 1.0, Better::Neither), ("×0.50".into(), ""));
+    }
+
+    #[test]
     fn ratios_are_b_over_a_and_small_ones_are_noise() {
-        assert_eq!(row(2.0, 1.0, false), ("×0.50".into(), "good"));
-        assert_eq!(row(2.0, 3.0, false), ("×1.50".into(), "bad"));
-        assert_eq!(row(2.0, 3.0, true), ("×1.50".into(), "good"));
-        assert_eq!(row(2.0, 2.08, false), ("×1.04".into(), ""));
-        assert_eq!(row(0.0, 0.0, false), ("=".into(), ""));
-        assert_eq!(row(0.0, 7.0, false), ("–".into(), "bad"), "something was lost that was not before");
+        assert_eq!(row(2.0, 1.0, Better::Less), ("×0.50".into(), "good"));
+        assert_eq!(row(2.0, 3.0, Better::Less), ("×1.50".into(), "bad"));
+        assert_eq!(row(2.0, 3.0, Better::More), ("×1.50".into(), "good"));
+        assert_eq!(row(2.0, 2.08, Better::Less), ("×1.04".into(), ""));
+        assert_eq!(row(0.0, 0.0, Better::Less), ("=".into(), ""));
+        assert_eq!(row(0.0, 7.0, Better::Less), ("–".into(), "bad"), "something was lost that was not before");
     }
 
     #[test]
     fn a_figure_that_only_one_run_has_is_shown_without_a_ratio() {
-        let row = Row { name: "x".into(), quantity: Quantity::Cores, a: None, b: Some(1.0), more_is_better: false };
+        let row =
+            Row { name: "x".into(), quantity: Quantity::Cores, a: None, b: Some(1.0.into()), better: Better::Less };
         assert_eq!((row.ratio_text(), row.value(row.a), row.value(row.b)), ("–".into(), "–".into(), "1".into()));
         assert_eq!(row.class(), "");
     }

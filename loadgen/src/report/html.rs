@@ -4,7 +4,7 @@ use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
-use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
+use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict, counted};
 use crate::tally::{Brief, Second, in_words};
 use std::fmt::Write;
 
@@ -199,7 +199,7 @@ impl Report {
             ("shape", escape(&a.shape)),
             ("duration", format!("{} s", a.duration_s)),
             ("latencies count from", format!("{} s on", a.measure_from_s)),
-            ("batches", format!("{} to {} events", a.batch[0], a.batch[1])),
+            ("events a batch", a.batches()),
             match (&a.profile, a.sessions) {
                 (None, sessions) => ("sessions", format!("{}, Zipf exponent {}", count(sessions), a.skew)),
                 (Some(_), 0) => ("viewers", "as many as fit the rate".into()),
@@ -247,7 +247,7 @@ impl Report {
         let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
         let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
         let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
-        let left_out = vectors.left_out.iter().map(|(why, n)| format!("{n} viewers not compared: {why}"));
+        let left_out = vectors.left_out.iter().map(|(why, n)| format!("{} not compared: {why}", counted(*n, "viewer")));
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke was {first}"));
         let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
         let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", publish.count));

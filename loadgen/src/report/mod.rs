@@ -462,21 +462,36 @@ impl Report {
     }
 }
 
+/// A number of things, in words.
+fn counted(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+impl Asked {
+    /// Events in a batch.
+    fn batches(&self) -> String {
+        match self.batch {
+            [low, high] if low == high => low.to_string(),
+            [low, high] => format!("{low} to {high}"),
+        }
+    }
+}
+
 impl Display for Asked {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {} events/s", self.target, self.rate)?;
         if self.shape != "constant" {
             write!(f, " ({})", self.shape)?;
         }
-        write!(f, " for {} s, batches of {} to {}", self.duration_s, self.batch[0], self.batch[1])?;
+        write!(f, " for {} s, batches of {}", self.duration_s, self.batches())?;
         if self.measure_from_s > 0.0 {
             write!(f, ", measured from {} s on", self.measure_from_s)?;
         }
         match &self.profile {
             Some(profile) => write!(f, ", profile {profile}")?,
-            None => write!(f, ", {} sessions", self.sessions)?,
+            None => write!(f, ", {}", counted(self.sessions, "session"))?,
         }
-        write!(f, ", {} connections, seed {}", self.connections, self.seed)
+        write!(f, ", {}, seed {}", counted(self.connections as u64, "connection"), self.seed)
     }
 }
 

@@ -267,8 +267,13 @@ fn a_page_of_a_run_without_any_answer_is_still_a_page() {
 fn two_runs_stand_side_by_side() {
     let (mut quiet, loud) = (stalled(), stalled());
     quiet.intended.p99_ms /= 4.0;
+    let mut loud = loud;
+    for report in [&mut quiet, &mut loud] {
+        report.intended.count = 100_000;
+    }
     let comparison = Comparison { a: &quiet, b: &loud };
     let text = comparison.to_string();
+    assert!(text.contains("batches of 1, 1 session, 1 connection, seed 1"), "{text}");
     let row = text.lines().find(|line| line.starts_with("intended p99 ")).expect("a row");
     assert!(row.contains("×4.00") && row.ends_with("worse"), "{text}");
     let html = comparison.to_html();
@@ -302,8 +307,7 @@ fn runs_under_different_loads_are_compared_with_a_warning() {
     b.asked.profile = Some("bot_flood".into());
     let different = Comparison { a: &a, b: &b };
     let text = different.to_string();
-    for part in ["rate: A 1 events/s, B 2 events/s", "shape: A constant, B sine", "batches: A 1 to 1 events, B 1 to 20"]
-    {
+    for part in ["rate: A 1 events/s, B 2 events/s", "shape: A constant, B sine", "events a batch: A 1, B 1 to 20"] {
         assert!(text.contains(part) && different.to_html().contains(part), "{part}: {text}");
     }
     assert!(text.contains("what: A independent events, B profile bot_flood") && !text.contains("duration:"), "{text}");

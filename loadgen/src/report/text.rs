@@ -1,7 +1,7 @@
 //! The report as a table for people.
 
 use super::latency::Percentile;
-use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
+use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict, counted};
 use crate::check::Checked;
 use crate::scrape::Measured;
 use crate::tally::in_words;
@@ -100,7 +100,9 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
     let Checked { sessions, contexts, unpublished, backwards, .. } = checked;
     writeln!(
         f,
-        "\nchecks     {sessions} sessions followed, {contexts} contexts; accepted but in none {unpublished}, versions back {backwards}"
+        "\nchecks     {} followed, {}; accepted but in none {unpublished}, versions back {backwards}",
+        counted(*sessions, "session"),
+        counted(*contexts, "context")
     )?;
     if let Some(first) = &checked.first_broken {
         writeln!(f, "           {} streams broke or were refused; the first was {first}", checked.broken)?;
@@ -111,11 +113,14 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
     }
     writeln!(
         f,
-        "           {} vectors the same as the fold of {} events of {} viewers, {} different",
-        vectors.same, vectors.events, vectors.viewers, vectors.different
+        "           {} the same as the fold of {} of {}, {} different",
+        counted(vectors.same, "vector"),
+        counted(vectors.events, "event"),
+        counted(vectors.viewers, "viewer"),
+        vectors.different
     )?;
     for (why, n) in &vectors.left_out {
-        writeln!(f, "           {n} viewers not compared: {why}")?;
+        writeln!(f, "           {} not compared: {why}", counted(*n, "viewer"))?;
     }
     Ok(())
 }
