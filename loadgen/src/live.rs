@@ -69,16 +69,19 @@ impl Live {
         Live { history, screen }
     }
 
-    /// Another second is over.
+    /// Another second is over, or the run is, or it was told to end.
     pub fn tick(&mut self, tally: &Tally, waiting: Waiting, elapsed: Duration) {
         let Some(newest) = tally.series.newest(elapsed) else { return };
         let was_stalled = self.history.is_stalled();
-        self.history.add(newest, waiting, elapsed);
+        let is_new = self.history.rates.is_empty() || newest.second != self.history.newest.second;
+        let is_told_to_end = waiting.ends_within.is_some() && self.history.waiting.ends_within.is_none();
+        self.history.add(newest, is_new, waiting, elapsed);
         let shown = match &mut self.screen {
             Screen::Terminal(terminal) => terminal.draw(|frame| draw(frame, &self.history, tally)).map(drop),
             Screen::Lines => {
                 // That a stall is over is news, too.
-                if self.history.is_round() || self.history.is_stalled() || was_stalled {
+                let is_news = self.history.is_round() || self.history.is_stalled() || was_stalled;
+                if is_new && is_news || is_told_to_end {
                     eprintln!("{}", self.history.line(tally));
                 }
                 Ok(())
@@ -104,8 +107,12 @@ impl Drop for Live {
 }
 
 impl History {
-    fn add(&mut self, newest: Newest, waiting: Waiting, elapsed: Duration) {
+    /// Takes in how it stands, `is_new` where that is of a second that was not shown before.
+    fn add(&mut self, newest: Newest, is_new: bool, waiting: Waiting, elapsed: Duration) {
         (self.elapsed, self.waiting) = (elapsed, waiting);
+        if !is_new {
+            return;
+        }
         self.rates.push(newest.answered);
         self.p99_us.push(newest.intended.map_or(0, |brief| (brief.p99_ms * 1000.0) as u64));
         self.newest = newest;
@@ -123,12 +130,15 @@ impl History {
 
     /// What is not answered; its age only where it says something.
     fn waiting(&self) -> String {
-        match self.is_stalled() {
-            true => {
-                format!("waiting {}, the oldest for {:.1} s", self.waiting.requests, self.waiting.oldest.as_secs_f64())
-            }
-            false => format!("waiting {}", self.waiting.requests),
-        }
+        let Waiting { requests, oldest, ends_within } = self.waiting;
+        let oldest = match self.is_stalled() {
+            true => format!(", the oldest for {:.1} s", oldest.as_secs_f64()),
+            false => String::new(),
+        };
+        let ends = ends_within.filter(|_| requests > 0).map_or(String::new(), |left| {
+            format!(" (up to {:.1} s for answers; Ctrl-C again to end at once)", left.as_secs_f64())
+        });
+        format!("waiting {requests}{oldest}{ends}")
     }
 
     fn line(&self, tally: &Tally) -> String {
@@ -212,7 +222,7 @@ mod tests {
         let (title, duration) = ("127.0.0.1:1 at 20 events/s".into(), Duration::from_secs(4));
         let mut live = Live::new(title, duration, true);
         live.tick(tally, Waiting::default(), Duration::from_millis(1_050));
-        let waiting = Waiting { requests: 412, oldest: Duration::from_millis(950) };
+        let waiting = Waiting { requests: 412, oldest: Duration::from_millis(950), ends_within: None };
         live.tick(tally, waiting, Duration::from_millis(2_050));
         live.history.clone()
     }
@@ -245,7 +255,20 @@ mod tests {
         assert_eq!(history(&tally).rates, [20, 0]);
         let stalled = "   2 s         0 events/s  intended -  waiting 412, the oldest for 0.9 s  lost 7  errors 1";
         assert_eq!(history(&tally).line(&tally), stalled);
-        let calm = History { waiting: Waiting { requests: 3, oldest: Duration::ZERO }, ..history(&tally) };
+        let calm = History { waiting: Waiting { requests: 3, ..Waiting::default() }, ..history(&tally) };
         assert!(calm.line(&tally).contains("  waiting 3  lost"), "{}", calm.line(&tally));
+    }
+
+    #[test]
+    fn the_end_shows_what_came_last_and_is_no_second_of_its_own() {
+        let mut tally = tally();
+        let mut live = Live::new("a run".into(), Duration::from_secs(1), true);
+        live.tick(&tally, Waiting::default(), Duration::from_millis(1_010));
+        tally.counts.lost = 9;
+        let ends_within = Some(Duration::from_secs(4));
+        live.tick(&tally, Waiting { requests: 1, ends_within, ..Waiting::default() }, Duration::from_millis(1_900));
+        assert_eq!((live.history.rates.as_slice(), live.history.elapsed.as_millis()), ([20].as_slice(), 1_900));
+        let line = live.history.line(&tally);
+        assert!(line.contains("waiting 1 (up to 4.0 s for answers; Ctrl-C again to end at once)  lost 9"), "{line}");
     }
 }

@@ -67,11 +67,14 @@ pub fn run(
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;
-    let findings = checks.map(Checks::finish).transpose().map_err(|e| format!("checking: {e}"))?;
+    // One time-out in all, from when the run was told to end.
+    let give_up = done.interrupted.map(|at| start + at + timeout);
+    let findings = checks.map(|checks| checks.finish(give_up)).transpose().map_err(|e| format!("checking: {e}"))?;
     if let Some(status) = findings.as_ref().and_then(|found| found.refused) {
         return Err(format!("followers were refused with {status}; see --read-token, or give --probes 0"));
     }
-    let after = before.as_ref().and_then(|_| scrape(&target, timeout));
+    let left = give_up.map_or(timeout, |give_up| timeout.min(give_up.saturating_duration_since(Instant::now())));
+    let after = before.as_ref().and_then(|_| scrape(&target, left));
     let run = Run {
         asked: load.asked(&target, done.events, source.repeated(), measure_from),
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,

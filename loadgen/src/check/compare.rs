@@ -59,7 +59,7 @@ pub async fn compare(shared: &Shared, folder: &Folder, slots: &[String]) -> Comp
     let mut connection = Connection::new(shared.target.clone());
     for (session, expected) in &expected {
         let path = format!("/v1/context/session/{}", encoded(session));
-        match tokio::time::timeout(shared.timeout, connection.get(&path)).await {
+        match tokio::time::timeout(shared.at_most(shared.timeout), connection.get(&path)).await {
             Ok(Ok((200, body))) => match serde_json::from_slice::<Context>(&body) {
                 Ok(context) => match difference(expected, &context, slots) {
                     None => compared.same += 1,

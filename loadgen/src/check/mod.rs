@@ -28,7 +28,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_64;
@@ -136,7 +136,10 @@ impl Watcher {
 }
 
 /// The running checks.
-pub struct Checks(Background<Findings>);
+pub struct Checks {
+    running: Background<Findings>,
+    give_up: Arc<OnceLock<Instant>>,
+}
 
 /// Shared by the streams; all live on one thread.
 struct Shared {
@@ -148,6 +151,8 @@ struct Shared {
     state: RefCell<State>,
     broken: RefCell<Broken>,
     end: Arc<AtomicBool>,
+    /// When nothing more is waited for, once the run was told to end.
+    give_up: Arc<OnceLock<Instant>>,
 }
 
 /// Streams that broke or were not opened.
@@ -180,25 +185,31 @@ impl Checks {
         let folder = Folder::new(wanted.config.as_deref())?;
         let (told, hears) = mpsc::channel();
         let watcher = Watcher { sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)), told };
+        let give_up = Arc::<OnceLock<Instant>>::default();
+        let gives_up = Arc::clone(&give_up);
         let run = async move |stopped| {
             let schema = schema(&target, timeout).await;
             let state =
                 RefCell::new(State::new(wanted.probes, wanted.measure_from, timeout, folder.skew_tolerance_ms()));
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
             let (broken, end) = (RefCell::default(), wanted.end);
-            let shared = Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end });
+            let shared =
+                Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end, give_up: gives_up });
             if let Err(NoSchema { status: Some(status), .. }) = &schema {
                 shared.not_permitted(*status);
             }
             Ok(check(shared, folder, schema.map_err(|no| no.why), stopped).await)
         };
-        let checks = Background::start("checks", run).map_err(|e| format!("starting the checks: {e}"))?;
-        Ok((watcher, Checks(checks)))
+        let running = Background::start("checks", run).map_err(|e| format!("starting the checks: {e}"))?;
+        Ok((watcher, Checks { running, give_up }))
     }
 
-    /// Waits for what is still missing, compares, and says what was found.
-    pub fn finish(self) -> io::Result<Findings> {
-        self.0.finish()
+    /// Waits for what is still missing, not beyond `give_up`, compares, and says what was found.
+    pub fn finish(self, give_up: Option<Instant>) -> io::Result<Findings> {
+        if let Some(give_up) = give_up {
+            self.give_up.set(give_up).expect("it ends once");
+        }
+        self.running.finish()
     }
 }
 
@@ -250,7 +261,7 @@ async fn check(
             break;
         }
         tokio::select! {
-            _ = &mut stopped, if ends.is_none() => ends = Some(Instant::now() + GRACE),
+            _ = &mut stopped, if ends.is_none() => ends = Some(Instant::now() + shared.at_most(GRACE)),
             () = tokio::time::sleep(LOOK) => {}
         }
     }
@@ -293,6 +304,12 @@ impl Shared {
         while let Ok(told) = self.told.try_recv() {
             state.told(told);
         }
+    }
+
+    /// A time to wait, less where the run was told to end.
+    fn at_most(&self, wait: Duration) -> Duration {
+        let left = self.give_up.get().map(|give_up| give_up.saturating_duration_since(Instant::now()));
+        left.map_or(wait, |left| wait.min(left))
     }
 
     /// A stream broke, or could not be opened.

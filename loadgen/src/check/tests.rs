@@ -94,7 +94,7 @@ impl Site {
     }
 
     fn finish(self) -> Findings {
-        self.checks.finish().expect("the checks end")
+        self.checks.finish(None).expect("the checks end")
     }
 }
 
@@ -146,7 +146,7 @@ fn a_server_that_is_not_there_leaves_nothing_compared() {
     let wanted =
         Wanted { probes: 1, viewers_expected: 1, config: None, measure_from: Duration::ZERO, end: Arc::default() };
     let (_watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
-    let found = checks.finish().expect("the checks end");
+    let found = checks.finish(None).expect("the checks end");
     assert!(found.checked.vectors.not_compared.is_some_and(|why| why.contains("/v1/schema")));
 }
 
@@ -177,9 +177,24 @@ fn followers_that_may_not_read_end_the_run_and_a_missing_stream_does_not() {
         let body = br#"[{"id":"e","type":"click","event_time":1,"session":"s","viewer":"v"}]"#;
         let watched = watcher.sending(body, Duration::ZERO, Instant::now());
         watcher.ended(watched, &Outcome::TimedOut);
-        let found = checks.finish().expect("the checks end");
+        let found = checks.finish(None).expect("the checks end");
         (found.refused, end.load(Ordering::Relaxed))
     };
     assert_eq!(found("wrong"), (Some(401), true));
     assert_eq!(found("right"), (None, false));
+}
+
+#[test]
+fn what_is_missing_is_not_waited_for_once_the_run_was_told_to_end() {
+    let mut site = Site::new(None);
+    site.send(20);
+    // Acknowledged by nobody but this test, so that its context never comes.
+    let body = site.batch();
+    let watched = site.watcher.sending(&body, Duration::ZERO, Instant::now());
+    let answer = crate::tally::Answer { accepted: 6, ..Default::default() };
+    site.watcher.ended(watched, &Outcome::Acknowledged(answer));
+    let begun = Instant::now();
+    let found = site.checks.finish(Some(begun)).expect("the checks end");
+    assert!(begun.elapsed() < GRACE, "{:?}", begun.elapsed());
+    assert!(found.checked.vectors.not_compared.is_some_and(|why| why.contains("within --timeout")));
 }

@@ -67,6 +67,9 @@ pub struct Done {
     pub interrupted: Option<Duration>,
 }
 
+/// An end that is this close to a whole second is one.
+const NEARLY: Duration = Duration::from_millis(100);
+
 /// Requests that were due and are not answered, on their way or in the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
@@ -74,9 +77,12 @@ pub struct Waiting {
     pub requests: usize,
     /// For how long the oldest has been due.
     pub oldest: Duration,
+    /// Where the run was told to end: how long answers are waited for at most.
+    pub ends_within: Option<Duration>,
 }
 
-/// Sends everything and returns what came of it. `progress` is called about once a second, with the time since the start.
+/// Sends everything and returns what came of it. `progress` is called once a second, with the time since the start, when the run is told
+/// to end, and at the end.
 pub fn run(
     drive: Drive,
     source: &mut Source,
@@ -157,11 +163,14 @@ impl Sending<'_> {
         loop {
             let now = Instant::now();
             self.take_due(now);
+            let elapsed = now.saturating_duration_since(self.start);
             if self.interrupted.is_none() && self.interrupt.load(Ordering::Relaxed) {
                 self.end_early(now);
+                progress(&self.tally, self.waiting(now), elapsed);
             }
             self.hand_out()?;
             if self.next.is_none() && self.queue.is_empty() && self.free.len() == self.connections.len() {
+                progress(&self.tally, self.waiting(now), elapsed + NEARLY);
                 return Ok(());
             }
             self.wait(&mut ready)?;
@@ -170,7 +179,6 @@ impl Sending<'_> {
                 self.end_what_takes_too_long(now)?;
             }
             // By the clock of the schedule, so that no second is passed over.
-            let elapsed = now.saturating_duration_since(self.start);
             if elapsed.as_secs() > told_s {
                 told_s = elapsed.as_secs();
                 progress(&self.tally, self.waiting(now), elapsed);
@@ -181,7 +189,10 @@ impl Sending<'_> {
     fn waiting(&self, now: Instant) -> Waiting {
         let asked = self.connections.iter().filter_map(|connection| connection.request.as_ref());
         let ages = asked.chain(&self.queue).map(|request| now.saturating_duration_since(self.intended(request)));
-        ages.fold(Waiting::default(), |w, age| Waiting { requests: w.requests + 1, oldest: w.oldest.max(age) })
+        // What is on its way when a run is told to end has been begun before.
+        let ends_within = self.interrupted.map(|at| (self.start + at + self.timeout).saturating_duration_since(now));
+        let none = Waiting { ends_within, ..Waiting::default() };
+        ages.fold(none, |w, age| Waiting { requests: w.requests + 1, oldest: w.oldest.max(age), ..w })
     }
 
     /// What is not due yet is not sent, and what still waits for a connection no more; what is on its way is waited for.
