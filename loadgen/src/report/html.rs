@@ -359,3 +359,17 @@ fn began(epoch_ms: u64) -> String {
     let time = jiff::Timestamp::from_millisecond(i64::try_from(epoch_ms).unwrap_or(i64::MAX));
     time.map_or(String::new(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_latency_has_a_colour_of_its_own() {
+        let names = ["intended", "service", "publish", "rank", "own lag", "reward", "cmcd", "refused"];
+        let colours: std::collections::BTreeSet<u8> = names.into_iter().map(colour).collect();
+        assert_eq!(colours.len(), names.len());
+        let style = include_str!("style.css");
+        assert!(colours.iter().all(|c| style.matches(&format!("--c{c}: #")).count() == 2), "in light and in dark");
+    }
+}

@@ -20,7 +20,7 @@ pub fn escape(text: &str) -> String {
 
 /// A table; cells are HTML, the first of each row is its head.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut out = String::from("<table>");
+    let mut out = String::from("<div class=\"table\"><table>");
     if !head.is_empty() {
         let cells: String = head.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
         let _ = write!(out, "<thead><tr>{cells}</tr></thead>");
@@ -30,7 +30,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         let first = row.first().map_or("", String::as_str);
         let _ = write!(out, "<tr><th>{first}</th>{cells}</tr>");
     }
-    out.push_str("</table>\n");
+    out.push_str("</table></div>\n");
     out
 }
 
