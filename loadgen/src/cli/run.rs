@@ -9,6 +9,7 @@ use crate::live::Live;
 use crate::measure;
 use crate::out;
 use crate::report::{Report, Verdict};
+use crate::span::Span;
 use crate::tally::Tally;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -78,6 +79,9 @@ impl Run {
         let load = self.load.resolve()?;
         if let Some(from) = self.measure_from.filter(|from| *from >= load.duration) {
             return Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration));
+        }
+        if let Some(missed) = load.plan.shape.beyond(Span(load.duration)) {
+            eprintln!("warning: {missed}");
         }
         if let Some(file) = &self.write {
             return out::write(load.source(false), file).map(|()| Verdict::Ok);

@@ -66,6 +66,24 @@ impl Shape {
         }
     }
 
+    /// What of the shape does not come about in a run of this length, in words.
+    pub fn beyond(&self, length: Span) -> Option<String> {
+        let (what, at) = match *self {
+            Shape::Constant => return None,
+            Shape::Ramp { over, .. } => ("the ramp ends", over.seconds()),
+            Shape::Step { every, .. } => ("the first step is", every.seconds()),
+            Shape::Sine { period, .. } => ("the lowest rate is", period.seconds() / 2.0),
+            Shape::Spike { at, .. } => ("the spike begins", at.seconds()),
+        };
+        let is_beyond = match self {
+            Shape::Ramp { .. } => at > length.seconds(),
+            _ => at >= length.seconds(),
+        };
+        is_beyond.then(|| {
+            format!("{what} {at} s after the start, but the run is over after {length}: see --shape and --duration")
+        })
+    }
+
     /// The integral of the factor over the first `t` seconds.
     pub fn integral(&self, t: f64) -> f64 {
         match *self {

@@ -131,3 +131,22 @@ proptest! {
         prop_assert!(table.due_ns(block) >= even.due_ns(block) && table.due_ns(block - 1) <= even.due_ns(block));
     }
 }
+
+#[test]
+fn what_a_run_is_too_short_for_is_told() {
+    let beyond = |shape: &str, length: &str| {
+        let length = crate::span::Span::parse(length).expect("a span");
+        Shape::parse(shape).expect("a shape").beyond(length)
+    };
+    let told = beyond("spike:at=60s,for=5s,times=4", "10s");
+    assert!(told.is_some_and(|told| told.contains("spike begins 60 s after the start") && told.contains("after 10s")));
+    for (shape, fits, short) in [
+        ("spike:at=10s,for=5s,times=4", "11s", "10s"),
+        ("ramp:from=0.1,to=1,over=60s", "60s", "59s"),
+        ("step:every=10s,by=0.5,steps=6", "11s", "10s"),
+        ("sine:period=10m,low=0.2", "6m", "5m"),
+    ] {
+        assert_eq!((beyond(shape, fits), beyond(shape, short).is_some()), (None, true), "{shape}");
+    }
+    assert_eq!(beyond("constant", "1ms"), None);
+}
