@@ -26,10 +26,12 @@ impl Target {
     pub fn new(url: &str, write_key: Option<&str>, read_token: Option<&str>) -> Result<Self, String> {
         let rule = |what: &str| format!("target `{url}` {what}; write for example http://127.0.0.1:8080");
         let uri: Uri = url.parse().map_err(|e| rule(&format!("is not a URL ({e})")))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(rule(
-                "does not begin with http:// (TLS would measure TLS: put the generator beside the server)",
-            ));
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(rule("is https: TLS would measure TLS, so put the generator beside the server"));
+            }
+            _ => return Err(rule("does not begin with http://")),
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(rule("has a path; only scheme, host and port are allowed"));
@@ -215,6 +217,14 @@ mod tests {
         {
             assert!(authority(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_who_asks_for_tls_is_told_of_it() {
+        let error = |url| Target::new(url, None, None).err().unwrap_or_default();
+        let plain = error("127.0.0.1:80");
+        assert!(plain.contains("does not begin with http://") && !plain.contains("TLS"), "{plain}");
+        assert!(error("https://a:1").contains("TLS"));
     }
 
     #[test]

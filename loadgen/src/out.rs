@@ -8,8 +8,8 @@ use std::path::Path;
 /// 2026-01-15T19:00:00Z: files of the same seed are the same.
 pub const EPOCH_MS: u64 = 1_768_503_600_000;
 
-/// Writes everything that `source` gives to `path`, `-` for standard output.
-pub fn write(mut source: Source, path: &Path) -> Result<(), String> {
+/// Writes everything that `source` gives to `path`, `-` for standard output; how many events that were.
+pub fn write(mut source: Source, path: &Path) -> Result<u64, String> {
     let failed = |e: std::io::Error| format!("writing {}: {e}", path.display());
     let file: Box<dyn Write> = match path.as_os_str() == "-" {
         true => Box::new(std::io::stdout()),
@@ -18,11 +18,14 @@ pub fn write(mut source: Source, path: &Path) -> Result<(), String> {
     let mut file = BufWriter::with_capacity(1 << 18, file);
     source.start_at(EPOCH_MS);
     source.frame(Framing::Lines);
+    let mut written = 0;
     while let Some(request) = source.next() {
+        written += u64::from(request.events);
         file.write_all(&request.body).map_err(failed)?;
         source.recycle(request);
     }
-    file.flush().map_err(failed)
+    file.flush().map_err(failed)?;
+    Ok(written)
 }
 
 #[cfg(test)]
@@ -48,8 +51,10 @@ mod tests {
         let text = |name: &str| {
             let path = folder.join(name);
             let viewers = Viewers::new(&profile, plan.clone(), false);
-            write(Source::Viewers(Box::new(viewers)), &path).expect("it can be written");
-            std::fs::read_to_string(path).expect("it was written")
+            let written = write(Source::Viewers(Box::new(viewers)), &path).expect("it can be written");
+            let text = std::fs::read_to_string(path).expect("it was written");
+            assert_eq!(text.lines().count() as u64, written);
+            text
         };
         let (one, again) = (text("one"), text("again"));
         assert_eq!(one, again);

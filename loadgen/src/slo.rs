@@ -37,6 +37,21 @@ const NUMBERS: [&str; 12] = [
 ];
 const BYTES: &str = "server_rss";
 
+/// What `--slo` takes, for those who ask.
+pub const HELP: &str = "\
+Objectives, separated by commas; a missed one fails the run: publish_p99<1ms,lost=0,intended_p99.9<5ms
+
+Each is a metric, one of < <= = >= >, and a bound:
+  intended service publish rank reward cmcd lag, each with _p50 _p90 _p99 _p99.9 _p99.99 _max or _mean: a time with us, ms or s
+  lost rejected duplicates late: events
+  errors: requests that were not acknowledged; status_429: those answered 429
+  unpublished: accepted events in no context; backwards: versions that went back; mismatches: vectors that differ (--probes)
+  accepted: events; throughput: events accepted per second
+  server_cpu: seconds of processor time per second, so processors in use: 1.5
+  server_rss: resident memory at the end, in B, KiB, MiB or GiB: 100MiB
+
+What was not measured holds no objective.";
+
 /// How a measured value is to stand to the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
@@ -123,11 +138,13 @@ pub fn objective(text: &str) -> Result<Objective, String> {
             "`{text}` is no objective: write METRIC, one of < <= = >= >, and a bound, for example lost=0"
         ));
     };
-    let Some(unit) = unit(metric) else {
+    // As people write them.
+    let metric = metric.replace("_p99.99", "_p9999").replace("_p99.9", "_p999");
+    let Some(unit) = unit(&metric) else {
         return Err(format!("`{text}`: there is no metric `{metric}`; there are {}", names()));
     };
     let bound = number(bound, unit).ok_or_else(|| format!("`{text}`: `{bound}` is no bound; {}", rule(unit)))?;
-    Ok(Objective { text: text.into(), metric: metric.into(), comparison, bound })
+    Ok(Objective { text: text.into(), metric, comparison, bound })
 }
 
 fn unit(metric: &str) -> Option<Unit> {
@@ -259,6 +276,9 @@ mod tests {
             ("publish_p99<1ms", "publish_p99", 1.0, false),
             ("publish_p99 <= 1ms", "publish_p99", 1.0, true),
             ("intended_p999<500us", "intended_p999", 0.4, true),
+            ("intended_p99.9<500us", "intended_p999", 0.4, true),
+            ("intended_p99.99<500us", "intended_p9999", 0.5, false),
+            ("server_rss<100MiB", "server_rss", 104_857_599.0, true),
             ("service_max<1.5s", "service_max", 1_499.0, true),
             ("lost=0", "lost", 0.0, true),
             ("lost=0", "lost", 1.0, false),
@@ -285,6 +305,14 @@ mod tests {
         let values = Values::from([("publish_p99".to_owned(), value)]);
         let judged = objective("publish_p99<1ms").expect("an objective").judge(&values);
         assert_eq!(judged.to_string(), "held: publish_p99<1ms (measured: ~0.500 ms, 54 samples)");
+    }
+
+    #[test]
+    fn the_help_names_every_metric() {
+        let names = LATENCIES.iter().chain(&NUMBERS).chain([&BYTES]);
+        for name in names.chain(&["p99.9", "p99.99", "_mean", "MiB"]) {
+            assert!(HELP.contains(name), "{name}");
+        }
     }
 
     #[test]

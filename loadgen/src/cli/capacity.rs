@@ -1,7 +1,7 @@
 //! `saccade-loadgen capacity`: the highest rate that holds the objectives.
 
 use super::run::{Run, interrupts};
-use super::values::duration;
+use super::values::{RATE_MAX, duration, whole};
 use crate::capacity::{Found, Outcome, Said, Search, find};
 use crate::report::{Report, Verdict};
 use clap::Args;
@@ -33,16 +33,16 @@ server, or --connections, is the limit.";
     mut_arg("slo", |arg| arg.default_value("publish_p99<5ms,lost=0"))
 )]
 pub struct Capacity {
-    /// Lowest rate, events per second
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Lowest rate, events per second: 1 to 10000000
+    #[arg(long, default_value_t = 1_000, value_parser = whole::<u64>(1, RATE_MAX))]
     from: u64,
-    /// Highest rate
-    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Highest rate: 1 to 10000000
+    #[arg(long, default_value_t = 2_000_000, value_parser = whole::<u64>(1, RATE_MAX))]
     to: u64,
-    /// How often the capacity is found anew
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// How often the capacity is found anew: 1 to 100
+    #[arg(long, default_value_t = 3, value_parser = whole::<u32>(1, 100))]
     repeats: u32,
-    /// How close the lowest rate that misses is to the highest that holds
+    /// How close the lowest rate that misses is to the highest that holds: 0.1% to 100%
     #[arg(long, default_value = "5%", value_parser = percentage)]
     precision: f64,
     /// Length of the run before the first, which does not count

@@ -1,6 +1,6 @@
 //! What is sent and when: a profile, or the simple load of before; options go before the profile.
 
-use super::values::{batch, duration, skew};
+use super::values::{RATE_MAX, batch, duration, skew, whole};
 use crate::http::Target;
 use crate::profile::Profile;
 use crate::report::Asked;
@@ -20,8 +20,9 @@ pub struct LoadArgs {
     /// million_idle_sessions, or a file like those in configs/load. Without it, events are drawn independently
     #[arg(long, value_name = "NAME|FILE")]
     profile: Option<String>,
-    /// Events per second, all connections together; with a profile, all calls [default: the profile's, else 20000]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Events per second, all connections together; with a profile, all calls: 1 to 10000000 [default: the profile's, else
+    /// 20000]
+    #[arg(long, value_parser = whole::<u64>(1, RATE_MAX))]
     rate: Option<u64>,
     /// How the rate changes: constant, ramp:from=0.1,to=1,over=60s, step:every=10s,by=0.5,steps=6, sine:period=10m,low=0.2,
     /// spike:at=10s,for=5s,times=4; factors are of --rate [default: the profile's, else constant]
@@ -30,24 +31,24 @@ pub struct LoadArgs {
     /// How events are spread where the rate is what it is [default: the profile's, else even]
     #[arg(long, value_enum)]
     arrivals: Option<Arrivals>,
-    /// Events per request: a number, or a range drawn from evenly [default: the profile's, else 1..20]
+    /// Events per request: a number, or a range drawn from evenly, 1 to 10000 [default: the profile's, else 1..20]
     #[arg(long, value_parser = batch)]
     batch: Option<RangeInclusive<u32>>,
-    /// Length of the run: 500ms, 30s, 2m, 1h [default: the profile's, else 30s]
+    /// Length of the run: 500ms, 30s, 2m, 1h, at most 24h [default: the profile's, else 30s]
     #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
-    /// Without a profile: sessions that events belong to; two sessions make a viewer
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Without a profile: sessions that events belong to, 1 to 10000000; two sessions make a viewer
+    #[arg(long, default_value_t = 10_000, value_parser = whole::<u64>(1, 10_000_000))]
     #[arg(conflicts_with = "profile")]
     sessions: u64,
-    /// Without a profile: Zipf exponent of the sessions' popularity, 0 all alike, 1 the first twice as busy as the second
+    /// Without a profile: Zipf exponent of the sessions' popularity, 0 to 5: 0 all alike, 1 the first twice as busy as the second
     #[arg(long, default_value_t = 0.0, value_parser = skew, conflicts_with = "profile")]
     skew: f64,
-    /// With a profile: how many viewers there are; 0 is as many as the rate needs [default: the profile's]
-    #[arg(long, requires = "profile", value_parser = clap::value_parser!(u32).range(0..=20_000_000))]
+    /// With a profile: how many viewers there are, 0 to 20000000; 0 is as many as the rate needs [default: the profile's]
+    #[arg(long, requires = "profile", value_parser = whole::<u32>(0, 20_000_000))]
     viewers: Option<u32>,
-    /// Keep-alive connections [default: the profile's, else 32]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    /// Keep-alive connections, 1 to 4096 [default: the profile's, else 32]
+    #[arg(long, value_parser = whole::<u16>(1, 4096))]
     connections: Option<u16>,
     /// Decides batch sizes, arrivals and events: the same seed, the same traffic [default: one of its own for each run; 1 with
     /// --write]

@@ -34,7 +34,7 @@ How it measures:
   publish    from the due time of an event to the context that contains it, received by a follower of its session (--probes).
   published  comes from the server's own histogram in /metrics: arrival of a batch to its contexts published.
 
-Ids are l{seed}-{n}. Without --seed each run has its own; the same --seed twice against one server sends it duplicates.
+Ids are lSEED-NUMBER. Without --seed each run has its own; the same --seed twice against one server sends it duplicates.
 
 Ctrl-C ends the run early, with a report; what was never answered counts in the latencies as --timeout.";
 
@@ -84,7 +84,12 @@ impl Run {
             eprintln!("warning: {missed}");
         }
         if let Some(file) = &self.write {
-            return out::write(load.source(false), file).map(|()| Verdict::Ok);
+            let written = out::write(load.source(false), file)?;
+            eprintln!(
+                "{written} events written to {}; rank and CMCD calls are no events and are not in it",
+                file.display()
+            );
+            return Ok(Verdict::Ok);
         }
         self.output.check()?;
         let record: drive::Record = match &self.record {

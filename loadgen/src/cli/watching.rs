@@ -1,6 +1,7 @@
 //! Options of what is watched during a run, and of what becomes of its report.
 
 use super::load::Load;
+use super::values::whole;
 use crate::measure::Watch;
 use crate::report::Report;
 use crate::slo::{self, Objective};
@@ -20,12 +21,12 @@ const PROBES_OF_A_PROFILE: u16 = 500;
 /// What is watched.
 #[derive(Args, Clone)]
 pub(super) struct Watching {
-    /// Objectives; a missed one fails the run: publish_p99<1ms,lost=0,intended_p999<5ms
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective)]
+    /// Objectives; a missed one fails the run: publish_p99<1ms,lost=0,intended_p99.9<5ms
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective, long_help = slo::HELP)]
     slo: Vec<Objective>,
     /// Viewers that are followed from the sending of each event to its context, and whose vectors are compared with the fold of
     /// what was acknowledged: 0 for none, at most 1000 [default: 100; 500 with a profile, few of whose viewers act at once]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(0, 1000))]
     probes: Option<u16>,
     /// Configuration of the server, for the comparison of vectors; its built-in default without
     #[arg(long, value_name = "FILE", env = "SACCADE_CONFIG")]
@@ -98,6 +99,11 @@ impl Watching {
 impl Output {
     /// An error where a file that was asked for could not be written, before a run and not after it.
     pub(super) fn check(&self) -> Result<(), String> {
+        if let (Some(out), Some(html)) = (&self.out, &self.html)
+            && is_same(out, html)
+        {
+            return Err(format!("--out and --html are the same file, {}: give each its own", out.display()));
+        }
         self.out.iter().chain(&self.html).try_for_each(|path| beside(path).map(drop).map_err(failed(path)))
     }
 
@@ -140,6 +146,12 @@ fn beside(path: &Path) -> io::Result<Option<NamedTempFile>> {
     file.prefix(".saccade-loadgen-").tempfile_in(folder).map(Some)
 }
 
+/// Whether both name one plain file; two can go to one device.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.into());
+    place(a) == place(b) && (!a.exists() || a.is_file())
+}
+
 fn failed(path: &Path) -> impl Fn(io::Error) -> String + '_ {
     move |e| format!("writing {}: {e}", path.display())
 }
@@ -164,6 +176,10 @@ mod tests {
             let error = output(&bad).check().expect_err("it cannot be written");
             assert!(error.contains(&bad.display().to_string()), "{error}");
         }
+        let both = |path: &Path| Output { html: Some(path.into()), ..output(path) };
+        let error = both(&folder.path().join("one")).check().expect_err("one would overwrite the other");
+        assert!(error.contains("--out and --html are the same file"), "{error}");
+        both(Path::new("/dev/null")).check().expect("a device takes both");
         write(Path::new("/dev/null"), "gone").expect("a device is written to, not replaced");
     }
 }

@@ -8,6 +8,7 @@ use crate::source::{Call, Request};
 use crate::wire::digits;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -63,7 +64,9 @@ impl Connection {
         token: Token,
         registry: &Registry,
     ) -> io::Result<Connection> {
-        let place = |e: io::Error| io::Error::new(e.kind(), format!("connecting to {}: {e}", target.authority));
+        let place = |e: io::Error| {
+            io::Error::new(e.kind(), format!("connecting to {}: {e}{}", target.authority, hint_of_files(&e)))
+        };
         let stream = std::net::TcpStream::connect_timeout(&address, timeout).map_err(place)?;
         stream.set_nonblocking(true)?;
         let stream = followed(TcpStream::from_std(stream), token, registry)?;
@@ -179,6 +182,15 @@ impl Connection {
     }
 }
 
+/// What helps where there are too many open files; nothing elsewhere.
+fn hint_of_files(e: &io::Error) -> &'static str {
+    let too_many = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    match e.raw_os_error() {
+        Some(code) if too_many.contains(&code) => "; give fewer --connections or --probes, or allow more: ulimit -n",
+        _ => "",
+    }
+}
+
 /// A socket whose events are told from now on.
 fn followed(mut stream: TcpStream, token: Token, registry: &Registry) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
@@ -229,6 +241,14 @@ mod tests {
         assert_eq!(&text[answer.body_at..], b"{}");
         let empty = parse(b"HTTP/1.1 204 No Content\r\n\r\n").expect("it is HTTP").expect("it is whole");
         assert_eq!((empty.status, empty.body_len, empty.is_last), (204, 0, false));
+    }
+
+    #[test]
+    fn too_many_files_are_told_with_what_helps() {
+        let hint = |code| hint_of_files(&io::Error::from_raw_os_error(code));
+        assert!(hint(Errno::MFILE.raw_os_error()).contains("--connections"));
+        assert!(hint(Errno::MFILE.raw_os_error()).contains("ulimit -n"));
+        assert_eq!(hint(Errno::CONNREFUSED.raw_os_error()), "");
     }
 
     #[test]
