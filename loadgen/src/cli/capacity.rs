@@ -79,7 +79,7 @@ impl Capacity {
         }
         let search = Search { from: self.from, to: self.to, repeats: self.repeats, precision: self.precision };
         let found = find(search, &mut |rate| {
-            let said = judged(&measured(rate, None)?)?;
+            let said = of_living(judged(&measured(rate, None)?)?, || self.run.reach())?;
             eprintln!("{rate:>10} events/s  {:<22} {}", said.outcome, said.why);
             Ok(said)
         });
@@ -132,6 +132,14 @@ fn judged(report: &Report) -> Result<Said, String> {
     }
 }
 
+/// What a run says, unless it lost that much because nobody listens any more.
+fn of_living(said: Said, reach: impl FnOnce() -> Result<(), String>) -> Result<Said, String> {
+    match said.outcome {
+        Outcome::Overrun => reach().map(|()| said),
+        _ => Ok(said),
+    }
+}
+
 fn percentage(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
     let fraction = number.map(|number| number / 100.0).filter(|fraction| (0.001..=1.0).contains(fraction));
@@ -141,6 +149,15 @@ fn percentage(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_died_ends_the_search_and_one_that_was_slow_does_not() {
+        let said = |outcome| Said { outcome, why: String::new(), objectives: vec![] };
+        let gone = || Err("nothing answers".to_owned());
+        assert_eq!(of_living(said(Outcome::Overrun), gone).err().as_deref(), Some("nothing answers"));
+        assert_eq!(of_living(said(Outcome::Overrun), || Ok(())), Ok(said(Outcome::Overrun)));
+        assert_eq!(of_living(said(Outcome::Missed), gone), Ok(said(Outcome::Missed)));
+    }
 
     #[test]
     fn precision_is_a_percentage() {

@@ -122,6 +122,12 @@ impl Run {
         measure::run(drive, &load, None, &self.watching.watch(&load), |_, _, _| ())
     }
 
+    /// An error where nobody listens.
+    pub(super) fn reach(&self) -> Result<(), String> {
+        let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
+        target.reach(self.timeout).map(drop)
+    }
+
     /// An option that is given and makes no sense in a search.
     pub(super) fn of_one_run(&self) -> Option<&'static str> {
         let files = self.output.has_files().then_some("--out or --html");
