@@ -59,8 +59,11 @@ impl Learning {
     /// What was missed, with its standard error and the number of decisions.
     fn regret(&self) -> String {
         let Some(regret) = self.regret_per_decision else { return NOT_MEASURED.into() };
-        let error = self.regret_standard_error.map_or(String::new(), |error| format!(" ± {error:.4}"));
-        format!("{regret:.4}{error} (standard error, n = {})", self.sums.answered)
+        let n = self.sums.answered;
+        match self.regret_standard_error {
+            Some(error) => format!("{regret:.4} ± {error:.4} (standard error, n = {n})"),
+            None => format!("{regret:.4} (n = {n})"),
+        }
     }
 }
 
@@ -175,6 +178,12 @@ mod tests {
         let sums = Loop { looked: 2, answered: 2, best: 1.2, expected: 1.0, regret_squares: 0.04, ..Loop::default() };
         let text = beside(sums).to_string();
         assert!(text.contains("regret 0.1000 ± 0.1000 (standard error, n = 2) each"), "{text}");
+    }
+
+    #[test]
+    fn one_decision_has_no_standard_error() {
+        let sums = Loop { looked: 1, answered: 1, best: 0.5, expected: 0.4, regret_squares: 0.01, ..Loop::default() };
+        assert!(beside(sums).to_string().contains("regret 0.1000 (n = 1) each"));
     }
 
     #[test]
