@@ -339,7 +339,11 @@ impl Checked {
             Some(first) => format!("; {} streams broke or were refused, the first was {first}", self.broken),
             None => String::new(),
         };
-        format!("no context came of the {} sessions that were followed{broken}", self.sessions)
+        match self.sessions {
+            0 => "no session was followed: none of the sampled ones had an event".into(),
+            1 => format!("no context came of the session that was followed{broken}"),
+            sessions => format!("no context came of the {sessions} sessions that were followed{broken}"),
+        }
     }
 
     /// What is wrong, in words.

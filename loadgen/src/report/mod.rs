@@ -447,7 +447,7 @@ impl Report {
 
     /// Followers that saw nothing measured nothing, and would not have seen what was wrong.
     fn failure_to_follow(&self) -> Option<String> {
-        let checked = self.checked.as_ref().filter(|_| self.counts.accepted > 0)?;
+        let checked = self.checked.as_ref().filter(|checked| self.counts.accepted > 0 && checked.sessions > 0)?;
         (checked.contexts == 0).then(|| checked.no_context())
     }
 

@@ -173,6 +173,16 @@ fn what_followers_did_not_see_was_not_measured_and_the_run_does_not_pass() {
 }
 
 #[test]
+fn a_run_too_small_for_its_sample_does_not_fail_for_it() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 1;
+    let checked = Checked::default();
+    let findings = Findings { checked, publish: crate::tally::histogram(), by_second: BTreeMap::new(), refused: None };
+    let report = Report::new(Run { findings: Some(findings), ..run(1, tally) }, &[]);
+    assert_eq!(report.verdict(), &Verdict::Ok);
+}
+
+#[test]
 fn every_loss_and_every_missed_objective_is_told() {
     let mut tally = Tally::default();
     tally.counts.lost = 3;
