@@ -4,12 +4,15 @@
 //! complete, with the books. It is made of what changed, or of all there is where the store [asks for it](super::store::Chain::is_full_due). The log is
 //! synced before it is completed, so that no stored row knows of a record the log may lose.
 
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(super) use write::spawn;
 
 use super::store::Rows;
 use super::{Fold, Restored};
+use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
 use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
@@ -67,6 +70,7 @@ type Ids = Vec<(u64, u64, Vec<u64>)>;
 /// The way to the writer, and buffers that came back from it.
 #[derive(Clone)]
 pub(super) struct Writer {
+    log: Arc<dyn Log>,
     slices: Sender<Slice>,
     spare: Receiver<Rows>,
     told: Arc<[Told]>,
@@ -173,7 +177,10 @@ impl Walk {
         self.last = begun;
         let globals = fold.globals(next);
         let changes = fold.take_changes();
-        if globals.ids == self.ids && changes.is_empty() && self.revision == fold.learnt_revision() {
+        let is_unchanged = globals.ids == self.ids && changes.is_empty() && self.revision == fold.learnt_revision();
+        // What the log keeps for a partition begins at its checkpoint before the last. Where nothing changes there would be no further one, and
+        // no partition's records would ever be dropped from there on: two that say no more than that nothing has changed let them go.
+        if is_unchanged && !self.writer.log.is_held_by(self.partition) {
             return;
         }
         self.revision = fold.learnt_revision();

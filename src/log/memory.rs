@@ -98,6 +98,10 @@ impl Log for MemoryLog {
 
     fn needs(&self, _: u16, _: Offset) {}
 
+    fn is_held_by(&self, _: u16) -> bool {
+        false
+    }
+
     fn bytes(&self) -> u64 {
         self.partitions
             .iter()

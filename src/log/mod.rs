@@ -121,6 +121,9 @@ pub trait Log: Send + Sync {
     /// Records of a partition from `from` on are needed by a restart: age and size drop none of them. At first all are.
     fn needs(&self, partition: u16, from: Offset);
 
+    /// Whether the oldest records of the log, of whatever partition, stay because a restart needs later ones of this partition, or may.
+    fn is_held_by(&self, partition: u16) -> bool;
+
     /// Bytes on the disk.
     fn bytes(&self) -> u64;
 }

@@ -70,7 +70,10 @@ pub(in crate::engine) fn spawn(
         }
     };
     let thread = std::thread::Builder::new().name("checkpoints".into());
-    (Writer { slices, spare, told }, thread.spawn(run).expect("the system starts a thread"))
+    (
+        Writer { log: Arc::clone(&shared.log), slices, spare, told },
+        thread.spawn(run).expect("the system starts a thread"),
+    )
 }
 
 /// The writer thread's side.

@@ -112,7 +112,7 @@ pub(super) fn drop_old(tail: &mut Tail, files: &Files, now_ms: i64) -> Vec<u64> 
     let age_max = i64::try_from(files.settings.age_max.as_millis()).unwrap_or(i64::MAX);
     let (end, mut count) = (tail.end(), 0);
     for (nth, pair) in tail.segments.windows(2).enumerate() {
-        let is_needed = pair[1].marks.iter().zip(&tail.needed).any(|(mark, needed)| mark.next > *needed);
+        let is_needed = (0..tail.needed.len()).any(|partition| tail.needs(&pair[1], partition));
         // All of a segment is older than any later one; a clock may have been ahead when the next was begun.
         let began_ms = tail.segments[nth + 1..].iter().map(|head| head.began_ms).min().unwrap_or(i64::MAX);
         let is_old = began_ms < now_ms.saturating_sub(age_max);

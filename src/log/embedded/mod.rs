@@ -98,6 +98,11 @@ impl Tail {
         self.damage.or(failed).map_or(Ok(()), |what| Err(std::io::Error::other(what)))
     }
 
+    /// Whether a restart needs records of a partition that are before this segment.
+    fn needs(&self, segment: &Head, partition: usize) -> bool {
+        segment.marks[partition].next > self.needed[partition]
+    }
+
     /// Bytes of a segment that are written.
     fn len(&self, nth: usize) -> u64 {
         self.segments.get(nth + 1).map_or(self.at, |next| next.base - self.segments[nth].base)
@@ -347,6 +352,11 @@ impl Log for EmbeddedLog {
         tail.needed[usize::from(partition)] = from.0;
         // A server that nothing arrives at drops what is too old all the same.
         self.ahead(&tail);
+    }
+
+    fn is_held_by(&self, partition: u16) -> bool {
+        let tail = self.files.tail();
+        tail.segments.get(1).is_some_and(|next| tail.needs(next, usize::from(partition)))
     }
 
     fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError> {
