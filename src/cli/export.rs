@@ -2,14 +2,14 @@
 
 use super::replay::progress;
 use super::{Common, Failure};
-use crate::engine::decode_or_damaged;
+use crate::engine::{EngineError, Store, decode_or_damaged};
 use crate::log::{Bounds, EmbeddedLog, Log};
 use crate::wire::write_record;
 use clap::Args;
 use saccade_topology::Offset;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct ExportArgs {
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         false => Box::new(std::fs::File::create(&args.out).map_err(writing)?),
     };
     let mut out = BufWriter::with_capacity(1 << 16, out);
+    let mut is_whole = Ok(());
     for partition in (0..log.partitions()).filter(|p| args.partition.is_none_or(|only| only == *p)) {
         let Bounds { first, next, .. } = log.bounds(partition).map_err(Failure::failed)?;
         let bar = progress(next.0.min(args.until).saturating_sub(first.0.max(args.from)));
@@ -65,6 +66,20 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         out.flush().map_err(writing)?;
         read.map_err(Failure::failed)?;
         failed.map_or(Ok(()), Err)?;
+        is_whole = is_whole.and_then(|()| check_end(&args.common.data, &log, partition, Offset(args.until)));
     }
-    out.flush().map_err(writing)
+    out.flush().map_err(writing)?;
+    is_whole
+}
+
+/// An error where the log of a partition ends before its checkpoint, and before `until`. What a checkpoint that cannot be read is of is not known.
+pub(super) fn check_end(data: &Path, log: &dyn Log, partition: u16, until: Offset) -> Result<(), Failure> {
+    let store = if Store::exists(data) { Store::open(data).ok() } else { None };
+    let Some(stored) = store.and_then(|store| store.checkpoint(partition).ok().flatten()) else { return Ok(()) };
+    let checkpoint = stored.globals().offset;
+    if log.reaches(partition, until.min(Offset(checkpoint))) {
+        return Ok(());
+    }
+    let short = EngineError::Short { partition, checkpoint };
+    Err(Failure::Failed(format!("what is there was written, and it is not all: {short}")))
 }

@@ -3,6 +3,7 @@
 mod output;
 mod parquet;
 
+use super::export::check_end;
 use super::files::{self, Rejected};
 use super::{Failure, Format, reader};
 use crate::config::Config;
@@ -12,7 +13,7 @@ use crate::wire::Layout;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use output::Output;
-use saccade_topology::{Arrived, Ignore, Outcome, Plan, Record, Sink, Topology};
+use saccade_topology::{Arrived, Ignore, Offset, Outcome, Plan, Record, Sink, Topology};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -139,7 +140,7 @@ fn replay_log(
     data: &std::path::Path,
 ) -> Result<Vec<Tally>, Failure> {
     let log = EmbeddedLog::open(data, &config.log, None).map_err(Failure::failed)?;
-    let mut tallies = vec![];
+    let (mut tallies, mut is_whole) = (vec![], Ok(()));
     for number in 0..log.partitions() {
         let Bounds { first, next, .. } = log.bounds(number).map_err(Failure::failed)?;
         let progress = progress(next.0 - first.0);
@@ -153,8 +154,9 @@ fn replay_log(
         progress.finish_and_clear();
         read.map_err(Failure::failed)?;
         tallies.push(partition.finish(Rejected::default())?);
+        is_whole = is_whole.and_then(|()| check_end(data, &log, number, Offset(u64::MAX)));
     }
-    Ok(tallies)
+    is_whole.map(|()| tallies)
 }
 
 /// Shown on standard error while it takes longer than a moment; nothing where that is not a terminal.

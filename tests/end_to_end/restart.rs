@@ -143,3 +143,32 @@ fn a_checkpoint_ends_where_keys_go_as_fast_as_they_come() {
     }
     server.stop_well();
 }
+
+#[test]
+fn an_export_or_replay_of_a_log_that_ends_before_its_checkpoint_says_so() {
+    let (data, copy) = (tempdir().expect("a directory"), tempdir().expect("a directory"));
+    serve_visits(data.path());
+    let log = data.path().join("log");
+    let copy_files = |from: &Path, to: &Path| {
+        std::fs::create_dir_all(to).expect("a directory is made");
+        for file in std::fs::read_dir(from).expect("it can be listed") {
+            let file = file.expect("it can be listed");
+            std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+        }
+    };
+    copy_files(&log, copy.path());
+    let mut server = Server::start(data.path());
+    server.accept(&visit("s4", now_ms()));
+    server.stop_well();
+    let whole = run_for_lines(&["export"], data.path()).len();
+    std::fs::remove_dir_all(&log).expect("nobody has it");
+    copy_files(copy.path(), &log);
+    for command in [&["export"][..], &["replay", "--final"]] {
+        let output = run(command, data.path());
+        let (told, lines) = (text(&output.stderr), text(&output.stdout).lines().count());
+        assert!(output.status.code() == Some(1) && told.contains("the log ends before"), "{command:?}: {told}");
+        assert!((3..whole).contains(&lines), "{command:?} writes what is there: {lines} of {whole} lines");
+    }
+    // What is asked for is there.
+    run_well(&["export", "--until", "100"], data.path());
+}
