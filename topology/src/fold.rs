@@ -8,7 +8,7 @@ use crate::decision::Control;
 use crate::dedup::Dedup;
 use crate::feedback::{DecisionView, Feedback, Moment};
 use crate::lane::{Arrival, Lane, NO_SKEW, UNNAMED};
-use crate::model::{ControlError, Learnt, Rewards};
+use crate::model::{ControlError, Learnt, Registry, Rewards};
 use crate::pending::{Arriving, At, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input;
@@ -242,6 +242,11 @@ impl Topology {
     /// The reward specs of the model at this place of the plan.
     pub fn rewards(&self, model: usize) -> &Rewards {
         self.feedback.registry.model(model)
+    }
+
+    /// The reward specs of all models.
+    pub fn registry(&self) -> &Registry {
+        &self.feedback.registry
     }
 
     /// What is known of an open decision.

@@ -452,7 +452,7 @@ impl Restore {
     }
 
     /// Puts back what was learnt and counted, and the keys of decisions that are over, of two generations in order. Books of models
-    /// that are not configured any more are dropped.
+    /// that are not configured any more are dropped, and their names kept.
     pub fn books(&mut self, mut books: Books, previous: &[u64], current: &[u64]) -> Result<(), RestoreError> {
         let ids_max = self.topology.plan.spec.dedup.events_max;
         self.topology.feedback.over = Dedup::growing(ids_max).restored(books.over, previous, current);
@@ -466,6 +466,7 @@ impl Restore {
             }
             *book = stored.swap_remove(place);
         }
+        stored.iter().for_each(|left| books.lapse(&left.name));
         feedback.books = books;
         Ok(())
     }

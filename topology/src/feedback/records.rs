@@ -118,7 +118,10 @@ impl Topology {
     }
 
     pub(crate) fn control(&mut self, offset: Offset, control: &Control<'_>, ingest_time: IngestTime) -> Outcome {
-        let Some(model) = self.plan.model(control.model) else { return Outcome::Refused };
+        let Some(model) = self.plan.model(control.model) else {
+            self.feedback.books.lapse(control.model);
+            return Outcome::Refused;
+        };
         let m = moment(&self.plan, &self.progress, offset);
         match self.feedback.control(m, model, control, ingest_time.0) {
             Ok(()) => Outcome::Accepted,

@@ -8,7 +8,7 @@ use super::plan::ModelPlan;
 use crate::decision::Served;
 use crate::learn::{Delays, Entry, Evidence, Learning};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where a decision ended.
@@ -88,6 +88,8 @@ pub struct Books {
     pub rewards: [u64; RewardEnd::ALL.len()],
     /// The latest that never found their decision.
     pub dangled: Arc<Vec<Arc<Dangled>>>,
+    /// Names of models that the log knows and the plan does not.
+    pub lapsed: Arc<BTreeSet<String>>,
     /// Where the ids of decisions that are over stand: generation and ids in it. In checkpoints.
     pub over: (u64, u64),
     /// Grows with each change.
@@ -159,6 +161,8 @@ pub struct SpecBook {
 
 /// Dangling rewards kept for people.
 const DANGLED_MAX: usize = 256;
+/// Models remembered that are not configured any more.
+const LAPSED_MAX: usize = 1024;
 
 impl Books {
     pub(crate) fn new(plans: &[ModelPlan]) -> Self {
@@ -170,7 +174,14 @@ impl Books {
     /// A copy for those who read them: cheap, as it leaves out what only learning itself looks at, of which there is some per open decision.
     pub(crate) fn to_read(&self) -> Books {
         let models = self.models.iter().map(ModelBook::to_read).collect();
-        Books { models, dangled: Arc::clone(&self.dangled), ..*self }
+        Books { models, dangled: Arc::clone(&self.dangled), lapsed: Arc::clone(&self.lapsed), ..*self }
+    }
+
+    /// Notes that what the log has of a model is not taken in: under a plan that has it, this state could not be gone on from.
+    pub(crate) fn lapse(&mut self, model: &str) {
+        if self.lapsed.len() < LAPSED_MAX && !self.lapsed.contains(model) {
+            Arc::make_mut(&mut self.lapsed).insert(model.to_string());
+        }
     }
 
     /// The books, for what the record at `offset` adds; none where they contain it.

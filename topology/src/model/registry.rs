@@ -25,6 +25,10 @@ pub struct Rewards {
     pub active: u32,
     /// Activations, oldest first.
     pub history: Vec<Activated>,
+    /// The greatest version that was put in force before those.
+    forgotten: u32,
+    /// Arrival of the latest change, epoch ms.
+    changed: i64,
 }
 
 /// A spec that runs.
@@ -81,6 +85,8 @@ pub struct StoredRewards {
     running: Vec<(RewardSpec, String, u64)>,
     active: u32,
     history: Vec<Activated>,
+    forgotten: u32,
+    changed: i64,
 }
 
 impl Registry {
@@ -91,6 +97,11 @@ impl Registry {
     /// The specs of the model at this place of the plan.
     pub fn model(&self, model: usize) -> &Rewards {
         &self.models[model]
+    }
+
+    /// Arrival of the latest change of all, epoch ms.
+    pub fn changed(&self) -> i64 {
+        self.models.iter().map(Rewards::changed).max().unwrap_or_default()
     }
 
     /// What a control record would change, as an error where it would change nothing.
@@ -120,13 +131,7 @@ impl Registry {
     }
 
     /// Does what the record says.
-    pub(crate) fn apply(
-        &mut self,
-        model: usize,
-        control: &Control<'_>,
-        offset: u64,
-        at: i64,
-    ) -> Result<(), ControlError> {
+    pub fn apply(&mut self, model: usize, control: &Control<'_>, offset: u64, at: i64) -> Result<(), ControlError> {
         let proposed = self.check(model, control)?;
         let rewards = &mut self.models[model];
         let by = control.by.to_string();
@@ -141,11 +146,12 @@ impl Registry {
                 rewards.active = control.version;
                 rewards.history.push(Activated { version: control.version, by, offset, at });
                 if rewards.history.len() > HISTORY_MAX {
-                    rewards.history.remove(0);
+                    rewards.forgotten = rewards.forgotten.max(rewards.history.remove(0).version);
                 }
             }
             Act::Retire => rewards.running.retain(|running| running.reward.spec().version != control.version),
         }
+        rewards.changed = rewards.changed.max(at);
         Ok(())
     }
 
@@ -155,6 +161,8 @@ impl Registry {
             running: rewards.running.iter().map(|r| (r.reward.spec().clone(), r.by.clone(), r.since)).collect(),
             active: rewards.active,
             history: rewards.history.clone(),
+            forgotten: rewards.forgotten,
+            changed: rewards.changed,
         };
         self.models.iter().zip(names).map(stored).collect()
     }
@@ -166,8 +174,9 @@ impl Registry {
             let reward = Arc::new(Reward::compile(spec).ok()?);
             Some(Running { reward, by: by.clone(), since: *since })
         });
-        self.models[model] =
-            Rewards { running: running.collect(), active: stored.active, history: stored.history.clone() };
+        let StoredRewards { active, forgotten, changed, .. } = *stored;
+        let history = stored.history.clone();
+        self.models[model] = Rewards { running: running.collect(), active, history, forgotten, changed };
     }
 }
 
@@ -177,6 +186,17 @@ impl Rewards {
     pub fn spec_since(&self, version: u32, offset: u64) -> Option<&Arc<Reward>> {
         let running = self.running.iter().find(|running| running.reward.spec().version == version)?;
         (running.since <= offset).then_some(&running.reward)
+    }
+
+    /// Whether a spec of this version was ever put in force. Of the activations that are not remembered any more, only the greatest version is
+    /// known: all up to it count as having been.
+    pub fn was_in_force(&self, version: u32) -> bool {
+        version <= self.forgotten || self.history.iter().any(|activated| activated.version == version)
+    }
+
+    /// Arrival of the latest change, epoch ms; 0 before the first.
+    pub fn changed(&self) -> i64 {
+        self.changed
     }
 
     /// The spec of this version, where it runs.

@@ -60,7 +60,8 @@ impl World {
             by: "test".into(),
             since: u64::from(version),
         };
-        learnt.registry.models[0] = Rewards { running: vec![running(1), running(2)], active: 1, history: vec![] };
+        let rewards = &mut learnt.registry.models[0];
+        (rewards.running, rewards.active) = (vec![running(1), running(2)], 1);
         let key = learn::Key::new(3, b"world");
         World { plan: Arc::clone(plan), learnt: vec![learnt; partitions], key, drawn: 0, room: 1000 }
     }
