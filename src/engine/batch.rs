@@ -81,8 +81,8 @@ impl Batch {
         self.push_to(0, Record::Item(item));
     }
 
-    /// Adds a change of what is rewarded, to all partitions.
-    pub fn push_control(&mut self, control: Control<'_>) {
+    /// Adds a change of what is rewarded, to all partitions: [`Engine::change`] sees to their order.
+    pub(super) fn push_control(&mut self, control: Control<'_>) {
         for partition in 0..self.parts.len() {
             self.push_to(partition, Record::Control(control));
         }

@@ -31,6 +31,7 @@ pub use contexts::{Context, ContextKind, Contexts, Places};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Restored, decode_or_damaged, put_back, restore};
+pub use specs::ChangeError;
 pub(crate) use specs::propose_configured;
 #[cfg(test)]
 pub(crate) use store::edit;
@@ -45,7 +46,7 @@ use commit::Reply;
 use inbox::Inbox;
 use learner::Versions;
 use partition::{Message, Onward};
-use saccade_topology::model::ModelVersion;
+use saccade_topology::model::{ModelVersion, Registry};
 use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology, decision_key};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -169,6 +170,8 @@ impl Sent {
 pub struct Engine {
     shared: Arc<Shared>,
     inboxes: Vec<Inbox>,
+    /// The reward specs as they are once all is folded that was sent. Held while a change is on its way: see [`Engine::change`].
+    registry: tokio::sync::Mutex<Registry>,
     threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
     layout: Layout,
     data: std::path::PathBuf,
@@ -196,7 +199,9 @@ impl Engine {
         for partition in 0..log.partitions() {
             restored.push(restore(&plan, &*log, &store, partition)?);
         }
+        specs::complete(&plan, &*log, &mut restored)?;
         specs::ensure(&plan, &*log, &mut restored)?;
+        let registry = restored.first().map(|first| first.fold.registry().clone()).unwrap_or_default();
         let interval = Duration::from_millis(config.learner.cut_interval.0.unsigned_abs());
         let folds = restored.iter().map(|restored| (&restored.fold, restored.next)).collect();
         let learner = learner::spawn(&plan, folds, interval);
@@ -238,8 +243,8 @@ impl Engine {
         drop(courier);
         threads.extend([commit_thread, writer_thread]);
         threads.extend(learner_thread);
-        let layout = Layout::of(&plan);
-        Ok(Engine { shared, inboxes, threads: std::sync::Mutex::new(threads), layout, data: data.to_path_buf() })
+        let (registry, threads) = (tokio::sync::Mutex::new(registry), std::sync::Mutex::new(threads));
+        Ok(Engine { shared, inboxes, registry, threads, layout: Layout::of(&plan), data: data.to_path_buf() })
     }
 
     /// Takes a batch; returns when it is published and as durable as configured.

@@ -1,16 +1,132 @@
-//! The reward specs of the configuration: made to run, and the first put in force, before the loop starts.
+//! The reward specs: one change at a time, the same in all partitions. Those of the configuration are made to run, and the first put in force,
+//! before the loop starts.
 //!
 //! They enter the log as control records like any other, so that the log alone tells which spec was in force when.
 
-use super::{EngineError, Fold, Restored};
+#[cfg(test)]
+mod tests;
+
+use super::{Batch, Engine, EngineError, Fold, Receipt, Restored, SubmitError};
 use crate::clock::now;
-use crate::log::{Log, RecordBatch};
+use crate::log::{Log, LogError, RecordBatch};
 use saccade_topology::decision::{Act, Control};
-use saccade_topology::model::RewardSource;
+use saccade_topology::model::{ControlError, RewardSource, Rewards};
 use saccade_topology::{Arrived, Ignore, IngestTime, Offset, Plan, Record};
 
 /// Who does what the configuration says.
 const BY: &str = "configuration";
+/// Who ends what a stop has interrupted, where it is not known who began it.
+const BY_START: &str = "start";
+
+/// Why a change of what is rewarded was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// It would change nothing.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// It was not taken.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+impl Engine {
+    /// Makes changes of what is rewarded, in all partitions; where one is refused, none. Returns when they are durable, and looks only then at
+    /// those of the next call: so the logs of all partitions have them in one order, and a stop interrupts the last at most.
+    pub async fn change(&self, controls: &[Control<'_>]) -> Result<Receipt, ChangeError> {
+        let mut registry = self.registry.lock().await;
+        let mut changed = registry.clone();
+        // Later than the one before, whatever the clock says: by this a start knows which partition has more of them.
+        let at = IngestTime(now().0.max(changed.changed() + 1));
+        let mut batch = Batch::new(self, at).at_once();
+        for control in controls {
+            let model = self.plan().model(control.model);
+            let model = model.ok_or_else(|| ControlError::Model(control.model.to_string()))?;
+            changed.apply(model, control, 0, at.0)?;
+            batch.push_control(*control);
+        }
+        let mut sent = self.send(batch)?;
+        // It counts from here on, whether or not somebody waits for the answer.
+        *registry = changed;
+        Ok(sent.answer().await?)
+    }
+}
+
+/// Makes a change that a stop has interrupted in the partitions that have it not: all get what the one has that was changed last.
+pub(super) fn complete(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) -> Result<(), LogError> {
+    let mut appended = false;
+    for (place, model) in plan.models().iter().enumerate() {
+        let all = partitions.iter().map(|partition| partition.fold.rewards(place));
+        // Of several the first: it is the one that is shown.
+        let Some(furthest) = all.rev().max_by_key(|rewards| rewards.changed()).cloned() else { continue };
+        let mut versions = vec![];
+        for (number, partition) in (0..).zip(&mut *partitions) {
+            let first = partition.next;
+            let batch = follow(&furthest, &model.spec.name, place, partition, &mut versions);
+            if batch.count() > 0 {
+                log.append(number, first, &batch)?;
+                appended = true;
+            }
+        }
+        versions.sort_unstable();
+        versions.dedup();
+        if !versions.is_empty() {
+            let model = model.spec.name.as_str();
+            tracing::warn!(
+                model,
+                ?versions,
+                "a change of its reward specs was interrupted: it was completed in all partitions"
+            );
+        }
+    }
+    if appended { log.sync() } else { Ok(()) }
+}
+
+/// Makes the changes that a partition lacks, and gives them for its log.
+fn follow(
+    furthest: &Rewards,
+    model: &str,
+    place: usize,
+    partition: &mut Restored,
+    versions: &mut Vec<u32>,
+) -> RecordBatch {
+    let mut batch = RecordBatch::default();
+    while let Some((action, version)) = missing(furthest, partition.fold.rewards(place)) {
+        let running = furthest.running.iter().find(|running| running.reward.spec().version == version);
+        let (spec, by) = match (action, running) {
+            (Act::Propose, Some(running)) => {
+                (serde_json::to_string(running.reward.spec()).expect("a spec is plain data"), running.by.as_str())
+            }
+            (Act::Activate, _) => (String::new(), furthest.history.last().map_or(BY_START, |last| last.by.as_str())),
+            _ => (String::new(), BY_START),
+        };
+        let control = Control { model, action, version, spec: &spec, by };
+        // As many as may run do, and none of them can end: it stays as it is.
+        if partition.fold.check_control(&control).is_err() {
+            break;
+        }
+        let arrived = Arrived { ingest_time: IngestTime(furthest.changed()), record: Record::Control(control) };
+        batch.push(&arrived);
+        partition.fold.apply(partition.next, &arrived, &mut Ignore);
+        partition.next.0 += 1;
+        versions.push(version);
+    }
+    batch
+}
+
+/// The next change that makes `behind` more like `furthest`.
+fn missing(furthest: &Rewards, behind: &Rewards) -> Option<(Act, u32)> {
+    let spec = |rewards: &Rewards, version| rewards.spec(version).map(|reward| reward.spec().clone());
+    let is_same = |version: &u32| spec(furthest, *version) == spec(behind, *version);
+    let versions = |rewards: &Rewards| rewards.running.iter().map(|running| running.reward.spec().version).collect();
+    let (wanted, running): (Vec<u32>, Vec<u32>) = (versions(furthest), versions(behind));
+    let ended = running.iter().find(|version| !is_same(version) && **version != behind.active);
+    let proposed = wanted.iter().find(|version| !running.contains(version));
+    let activated = Some(&furthest.active)
+        .filter(|version| **version != behind.active && wanted.contains(version) && is_same(version));
+    let retire = ended.map(|version| (Act::Retire, *version));
+    let propose = proposed.map(|version| (Act::Propose, *version));
+    retire.or(propose).or(activated.map(|version| (Act::Activate, *version)))
+}
 
 /// Proposes and activates the configured spec of each model that never had one of that version.
 pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) -> Result<(), EngineError> {

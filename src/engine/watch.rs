@@ -1,7 +1,6 @@
 //! Reward specs in files of their own: a changed file is proposed and put in force, a bad one changes nothing and is told of.
 
-use super::{Batch, Engine};
-use crate::clock::now;
+use super::Engine;
 use crate::config::read_reward;
 use saccade_topology::decision::{Act, Control};
 use std::path::PathBuf;
@@ -80,10 +79,8 @@ async fn take(engine: &Engine, file: &File) -> Result<(), String> {
     if version.active == spec.version {
         return Ok(());
     }
-    let mut batch = Batch::new(engine, now()).at_once();
-    batch.push_control(propose);
-    batch.push_control(control(Act::Activate, ""));
-    let receipt = engine.submit(batch).await.map_err(|error| error.to_string())?;
+    let changes = [propose, control(Act::Activate, "")];
+    let receipt = engine.change(&changes).await.map_err(|error| error.to_string())?;
     if let Some(place) = receipt.last {
         engine.learnt(place).await;
     }

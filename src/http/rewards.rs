@@ -8,8 +8,7 @@ use super::error::Refusal;
 use super::query::Pairs;
 use super::rank::{path, receive};
 use super::{App, body};
-use crate::clock::now;
-use crate::engine::Batch;
+use crate::engine::ChangeError;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -66,7 +65,7 @@ pub(super) async fn propose(State(app): State<Arc<App>>, model: Named<String>, r
         let (spec, _reserved) = body::digest(&app, received, |_, bytes| read(bytes)).await?;
         let spec = spec?;
         let json = serde_json::to_string(&spec).expect("a spec is plain data");
-        control(&app, &version, &parts, &[(Act::Propose, spec.version, &json)]).await
+        control(&app, &version, &parts, (Act::Propose, spec.version, &json)).await
     };
     proposed.await.unwrap_or_else(Refusal::into_response)
 }
@@ -86,7 +85,7 @@ async fn act(State(app): State<Arc<App>>, named: Named<(String, u32)>, request: 
     let done = async {
         let Path((model, number)) = named.map_err(|e| bad(e.body_text()))?;
         let version = version(&app, &model)?;
-        control(&app, &version, &parts, &[(act, number, "")]).await
+        control(&app, &version, &parts, (act, number, "")).await
     };
     done.await.unwrap_or_else(Refusal::into_response)
 }
@@ -103,7 +102,7 @@ pub(super) async fn rollback(State(app): State<Arc<App>>, model: Named<String>, 
             let message = format!("version {} is in force, and none that was before it still runs", rewards.active);
             return Err(Refusal::new(StatusCode::CONFLICT, "no_version_before", message));
         };
-        control(&app, &version, &parts, &[(Act::Activate, to, "")]).await
+        control(&app, &version, &parts, (Act::Activate, to, "")).await
     };
     done.await.unwrap_or_else(Refusal::into_response)
 }
@@ -122,32 +121,25 @@ fn read(bytes: &[u8]) -> Result<RewardSpec, Refusal> {
     }
 }
 
-/// Logs the changes, made by `?by=`, and answers with what runs once a model version shows them.
+/// Logs the change, made by `?by=`, and answers with what runs once a model version shows them.
 async fn control(
     app: &App,
     version: &ModelVersion,
     parts: &Parts,
-    changes: &[(Act, u32, &str)],
+    change: (Act, u32, &str),
 ) -> Result<Response, Refusal> {
     let query = Pairs::of(&parts.uri);
     let by = query.get("by").filter(|by| (1..=BY_BYTES_MAX).contains(&by.len())).ok_or_else(|| {
         let rule = format!("say who does it: ?by=NAME of 1 to {BY_BYTES_MAX} bytes; it is kept in the log");
         Refusal::new(StatusCode::BAD_REQUEST, "missing_by", rule)
     })?;
-    let (model, place) = (version.plan().spec.name.as_str(), app.engine.plan().model(&version.plan().spec.name));
-    let mut batch = Batch::new(&app.engine, now()).at_once();
-    for (action, number, spec) in changes {
-        let control = Control { model, action: *action, version: *number, spec, by };
-        if let Some(place) = place {
-            version.registry().check(place, &control).map_err(refused)?;
-        }
-        batch.push_control(control);
-    }
-    let receipt = app.engine.submit(batch).await?;
-    if receipt.rejected > 0 {
-        let message = "another change came first; look at what runs now (GET /v1/rewards)";
-        return Err(Refusal::new(StatusCode::CONFLICT, "changed_meanwhile", message));
-    }
+    let model = version.plan().spec.name.as_str();
+    let (action, number, spec) = change;
+    let control = Control { model, action, version: number, spec, by };
+    let receipt = app.engine.change(&[control]).await.map_err(|error| match error {
+        ChangeError::Control(error) => refused(error),
+        ChangeError::Submit(error) => error.into(),
+    })?;
     if let Some(place) = receipt.last {
         // The change holds either way; a version that shows it is cut within milliseconds.
         let _ = tokio::time::timeout(SHOWN_MAX, app.engine.learnt(place)).await;
