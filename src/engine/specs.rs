@@ -145,7 +145,7 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
             let control = |action, spec| Control { model: name, action, version, spec, by: BY };
             let propose = control(Act::Propose, &json);
             let rewards = partition.fold.rewards(place);
-            let is_known = rewards.history.iter().any(|activated| activated.version == version);
+            let is_known = rewards.was_in_force(version);
             if is_known && rewards.spec(version).is_none() {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Changes of reward specs side by side, and interrupted.
+//! Changes of reward specs side by side, interrupted, and long ago.
 
 use super::*;
 use crate::config::{Config, Durability};
@@ -136,4 +136,24 @@ fn a_change_that_a_stop_has_interrupted_is_completed_in_all_partitions() {
     let count = |engine: &Engine| (0..PARTITIONS).map(|p| changes(engine.log(), "home", p).len()).collect::<Vec<_>>();
     let engine = started(directory.path());
     assert_eq!(count(&engine), [7; PARTITIONS as usize], "nothing is made again");
+}
+
+#[test]
+fn a_start_does_not_put_in_force_what_was_replaced_however_long_ago() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let engine = started(directory.path());
+    for version in [2, 3] {
+        change(&engine, Act::Propose, version, &spec(version, version)).expect("it is new");
+    }
+    for nth in 0..70 {
+        change(&engine, Act::Activate, 2 + nth % 2, "").expect("it runs");
+    }
+    drop(engine);
+    // From the checkpoint, and from the log alone.
+    for _ in 0..2 {
+        let engine = started(directory.path());
+        assert_eq!(engine.version("home").expect("a model").active, 3);
+        drop(engine);
+        std::fs::remove_dir_all(directory.path().join("checkpoints")).expect("it was written at the stop");
+    }
 }
