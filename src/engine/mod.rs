@@ -82,7 +82,7 @@ pub enum EngineError {
     Log(#[from] LogError),
     /// The state can be rebuilt from neither.
     #[error(
-        "partition {partition}: no checkpoint fits this configuration (time, session, viewer, features), and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration it was written under, or export the log and import it into a new data directory to go on with what is kept"
+        "partition {partition}: no checkpoint fits this configuration (time, session, viewer, features, models), and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration it was written under, or export the log and import it into a new data directory to go on with what is kept"
     )]
     Trimmed {
         /// Partition.

@@ -144,6 +144,11 @@ pub enum RestoreError {
         "model `{0}` was learnt with another context, items, estimator, half-life, prior or provisional; under another name both can be kept"
     )]
     Model(String),
+    /// A model was not configured when the state was folded, and the log knows it.
+    #[error(
+        "model `{0}` was left out of the configuration meanwhile, and the checkpoint knows nothing of it; under another name it begins anew"
+    )]
+    Lapsed(String),
     /// A row is torn or foreign.
     #[error("the row of {kind:?} {key:?} is damaged")]
     Row {
@@ -460,7 +465,12 @@ impl Restore {
         let mut stored = std::mem::take(&mut books.models);
         books.models = Books::new(&self.topology.plan.models).models;
         for book in &mut books.models {
-            let Some(place) = stored.iter().position(|stored| stored.name == book.name) else { continue };
+            let Some(place) = stored.iter().position(|stored| stored.name == book.name) else {
+                match books.lapsed.contains(&book.name) {
+                    true => return Err(RestoreError::Lapsed(book.name.clone())),
+                    false => continue,
+                }
+            };
             if stored[place].hash != book.hash {
                 return Err(RestoreError::Model(book.name.clone()));
             }

@@ -1,4 +1,4 @@
-//! Changes of reward specs side by side, interrupted, and long ago.
+//! Changes of reward specs side by side, interrupted, and long ago; models that were away.
 
 use super::*;
 use crate::config::{Config, Durability};
@@ -156,4 +156,30 @@ fn a_start_does_not_put_in_force_what_was_replaced_however_long_ago() {
         drop(engine);
         std::fs::remove_dir_all(directory.path().join("checkpoints")).expect("it was written at the stop");
     }
+}
+
+#[test]
+fn what_a_model_learnt_is_there_again_after_starts_without_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let open = |model| Engine::open(&config(1, model), directory.path());
+    let started = |model| open(model).unwrap_or_else(|error| panic!("{error}"));
+    let engine = started("home");
+    change(&engine, Act::Propose, 2, &spec(2, 2)).expect("it is new");
+    change(&engine, Act::Activate, 2, "").expect("it runs");
+    drop(engine);
+    // With the checkpoint of the start before, and from the log.
+    for from_log in [false, true] {
+        if from_log {
+            std::fs::remove_dir_all(directory.path().join("checkpoints")).expect("it was written at the stop");
+        }
+        drop(started("hom"));
+        let engine = started("home");
+        assert_eq!(engine.version("home").expect("a model").active, 2);
+        assert_eq!(changes(engine.log(), "home", 0).len(), 4, "nothing is put in force anew");
+    }
+    drop(started("hom"));
+    crate::log::drop_records_before(directory.path(), 0, Offset(2));
+    assert!(matches!(open("home"), Err(EngineError::Trimmed { partition: 0, .. })));
+    // One that the log does not know misses nothing.
+    assert_eq!(started("new").version("new").expect("a model").active, 1);
 }
