@@ -38,8 +38,8 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         false => Box::new(std::fs::File::create(&args.out).map_err(writing)?),
     };
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let mut is_whole = Ok(());
-    for partition in (0..log.partitions()).filter(|p| args.partition.is_none_or(|only| only == *p)) {
+    let partitions = (0..log.partitions()).filter(|p| args.partition.is_none_or(|only| only == *p));
+    for partition in partitions.clone() {
         let Bounds { first, next, .. } = log.bounds(partition).map_err(Failure::failed)?;
         let bar = progress(next.0.min(args.until).saturating_sub(first.0.max(args.from)));
         let (mut line, mut failed) = (vec![], None);
@@ -66,20 +66,28 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         out.flush().map_err(writing)?;
         read.map_err(Failure::failed)?;
         failed.map_or(Ok(()), Err)?;
-        is_whole = is_whole.and_then(|()| check_end(&args.common.data, &log, partition, Offset(args.until)));
     }
     out.flush().map_err(writing)?;
-    is_whole
+    check_ends(&args.common.data, &log, partitions, Offset(args.until))
 }
 
-/// An error where the log of a partition ends before its checkpoint, and before `until`. What a checkpoint that cannot be read is of is not known.
-pub(super) fn check_end(data: &Path, log: &dyn Log, partition: u16, until: Offset) -> Result<(), Failure> {
+/// An error where the log of one of the partitions ends before its checkpoint, and before `until`. What a checkpoint that cannot be read is of
+/// is not known.
+pub(super) fn check_ends(
+    data: &Path,
+    log: &dyn Log,
+    mut partitions: impl Iterator<Item = u16>,
+    until: Offset,
+) -> Result<(), Failure> {
     let store = if Store::exists(data) { Store::open(data).ok() } else { None };
-    let Some(stored) = store.and_then(|store| store.checkpoint(partition).ok().flatten()) else { return Ok(()) };
-    let checkpoint = stored.globals().offset;
-    if log.reaches(partition, until.min(Offset(checkpoint))) {
-        return Ok(());
+    let Some(store) = store else { return Ok(()) };
+    let short = partitions.find_map(|partition| {
+        let checkpoint = store.checkpoint(partition).ok()??.globals().offset;
+        let is_short = !log.reaches(partition, until.min(Offset(checkpoint)));
+        is_short.then_some(EngineError::Short { partition, checkpoint })
+    });
+    match short {
+        Some(short) => Err(Failure::Failed(format!("what is there was written, and it is not all: {short}"))),
+        None => Ok(()),
     }
-    let short = EngineError::Short { partition, checkpoint };
-    Err(Failure::Failed(format!("what is there was written, and it is not all: {short}")))
 }

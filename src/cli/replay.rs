@@ -3,7 +3,7 @@
 mod output;
 mod parquet;
 
-use super::export::check_end;
+use super::export::check_ends;
 use super::files::{self, Rejected};
 use super::{Failure, Format, reader};
 use crate::config::Config;
@@ -140,7 +140,7 @@ fn replay_log(
     data: &std::path::Path,
 ) -> Result<Vec<Tally>, Failure> {
     let log = EmbeddedLog::open(data, &config.log, None).map_err(Failure::failed)?;
-    let (mut tallies, mut is_whole) = (vec![], Ok(()));
+    let mut tallies = vec![];
     for number in 0..log.partitions() {
         let Bounds { first, next, .. } = log.bounds(number).map_err(Failure::failed)?;
         let progress = progress(next.0 - first.0);
@@ -154,9 +154,9 @@ fn replay_log(
         progress.finish_and_clear();
         read.map_err(Failure::failed)?;
         tallies.push(partition.finish(Rejected::default())?);
-        is_whole = is_whole.and_then(|()| check_end(data, &log, number, Offset(u64::MAX)));
     }
-    is_whole.map(|()| tallies)
+    check_ends(data, &log, 0..log.partitions(), Offset(u64::MAX))?;
+    Ok(tallies)
 }
 
 /// Shown on standard error while it takes longer than a moment; nothing where that is not a terminal.

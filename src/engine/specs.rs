@@ -91,8 +91,7 @@ fn follow(
 ) -> RecordBatch {
     let mut batch = RecordBatch::default();
     while let Some((action, version)) = missing(furthest, partition.fold.rewards(place)) {
-        let running = furthest.running.iter().find(|running| running.reward.spec().version == version);
-        let (spec, by) = match (action, running) {
+        let (spec, by) = match (action, furthest.run(version)) {
             (Act::Propose, Some(running)) => {
                 (serde_json::to_string(running.reward.spec()).expect("a spec is plain data"), running.by.as_str())
             }

@@ -2,7 +2,7 @@
 
 use super::error::Refusal;
 use super::query::Pairs;
-use super::rank::{path, receive};
+use super::rank::{future, path, receive};
 use super::{App, body};
 use crate::clock::now;
 use crate::engine::{Batch, Receipt};
@@ -12,8 +12,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use saccade_topology::Record;
 use saccade_topology::model::RewardEnd;
+use saccade_topology::{Record, check_future};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,18 +72,13 @@ fn read(app: &App, id: &str, bytes: &[u8], what: Told) -> Result<Batch, Refusal>
         Told::Activation => {
             let request = ActivateRequest::read(bytes, &arena)?;
             // A record that is not taken does not say why: one that is of no deferred decision would look the same.
-            if request.event_time.is_some_and(|time| time.0.saturating_sub(now.0) > app.config.time.max_future.0) {
+            if request.event_time.is_some_and(|time| check_future(&app.config.time, time.0, now).is_err()) {
                 return Err(future(app));
             }
             batch.push_to(partition, Record::Activation(request.of(id)));
         }
     }
     Ok(batch)
-}
-
-fn future(app: &App) -> Refusal {
-    let message = format!("`event_time` is further ahead than {} (time.max_future)", app.config.time.max_future);
-    Refusal::new(StatusCode::BAD_REQUEST, "future", message)
 }
 
 fn outcome(app: &App, id: &str, what: Told, is_open: bool, receipt: Receipt) -> Result<&'static str, Refusal> {

@@ -84,10 +84,15 @@ async fn take(
         return known(app, &version, &id, explained).unwrap_or_else(|| Err(over(&id)));
     }
     if receipt.rejected > 0 {
-        let message = format!("`event_time` is further ahead than {} (time.max_future)", app.config.time.max_future);
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "future", message));
+        return Err(future(app));
     }
     Ok(json)
+}
+
+/// Of what is dated too far ahead of its arrival.
+pub(super) fn future(app: &App) -> Refusal {
+    let message = format!("`event_time` is further ahead than {} (time.max_future)", app.config.time.max_future);
+    Refusal::new(StatusCode::BAD_REQUEST, "future", message)
 }
 
 /// The path's parameter.

@@ -46,4 +46,4 @@ pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayStat
 pub use sink::{ContextRef, EndReason, Ignore, Kind, Part, SessionEnd, Sink};
 pub use snapshot::{Changes, FORMAT as CHECKPOINT_FORMAT, Globals, Restore, RestoreError, RowKind};
 pub use spec::{DedupSpec, Duration, FeatureSpec, FeatureType, Scope, SessionSpec, Spec, TimeSpec, ViewerSpec};
-pub use time::{Future, admit};
+pub use time::{Future, admit, check_future};

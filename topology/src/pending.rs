@@ -194,6 +194,15 @@ impl Chunk {
         i32::try_from(offset.wrapping_sub(self.begin) as i64).ok().filter(|_| has_room)
     }
 
+    fn at(&self, nth: usize) -> At {
+        let Link { time, step, .. } = self.links[nth];
+        At { time, offset: self.begin.wrapping_add_signed(step.into()) }
+    }
+
+    fn packed(&self, nth: usize) -> Packed<'_> {
+        Packed(&self.words[self.starts[nth] as usize..])
+    }
+
     fn bytes(&self) -> usize {
         self.taken * (size_of::<Link>() + size_of::<u32>()) + 8 * self.filled
     }
@@ -253,31 +262,24 @@ impl Slab {
         &self.chunks[chunk].links[nth]
     }
 
-    fn packed(&self, i: u32) -> Packed<'_> {
-        let (chunk, nth) = place(i);
-        let Chunk { starts, words, .. } = &self.chunks[chunk];
-        Packed(&words[starts[nth] as usize..])
-    }
-
     pub(crate) fn at(&self, i: u32) -> At {
-        let Link { time, step, .. } = *self.link(i);
-        At { time, offset: self.chunks[place(i).0].begin.wrapping_add_signed(step.into()) }
+        let (chunk, nth) = place(i);
+        self.chunks[chunk].at(nth)
     }
 
     /// Where an entry is among those of its key.
     pub(crate) fn order(&self, i: u32) -> (i64, IdWords) {
-        (self.link(i).time, self.packed(i).id())
+        let (chunk, nth) = place(i);
+        (self.link(i).time, self.chunks[chunk].packed(nth).id())
     }
 
     /// The event of an entry.
     pub(crate) fn event(&mut self, i: u32) -> Arriving<'_> {
-        // Taken out while the event, which borrows all else, is read.
-        let mut inputs = std::mem::take(&mut self.inputs);
-        let packed = self.packed(i);
-        packed.inputs(&mut inputs);
-        let (at, id, kind) = (self.at(i), packed.id(), packed.kind());
-        self.inputs = inputs;
-        Arriving { at, id, kind, inputs: &self.inputs }
+        let (chunk, nth) = place(i);
+        let chunk = &self.chunks[chunk];
+        let packed = chunk.packed(nth);
+        packed.inputs(&mut self.inputs);
+        Arriving { at: chunk.at(nth), id: packed.id(), kind: packed.kind(), inputs: &self.inputs }
     }
 
     pub(crate) fn next(&self, i: u32) -> u32 {

@@ -22,7 +22,8 @@ pub fn admit(spec: &TimeSpec, event: &Event<'_>, ingest_time: IngestTime) -> Res
     check_future(spec, time, ingest_time)
 }
 
-pub(crate) fn check_future(spec: &TimeSpec, time: i64, ingest_time: IngestTime) -> Result<(), Future> {
+/// Checks a time, epoch milliseconds, against the arrival of what has it.
+pub fn check_future(spec: &TimeSpec, time: i64, ingest_time: IngestTime) -> Result<(), Future> {
     let ahead_ms = time.saturating_sub(ingest_time.0);
     let max_ms = spec.max_future.0;
     if ahead_ms > max_ms { Err(Future { ahead_ms, max_ms }) } else { Ok(()) }

@@ -3,14 +3,19 @@
 use super::{fingerprints, passed_fingerprint};
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item, Landed, Leaving, Passed, Told};
 use crate::fold::{Late, Outcome, Topology, moment};
-use crate::record::{Event, IngestTime, Offset};
+use crate::record::{Event, EventTime, IngestTime, Offset};
 use crate::sink::Sink;
-use crate::time;
+use crate::time::{self, Future};
 
 impl Topology {
     pub(crate) fn feedback_event(&mut self, offset: Offset, event: &Event<'_>, time: i64) {
         let is_known = event.decision.is_some_and(|id| self.is_known(offset, id));
         self.feedback.event(moment(&self.plan, &self.progress, offset), event, time, is_known);
+    }
+
+    /// Checks when something is said to have happened, where that is said.
+    fn check_told(&self, event_time: Option<EventTime>, ingest_time: IngestTime) -> Result<(), Future> {
+        event_time.map_or(Ok(()), |time| time::check_future(&self.plan.spec.time, time.0, ingest_time))
     }
 
     /// Whether a decision of this id was made once, as far as is remembered.
@@ -52,9 +57,7 @@ impl Topology {
         activation: &Activation<'_>,
         ingest_time: IngestTime,
     ) -> Outcome {
-        if let Some(time) = activation.event_time
-            && let Err(future) = time::check_future(&self.plan.spec.time, time.0, ingest_time)
-        {
+        if let Err(future) = self.check_told(activation.event_time, ingest_time) {
             return Outcome::Rejected(future);
         }
         let m = moment(&self.plan, &self.progress, offset);
@@ -68,9 +71,7 @@ impl Topology {
         ingest_time: IngestTime,
         sink: &mut dyn Sink,
     ) -> Outcome {
-        if let Some(time) = reward.event_time
-            && let Err(future) = time::check_future(&self.plan.spec.time, time.0, ingest_time)
-        {
+        if let Err(future) = self.check_told(reward.event_time, ingest_time) {
             return Outcome::Rejected(future);
         }
         if let Some(id) = reward.id {

@@ -184,8 +184,7 @@ impl Rewards {
     /// The spec of this version, where it has run since before the record at `offset`: one that was retired and proposed again is another,
     /// though it be the same, as what was learnt under the first is gone.
     pub fn spec_since(&self, version: u32, offset: u64) -> Option<&Arc<Reward>> {
-        let running = self.running.iter().find(|running| running.reward.spec().version == version)?;
-        (running.since <= offset).then_some(&running.reward)
+        self.run(version).filter(|running| running.since <= offset).map(|running| &running.reward)
     }
 
     /// Whether a spec of this version was ever put in force. Of the activations that are not remembered any more, only the greatest version is
@@ -201,6 +200,11 @@ impl Rewards {
 
     /// The spec of this version, where it runs.
     pub fn spec(&self, version: u32) -> Option<&Arc<Reward>> {
-        self.running.iter().map(|running| &running.reward).find(|reward| reward.spec().version == version)
+        self.run(version).map(|running| &running.reward)
+    }
+
+    /// The run of a spec of this version.
+    pub fn run(&self, version: u32) -> Option<&Running> {
+        self.running.iter().find(|running| running.reward.spec().version == version)
     }
 }

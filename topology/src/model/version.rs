@@ -224,10 +224,7 @@ fn cut_spec(
 
 /// Whether a spec has run in all partitions from one version to the next: one that was retired and proposed again has other sums.
 fn is_same(version: &ModelVersion, last: &ModelVersion, spec: &SpecVersion) -> bool {
-    let since = |learnt: &Learnt| {
-        let mut running = learnt.registry.model(version.place).running.iter();
-        running.find(|running| running.reward.spec().version == spec.version).map(|running| running.since)
-    };
+    let since = |learnt: &Learnt| learnt.registry.model(version.place).run(spec.version).map(|running| running.since);
     version.learnt.iter().zip(&last.learnt).all(|(now, then)| since(now) == since(then))
 }
 
