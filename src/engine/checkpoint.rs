@@ -152,6 +152,7 @@ impl Walk {
     pub(super) fn step(&mut self, fold: &mut Fold, next: Offset) {
         if self.running.is_some() && self.writer.given_up(self.partition) != self.given_up {
             self.running = None;
+            fold.end_changes();
         } else if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
         } else if self.is_due() && self.writer.slices.len() < SLICES_WAITING {
@@ -181,7 +182,7 @@ impl Walk {
         // What the log keeps for a partition begins at its checkpoint before the last. Where nothing changes there would be no further one, and
         // no partition's records would ever be dropped from there on: two that say no more than that nothing has changed let them go.
         if is_unchanged && !self.writer.log.is_held_by(self.partition) {
-            return;
+            return fold.end_changes();
         }
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
@@ -229,7 +230,9 @@ impl Walk {
         }
         let rows_begin = Instant::now();
         while rows.len() < SLICE_ROWS && rows_begin.elapsed() < SLICE_TIME {
-            if let Some((kind, place)) = running.changes.next_place() {
+            if let Some(id) = running.changes.next_ended(rows.value()) {
+                rows.close(RowKind::Decision, &id);
+            } else if let Some((kind, place)) = running.changes.next_place() {
                 match fold.export(kind, place, next, pending, rows.value()) {
                     Some(key) => rows.close(kind, key),
                     None => rows.cancel(),
@@ -252,8 +255,9 @@ impl Walk {
         self.running.as_ref().is_none_or(|running| running.ids_left == 0 && running.changes.is_empty())
     }
 
-    fn complete(&mut self, fold: &Fold, next: Offset, done: Option<Sender<()>>) {
+    fn complete(&mut self, fold: &mut Fold, next: Offset, done: Option<Sender<()>>) {
         if let Some(Running { globals, feedback, begun, pause, .. }) = self.running.take() {
+            fold.end_changes();
             let mut left = u64::MAX;
             let over = some_of(&fold.over_since(self.over), ALL, &mut self.over, &mut left);
             let rest = Box::new(Rest { globals, feedback, books: fold.books(next) });

@@ -2,14 +2,15 @@
 //!
 //! A checkpoint is *fuzzy*: every row names the offset up to which it contains the log (`as_of`), and may be written at any
 //! moment. Catching up starts at the offset of the globals; records before a row's `as_of` are skipped for that row alone. A
-//! removed key leaves a tombstone with its `as_of` until the next checkpoint, so that catching up does not raise it again.
+//! removed key leaves a tombstone with its `as_of` until the next checkpoint, so that catching up does not raise it again. A decision
+//! that ends while a checkpoint is made leaves its row with it: until then what it claims is no other's.
 //! Events that are pending on a row are also in the log: a row on which many are pending names them by offset, and is
 //! [given them](Restore::record) before anything is folded into it.
 //! The bytes belong to one specification ([`Globals::spec`]) and one [`FORMAT`]. A row ends in a checksum over its key and its
 //! bytes, so that whatever is put back was a state once: no operator has to expect words that none has written.
 
 use crate::dedup::Dedup;
-use crate::feedback::StoredFeedback;
+use crate::feedback::{Ended, StoredFeedback};
 use crate::fold::{Counters, Topology, moment};
 use crate::lane::{Pending, Tombstone};
 use crate::model::{Books, Catalogue};
@@ -29,7 +30,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 /// What is of another version is set aside, and the state is rebuilt from the log. `tests/data/checkpoint/format-N.*` holds a
 /// checkpoint of each version; it is never changed nor deleted. For a new one: raise this, run the tests, commit the file that
 /// they name, and expect of those before that they are set aside.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;
 
 /// What a row is the state of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +91,7 @@ pub struct Changes {
     parts: Range<usize>,
     part_len: usize,
     removed: [(RowKind, Pieces<Tombstone>); 3],
+    ended: Pieces<Ended>,
 }
 
 impl Changes {
@@ -98,7 +100,7 @@ impl Changes {
         let places: usize = self.places.iter().map(|(_, list)| list.len()).sum();
         let all: usize = self.all.iter().map(|(_, places)| places.len()).sum();
         let removed: usize = self.removed.iter().map(|(_, list)| list.len()).sum();
-        places + all + self.items.len() + self.parts.len() * self.part_len + removed
+        places + all + self.items.len() + self.parts.len() * self.part_len + removed + self.ended.len()
     }
 
     /// True where nothing is left.
@@ -119,6 +121,16 @@ impl Changes {
             self.items.extend(topology.feedback.catalogue.items_of(part).map(Box::from));
         }
         self.items.pop()
+    }
+
+    /// Takes a decision that ended since, and appends its last row to `bytes`. It has a tombstone of the same offset too.
+    pub fn next_ended(&mut self, bytes: &mut Vec<u8>) -> Option<Box<str>> {
+        let Ended { open, as_of } = self.ended.pop()?;
+        sealed(RowKind::Decision, as_of, bytes, |bytes| {
+            open.export(bytes);
+            Some(&*open.id)
+        });
+        Some(open.id)
     }
 
     /// Takes a key that is gone.
@@ -190,8 +202,10 @@ impl Topology {
         self.dedup.since(mark)
     }
 
-    /// Takes the list of keys changed since the last call.
+    /// Takes the list of keys changed since the last call. From now on decisions that end leave their rows, until
+    /// [`Topology::end_changes`]: catching up from here, what they claimed is no other's.
     pub fn take_changes(&mut self) -> Changes {
+        self.feedback.table.keeps_ended = true;
         let places = [
             (RowKind::Session, self.sessions.take_dirty()),
             (RowKind::Viewer, self.viewers.take_dirty()),
@@ -199,7 +213,14 @@ impl Topology {
         ];
         let all = RowKind::ALL[..3].first_chunk().expect("there are four kinds").map(|kind| (kind, 0..0));
         let (items, removed) = (self.feedback.take_items(), self.take_removed());
-        Changes { places, all, items, parts: 0..0, part_len: 0, removed }
+        let ended = std::mem::take(&mut self.feedback.table.ended);
+        Changes { places, all, items, parts: 0..0, part_len: 0, removed, ended }
+    }
+
+    /// All changes are handed out, or given up.
+    pub fn end_changes(&mut self) {
+        self.feedback.table.keeps_ended = false;
+        self.feedback.table.ended = Pieces::default();
     }
 
     fn take_removed(&mut self) -> [(RowKind, Pieces<Tombstone>); 3] {
@@ -217,7 +238,7 @@ impl Topology {
         all.iter_mut().zip(ends).for_each(|((_, places), end)| *places = 0..end);
         let places = changes.places.map(|(kind, _)| (kind, Pieces::default()));
         let part_len = self.feedback.catalogue.len().div_ceil(Catalogue::PARTS);
-        Changes { places, all, items: vec![], parts: 0..Catalogue::PARTS, part_len, removed: changes.removed }
+        Changes { places, all, items: vec![], parts: 0..Catalogue::PARTS, part_len, ..changes }
     }
 
     /// Adds the keys that were removed since: a checkpoint has to hold those that go while it is made, or catching up would go on
@@ -226,6 +247,7 @@ impl Topology {
         for ((_, list), (_, removed)) in changes.removed.iter_mut().zip(self.take_removed()) {
             list.extend(removed);
         }
+        changes.ended.extend(std::mem::take(&mut self.feedback.table.ended));
     }
 
     /// What is neither per key nor in the books, for the offset of the globals.
@@ -248,11 +270,10 @@ impl Topology {
     /// Appends the row of an item; false where it is gone.
     pub fn export_item(&self, item: &str, as_of: Offset, bytes: &mut Vec<u8>) -> bool {
         let Some(fields) = self.feedback.catalogue.get(item) else { return false };
-        let begin = bytes.len();
-        bytes.extend_from_slice(&as_of.0.to_le_bytes());
-        bytes.extend_from_slice(fields.as_bytes());
-        let sum = checksum(RowKind::Item, item, &bytes[begin..]);
-        bytes.extend_from_slice(&sum.to_le_bytes());
+        sealed(RowKind::Item, as_of.0, bytes, |bytes| {
+            bytes.extend_from_slice(fields.as_bytes());
+            Some(item)
+        });
         true
     }
 
@@ -272,27 +293,22 @@ impl Topology {
         bytes: &mut Vec<u8>,
     ) -> Option<&str> {
         let horizon = self.progress.horizon(&self.plan.spec.time);
-        let begin = bytes.len();
-        bytes.extend_from_slice(&as_of.0.to_le_bytes());
         let lane = match kind {
             RowKind::Session => Some((&mut self.sessions, &self.plan.session)),
             RowKind::Viewer => Some((&mut self.viewers, &self.plan.viewer)),
             RowKind::Decision | RowKind::Item => None,
         };
-        let key = match lane {
+        sealed(kind, as_of.0, bytes, |bytes| match lane {
             Some((lane, plan)) => {
                 if !lane.is_live(place) {
                     return None;
                 }
                 lane.settle_for(pending, plan, place, horizon, &mut self.scratch);
                 lane.export(place, pending, bytes);
-                &*lane.heads[place as usize].key
+                Some(&*lane.heads[place as usize].key)
             }
-            None => self.feedback.export(place, horizon, bytes)?,
-        };
-        let sum = checksum(kind, key, &bytes[begin..]);
-        bytes.extend_from_slice(&sum.to_le_bytes());
-        Some(key)
+            None => self.feedback.export(place, horizon, bytes),
+        })
     }
 
     /// True where the key is alive.
@@ -372,6 +388,22 @@ impl Topology {
         hash.update(&postcard::to_extend(&self.books(Offset(0)), vec![]).expect("memory takes any state"));
         hash.digest128()
     }
+}
+
+/// Appends a row: the offset before which it contains the log, what `write` writes, and a checksum. Gives its key; none where there is
+/// no row.
+fn sealed<'k>(
+    kind: RowKind,
+    as_of: u64,
+    bytes: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Option<&'k str>,
+) -> Option<&'k str> {
+    let begin = bytes.len();
+    bytes.extend_from_slice(&as_of.to_le_bytes());
+    let key = write(bytes)?;
+    let sum = checksum(kind, key, &bytes[begin..]);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    Some(key)
 }
 
 /// Of a row; the same bytes under another key have another one.

@@ -1,8 +1,9 @@
 //! The checkpoint store: files in the directory `checkpoints`, a new one with each checkpoint of a partition.
 //!
 //! A file is *full*: it has all that is alive; or it has what *changed* since the file before it. A checkpoint is the newest file, those it
-//! goes on from, and the full one at their end. Of each key the entry with the greatest `as_of` counts, be it a row or a tombstone. Ids go
-//! on from those of the files before. What is not per key, and the departures, are those of the newest file.
+//! goes on from, and the full one at their end. Of each key the entry with the greatest `as_of` counts, be it a row or a tombstone; a row and
+//! a tombstone of one `as_of` are of what ended while the checkpoint was made, and in later ones of nothing. Ids go on from those of the
+//! files before. What is not per key, and the departures, are those of the newest file.
 //!
 //! While it is written a file is named `PARTITION-NUMBER.making`; whole and on the disk, `.full` or `.changes`. So it is there or not, all of
 //! it. What a full one makes superfluous is then removed. It is due when the files that go on from one are as large as that.
@@ -467,6 +468,7 @@ impl Stored {
     /// Visits the rows, newest files first, and gives the tombstones that catching up has to know: kind and key, and the offset. Of a key
     /// that is in several files the first row counts.
     pub fn rows(self, visit: &mut dyn FnMut(Rows)) -> Result<Vec<(RowKind, String, u64)>, StoreError> {
+        let from = self.globals().offset;
         let mut came_back: HashSet<Box<[u8]>> = HashSet::new();
         for path in self.files.iter().rev() {
             let mut reader = Reader::open(path, READ_BYTES)?;
@@ -475,6 +477,8 @@ impl Stored {
                 if !self.gone.is_empty() {
                     rows.retain(|key, value| match (self.gone.get(key), as_of(value)) {
                         (Some(gone), Some(as_of)) if *gone > as_of => false,
+                        // Its last row, of a decision that ended while the checkpoint was made, or one before it.
+                        (Some(gone), Some(as_of)) if *gone == as_of => as_of > from,
                         (Some(_), _) => {
                             came_back.insert(key.into());
                             true
@@ -485,8 +489,7 @@ impl Stored {
                 visit(rows);
             }
         }
-        let from = self.globals().offset;
-        let gone = self.gone.iter().filter(|(key, as_of)| **as_of >= from && !came_back.contains(*key));
+        let gone = self.gone.iter().filter(|(key, as_of)| **as_of > from && !came_back.contains(*key));
         Ok(gone.filter_map(|(key, as_of)| read_key(key).map(|(kind, key)| (kind, key.to_string(), *as_of))).collect())
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use RowKind::{Session, Viewer};
+use RowKind::{Decision, Session, Viewer};
 
 const NOTHING: &[(RowKind, &str, u64)] = &[];
 
@@ -88,6 +88,16 @@ fn of_each_key_the_newest_entry_counts() {
     let (found, gone) = read(&store);
     assert_eq!(found, keys(&[("c", 14), ("a", 1), ("d", 1)]), "the viewer of that name stays");
     assert_eq!(gone, keys(&[("a", 22)]));
+}
+
+#[test]
+fn what_ended_while_a_checkpoint_was_made_is_in_that_one_with_its_last_row_and_in_none_after_it() {
+    let (_place, store) = place();
+    let before = write(&store, true, 0, &[(Decision, "d", 1), (Decision, "f", 1)], NOTHING, Chain::default());
+    let chain = write(&store, false, 10, &[(Decision, "d", 12), (Decision, "d", 15)], &[(Decision, "d", 15)], before);
+    assert_eq!(read(&store), (keys(&[("d", 15), ("f", 1)]), keys(&[("d", 15)])));
+    write(&store, false, 15, &[], NOTHING, chain);
+    assert_eq!(read(&store), (keys(&[("f", 1)]), vec![]), "its end is before the checkpoint");
 }
 
 #[test]

@@ -96,7 +96,8 @@ impl Feedback {
     pub(super) fn evict(&mut self, m: Moment<'_>, place: u32, sink: &mut dyn Sink) {
         let open = self.table.get(place);
         sink.decision_over(&open.id, DecisionEnd::Evicted, &|| self.view_of(open));
-        let open = self.table.remove(place, m.offset + 1);
+        // It is gone when the record that needs its room is taken in.
+        let open = self.table.remove(place, m.offset);
         self.remember(m, &open.id);
         self.withdraw(m, &open);
         if let Some(books) = self.books.at(m.offset) {

@@ -44,11 +44,15 @@ impl Feedback {
         }
         if is_late {
             self.remember(m, d.id);
+            self.table.pass_over(d.id, m.offset + 1);
             sink.decision_late(d.id);
             return false;
         }
-        let is_full = self.table.of_model(model) >= m.models[model].spec.decisions_max as usize;
-        if (is_full || self.table.bytes() >= OPEN_BYTES_MAX)
+        let is_full = self.table.of_model(model) >= m.models[model].spec.decisions_max as usize
+            || self.table.bytes() >= OPEN_BYTES_MAX;
+        // While catching up there are some that were not made by now; who had to go is known.
+        if is_full
+            && m.offset >= self.books.as_of
             && let Some(oldest) = self.table.oldest(model)
         {
             self.evict(m, oldest, sink);
@@ -121,7 +125,7 @@ impl Feedback {
             }
         } else if let Some(item) = event.item {
             let owners = owners(event.viewer, event.session);
-            let among = self.table.of_owners(owners);
+            let among = self.table.of_owners(owners, m.offset);
             if !among.is_empty() {
                 let claim = Claim { among: &among, item, time };
                 let mut is_joined = false;
@@ -290,7 +294,7 @@ impl Feedback {
         for held in places.into_iter().filter_map(|i| recent.get(i)) {
             let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
             let Some(item) = event.item else { continue };
-            let claim = Claim { among: &self.table.of_owners(held.owners), item, time: held.time };
+            let claim = Claim { among: &self.table.of_owners(held.owners, m.offset), item, time: held.time };
             if self.choose(m, model, claim, None) != Some(place) {
                 continue;
             }

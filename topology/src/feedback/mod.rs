@@ -24,6 +24,7 @@ mod view;
 pub(crate) use open::decode;
 pub use pass::Away;
 pub use store::StoredFeedback;
+pub(crate) use table::Ended;
 pub use view::{DecisionView, PickView, RewardView};
 
 use crate::dedup::Dedup;
@@ -31,7 +32,7 @@ use crate::map::{Map, Set};
 use crate::model::{Books, Catalogue, ModelPlan, Registry};
 use held::Queue;
 use pass::Gone;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use table::Table;
 
 /// Everything about decisions in one partition.
@@ -55,8 +56,10 @@ pub(crate) struct Feedback {
     kinds: Option<Set<Box<str>>>,
     /// Items changed since the last checkpoint.
     items_dirty: Set<Box<str>>,
-    /// While catching up: decisions that are over, and the offsets their ends are contained in.
+    /// While catching up: decisions that ended after the globals, and the offsets before which records contain that.
     over_as_of: Map<Box<str>, u64>,
+    /// Those of them that are in the table until then, by that offset.
+    ending: BTreeSet<(u64, Box<str>)>,
     /// While catching up: offsets that items contain the log up to.
     items_as_of: Map<Box<str>, u64>,
 }
@@ -93,6 +96,7 @@ impl Feedback {
             kinds: Some(Set::default()),
             items_dirty: Set::default(),
             over_as_of: Map::default(),
+            ending: BTreeSet::new(),
             items_as_of: Map::default(),
         }
     }
@@ -118,10 +122,9 @@ impl Feedback {
         self.table.find(id).is_some()
     }
 
-    /// While catching up: whether the state contains the decision's record at `offset` already, its end included.
+    /// While catching up: whether the decision's record at `offset` is contained in its row.
     pub(crate) fn contains(&self, id: &str, offset: u64) -> bool {
-        let as_of = self.table.find(id).map(|place| self.table.get(place).as_of);
-        as_of.or(self.over_as_of.get(id).copied()).is_some_and(|as_of| offset < as_of)
+        self.table.find(id).is_some_and(|place| offset < self.table.get(place).as_of)
     }
 
     /// Rewards that wait for their decision.
@@ -129,11 +132,10 @@ impl Feedback {
         self.waiting.len()
     }
 
-    /// Whether a decision of this id is over, as far as is remembered. While catching up, what is remembered contains decisions that
-    /// are yet to come: then tombstones say it.
+    /// Whether a decision of this id is over, as far as is remembered. While catching up, what is remembered contains ends that are
+    /// yet to come.
     pub(crate) fn is_over(&self, id: &str, offset: u64) -> bool {
-        let is_remembered = offset >= self.books.as_of && self.over.contains(decision_key(id));
-        is_remembered || self.over_as_of.contains_key(id)
+        self.over.contains(decision_key(id)) && self.over_as_of.get(id).is_none_or(|as_of| *as_of <= offset)
     }
 
     /// Bytes of state, about; without what was learnt.

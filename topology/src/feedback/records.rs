@@ -34,6 +34,7 @@ impl Topology {
         if let Err(future) = time::check_future(&self.plan.spec.time, d.event_time.0, ingest_time) {
             return Outcome::Rejected(future);
         }
+        self.feedback.make_room(offset.0);
         let fingerprint = fingerprints(d.id, None);
         let is_known = self.feedback.is_open(d.id) || self.feedback.is_over(d.id, offset.0);
         if self.dedup.contains(fingerprint) || (is_known && !self.feedback.contains(d.id, offset.0)) {

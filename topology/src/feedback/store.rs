@@ -43,6 +43,14 @@ struct StoredOpen<'a> {
     state: Cow<'a, State>,
 }
 
+impl Open {
+    /// Appends its row.
+    pub(crate) fn export(&self, bytes: &mut Vec<u8>) {
+        let row = StoredOpen { record: &self.record, state: Cow::Borrowed(&self.state) };
+        *bytes = postcard::to_extend(&row, std::mem::take(bytes)).expect("memory takes any row");
+    }
+}
+
 impl Feedback {
     pub(crate) fn stored(&self, names: impl Iterator<Item = String>) -> StoredFeedback {
         let kept = Kept {
@@ -75,8 +83,7 @@ impl Feedback {
         self.table.at(place)?;
         self.settle(place, horizon);
         let open = self.table.export(place)?;
-        let row = StoredOpen { record: &open.record, state: Cow::Borrowed(&open.state) };
-        *bytes = postcard::to_extend(&row, std::mem::take(bytes)).expect("memory takes any row");
+        open.export(bytes);
         Some(&open.id)
     }
 
@@ -135,14 +142,29 @@ impl Feedback {
         }
     }
 
-    /// Notes a decision that is over.
+    /// Notes a decision that is over. One that has a row of the same offset ended after the checkpoint began: what it claimed until then
+    /// is no other's.
     pub(crate) fn bury(&mut self, id: &str, as_of: u64) {
         self.over_as_of.insert(id.into(), as_of);
+        if self.table.find(id).is_some_and(|place| self.table.get(place).as_of == as_of) {
+            self.ending.insert((as_of, id.into()));
+        }
+    }
+
+    /// While catching up: decisions that had to make room by now do so. Time ends the others.
+    pub(crate) fn make_room(&mut self, offset: u64) {
+        while self.ending.first().is_some_and(|(as_of, _)| *as_of <= offset) {
+            let Some((as_of, id)) = self.ending.pop_first() else { break };
+            if let Some(place) = self.table.find(&id) {
+                self.table.remove(place, as_of);
+            }
+        }
     }
 
     /// Ends catching up.
     pub(crate) fn caught_up(&mut self) {
         self.over_as_of = Default::default();
+        self.ending = Default::default();
         self.items_as_of = Default::default();
     }
 }

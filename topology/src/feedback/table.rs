@@ -9,11 +9,20 @@ use std::collections::BTreeMap;
 /// Open decisions of a viewer or session that an event without decision id is looked for among.
 pub(crate) const OWNED_MAX: usize = 256;
 
+/// A decision that is over.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub open: Open,
+    /// Records before this offset contain its end.
+    pub as_of: u64,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     places: Vec<Option<Open>>,
     free: Vec<u32>,
     by_id: Map<Box<str>, u32>,
+    /// By offset.
     by_owner: Map<u64, Vec<u32>>,
     /// Per model, by offset.
     by_age: Vec<BTreeMap<u64, u32>>,
@@ -21,6 +30,10 @@ pub(crate) struct Table {
     due: BTreeMap<(i64, u64), u32>,
     dirty: Pieces<u32>,
     pub removed: Pieces<Tombstone>,
+    /// Those that ended since a checkpoint began, as they were: catching up from it, they are there until then.
+    pub ended: Pieces<Ended>,
+    /// A checkpoint is being made.
+    pub keeps_ended: bool,
     bytes: usize,
 }
 
@@ -71,9 +84,13 @@ impl Table {
         open
     }
 
-    /// Those made for one of the owners, each once, oldest first; of each owner the latest [`OWNED_MAX`].
-    pub(crate) fn of_owners(&self, owners: [u64; 2]) -> Vec<u32> {
-        let latest = |places: &Vec<u32>| places[places.len().saturating_sub(OWNED_MAX)..].to_vec();
+    /// Those made for one of the owners up to this offset, each once, oldest first; of each owner the latest [`OWNED_MAX`].
+    pub(crate) fn of_owners(&self, owners: [u64; 2], until: u64) -> Vec<u32> {
+        let latest = |places: &Vec<u32>| {
+            // While catching up there are some that were not made by now.
+            let made = &places[..places.partition_point(|place| self.get(*place).state.offset <= until)];
+            made[made.len().saturating_sub(OWNED_MAX)..].to_vec()
+        };
         let of = |owner: u64| self.by_owner.get(&owner).filter(|_| owner != 0).map(latest).unwrap_or_default();
         let mut places = [of(owners[0]), of(owners[1])].concat();
         places.sort_unstable_by_key(|place| self.get(*place).state.offset);
@@ -89,7 +106,9 @@ impl Table {
         self.bytes += open.bytes();
         self.by_id.insert(open.id.clone(), place);
         for owner in open.owners.into_iter().filter(|owner| *owner != 0) {
-            self.by_owner.entry(owner).or_default().push(place);
+            let places = self.by_owner.entry(owner).or_default();
+            let offset_of = |place: u32| self.places[place as usize].as_ref().map_or(0, |open| open.state.offset);
+            places.insert(places.partition_point(|place| offset_of(*place) < open.state.offset), place);
         }
         self.by_age[open.model].insert(open.state.offset, place);
         self.places[place as usize] = Some(open);
@@ -113,8 +132,16 @@ impl Table {
                 }
             }
         }
-        self.removed.push(Tombstone { key: (&*open.id).into(), as_of });
+        self.pass_over(&open.id, as_of);
+        if self.keeps_ended {
+            self.ended.push(Ended { open: open.clone(), as_of });
+        }
         open
+    }
+
+    /// Notes one that was over before it came, as [`Table::remove`] notes one that ends.
+    pub(crate) fn pass_over(&mut self, id: &str, as_of: u64) {
+        self.removed.push(Tombstone { key: id.into(), as_of });
     }
 
     fn unschedule(&mut self, place: u32) {

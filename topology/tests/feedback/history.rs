@@ -24,9 +24,14 @@ pub fn model(change: impl FnOnce(&mut ModelSpec)) -> ModelSpec {
 }
 
 pub fn plan(model: ModelSpec) -> Arc<Plan> {
+    plan_with(model, |_| {})
+}
+
+pub fn plan_with(model: ModelSpec, change: impl FnOnce(&mut Spec)) -> Arc<Plan> {
     let count = serde_json::from_str(r#"{"name": "events", "type": "count"}"#).expect("a feature");
     let mut spec = Spec { models: vec![model], features: vec![count], ..Spec::default() };
     spec.session.gap = Duration::from_secs(60);
+    change(&mut spec);
     Arc::new(Plan::compile(&spec).expect("the test's plan compiles"))
 }
 
@@ -73,7 +78,7 @@ pub enum What {
     Landed {
         ago: u64,
     },
-    /// A spec is put in force, or the second is retired or proposed again; `is_other` is one that looks at something else.
+    /// A spec is put in force, retired or proposed again; `is_other`: if it is the second, one that looks at something else.
     Control {
         version: u32,
         action: Act,
@@ -117,8 +122,8 @@ fn what_among(n: usize) -> impl Strategy<Value = What> {
         1 => (0..n + 1).prop_map(|id| What::Leaving { id }),
         1 => (n / 2..n + 1, 0..n + 1, -50..50i8).prop_map(|(n, id, value)| What::Passed { n, id, value: f64::from(value) / 3.0 }),
         1 => (0..known as u64).prop_map(|ago| What::Landed { ago }),
-        1 => (prop::sample::select(vec![(1, Act::Activate), (2, Act::Activate), (2, Act::Propose), (2, Act::Retire)]), any::<bool>())
-            .prop_map(|((version, action), is_other)| What::Control { version, action, is_other }),
+        1 => (1..3u32, prop::sample::select(vec![Act::Activate, Act::Propose, Act::Retire]), any::<bool>())
+            .prop_map(|(version, action, is_other)| What::Control { version, action, is_other }),
     ]
 }
 
@@ -275,9 +280,4 @@ pub fn pass(topology: &mut Topology, offset: u64, to: i64, sink: &mut dyn Sink) 
 
 pub fn attribute(attribute: Attribute) -> Arc<Plan> {
     plan(model(|model| model.attribute = attribute))
-}
-
-/// As [`crate::common::generations`], of the decisions that are over.
-pub fn over_generations(topology: &Topology) -> (Vec<u64>, Vec<u64>) {
-    crate::common::generations_of(topology.books(Offset(0)).over, topology.over_since((0, 0)))
 }

@@ -1,6 +1,6 @@
 //! Arrival order changes no reward, restarts change no bit, everything ends in one bucket.
 
-use crate::common::generations;
+use crate::checkpoint::{Checkpoint, restart};
 use crate::history::*;
 use proptest::prelude::*;
 use saccade_topology::model::{Attribute, Books};
@@ -36,77 +36,6 @@ fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<Served>) {
     // A reward of a decision that is not activated yet is late or dangling, by whether the activation comes while it waits.
     let [joined, rest @ ..] = books.rewards;
     (home.ends.to_vec(), [joined, rest.iter().sum()], earned.collect())
-}
-
-/// Ids of two generations.
-type Generations = (Vec<u64>, Vec<u64>);
-
-/// A checkpoint as a writer gathers it.
-#[derive(Default)]
-struct Checkpoint {
-    rows: BTreeMap<(RowKind, String), Vec<u8>>,
-    tombstones: BTreeMap<(RowKind, String), u64>,
-    departures: Vec<(u64, u64)>,
-}
-
-impl Checkpoint {
-    fn row(&mut self, t: &mut Topology, kind: RowKind, place: u32, as_of: u64) {
-        let mut bytes = vec![];
-        if let Some(key) = t.export(kind, place, Offset(as_of), Pending::Whole, &mut bytes) {
-            self.tombstones.remove(&(kind, key.to_string()));
-            self.rows.insert((kind, key.to_string()), bytes);
-        }
-    }
-
-    fn item(&mut self, t: &Topology, item: &str, as_of: u64) {
-        let (key, mut bytes) = ((RowKind::Item, item.to_string()), vec![]);
-        if t.export_item(item, Offset(as_of), &mut bytes) {
-            self.rows.insert(key, bytes);
-        } else {
-            self.rows.remove(&key);
-            self.tombstones.insert(key, as_of);
-        }
-    }
-
-    fn removed(&mut self, removed: Vec<(RowKind, Tombstone)>) {
-        for (kind, tombstone) in removed {
-            let key = (kind, tombstone.key.to_string());
-            self.rows.remove(&key);
-            self.tombstones.insert(key, tombstone.as_of);
-        }
-    }
-
-    fn restore(&self, mut restore: Restore, feedback: &StoredFeedback, books: &Books, over: &Generations) -> Topology {
-        // As the store keeps them.
-        let bytes = postcard::to_extend(books, vec![]).expect("memory takes any state");
-        let books: Books = postcard::from_bytes(&bytes).expect("as written");
-        restore.feedback(&StoredFeedback::from_bytes(feedback.bytes().to_vec()).expect("as written"));
-        restore.books(books, &over.0, &over.1).expect("the same models");
-        restore.departures(&self.departures);
-        for ((kind, key), bytes) in &self.rows {
-            restore.row(*kind, key, bytes).expect("a whole row");
-        }
-        for ((kind, key), as_of) in &self.tombstones {
-            restore.tombstone(*kind, key, Offset(*as_of));
-        }
-        restore.finish().expect("its rows are whole")
-    }
-}
-
-fn restart(topology: &mut Topology, offset: u64) -> Topology {
-    let globals = topology.globals(Offset(offset));
-    let (ids, over) = (generations(topology), over_generations(topology));
-    let (feedback, books) = (topology.stored_feedback(), topology.books(Offset(offset)));
-    let mut checkpoint = Checkpoint::default();
-    let mut changes = topology.take_changes();
-    from_fn(|| changes.next_place()).for_each(|(kind, place)| checkpoint.row(topology, kind, place, offset));
-    while let Some(item) = changes.next_item(topology) {
-        checkpoint.item(topology, &item, offset);
-    }
-    let restore = Restore::new(Arc::clone(topology.plan()), &globals, &ids.0, &ids.1).expect("the same plan");
-    let mut topology = checkpoint.restore(restore, &feedback, &books, &over);
-    topology.caught_up();
-    topology
 }
 
 proptest! {
@@ -207,54 +136,57 @@ proptest! {
         spread in prop::collection::vec(0..80usize, 12),
         weighted: bool,
         all: bool,
+        earliest: bool,
+        max in prop::sample::select(vec![4, 12, 1_000]),
+        tolerance in prop::sample::select(vec![0, 15_000]),
     ) {
         let plan = plan(model(|model| {
             model.provisional = if weighted { learn::Provisional::Weighted } else { learn::Provisional::Predicted };
             model.actions_max = 3;
+            model.attribute = if earliest { Attribute::Earliest } else { Attribute::Last };
+            model.decisions_max = max;
+            model.attribution_tolerance = Duration(tolerance);
         }));
         let history = arrivals(&history);
         let mut straight = Topology::new(Arc::clone(&plan));
         let first = begin(&mut straight, &mut Ignore) as usize;
         let start = history.len() / 3;
         let last = spread.iter().max().copied().unwrap_or(0) + start;
-        let (mut checkpoint, mut pending, mut begun, mut books) = (Checkpoint::default(), vec![], None, None);
+        let (mut checkpoint, mut pending) = (Checkpoint::default(), vec![]);
         for (i, h) in history.iter().enumerate() {
             let offset = (first + i) as u64;
             // As in the law of sessions: a first checkpoint, and one that goes on from it or has all there is.
             if i == start / 2 {
                 let mut changes = straight.take_changes();
-                from_fn(|| changes.next_place()).for_each(|(kind, place)| checkpoint.row(&mut straight, kind, place, offset));
-                from_fn(|| changes.next_item(&straight)).for_each(|item| checkpoint.item(&straight, &item, offset));
+                checkpoint.rows(&mut straight, &mut changes, offset);
+                straight.end_changes();
             }
             if i == start {
                 straight.take_departures();
                 let mut changes = straight.take_changes();
-                checkpoint.removed(from_fn(|| changes.next_removed()).collect());
+                checkpoint.left(&mut changes);
                 if all {
                     (changes, checkpoint) = (straight.all_of(changes), Checkpoint::default());
                 }
-                begun = Some((straight.globals(Offset(offset)), generations(&straight), straight.stored_feedback(), offset));
+                checkpoint.begin(&straight, offset);
                 pending = from_fn(|| changes.next_place()).enumerate().map(|(n, place)| (i + spread[n % 12], place)).collect();
-                from_fn(|| changes.next_item(&straight)).for_each(|item| checkpoint.item(&straight, &item, offset));
+                checkpoint.items(&straight, &mut changes, offset);
             }
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= i).collect();
             due.into_iter().for_each(|(_, (kind, place))| checkpoint.row(&mut straight, kind, place, offset));
             if i == last {
-                books = Some((straight.books(Offset(offset)), over_generations(&straight)));
+                checkpoint.complete(&mut straight, offset);
             }
             feed(&mut straight, offset, h, &mut Ignore);
             if i >= start {
                 checkpoint.departures.append(&mut straight.take_departures());
-                // Until the checkpoint is complete, removals are noted; after it, they belong to the next.
-                let mut changes = straight.take_changes();
-                if i < last {
-                    checkpoint.removed(from_fn(|| changes.next_removed()).collect());
-                }
+            }
+            // Until the checkpoint is complete, what leaves is noted; after it, that belongs to the next.
+            if (start..last).contains(&i) {
+                checkpoint.left(&mut straight.take_changes());
             }
         }
-        let Some(((globals, ids, feedback, from), (books, over))) = begun.zip(books) else { return Ok(()) };
-        let restore = Restore::new(plan, &globals, &ids.0, &ids.1).expect("the same plan");
-        let mut restored = checkpoint.restore(restore, &feedback, &books, &over);
+        let (mut restored, from) = checkpoint.restore(&plan);
         for (i, h) in history.iter().enumerate().skip(from as usize - first) {
             feed(&mut restored, (first + i) as u64, h, &mut Ignore);
         }

@@ -1,6 +1,6 @@
 //! Several partitions: what is told of a decision ends in one bucket of one of them, wherever it arrived and whatever is sent twice.
 
-use crate::common::generations;
+use crate::checkpoint::restart;
 use crate::history::*;
 use proptest::prelude::*;
 use saccade_topology::decision::*;
@@ -123,19 +123,7 @@ impl World {
         self.post.clear();
         for place in 0..COUNT {
             let fold = &mut self.folds[place];
-            let offset = Offset(self.next[place]);
-            let globals = fold.globals(offset);
-            let (ids, over) = (generations(fold), over_generations(fold));
-            let (feedback, books) = (fold.stored_feedback(), fold.books(offset));
-            let restore = Restore::new(Arc::clone(fold.plan()), &globals, &ids.0, &ids.1);
-            let mut restore = restore.expect("the same plan");
-            restore.feedback(&feedback);
-            restore.books(books, &over.0, &over.1).expect("the same models");
-            for (kind, key, bytes) in fold.rows() {
-                restore.row(kind, &key, &bytes).expect("a whole row");
-            }
-            let mut restored = restore.finish().expect("its rows are whole");
-            restored.caught_up();
+            let mut restored = restart(fold, self.next[place]);
             assert_eq!(restored.digest(), fold.digest());
             *fold = restored;
             let mut seen = Seen { from: place as u16, ..Seen::default() };
