@@ -4,6 +4,7 @@ mod common;
 
 use common::generations;
 use proptest::prelude::*;
+use saccade_topology::model::Books;
 use saccade_topology::*;
 use std::collections::BTreeMap;
 use std::iter::from_fn;
@@ -97,6 +98,10 @@ fn plan(lateness_s: i64) -> Arc<Plan> {
 }
 
 fn plan_of(lateness_s: i64, retention: Duration) -> Arc<Plan> {
+    Arc::new(Plan::compile(&spec_of(lateness_s, retention)).expect("the test's plan compiles"))
+}
+
+fn spec_of(lateness_s: i64, retention: Duration) -> Spec {
     use FeatureType::*;
     let list = |v: &[&str]| Some(v.iter().map(|s| s.to_string()).collect::<Vec<_>>());
     let kinds = list(&["play", "pause", "scroll", "seek"]);
@@ -135,7 +140,7 @@ fn plan_of(lateness_s: i64, retention: Duration) -> Arc<Plan> {
     spec.session.gap = Duration::from_secs(60);
     spec.session.max_length = Duration::from_secs(400);
     spec.session.items_max = 2;
-    Arc::new(Plan::compile(&spec).expect("the test's plan compiles"))
+    spec
 }
 
 #[derive(Clone, Debug)]
@@ -356,15 +361,23 @@ proptest! {
 
     #[test]
     fn rows_written_at_different_offsets_catch_up_to_the_same_state(
-        history in happenings(900),
+        mut history in happenings(900),
+        in_order: bool,
         spread in prop::collection::vec(0..160usize, 12),
         all: bool,
+        sessions_max in prop::sample::select(vec![2, 4, 1_000_000]),
     ) {
-        let plan = plan(30);
+        if in_order {
+            history.sort_by_key(|h| h.time);
+        }
+        let mut spec = spec_of(30, Spec::default().viewer.retention);
+        spec.session.sessions_max = sessions_max;
+        let plan = Arc::new(Plan::compile(&spec).expect("the test's plan compiles"));
         let mut straight = Topology::new(Arc::clone(&plan));
         // A first checkpoint is made at a sixth. The second begins at a third, and goes on from the first or has all that there is; each row is
         // written at its own later record, as a trickling writer would.
         let begin = history.len() / 3;
+        let last = (begin + spread.iter().max().copied().unwrap_or(0)).min(history.len() - 1);
         let mut rows: BTreeMap<(RowKind, String), Vec<u8>> = BTreeMap::new();
         let mut globals = None;
         let (mut ids, mut pending) = ((vec![], vec![]), vec![]);
@@ -387,12 +400,12 @@ proptest! {
                 }
                 pending = from_fn(|| changes.next_place()).enumerate().map(|(i, p)| (offset + spread[i % 12], p)).collect();
             }
-            let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= offset).collect();
+            let due: Vec<_> = pending.extract_if(.., |(when, _)| (*when).min(last) <= offset).collect();
             for (_, (kind, place)) in due {
                 write_row(&mut straight, kind, place, offset as u64, &mut rows);
             }
             feed(&mut straight, offset as u64, h, &mut Ignore);
-            if offset >= begin {
+            if (begin..last).contains(&offset) {
                 departures.append(&mut straight.take_departures());
                 straight.add_removed(&mut second);
                 while let Some((kind, tombstone)) = second.next_removed() {
@@ -402,14 +415,13 @@ proptest! {
             }
         }
         let Some(globals) = globals else { return Ok(()) };
-        for (_, (kind, place)) in pending {
-            write_row(&mut straight, kind, place, history.len() as u64, &mut rows);
-        }
         let mut restore = Restore::new(plan, &globals, &ids.0, &ids.1).expect("the same plan");
         for ((kind, key), bytes) in &rows {
             restore.row(*kind, key, bytes).expect("a whole row");
         }
         restore.departures(&departures);
+        // It is complete then.
+        restore.books(Books { as_of: last as u64, ..Books::default() }, &[], &[]).expect("there are no models");
         for ((kind, key), as_of) in tombstones.iter().filter(|(at, _)| !rows.contains_key(at)) {
             restore.tombstone(*kind, key, Offset(*as_of));
         }
