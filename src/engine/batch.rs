@@ -130,6 +130,8 @@ pub struct Receipt {
     pub late: u64,
     /// Refused by the fold after all: too far ahead of their arrival.
     pub rejected: u64,
+    /// Things of the catalogue that there is no room for.
+    pub no_room: u64,
     /// What became of the last explicit reward; `Some(None)` where it waits for its decision.
     pub rewarded: Option<Option<RewardEnd>>,
     /// Where the last record of the batch that is in the log stands.
@@ -151,6 +153,7 @@ impl Receipt {
         self.duplicates += other.duplicates;
         self.late += other.late;
         self.rejected += other.rejected;
+        self.no_room += other.no_room;
         self.rewarded = other.rewarded.or(self.rewarded);
         self.last = other.last.or(self.last);
     }

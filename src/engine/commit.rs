@@ -1,7 +1,9 @@
 //! The committer: answers batches once they are durable. One fsync covers all that waited for it.
 
 use super::mailbox::{Receiver, Sender, mailbox};
+use super::metrics::CLOCK_STEPS;
 use super::{Receipt, Shared, poison, waits_for_disk};
+use crate::clock::Watch;
 use crate::log::free_bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
     let (mut last_fsync, mut last_group) = (Instant::now(), 0);
     let mut groups = vec![];
     let mut measured = Instant::now() - Duration::from_secs(1);
+    let (mut clock, steps) = (Watch::new(), metrics::counter!(CLOCK_STEPS));
     loop {
         receiver.wait(Duration::from_millis(500));
         if !receiver.take(&mut groups) {
@@ -66,6 +69,10 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
             measured = Instant::now();
             let free = free_bytes(data);
             tell_of_disk(shared, free);
+            if let Some(step) = clock.look() {
+                tell_of_clock(step);
+                steps.increment(1);
+            }
             disk_free.set(free as f64);
             log_bytes.set(shared.log.bytes() as f64);
             shared.contexts.tidy();
@@ -73,6 +80,17 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
             crate::telemetry::upkeep();
         }
     }
+}
+
+/// Event time is never taken back: what the clock says ahead of time, events are late for.
+fn tell_of_clock(step_ms: i64) {
+    let (by, way) =
+        (format!("{:?}", Duration::from_millis(step_ms.unsigned_abs())), if step_ms > 0 { "ahead" } else { "back" });
+    tracing::warn!(
+        by,
+        "the clock of this machine was set {way}, or the machine slept: players' clocks are corrected by it, and events are late for as long \
+         as event time is ahead of it"
+    );
 }
 
 /// From here on events are refused, or taken again, by what the disk has free; says so.

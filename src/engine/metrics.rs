@@ -5,6 +5,7 @@ use saccade_topology::decision::Served;
 use saccade_topology::model::ModelVersion;
 
 const DECISIONS: &str = "saccade_decisions_total";
+pub(super) const CLOCK_STEPS: &str = "saccade_clock_steps_total";
 const OUTCOMES: &str = "saccade_join_outcomes_total";
 const OPEN: &str = "saccade_decisions_open";
 pub(super) const FILES_REJECTED: &str = "saccade_reward_files_rejected_total";
@@ -21,6 +22,7 @@ pub(super) fn describe() {
         ("saccade_sessions_closed_total", "sessions that ended, by reason: gap, max_length, evicted"),
         ("saccade_contexts_published_total", "contexts refreshed, by kind"),
         ("saccade_checkpoints_given_up_total", "checkpoints that the disk had no room for"),
+        (CLOCK_STEPS, "times the machine's clock was set by a second or more, or the machine slept"),
         (DECISIONS, "decisions taken in, by model and by whose choice they were"),
         (OUTCOMES, "where decisions and rewards ended, by kind and outcome"),
     ];

@@ -293,6 +293,10 @@ impl Partition {
                 receipt.duplicates += 1;
                 return;
             }
+            Outcome::Refused if matches!(arrived.record, Record::Item(_)) => {
+                receipt.no_room += 1;
+                return;
+            }
             Outcome::Rejected(_) | Outcome::Refused => {
                 receipt.rejected += 1;
                 return;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 const REJECTED_LISTED_MAX: usize = 100;
 /// Code of a row whose time the fold would refuse.
 const FUTURE: &str = "future";
+const NO_ROOM: &str = "catalogue_full";
 
 /// Rows so far.
 pub(super) struct Rows {
@@ -136,7 +137,10 @@ impl Told {
                 if receipt.rejected > 0 {
                     app.metrics.rejected(source, FUTURE, receipt.rejected);
                 }
-                let rejected_total = codes.values().sum::<u64>() + receipt.rejected;
+                if receipt.no_room > 0 {
+                    app.metrics.rejected(source, NO_ROOM, receipt.no_room);
+                }
+                let rejected_total = codes.values().sum::<u64>() + receipt.rejected + receipt.no_room;
                 Ok(Submitted { receipt, rejected, rejected_total })
             }
             Err(refusal) => {

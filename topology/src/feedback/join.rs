@@ -161,15 +161,19 @@ impl Feedback {
         if self.items_as_of.get(item.id).is_some_and(|as_of| offset < *as_of) {
             return true;
         }
+        let fields = item.fields.map(|fields| fields.as_bytes());
+        // While catching up, items that came later take room, too. What there was no room for is not in the log.
+        let is_contained = offset < self.books.as_of;
+        if !is_contained && fields.is_some_and(|fields| !self.catalogue.has_room(item.id, fields.len())) {
+            return false;
+        }
         self.books.revision += 1;
         self.items_dirty.insert(item.id.into());
-        match item.fields {
-            Some(fields) => self.catalogue.set(item.id, fields.as_bytes()),
-            None => {
-                self.catalogue.remove(item.id);
-                true
-            }
+        match fields {
+            Some(fields) => self.catalogue.set(item.id, fields),
+            None => self.catalogue.remove(item.id),
         }
+        true
     }
 
     /// A change of what is rewarded.
