@@ -3,6 +3,7 @@
 use super::RewardError;
 use super::function::is_reserved;
 use super::spec::{RewardSpec, SignalFold, SignalSpec};
+use crate::learn::VALUE_MAX;
 use crate::spec::Duration;
 
 /// Signals of a spec.
@@ -39,8 +40,9 @@ pub(super) fn check(spec: &RewardSpec) -> Result<(), RewardError> {
 
 fn check_range(spec: &RewardSpec) -> Result<(), RewardError> {
     let default = spec.default_reward;
-    if !default.is_finite() {
-        return Err(error("default_reward", default.to_string(), "a finite number"));
+    // What is larger would not be learnt, which nobody would notice.
+    if default.is_nan() || default.abs() > VALUE_MAX {
+        return Err(error("default_reward", default.to_string(), format!("-{VALUE_MAX:e} to {VALUE_MAX:e}")));
     }
     let Some([least, greatest]) = spec.clip else { return Ok(()) };
     if !(least.is_finite() && greatest.is_finite() && least < greatest) {

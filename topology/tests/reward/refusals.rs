@@ -124,6 +124,7 @@ fn ranges_are_refused_by_their_key() {
     assert_eq!(changed(|s| s.clip = Some([0.0, f64::INFINITY])), pair("clip", "[0, inf]"));
     assert_eq!(changed(|s| s.clip = Some([f64::NAN, 1.0])), pair("clip", "[NaN, 1]"));
     assert_eq!(changed(|s| s.default_reward = f64::NAN), pair("default_reward", "NaN"));
+    assert_eq!(changed(|s| s.default_reward = -1e31), pair("default_reward", "-10000000000000000000000000000000"));
     let outside = |s: &mut RewardSpec| (s.clip, s.default_reward) = (Some([0.0, 1.0]), -0.1);
     assert_eq!(changed(outside), pair("default_reward", "-0.1"));
     assert_eq!(changed(|s| s.start_after = s.wait), pair("wait", "30m"));
