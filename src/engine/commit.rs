@@ -84,12 +84,11 @@ fn run(shared: &Shared, data: &std::path::Path, receiver: &Receiver<Vec<Appended
 
 /// Event time is never taken back: what the clock says ahead of time, events are late for.
 fn tell_of_clock(step_ms: i64) {
-    let (by, way) =
-        (format!("{:?}", Duration::from_millis(step_ms.unsigned_abs())), if step_ms > 0 { "ahead" } else { "back" });
+    let by = Duration::from_millis(step_ms.unsigned_abs());
+    let what = if step_ms > 0 { "set ahead, or the machine slept" } else { "set back" };
     tracing::warn!(
-        by,
-        "the clock of this machine was set {way}, or the machine slept: players' clocks are corrected by it, and events are late for as long \
-         as event time is ahead of it"
+        ?by,
+        "the clock of this machine was {what}: players' clocks are corrected by it, and events are late for as long as event time is ahead of it"
     );
 }
 

@@ -72,6 +72,8 @@ pub(super) struct Partition {
     last_gauges: Instant,
     /// Sessions of one viewer at the last warning.
     warned: usize,
+    /// It was said that the catalogue is full.
+    is_full_told: bool,
     /// [`Fold::waited`] as it was looked last whether what begins to wait belongs elsewhere, and when all that waits was looked at.
     looked: (u64, Instant),
 }
@@ -141,6 +143,7 @@ impl Partition {
             last_record: now,
             last_gauges: now - Duration::from_secs(60),
             warned: 0,
+            is_full_told: false,
             looked: (0, now),
         }
     }
@@ -295,6 +298,11 @@ impl Partition {
             }
             Outcome::Refused if matches!(arrived.record, Record::Item(_)) => {
                 receipt.no_room += 1;
+                if !std::mem::replace(&mut self.is_full_told, true) {
+                    warn!(
+                        "the catalogue is full: it has a million items, or 1 GiB of them; further ones are rejected as catalogue_full"
+                    );
+                }
                 return;
             }
             Outcome::Rejected(_) | Outcome::Refused => {
