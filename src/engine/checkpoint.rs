@@ -15,7 +15,7 @@ use super::{Fold, Restored};
 use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
-use saccade_topology::{Changes, Globals, Offset, Pending, RowKind, StoredFeedback};
+use saccade_topology::{Changes, Departure, Globals, Offset, Pending, RowKind, StoredFeedback};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub(super) enum Slice {
     /// Fingerprints that the ones before do not have, and keys of decisions that are over.
     Ids { partition: u16, ids: Ids, over: Ids },
     /// Rows, tombstones, and the departures that must not be missing where they are.
-    Rows { partition: u16, rows: Rows, gone: Rows, departures: Vec<(u64, u64)> },
+    Rows { partition: u16, rows: Rows, gone: Rows, departures: Vec<Departure> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
     Complete { partition: u16, rest: Box<Rest>, begun: Instant, pause: Duration, done: Option<Sender<()>> },
 }

@@ -9,6 +9,7 @@ use crate::dedup::Dedup;
 use crate::feedback::{DecisionView, Feedback, Moment};
 use crate::lane::{Arrival, Lane, NO_SKEW, UNNAMED};
 use crate::model::{ControlError, Learnt, Registry, Rewards};
+use crate::orphans::Orphans;
 use crate::pending::{Arriving, At, IdWords, NONE};
 use crate::plan::Plan;
 use crate::plan::input;
@@ -70,6 +71,17 @@ pub struct Counters {
 /// Places of sessions; few viewers have more.
 type Members = SmallVec<[u32; 4]>;
 
+/// A session and its viewer parted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Of the record by which.
+    pub offset: u64,
+    /// The viewer, by hash.
+    pub viewer: u64,
+    /// It is the viewer who is gone; else it is a session, or it has another viewer now.
+    pub is_forgotten: bool,
+}
+
 /// What is known of a record before it is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Warmed {
@@ -93,13 +105,15 @@ pub struct Topology {
     pub(crate) viewers: Lane,
     /// Live sessions of each viewer, by place in the lanes.
     pub(crate) members: Vec<Members>,
+    /// Live sessions that name a viewer who is not there.
+    orphans: Orphans,
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
     pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
-    /// (offset, viewer by hash): sessions that left a viewer, by removal or for another viewer, since this was taken last.
-    pub(crate) departures: Vec<(u64, u64)>,
-    /// While catching up: the departures of sessions whose rows are past them.
-    pub(crate) departed: BTreeMap<u64, Vec<u64>>,
+    /// Since this was taken last.
+    pub(crate) departures: Vec<Departure>,
+    /// While catching up, by offset: those of keys whose rows are past them.
+    pub(crate) departed: BTreeMap<u64, Vec<Departure>>,
     pub(crate) scratch: Scratch,
     pub(crate) inputs: Vec<u64>,
     pub(crate) viewer_inputs: Vec<u64>,
@@ -162,6 +176,7 @@ impl Topology {
             sessions: Lane::new(&plan.session, plan.session_inputs.len(), pending_max, plan.spec.session.sessions_max),
             viewers: Lane::new(&plan.viewer, plan.viewer_inputs.len(), pending_max.saturating_mul(8), viewers_max),
             members: vec![],
+            orphans: Orphans::default(),
             counters: Counters::default(),
             tombstones: BTreeMap::new(),
             departures: vec![],
@@ -512,6 +527,9 @@ impl Topology {
         }
         let i = self.viewers.create(hash, viewer);
         self.make_members(i);
+        for session in self.orphans.of(hash) {
+            self.link(session);
+        }
         i
     }
 
@@ -529,18 +547,22 @@ impl Topology {
         let wanted = self.sessions.current(session)[VIEWER];
         let peer = self.sessions.heads[session as usize].peer;
         let linked = peer != NONE && self.viewers.heads[peer as usize].hash == wanted;
-        if linked || (wanted == 0 && peer == NONE) {
+        let names_nobody = wanted == 0 && peer == NONE && self.orphans.is_empty();
+        if linked || names_nobody {
             return NONE;
         }
         self.unlink(session);
-        if wanted != 0
-            && let Some(viewer) = self.viewers.find_hash(wanted)
-        {
-            self.sessions.heads[session as usize].peer = viewer;
-            self.members[viewer as usize].push(session);
-            self.note_only_member(viewer);
-            self.note_crowd(viewer);
+        if wanted == 0 {
+            return peer;
         }
+        let Some(viewer) = self.viewers.find_hash(wanted) else {
+            self.orphans.add(session, wanted);
+            return peer;
+        };
+        self.sessions.heads[session as usize].peer = viewer;
+        self.members[viewer as usize].push(session);
+        self.note_only_member(viewer);
+        self.note_crowd(viewer);
         peer
     }
 
@@ -561,6 +583,9 @@ impl Topology {
     }
 
     fn unlink(&mut self, session: u32) {
+        if !self.orphans.is_empty() {
+            self.orphans.remove(session);
+        }
         let peer = std::mem::replace(&mut self.sessions.heads[session as usize].peer, NONE);
         if peer != NONE {
             self.members[peer as usize].retain(|s| *s != session);
@@ -734,17 +759,25 @@ impl Topology {
     /// Publishes a viewer whose session has left.
     fn depart(&mut self, viewer: u32, offset: Offset, sink: &mut dyn Sink) {
         if viewer != NONE {
-            self.departures.push((offset.0, self.viewers.heads[viewer as usize].hash));
+            let hash = self.viewers.heads[viewer as usize].hash;
+            self.departures.push(Departure { offset: offset.0, viewer: hash, is_forgotten: false });
             self.publish_viewer(viewer, offset, sink);
         }
     }
 
-    /// While catching up: publishes the viewers that lost sessions whose rows do not show it any more.
+    /// While catching up: publishes the viewers that lost sessions, and the sessions that lost their viewer, whose rows do not show it any
+    /// more.
     fn catch_up_departures(&mut self, offset: Offset, sink: &mut dyn Sink) {
         while let Some(first) = self.departed.first_entry().filter(|e| *e.key() <= offset.0) {
             let at = Offset(*first.key());
-            for viewer in first.remove() {
-                if let Some(i) = self.viewers.find_hash(viewer) {
+            for Departure { viewer, is_forgotten, .. } in first.remove() {
+                let there = self.viewers.find_hash(viewer);
+                if is_forgotten {
+                    let back = there.map_or(Members::new(), |i| self.members[i as usize].clone());
+                    for session in self.orphans.of(viewer).into_iter().chain(back) {
+                        self.publish_session(session, NONE, at, sink);
+                    }
+                } else if let Some(i) = there {
                     self.publish_viewer(i, at, sink);
                 }
             }
@@ -768,12 +801,22 @@ impl Topology {
     }
 
     fn remove_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
-        for session in std::mem::take(&mut self.members[i as usize]) {
+        sink.removed(Kind::Viewer, i, &self.viewers.heads[i as usize].key);
+        let viewer = self.viewers.heads[i as usize].hash;
+        self.viewers.remove(i, offset.0 + 1);
+        let sessions = std::mem::take(&mut self.members[i as usize]);
+        if !sessions.is_empty() {
+            self.departures.push(Departure { offset: offset.0, viewer, is_forgotten: true });
+        }
+        for session in sessions {
             let head = &mut self.sessions.heads[session as usize];
             (head.peer, head.named) = (NONE, UNNAMED);
+            // One that has just named another viewer is published with that one's slots.
+            if self.sessions.current(session)[VIEWER] == viewer {
+                self.orphans.add(session, viewer);
+                self.publish_session(session, NONE, offset, sink);
+            }
         }
-        sink.removed(Kind::Viewer, i, &self.viewers.heads[i as usize].key);
-        self.viewers.remove(i, offset.0 + 1);
     }
 
     fn viewer_gone_at(&self, i: u32) -> i64 {

@@ -11,7 +11,7 @@
 
 use crate::dedup::Dedup;
 use crate::feedback::{Ended, StoredFeedback};
-use crate::fold::{Counters, Topology, moment};
+use crate::fold::{Counters, Departure, Topology, moment};
 use crate::lane::{Pending, Tombstone};
 use crate::model::{Books, Catalogue};
 use crate::pending::{IdWords, NONE};
@@ -278,7 +278,7 @@ impl Topology {
     }
 
     /// Takes the departures since the last call. They go into the checkpoint with, or before, any row exported after them.
-    pub fn take_departures(&mut self) -> Vec<(u64, u64)> {
+    pub fn take_departures(&mut self) -> Vec<Departure> {
         std::mem::take(&mut self.departures)
     }
 
@@ -525,9 +525,9 @@ impl Restore {
     }
 
     /// Notes departures from [`Topology::take_departures`]; those before the globals' offset are passed over.
-    pub fn departures(&mut self, departures: &[(u64, u64)]) {
-        for (offset, viewer) in departures.iter().filter(|(offset, _)| *offset >= self.offset) {
-            self.topology.departed.entry(*offset).or_default().push(*viewer);
+    pub fn departures(&mut self, departures: &[Departure]) {
+        for departure in departures.iter().filter(|departure| departure.offset >= self.offset) {
+            self.topology.departed.entry(departure.offset).or_default().push(*departure);
         }
     }
 

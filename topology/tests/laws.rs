@@ -342,8 +342,16 @@ proptest! {
     }
 
     #[test]
-    fn a_restart_at_any_record_changes_no_bit(history in happenings(900), at in 0..160usize, lateness in prop_oneof![Just(0i64), Just(30), Just(3600)]) {
-        let plan = plan(lateness);
+    fn a_restart_at_any_record_changes_no_bit(
+        history in happenings(900),
+        at in 0..160usize,
+        lateness in prop_oneof![Just(0i64), Just(30), Just(3600)],
+        viewers_max in prop::sample::select(vec![1, 2, 1_000_000]),
+        retention in prop::sample::select(vec![60, 100_000]),
+    ) {
+        let mut spec = spec_of(lateness, Duration::from_secs(retention));
+        spec.viewer.viewers_max = viewers_max;
+        let plan = Arc::new(Plan::compile(&spec).expect("the test's plan compiles"));
         let (mut straight, mut expected) = (Topology::new(Arc::clone(&plan)), Latest::default());
         let mut restarted = Topology::new(Arc::clone(&plan));
         let mut got = Latest::default();
@@ -366,12 +374,14 @@ proptest! {
         spread in prop::collection::vec(0..160usize, 12),
         all: bool,
         sessions_max in prop::sample::select(vec![2, 4, 1_000_000]),
+        viewers_max in prop::sample::select(vec![1, 2, 1_000_000]),
+        retention in prop::sample::select(vec![60, 100_000]),
     ) {
         if in_order {
             history.sort_by_key(|h| h.time);
         }
-        let mut spec = spec_of(30, Spec::default().viewer.retention);
-        spec.session.sessions_max = sessions_max;
+        let mut spec = spec_of(30, Duration::from_secs(retention));
+        (spec.session.sessions_max, spec.viewer.viewers_max) = (sessions_max, viewers_max);
         let plan = Arc::new(Plan::compile(&spec).expect("the test's plan compiles"));
         let mut straight = Topology::new(Arc::clone(&plan));
         // A first checkpoint is made at a sixth. The second begins at a third, and goes on from the first or has all that there is; each row is

@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Ids = 1,
     /// Keys of decisions that are over, the same way.
     Over = 2,
-    /// Pairs of offset and viewer.
+    /// Offset, viewer, and whether it is the viewer who is gone, of each.
     Departures = 3,
     /// [`super::rows::Rows`] whose values are offsets.
     Gone = 4,

@@ -24,7 +24,7 @@ use crate::disk::sync_directory;
 use crate::log::free_bytes;
 use file::{Block, Kind, Reader, Writer};
 use saccade_topology::model::Books;
-use saccade_topology::{Globals, Plan, Restore, RestoreError, RowKind, StoredFeedback};
+use saccade_topology::{Departure, Globals, Plan, Restore, RestoreError, RowKind, StoredFeedback};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -299,9 +299,9 @@ impl Making {
     }
 
     /// Puts departures.
-    pub fn departures(&mut self, pairs: &[(u64, u64)]) -> Result<(), StoreError> {
-        self.writer
-            .put(Kind::Departures, [&to_bytes(pairs.iter().flat_map(|(offset, viewer)| [*offset, *viewer])), &[]])
+    pub fn departures(&mut self, departures: &[Departure]) -> Result<(), StoreError> {
+        let words = departures.iter().flat_map(|d| [d.offset, d.viewer, u64::from(d.is_forgotten)]);
+        self.writer.put(Kind::Departures, [&to_bytes(words), &[]])
     }
 
     /// Puts rows.
@@ -377,7 +377,7 @@ pub struct Stored {
     books: Vec<u8>,
     ids: Generations,
     over: Generations,
-    departures: Vec<(u64, u64)>,
+    departures: Vec<Departure>,
     /// Kind and key of what was removed, and the offset its removal is contained in.
     gone: HashMap<Box<[u8]>, u64>,
 }
@@ -395,7 +395,12 @@ impl Stored {
                 Kind::Over => self.over.add(&bytes).ok_or_else(|| damaged("keys of decisions are missing"))?,
                 Kind::Departures => {
                     let words: Vec<u64> = to_words(&bytes).collect();
-                    self.departures.extend(words.as_chunks::<2>().0.iter().map(|[offset, viewer]| (*offset, *viewer)));
+                    let departures = words.as_chunks::<3>().0.iter();
+                    self.departures.extend(departures.map(|[offset, viewer, is_forgotten]| Departure {
+                        offset: *offset,
+                        viewer: *viewer,
+                        is_forgotten: *is_forgotten != 0,
+                    }));
                 }
                 Kind::Gone => {
                     let rows = Rows::from_bytes(bytes).ok_or_else(|| damaged("tombstones are none"))?;

@@ -18,7 +18,7 @@ pub struct Checkpoint {
     begun: Option<Begun>,
     rows: BTreeMap<(RowKind, String), Vec<u8>>,
     tombstones: BTreeMap<(RowKind, String), u64>,
-    pub departures: Vec<(u64, u64)>,
+    pub departures: Vec<Departure>,
     /// What was learnt, and decisions that are over.
     complete: Option<(Books, Generations)>,
 }

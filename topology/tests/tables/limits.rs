@@ -47,6 +47,22 @@ fn one_viewer_above_viewers_max_evicts_the_one_that_would_be_forgotten_first() {
 }
 
 #[test]
+fn a_session_whose_viewer_had_to_make_room_shows_nothing_of_them_until_they_come_back() {
+    let profile = FeatureSpec { scope: Scope::Viewer, ..feature("profile", FeatureType::Count) };
+    let mut spec = spec(vec![profile]);
+    spec.viewer.viewers_max = 1;
+    let mut driver = Driver::new(&spec);
+    let of = |viewer, session, ms| Event { viewer: Some(viewer), session: Some(session), ..at(ms, "click") };
+    driver.accept(of("ann", "s", 0));
+    driver.accept(of("ann", "s", 1));
+    assert_eq!(driver.slot_of(Kind::Session, "s", "profile"), 2.0);
+    driver.accept(of("bob", "t", 2));
+    assert_eq!(driver.slot_of(Kind::Session, "s", "profile"), 0.0);
+    driver.accept(of("ann", "u", 3));
+    assert_eq!(["s", "t", "u"].map(|session| driver.slot_of(Kind::Session, session, "profile")), [1.0, 0.0, 1.0]);
+}
+
+#[test]
 fn beyond_pending_max_the_oldest_settle_and_what_would_come_before_them_is_late() {
     let mut spec = counting();
     spec.session.pending_max = 3;
