@@ -3,13 +3,12 @@
 use crate::beside::Beside;
 use crate::check::{Checks, Wanted};
 use crate::cli::Load;
-use crate::drive::{self, Drive, Waiting};
+use crate::drive::{self, Drive, Progress};
 use crate::http::{Target, get_once, read_hint};
 use crate::observe::Observer;
 use crate::report::{Report, Run};
 use crate::scrape::{Follower, Reading};
 use crate::slo::Objective;
-use crate::tally::Tally;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,13 +26,13 @@ pub struct Watch {
     pub objectives: Vec<Objective>,
 }
 
-/// Sends the load, watches as `watch` says, and judges what came of it.
-pub fn run(
+/// Sends the load, watches as `watch` says, and judges what came of it. `live` begins to show how it goes when all else is said.
+pub fn run<P: FnMut(Progress<'_>)>(
     drive: Drive,
     load: &Load,
     record: drive::Record,
     watch: &Watch,
-    progress: impl FnMut(&Tally, Waiting, Duration),
+    live: impl FnOnce() -> P,
 ) -> Result<Report, String> {
     let (target, timeout) = (drive.target.clone(), drive.timeout);
     target.reach(timeout)?;
@@ -61,6 +60,7 @@ pub fn run(
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
     };
     let mut source = load.source(true);
+    let progress = live();
     let (start, began) = (Instant::now(), SystemTime::now());
     let mut done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
     done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");

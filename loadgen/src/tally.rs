@@ -2,7 +2,7 @@
 
 mod series;
 
-pub use series::{Brief, Newest, Second, Series, Windows};
+pub use series::{Brief, Newest, Second, Series, Window, Windows};
 
 use crate::http::write_hint;
 use hdrhistogram::Histogram;

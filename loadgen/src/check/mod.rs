@@ -8,11 +8,13 @@ mod compare;
 mod context;
 mod fold;
 mod probe;
+mod published;
 mod sample;
 mod state;
 mod stream;
 
 pub use compare::Compared;
+pub use published::Published;
 
 use crate::background::Background;
 use crate::http::{Connection, Target, is_not_permitted, read_hint};
@@ -91,6 +93,7 @@ pub struct Findings {
 pub struct Watcher {
     sample: RefCell<Sample>,
     told: mpsc::Sender<Told>,
+    published: Published,
 }
 
 /// Sampled events of a request that is on its way.
@@ -127,6 +130,11 @@ impl Watcher {
             Outcome::Unaccounted(_) | Outcome::Refused(..) => Fate::Unknown,
         };
         self.tell(Told::Ended(sent, fate, now_ms()));
+    }
+
+    /// Publish latencies, as they become known.
+    pub fn published(&self) -> &Published {
+        &self.published
     }
 
     fn tell(&self, told: Told) {
@@ -184,15 +192,16 @@ impl Checks {
     pub fn start(target: Target, timeout: Duration, wanted: Wanted) -> Result<(Watcher, Checks), String> {
         let folder = Folder::new(wanted.config.as_deref())?;
         let (told, hears) = mpsc::channel();
-        let watcher = Watcher { sample: RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)), told };
+        let (sample, published) = (RefCell::new(Sample::new(wanted.probes, wanted.viewers_expected)), Published::new());
+        let watcher = Watcher { sample, told, published: published.clone() };
         let give_up = Arc::<OnceLock<Instant>>::default();
         let gives_up = Arc::clone(&give_up);
         let run = async move |stopped| {
             let schema = schema(&target, timeout).await;
-            let state =
-                RefCell::new(State::new(wanted.probes, wanted.measure_from, timeout, folder.skew_tolerance_ms()));
+            let mut state = State::new(wanted.probes, wanted.measure_from, timeout, folder.skew_tolerance_ms());
+            state.published = published;
             let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
-            let (broken, end) = (RefCell::default(), wanted.end);
+            let (state, broken, end) = (RefCell::new(state), RefCell::default(), wanted.end);
             let shared =
                 Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end, give_up: gives_up });
             if let Err(NoSchema { status: Some(status), .. }) = &schema {
@@ -292,7 +301,7 @@ async fn check(
     };
     Findings {
         checked,
-        publish: state.publish.clone(),
+        publish: state.published.all(),
         by_second: std::mem::take(&mut state.windows).finish(),
         refused: shared.broken.borrow().refused,
     }

@@ -1,9 +1,9 @@
 //! What is known of the sample: what was sent and acknowledged of each viewer, what came out of each session.
 
 use super::probe::{Pending, Probe, Received};
+use super::published::Published;
 use super::sample::Row;
-use crate::tally::{Windows, histogram};
-use hdrhistogram::Histogram;
+use crate::tally::Windows;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,8 +85,8 @@ pub struct State {
     pub probes: Vec<(Box<str>, Probe)>,
     /// Probes whose stream is to be opened.
     pub to_open: Vec<usize>,
-    /// Intended sending to the context, nanoseconds.
-    pub publish: Histogram<u64>,
+    /// Intended sending to the context.
+    pub published: Published,
     /// The same by second.
     pub windows: Windows,
     /// Hashes of sessions that something else changes.
@@ -112,7 +112,7 @@ impl State {
             sessions: HashMap::new(),
             probes: vec![],
             to_open: vec![],
-            publish: histogram(),
+            published: Published::new(),
             windows: Windows::default(),
             aside: HashSet::new(),
             contexts: 0,
@@ -153,15 +153,18 @@ impl State {
         let is_counted = !self.is_aside(probe);
         while let Some((contained, at)) = self.probes[probe].1.shown() {
             for event in contained.iter().filter(|event| is_counted && event.measured) {
-                self.record(event.due, at.saturating_duration_since(event.intended));
+                self.came(event.due, at.saturating_duration_since(event.intended));
             }
         }
     }
 
-    fn record(&mut self, due: Duration, latency: Duration) {
-        if due >= self.measure_from {
-            self.publish.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
-        }
+    fn never_came(&mut self, due: Duration) {
+        self.published.never_came(self.unseen, due >= self.measure_from);
+        self.windows.record(due.as_secs(), self.unseen);
+    }
+
+    fn came(&mut self, due: Duration, latency: Duration) {
+        self.published.came(latency, due >= self.measure_from);
         self.windows.record(due.as_secs(), latency);
     }
 
@@ -179,7 +182,7 @@ impl State {
         let followed = (0..self.probes.len()).filter(|place| self.probes[*place].1.is_open && !self.is_aside(*place));
         let dues: Vec<Duration> =
             followed.flat_map(|place| self.probes[place].1.unseen()).map(|event| event.due).collect();
-        dues.into_iter().for_each(|due| self.record(due, self.unseen));
+        dues.into_iter().for_each(|due| self.never_came(due));
         for viewer in &mut self.viewers {
             if viewer.sessions.iter().any(|session| self.aside.contains(session)) {
                 viewer.left_out = Some("a player reported by CMCD");
@@ -255,7 +258,7 @@ impl State {
         } else {
             let due = probe.forget(id);
             if let (Fate::Unanswered, Some(due), false) = (fate, due, self.is_aside(place)) {
-                self.record(due, self.unseen);
+                self.never_came(due);
             }
         }
         self.count_shown(place);
@@ -304,7 +307,7 @@ mod tests {
         state.received(0, Received { version: 9, event_time: 5, events: Some(2) }, Instant::now());
         state.close();
         assert_eq!((state.unpublished(), state.contexts, state.viewers[0].left_out), (0, 1, None));
-        assert_eq!(state.publish.len(), 0, "the stream was not open when they were sent");
+        assert_eq!(state.published.all().len(), 0, "the stream was not open when they were sent");
     }
 
     #[test]
@@ -314,10 +317,10 @@ mod tests {
         state.told(Told::Sent(Arc::clone(&batch)));
         let context = Received { version: 9, event_time: 5, events: Some(2) };
         state.received(0, context, batch.intended + Duration::from_millis(40));
-        assert_eq!(state.publish.len(), 0, "it may have been refused");
+        assert_eq!(state.published.all().len(), 0, "it may have been refused");
         state.told(Told::Ended(batch, acknowledged(vec![], false), 5));
-        assert_eq!(state.publish.len(), 1);
-        assert!(state.publish.max() >= 40_000_000);
+        assert_eq!(state.published.all().len(), 1);
+        assert!(state.published.all().max() >= 40_000_000);
         assert_eq!(std::mem::take(&mut state.windows).finish().keys().collect::<Vec<_>>(), [&3]);
     }
 
@@ -330,17 +333,17 @@ mod tests {
             state.told(Told::Ended(batch, fate, 5));
         };
         told(&mut state, "b", Fate::Unanswered);
-        assert_eq!(state.publish.len(), 1);
+        assert_eq!(state.published.all().len(), 1);
         told(&mut state, "c", Fate::Unknown);
         told(&mut state, "d", acknowledged(vec![], false));
-        assert_eq!(state.publish.len(), 1, "a refusal is an answer, and a context may still come");
+        assert_eq!(state.published.all().len(), 1, "a refusal is an answer, and a context may still come");
         state.close();
         assert_eq!(
-            (state.publish.len(), state.unpublished()),
+            (state.published.all().len(), state.unpublished()),
             (2, 2),
             "the stream was not open when the first was sent"
         );
-        assert!(state.publish.min() >= 9_900_000_000);
+        assert!(state.published.all().min() >= 9_900_000_000);
     }
 
     #[test]
@@ -373,7 +376,7 @@ mod tests {
         state.received(0, Received { version: 9, event_time: 5, events: Some(2) }, Instant::now());
         state.told(Told::Ended(sent(vec![row(0, "b")]), acknowledged(vec![], false), 5));
         state.close();
-        assert_eq!((state.publish.len(), state.viewers[0].left_out), (0, Some("a player reported by CMCD")));
+        assert_eq!((state.published.all().len(), state.viewers[0].left_out), (0, Some("a player reported by CMCD")));
     }
 
     #[test]

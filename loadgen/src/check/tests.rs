@@ -102,7 +102,10 @@ impl Site {
 fn what_the_real_server_publishes_is_measured_and_is_the_fold_of_what_it_acknowledged() {
     let mut site = Site::new(None);
     site.send(100);
+    let published = site.watcher.published().clone();
     let found = site.finish();
+    let look = published.look().expect("nobody writes any more");
+    assert!(look.fresh.is_some() && look.all == found.publish, "those who watch see what the report says");
     assert_eq!(found.checked.failures(), [""; 0]);
     let vectors = &found.checked.vectors;
     assert_eq!((vectors.viewers, vectors.events, vectors.same, vectors.different), (4, 400, 4, 0), "{vectors:?}");

@@ -140,6 +140,13 @@ impl Load {
         }
     }
 
+    /// Says what may surprise of the shape, before anything is sent.
+    pub fn warn(&self) {
+        if let Some(beyond) = self.plan.shape.beyond(Span(self.duration)) {
+            eprintln!("warning: {beyond}");
+        }
+    }
+
     /// Viewers that do something in the run, about; 0 where that is not known beforehand.
     pub fn viewers(&self) -> u64 {
         match &self.what {

@@ -3,14 +3,12 @@
 use super::load::{Load, LoadArgs};
 use super::values::duration;
 use super::watching::{Format, Output, Watching};
-use crate::drive::{self, Drive};
+use crate::drive::{self, Drive, Progress};
 use crate::http::Target;
-use crate::live::Live;
+use crate::live::{Live, View};
 use crate::measure;
 use crate::out;
 use crate::report::{Report, Verdict};
-use crate::span::Span;
-use crate::tally::Tally;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -80,9 +78,7 @@ impl Run {
         if let Some(from) = self.measure_from.filter(|from| *from >= load.duration) {
             return Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration));
         }
-        if let Some(missed) = load.plan.shape.beyond(Span(load.duration)) {
-            eprintln!("warning: {missed}");
-        }
+        load.warn();
         if let Some(file) = &self.write {
             let written = out::write(load.source(false), file)?;
             eprintln!(
@@ -102,9 +98,14 @@ impl Run {
         let drive = self.drive(&load)?;
         interrupts(&drive.interrupt)?;
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
-        let mut live = Live::new(title, load.duration, self.watching.is_quiet());
-        let progress = move |tally: &Tally, waiting, elapsed| live.tick(tally, waiting, elapsed);
-        let report = measure::run(drive, &load, record, &self.watching.watch(&load), progress)?;
+        let watch = self.watching.watch(&load);
+        let (duration, is_followed, is_quiet) = (load.duration, watch.probes > 0, self.watching.is_quiet());
+        let view = View { title, duration, is_followed, is_quiet };
+        let live = || {
+            let mut live = Live::new(view);
+            move |progress: Progress<'_>| live.tick(&progress)
+        };
+        let report = measure::run(drive, &load, record, &watch, live)?;
         self.output.give(&report)?;
         Ok(report.verdict().clone())
     }
@@ -119,7 +120,12 @@ impl Run {
     ) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
         let drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
-        measure::run(drive, &load, None, &self.watching.watch(&load), |_, _, _| ())
+        measure::run(drive, &load, None, &self.watching.watch(&load), || |_: Progress<'_>| ())
+    }
+
+    /// The load of each run of a search, but for its rate.
+    pub(super) fn load(&self) -> Result<Load, String> {
+        self.load.resolve()
     }
 
     /// An error where nobody listens.

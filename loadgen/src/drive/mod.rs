@@ -8,8 +8,10 @@
 
 mod calls;
 mod connection;
+mod progress;
 
 pub use calls::{Calls, Kept};
+pub use progress::{Progress, Waiting};
 
 use crate::check::{Watched, Watcher};
 use crate::http::Target;
@@ -70,25 +72,13 @@ pub struct Done {
 /// An end that is this close to a whole second is one.
 const NEARLY: Duration = Duration::from_millis(100);
 
-/// Requests that were due and are not answered, on their way or in the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// How many.
-    pub requests: usize,
-    /// For how long the oldest has been due.
-    pub oldest: Duration,
-    /// Where the run was told to end: how long answers are waited for at most.
-    pub ends_within: Option<Duration>,
-}
-
-/// Sends everything and returns what came of it. `progress` is called once a second, with the time since the start, when the run is told
-/// to end, and at the end.
+/// Sends everything and returns what came of it. `progress` is called once a second, when the run is told to end, and at the end.
 pub fn run(
     drive: Drive,
     source: &mut Source,
     record: Record,
     watcher: Option<Watcher>,
-    progress: impl FnMut(&Tally, Waiting, Duration),
+    progress: impl FnMut(Progress<'_>),
 ) -> io::Result<Done> {
     let address = drive.target.reach(drive.timeout).map_err(io::Error::other)?;
     let sockets = Poll::new()?;
@@ -156,7 +146,7 @@ struct Sending<'s> {
 }
 
 impl Sending<'_> {
-    fn all(&mut self, mut progress: impl FnMut(&Tally, Waiting, Duration)) -> io::Result<()> {
+    fn all(&mut self, mut progress: impl FnMut(Progress<'_>)) -> io::Result<()> {
         self.make();
         let (mut told_s, mut looked) = (0, self.start);
         let mut ready = Events::with_capacity(READY_MAX);
@@ -166,11 +156,11 @@ impl Sending<'_> {
             let elapsed = now.saturating_duration_since(self.start);
             if self.interrupted.is_none() && self.interrupt.load(Ordering::Relaxed) {
                 self.end_early(now);
-                progress(&self.tally, self.waiting(now), elapsed);
+                progress(self.progress(now, elapsed));
             }
             self.hand_out()?;
             if self.next.is_none() && self.queue.is_empty() && self.free.len() == self.connections.len() {
-                progress(&self.tally, self.waiting(now), elapsed + NEARLY);
+                progress(self.progress(now, elapsed + NEARLY));
                 return Ok(());
             }
             self.wait(&mut ready)?;
@@ -181,9 +171,14 @@ impl Sending<'_> {
             // By the clock of the schedule, so that no second is passed over.
             if elapsed.as_secs() > told_s {
                 told_s = elapsed.as_secs();
-                progress(&self.tally, self.waiting(now), elapsed);
+                progress(self.progress(now, elapsed));
             }
         }
+    }
+
+    fn progress(&self, now: Instant, elapsed: Duration) -> Progress<'_> {
+        let published = self.watcher.as_ref().map(Watcher::published);
+        Progress { tally: &self.tally, waiting: self.waiting(now), published, elapsed }
     }
 
     fn waiting(&self, now: Instant) -> Waiting {

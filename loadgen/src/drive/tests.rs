@@ -115,7 +115,7 @@ fn simple(plan: &Plan) -> Source {
 }
 
 fn run_quietly((drive, plan): (Drive, Plan)) -> Tally {
-    let done = run(drive, &mut simple(&plan), None, None, |_, _, _| ()).expect("the server is there");
+    let done = run(drive, &mut simple(&plan), None, None, |_| ()).expect("the server is there");
     assert_eq!(done.events, plan.events);
     done.tally
 }
@@ -167,8 +167,7 @@ fn what_waits_for_an_answer_is_told_while_it_waits() {
     let (drive, plan) = drive(&server, 1_000, 1..=1, 500);
     let mut told = vec![];
     let drive = Drive { timeout: Duration::from_secs(2), ..drive };
-    run(drive, &mut simple(&plan), None, None, |_, waiting, elapsed| told.push((waiting, elapsed)))
-        .expect("it is there");
+    run(drive, &mut simple(&plan), None, None, |at| told.push((at.waiting, at.elapsed))).expect("it is there");
     let (waiting, elapsed) = told[0];
     assert!(elapsed < Duration::from_secs(2), "before anything has timed out: {elapsed:?}");
     // Four are on their way, all others wait for a connection; the first was due after a millisecond.
@@ -206,7 +205,7 @@ fn a_run_that_is_interrupted_ends_with_what_was_due() {
         std::thread::sleep(Duration::from_millis(300));
         interrupt.store(true, Ordering::Relaxed);
     });
-    let done = run(drive, &mut simple(&plan), None, None, |_, _, _| ()).expect("the server is there");
+    let done = run(drive, &mut simple(&plan), None, None, |_| ()).expect("the server is there");
     assert!(begun.elapsed() < Duration::from_secs(30) && done.interrupted.is_some_and(|at| at < begun.elapsed()));
     let counts = done.tally.counts;
     assert!((1..60_000).contains(&done.events), "{} events", done.events);
@@ -246,7 +245,7 @@ fn only_acknowledged_events_are_recorded() {
     let file = Written::default();
     let (drive, plan) = drive(&server, 1_000, 1..=1, 6);
     let drive = Drive { connections: 1, ..drive };
-    run(drive, &mut simple(&plan), Some(Box::new(file.clone())), None, |_, _, _| ()).expect("the server is there");
+    run(drive, &mut simple(&plan), Some(Box::new(file.clone())), None, |_| ()).expect("the server is there");
     let text = String::from_utf8(file.0.lock().expect("one thread").clone()).expect("ids are text");
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     for (line, i) in lines.iter().zip([0, 1, 3, 4]) {
@@ -262,7 +261,7 @@ fn no_server_is_an_error_and_not_a_report() {
     let server = Server { address: listener.local_addr().expect("bound"), received: Arc::default() };
     drop(listener);
     let (drive, plan) = drive(&server, 1_000, 1..=1, 10);
-    let error = run(drive, &mut simple(&plan), None, None, |_, _, _| ()).err().expect("nobody listens");
+    let error = run(drive, &mut simple(&plan), None, None, |_| ()).err().expect("nobody listens");
     let wanted = format!("nothing answers at {0} (Connection refused", server.address);
     assert!(error.to_string().starts_with(&wanted), "{error}");
     assert!(error.to_string().contains(&format!("`saccade serve --listen {}`", server.address)), "{error}");
@@ -292,7 +291,7 @@ fn viewers_ask_see_what_was_answered_and_tell_what_it_was_worth() {
     // Five of the viewers' seconds: some have asked, waited and decided.
     let plan = Plan { rate: 5_000, shape, arrivals, batch: 1..=20, events: 25_000, seed: 6 };
     let mut source = Source::Viewers(Box::new(Viewers::new(&profile, plan, true)));
-    let done = run(drive, &mut source, None, None, |_, _, _| ()).expect("the server is there");
+    let done = run(drive, &mut source, None, None, |_| ()).expect("the server is there");
     let counts = &done.tally.counts;
     assert_eq!((counts.accepted, counts.lost), (done.events, 0));
     for (name, kept) in [("rank", &done.calls.rank), ("reward", &done.calls.reward), ("cmcd", &done.calls.cmcd)] {

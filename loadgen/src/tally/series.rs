@@ -75,32 +75,35 @@ pub struct Newest {
 /// Latencies by second.
 #[derive(Clone, Debug, Default)]
 pub struct Windows {
-    open: BTreeMap<u64, Open>,
+    open: BTreeMap<u64, Window>,
     closed: BTreeMap<u64, Brief>,
 }
 
-/// The latencies of a second; its histogram rounds them up.
+/// The latencies of a while; its histogram rounds them up.
 #[derive(Clone, Debug)]
-struct Open {
+pub struct Window {
     histogram: Histogram<u64>,
     max: Duration,
 }
 
-impl Open {
-    fn new() -> Open {
+impl Window {
+    /// Nothing yet.
+    pub fn new() -> Window {
         let histogram = Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 2);
-        Open { histogram: histogram.expect("bounds and digits are in range"), max: Duration::ZERO }
+        Window { histogram: histogram.expect("bounds and digits are in range"), max: Duration::ZERO }
     }
 
-    fn record(&mut self, latency: Duration) {
+    /// Adds one.
+    pub fn record(&mut self, latency: Duration) {
         self.histogram.saturating_record(nanos(latency));
         self.max = self.max.max(latency);
     }
 
-    fn brief(&self) -> Brief {
+    /// The figures, where there is a latency.
+    pub fn brief(&self) -> Option<Brief> {
         let max_ms = nanos(self.max) as f64 / 1e6;
         let ms = |q| (self.histogram.value_at_quantile(q) as f64 / 1e6).min(max_ms);
-        Brief { p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms }
+        (!self.histogram.is_empty()).then(|| Brief { p50_ms: ms(0.5), p99_ms: ms(0.99), max_ms })
     }
 }
 
@@ -111,7 +114,7 @@ impl Windows {
             brief.max_ms = brief.max_ms.max(nanos(latency) as f64 / 1e6);
             return;
         }
-        self.open.entry(second).or_insert_with(Open::new).record(latency);
+        self.open.entry(second).or_insert_with(Window::new).record(latency);
         if self.open.len() > OPEN_MAX {
             self.close_oldest();
         }
@@ -119,7 +122,7 @@ impl Windows {
 
     /// Latency of a second, as far as it is known.
     pub fn so_far(&self, second: u64) -> Option<Brief> {
-        self.closed.get(&second).copied().or_else(|| self.open.get(&second).map(Open::brief))
+        self.closed.get(&second).copied().or_else(|| self.open.get(&second).and_then(Window::brief))
     }
 
     /// Latency of each second that had any.
@@ -132,7 +135,7 @@ impl Windows {
 
     fn close_oldest(&mut self) {
         let Some((second, open)) = self.open.pop_first() else { return };
-        self.closed.insert(second, open.brief());
+        self.closed.extend(open.brief().map(|brief| (second, brief)));
     }
 }
 
