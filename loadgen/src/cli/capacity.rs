@@ -4,6 +4,7 @@ use super::run::{Run, interrupts};
 use super::values::{RATE_MAX, duration, whole};
 use crate::capacity::{Found, Outcome, Said, Search, find};
 use crate::report::{Report, Verdict};
+use crate::schedule::Shape;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
@@ -62,6 +63,14 @@ impl Capacity {
             return Err(format!(
                 "{option} is of `run`: `capacity` makes many runs, whose rates it chooses and keeps none of"
             ));
+        }
+        let load = self.run.load()?;
+        load.warn();
+        if load.plan.shape != Shape::Constant {
+            let shape = load.plan.shape;
+            eprintln!(
+                "warning: {shape} changes the rate within each run: rates told here are what its factors are of, and objectives are held over all of a run"
+            );
         }
         let (mut nth, interrupt) = (0, Arc::<AtomicBool>::default());
         interrupts(&interrupt)?;

@@ -171,6 +171,7 @@ impl Load {
             target: target.authority.clone(),
             profile,
             shape: self.plan.shape.to_string(),
+            arrivals: Some(self.plan.arrivals),
             rate: self.plan.rate,
             batch: [*self.plan.batch.start(), *self.plan.batch.end()],
             duration_s: self.duration.as_secs_f64(),

@@ -14,6 +14,9 @@ const NOTABLE: f64 = 0.05;
 /// Above what differs.
 const DIFFERENT: &str = "The loads were not the same, so the ratios do not compare servers alone";
 
+/// What a report of an older version does not say: nothing is known to differ.
+const UNKNOWN: &str = "?";
+
 /// Two runs; ratios are `b` over `a`.
 pub struct Comparison<'a> {
     /// The run to compare with.
@@ -94,6 +97,7 @@ impl Comparison<'_> {
                 ("what", from),
                 ("rate", format!("{} events/s", a.rate)),
                 ("shape", a.shape.clone()),
+                ("arrivals", a.arrivals.map_or(UNKNOWN.into(), |arrivals| arrivals.to_string())),
                 ("duration", format!("{} s", a.duration_s)),
                 ("measured from", format!("{} s on", a.measure_from_s)),
                 ("events a batch", a.batches()),
@@ -103,7 +107,9 @@ impl Comparison<'_> {
                 ("interrupted", r.interrupted_s.map_or("no".into(), |at| format!("after {at:.1} s"))),
             ]
         };
-        let pairs = settings(self.a).into_iter().zip(settings(self.b)).filter(|(a, b)| a != b);
+        let pairs = settings(self.a).into_iter().zip(settings(self.b));
+        let differ = |a: &str, b: &str| a != b && ![a, b].contains(&UNKNOWN);
+        let pairs = pairs.filter(|((_, a), (_, b))| differ(a, b));
         pairs.map(|((name, a), (_, b))| format!("{name}: A {a}, B {b}")).collect()
     }
 

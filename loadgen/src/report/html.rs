@@ -45,12 +45,14 @@ impl Report {
             Verdict::Failed(why) => format!("<p class=\"why\">{}</p>", escape(why)),
             Verdict::Invalid(why) => format!("<p class=\"why unsure\">{}</p>", escape(why)),
         };
+        let beyond = self.asked.shape_beyond().map(|beyond| format!("<p class=\"why unsure\">{}</p>", escape(&beyond)));
         format!(
-            "<header><div class=\"top\"><h1>Load on {}</h1>{}</div>{why}<p class=\"soft\">{} · {}</p></header>\n",
+            "<header><div class=\"top\"><h1>Load on {}</h1>{}</div>{why}<p class=\"soft\">{} · {}</p>{}</header>\n",
             escape(&self.asked.target),
             badge(&self.verdict),
             began(self.began_ms),
             escape(&self.asked.to_string()),
+            beyond.unwrap_or_default(),
         )
     }
 
@@ -197,6 +199,7 @@ impl Report {
             ("profile", a.profile.clone().map_or("none: independent events".into(), |name| escape(&name))),
             ("rate", format!("{} events/s", count(a.rate))),
             ("shape", escape(&a.shape)),
+            ("arrivals", a.arrivals.map_or("not kept by this report".into(), |arrivals| arrivals.to_string())),
             ("duration", format!("{} s", a.duration_s)),
             ("latencies count from", format!("{} s on", a.measure_from_s)),
             ("events a batch", a.batches()),

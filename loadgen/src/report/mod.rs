@@ -15,8 +15,10 @@ pub use latency::Latency;
 use crate::beside::Beside;
 use crate::check::{Checked, Findings};
 use crate::observe::Observed;
+use crate::schedule::{Arrivals, Shape};
 use crate::scrape::{Measured, ServerSecond};
 use crate::slo::{Judged, Objective, Values};
+use crate::span::Span;
 use crate::tally::{Counts, Second, Tally};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,6 +82,9 @@ pub struct Asked {
     pub profile: Option<String>,
     /// How the rate changes.
     pub shape: String,
+    /// How events are spread; older reports do not say.
+    #[serde(default)]
+    pub arrivals: Option<Arrivals>,
     /// Events per second.
     pub rate: u64,
     /// Smallest and largest batch.
@@ -468,6 +473,12 @@ fn counted(n: u64, what: &str) -> String {
 }
 
 impl Asked {
+    /// What of the shape did not come about, in words.
+    fn shape_beyond(&self) -> Option<String> {
+        let duration = Duration::try_from_secs_f64(self.duration_s).ok()?;
+        Shape::parse(&self.shape).ok()?.beyond(Span(duration))
+    }
+
     /// Events in a batch.
     fn batches(&self) -> String {
         match self.batch {
@@ -482,6 +493,9 @@ impl Display for Asked {
         write!(f, "{} at {} events/s", self.target, self.rate)?;
         if self.shape != "constant" {
             write!(f, " ({})", self.shape)?;
+        }
+        if self.arrivals == Some(Arrivals::Poisson) {
+            write!(f, ", poisson arrivals,")?;
         }
         write!(f, " for {} s, batches of {}", self.duration_s, self.batches())?;
         if self.measure_from_s > 0.0 {

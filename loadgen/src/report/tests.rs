@@ -9,6 +9,7 @@ fn asked(events: u64) -> Asked {
         target,
         profile: None,
         shape: "constant".into(),
+        arrivals: Some(Arrivals::Even),
         rate: 1,
         batch: [1, 1],
         duration_s: 1.0,
@@ -367,4 +368,30 @@ fn figures_of_the_server_say_from_when_they_count() {
     assert!(text.contains("published of 500 events from 2 s on:"), "{text}");
     assert!(text.contains("processor time 0.50 s from 2 s on"), "{text}");
     assert_eq!(report.cpu_per_million(), Some(500.0));
+}
+
+#[test]
+fn arrivals_are_kept_shown_and_compared_and_older_reports_say_nothing_of_them() {
+    let (mut a, b) = (stalled(), stalled());
+    a.asked.arrivals = Some(Arrivals::Poisson);
+    assert!(a.to_json().contains("\"arrivals\": \"poisson\""), "{}", a.to_json());
+    assert!(a.to_string().contains("1 events/s, poisson arrivals, for 1 s") && !b.to_string().contains("arrivals"));
+    assert!(a.to_html().contains("<th>arrivals</th><td>poisson</td>"));
+    assert!(Comparison { a: &a, b: &b }.to_string().contains("arrivals: A poisson, B even"));
+    let mut older: serde_json::Value = serde_json::from_str(&a.to_json()).expect("a report is JSON");
+    older["asked"].as_object_mut().expect("an object").remove("arrivals").expect("it was there");
+    let older: Report = serde_json::from_value(older).expect("older reports can be read");
+    assert!(older.to_html().contains("<th>arrivals</th><td>not kept by this report</td>"));
+    let comparison = Comparison { a: &older, b: &b };
+    assert!(!comparison.to_string().contains("loads were not the same"), "{comparison}");
+}
+
+#[test]
+fn a_shape_that_did_not_come_about_is_told_of_a_kept_run_too() {
+    let mut report = stalled();
+    assert!(!report.to_string().contains("warning"), "{report}");
+    report.asked.shape = "spike:at=60s,for=5s,times=4".into();
+    for told in [report.to_string(), report.to_html()] {
+        assert!(told.contains("the spike begins 60 s after the start, but the run is over after 1s"), "{told}");
+    }
 }

@@ -20,6 +20,7 @@ impl Display for Verdict {
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.asked)?;
+        self.asked.shape_beyond().map_or(Ok(()), |beyond| writeln!(f, "warning: {beyond}"))?;
         self.write_counts(f)?;
         write!(f, "\n{:<10} {:>10}", "ms", "count")?;
         ["p50", "p90", "p99", "p99.9", "p99.99", "max"].iter().try_for_each(|head| write!(f, " {head:>10}"))?;

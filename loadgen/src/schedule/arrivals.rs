@@ -2,10 +2,11 @@
 
 use crate::seeded::{Stream, keyed, unit};
 use saccade_topology::math::ln;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display, Formatter};
 
 /// How events are spread where the rate is what it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
     /// Event `i` where the integral of the rate is `i`.
@@ -13,6 +14,15 @@ pub enum Arrivals {
     Even,
     /// As from many independent senders: gaps are exponential.
     Poisson,
+}
+
+impl Display for Arrivals {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Arrivals::Even => "even",
+            Arrivals::Poisson => "poisson",
+        })
+    }
 }
 
 /// Events of a block of [`Arrivals::Poisson`].
