@@ -301,7 +301,7 @@ fn what_was_refused_has_a_row_of_its_own_and_holds_no_objective() {
     let text = report.to_string();
     assert!(text.contains("MISSED: intended_p99<50ms (not measured: no request was acknowledged)"), "{text}");
     let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-    assert!(row("refused ").contains("         1     ~1.0"), "{text}");
+    assert!(row("refused ").contains("         1    ~1.0"), "{text}");
     assert!(row("intended ").ends_with('–') && !row("intended ").contains("0.000"), "{text}");
     assert!(text.contains("first: the server answered 503, not 202: busy"), "{text}");
     assert!(report.to_html().contains(">refused</span>") && report.to_json().contains("\"refused\""));
@@ -330,7 +330,7 @@ fn tables_have_counts_and_mark_percentiles_of_few_samples() {
     let report = stalled();
     let text = report.to_string();
     let row = text.lines().find(|line| line.starts_with("service ")).expect("a row");
-    assert!(row.starts_with("service           300      1.000"), "{text}");
+    assert!(row.starts_with("service        300     1.000"), "{text}");
     assert_eq!(row.matches(ROUGH).count(), 3, "p99 of 300 rests on three, p90 on thirty: {text}");
     assert!(text.contains(ROUGH_NOTE) && report.to_html().contains(ROUGH_NOTE), "{text}");
     assert!(text.contains("(measured: ~") && text.contains(ROUGH_OBJECTIVES), "{text}");
@@ -394,4 +394,15 @@ fn a_shape_that_did_not_come_about_is_told_of_a_kept_run_too() {
     for told in [report.to_string(), report.to_html()] {
         assert!(told.contains("the spike begins 60 s after the start, but the run is over after 1s"), "{told}");
     }
+}
+
+#[test]
+fn the_table_fits_a_terminal_of_80_columns() {
+    let mut report = stalled();
+    let ms = 12_345.678;
+    report.service = Latency { count: 123_456_789, p50_ms: ms, p9999_ms: ms, max_ms: ms, ..report.service };
+    let text = report.to_string();
+    let rows = text.lines().filter(|line| ["ms ", "service ", "own lag "].iter().any(|head| line.starts_with(head)));
+    assert_eq!(rows.map(|row| row.chars().count()).collect::<Vec<_>>(), [78; 3], "{text}");
+    assert!(text.contains("123456789   12345.7"), "{text}");
 }

@@ -22,8 +22,8 @@ impl Display for Report {
         writeln!(f, "{}", self.asked)?;
         self.asked.shape_beyond().map_or(Ok(()), |beyond| writeln!(f, "warning: {beyond}"))?;
         self.write_counts(f)?;
-        write!(f, "\n{:<10} {:>10}", "ms", "count")?;
-        ["p50", "p90", "p99", "p99.9", "p99.99", "max"].iter().try_for_each(|head| write!(f, " {head:>10}"))?;
+        write!(f, "\n{:<8} {:>9}", "ms", "count")?;
+        ["p50", "p90", "p99", "p99.9", "p99.99", "max"].iter().try_for_each(|head| write!(f, " {head:>9}"))?;
         writeln!(f)?;
         for (name, latency) in self.latencies() {
             write_latency(f, name, latency)?;
@@ -86,15 +86,20 @@ impl Report {
 }
 
 fn write_latency(f: &mut Formatter<'_>, name: &str, latency: &Latency) -> fmt::Result {
-    write!(f, "{name:<10} {:>10}", latency.count)?;
+    write!(f, "{name:<8} {:>9}", latency.count)?;
     if latency.count == 0 {
-        return writeln!(f, "{}", format!(" {:>10}", "–").repeat(6));
+        return writeln!(f, "{}", format!(" {:>9}", "–").repeat(6));
     }
     for Percentile { ms, is_rough } in latency.percentiles() {
         let mark = if is_rough { ROUGH } else { "" };
-        write!(f, " {:>10}", format!("{mark}{ms:.3}"))?;
+        write!(f, " {:>9}", format!("{mark}{}", figure(ms)))?;
     }
-    writeln!(f, " {:>10.3}", latency.max_ms)
+    writeln!(f, " {:>9}", figure(latency.max_ms))
+}
+
+/// Milliseconds that leave their column as wide as it is: the table fits a terminal of 80 columns.
+fn figure(ms: f64) -> String {
+    if ms < 10_000.0 { format!("{ms:.3}") } else { format!("{ms:.1}") }
 }
 
 fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
