@@ -4,6 +4,7 @@
 //! that the population can rely on it: an error names file, key, value and what is allowed.
 
 mod check;
+mod rules;
 mod sections;
 
 pub use sections::{
@@ -77,6 +78,7 @@ impl Profile {
     pub fn read(name: &str, text: &str) -> Result<Profile, String> {
         let told = |e: &dyn std::fmt::Display| format!("profile `{name}`: {}", e.to_string().trim_end());
         let given: Table = text.parse().map_err(|e| told(&e))?;
+        rules::check(&given).map_err(|e| told(&e))?;
         let mut whole: Table = BUILT_IN[0].1.parse().expect("what is built in is read by a test");
         lay_over(&mut whole, given);
         let profile: Profile = whole.try_into().map_err(|e| told(&e))?;
@@ -126,21 +128,44 @@ mod tests {
 
     #[test]
     fn an_error_names_file_key_value_and_what_is_allowed() {
+        let country = |rest: &str| {
+            format!("[[countries]]\ncode = \"DE\"\ntimezone = \"Europe/Berlin\"\nshare = 0.5\n[[countries]]\n{rest}")
+        };
+        let (zone, share) =
+            (country("code = \"FR\"\ntimezone = \"Europe/Bonn\"\nshare = 0.5"), country("code = \"FR\"\nshare = 1.5"));
+        let missing = country("timezone = \"Europe/Paris\"\nshare = 0.5");
         for (text, wanted) in [
-            ("[load]\nrat = 5", vec!["p.toml", "rat", "rate"]),
+            ("[load]\nrat = 5", vec!["p.toml", "load.rat is not known", "allowed: rate, duration"]),
+            ("[laod]\nrate = 5", vec!["laod is not known", "load, viewers, countries"]),
+            ("rate = 5", vec!["rate is not known, but load.rate is"]),
+            ("load = 5", vec!["load is 5", "[load]"]),
+            ("countries = 5", vec!["countries is 5", "[[countries]]"]),
+            ("[countries]\ncode = \"DE\"", vec!["countries is {", "[[countries]]"]),
+            ("countries = [5]", vec!["countries, number 1, is 5"]),
             ("[load]\nrate = 0", vec!["p.toml", "load.rate", "0", "1 to 10000000"]),
-            ("[load]\nshape = \"wave\"", vec!["p.toml", "shape", "wave", "spike:"]),
+            ("[load]\nrate = \"fast\"", vec!["load.rate is \"fast\"", "a whole number from 1 to 10000000"]),
+            ("[load]\nrate = 1.5", vec!["load.rate is 1.5", "a whole number from 1"]),
+            ("[load]\nduration = 30", vec!["load.duration is 30", "in quotes", "ms, s, m or h"]),
+            ("[load]\narrivals = \"odd\"", vec!["load.arrivals is \"odd\"", "\"even\" or \"poisson\""]),
+            ("[load]\nshape = \"wave\"", vec!["p.toml", "load.shape is \"wave\"", "spike:"]),
+            ("[load]\nshape = 5", vec!["load.shape is 5", "in quotes"]),
             ("[load]\nbatch = [5, 2]", vec!["load.batch", "[5, 2]", "10000"]),
+            ("[load]\nbatch = [1, 2, 3]", vec!["load.batch is [1, 2, 3]", "two whole numbers"]),
+            ("[catalogue]\nzipf = nan", vec!["catalogue.zipf is nan", "0 to 5"]),
             ("[watch]\npause = 1.5", vec!["watch.pause", "1.5", "0 to 1"]),
             ("[watch]\npause = 0.6\nseek = 0.6", vec!["watch", "1.2", "together"]),
-            ("[browse]\nstep = \"5\"", vec!["p.toml", "step", "whole number"]),
+            ("[watch]\npause_length = [\"5s\"]", vec!["watch.pause_length is [\"5s\"]", "two spans"]),
+            ("[browse]\nstep = \"5\"", vec!["p.toml", "browse.step is \"5\"", "whole number"]),
             ("[viewers]\ndevices = { tv = 0.5 }", vec!["viewers.devices", "0.5", "1"]),
+            ("[viewers]\ndevices = { tv = \"x\" }", vec!["viewers.devices.tv is \"x\"", "0 to 1"]),
+            ("[viewers]\ndevices = [\"tv\"]", vec!["viewers.devices is [\"tv\"]", "shares"]),
             ("[viewers]\ndevices = { \"a b\\\"\" = 1.0 }", vec!["viewers.devices", "letters"]),
-            (
-                "[[countries]]\ncode = \"DE\"\ntimezone = \"Europe/Bonn\"\nshare = 1.0",
-                vec!["countries", "Europe/Bonn", "time zone"],
-            ),
-            ("[rank]\nshare = 0.5\nk = 9\ncandidates = 5", vec!["rank.k", "9", "1 to 5"]),
+            (&zone, vec!["countries.timezone of number 2, \"FR\", is \"Europe/Bonn\"", "time zone"]),
+            (&share, vec!["countries.share of number 2, \"FR\", is 1.5", "0 to 1"]),
+            (&missing, vec!["countries.code of number 2 is missing", "letters"]),
+            ("[rank]\nfeatures = 1", vec!["rank.features is 1", "true or false"]),
+            ("[rank]\nliking = [0.1, 0.5]", vec!["rank.liking is [0.1, 0.5]", "not above"]),
+            ("[rank]\nshare = 0.5\nk = 9\ncandidates = 5", vec!["rank.k", "9", "1 to 5, which is rank.candidates"]),
         ] {
             let message = Profile::read("p.toml", text).expect_err(text);
             for part in wanted {
