@@ -96,6 +96,11 @@ pub fn is_not_permitted(status: u16) -> bool {
     matches!(status, 401 | 403)
 }
 
+/// What was asked for is not known, or not in this way.
+pub fn is_not_there(status: u16) -> bool {
+    matches!(status, 404 | 405 | 501)
+}
+
 /// What helps where a write was refused for want of permission; nothing elsewhere.
 pub fn write_hint(status: u16) -> &'static str {
     if is_not_permitted(status) { "; see --write-key" } else { "" }
@@ -181,6 +186,11 @@ impl Connection {
     }
 }
 
+/// What was answered is not HTTP.
+pub fn is_not_http(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
+}
+
 /// Reads `path` over a connection of its own, from a thread without a runtime.
 pub fn get_once(target: &Target, path: &str, timeout: Duration) -> io::Result<(u16, Bytes)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -225,6 +235,25 @@ mod tests {
         let plain = error("127.0.0.1:80");
         assert!(plain.contains("does not begin with http://") && !plain.contains("TLS"), "{plain}");
         assert!(error("https://a:1").contains("TLS"));
+    }
+
+    #[test]
+    fn what_does_not_speak_http_is_told_from_what_does_not_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let target = Target::new(&url, None, None).expect("an address is a target");
+        let error = |target| get_once(target, "/metrics", Duration::from_secs(20)).expect_err("it is no server");
+        let greets = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            std::io::Write::write_all(&mut stream, b"SSH-2.0-example\r\n").expect("it is still there");
+            // Until the other side goes away.
+            _ = std::io::Read::read_to_end(&mut stream, &mut vec![]);
+        });
+        let told = error(&target);
+        assert!(is_not_http(&told), "{told}");
+        greets.join().expect("it ends when it is left alone");
+        let told = error(&target);
+        assert!(!is_not_http(&told), "nobody listens any more: {told}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::beside::Beside;
 use crate::check::{Checks, Wanted};
 use crate::cli::Load;
 use crate::drive::{self, Drive, Progress};
-use crate::http::{Target, get_once, read_hint};
+use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint};
 use crate::observe::Observer;
 use crate::report::{Report, Run};
 use crate::scrape::{Follower, Reading};
@@ -36,7 +36,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
 ) -> Result<Report, String> {
     let (target, timeout) = (drive.target.clone(), drive.timeout);
     target.reach(timeout)?;
-    let before = scrape(&target, timeout);
+    let before = scrape(&target, timeout)?;
     let observer = match watch.observe {
         true => Some(Observer::start(target.clone(), timeout).map_err(|e| format!("--observe: {e}"))?),
         false => None,
@@ -71,10 +71,10 @@ pub fn run<P: FnMut(Progress<'_>)>(
     let give_up = done.interrupted.map(|at| start + at + timeout);
     let findings = checks.map(|checks| checks.finish(give_up)).transpose().map_err(|e| format!("checking: {e}"))?;
     if let Some(status) = findings.as_ref().and_then(|found| found.refused) {
-        return Err(format!("followers were refused with {status}; see --read-token, or give --probes 0"));
+        return Err(no_followers(&target, status));
     }
     let left = give_up.map_or(timeout, |give_up| timeout.min(give_up.saturating_duration_since(Instant::now())));
-    let after = before.as_ref().and_then(|_| scrape(&target, left));
+    let after = before.as_ref().map_or(Ok(None), |_| scrape(&target, left))?;
     let run = Run {
         asked: load.asked(&target, done.events, source.repeated(), measure_from),
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
@@ -90,17 +90,28 @@ pub fn run<P: FnMut(Progress<'_>)>(
     Ok(Report::new(run, &watch.objectives))
 }
 
-/// The server's metrics; a server without them is measured from outside only.
-fn scrape(target: &Target, timeout: Duration) -> Option<Reading> {
+/// The server's metrics; a server without them is measured from outside only. An error where it is no server of HTTP at all.
+fn scrape(target: &Target, timeout: Duration) -> Result<Option<Reading>, String> {
     match get_once(target, "/metrics", timeout) {
-        Ok((200, body)) => Some(Reading::parse(&String::from_utf8_lossy(&body))),
+        Ok((200, body)) => return Ok(Some(Reading::parse(&String::from_utf8_lossy(&body)))),
         Ok((status, _)) => {
             eprintln!("GET /metrics was answered {status}: the server's own figures are left out{}", read_hint(status));
-            None
         }
-        Err(e) => {
-            eprintln!("GET /metrics failed: {e}: the server's own figures are left out");
-            None
+        Err(e) if is_not_http(&e) => {
+            return Err(format!("what listens at {} does not speak HTTP ({e}); see --target", target.authority));
         }
+        Err(e) => eprintln!("GET /metrics failed: {e}: the server's own figures are left out"),
+    }
+    Ok(None)
+}
+
+/// Why nothing can be followed, and what to do.
+fn no_followers(target: &Target, status: u16) -> String {
+    match is_not_there(status) {
+        true => format!(
+            "GET /v1/schema was answered {status}: what listens at {} is no Saccade server; see --target, or give --probes 0 to send all the same",
+            target.authority
+        ),
+        false => format!("followers were refused with {status}; see --read-token, or give --probes 0"),
     }
 }

@@ -125,13 +125,13 @@ pub struct Counts {
 }
 
 /// Why a request was not acknowledged, in words: `cause` is a key of [`Counts::http_errors`].
-pub fn in_words(cause: &str) -> &str {
+pub fn in_words(cause: &str) -> String {
     match cause {
-        "unaccounted" => "neither acknowledged nor refused",
-        "unsent" => "not sent before the end: more --connections?",
-        "timeout" => "no answer within --timeout",
-        "connection" => "the connection broke",
-        status => status,
+        "unaccounted" => "neither acknowledged nor refused".into(),
+        "unsent" => "not sent before the end: more --connections?".into(),
+        "timeout" => "no answer within --timeout".into(),
+        "connection" => "the connection broke, or what came was no answer".into(),
+        status => format!("answered {status}"),
     }
 }
 

@@ -17,7 +17,7 @@ pub use compare::Compared;
 pub use published::Published;
 
 use crate::background::Background;
-use crate::http::{Connection, Target, is_not_permitted, read_hint};
+use crate::http::{Connection, Target, is_not_permitted, is_not_there, read_hint};
 use crate::tally::{Brief, Outcome};
 use fold::Folder;
 use hdrhistogram::Histogram;
@@ -85,7 +85,7 @@ pub struct Findings {
     pub publish: Histogram<u64>,
     /// The same by second of the schedule.
     pub by_second: BTreeMap<u64, Brief>,
-    /// The status with which followers were refused for want of permission.
+    /// The status that says that nothing can be followed: for want of permission, or because there is no such server.
     pub refused: Option<u16>,
 }
 
@@ -168,7 +168,7 @@ struct Shared {
 struct Broken {
     count: u64,
     first: Option<String>,
-    /// The status of a refusal for want of permission.
+    /// The status of a refusal that would be the same for all.
     refused: Option<u16>,
 }
 
@@ -205,7 +205,7 @@ impl Checks {
             let shared =
                 Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end, give_up: gives_up });
             if let Err(NoSchema { status: Some(status), .. }) = &schema {
-                shared.not_permitted(*status);
+                shared.schema_refused(*status);
             }
             Ok(check(shared, folder, schema.map_err(|no| no.why), stopped).await)
         };
@@ -328,9 +328,18 @@ impl Shared {
         broken.first.get_or_insert_with(why);
     }
 
+    /// Every server has a schema: what has none is another.
+    fn schema_refused(&self, status: u16) {
+        self.refused(status, is_not_permitted(status) || is_not_there(status));
+    }
+
     /// Ends the run where the server said that this reader may not follow.
     fn not_permitted(&self, status: u16) {
-        if is_not_permitted(status) {
+        self.refused(status, is_not_permitted(status));
+    }
+
+    fn refused(&self, status: u16, is_for_all: bool) {
+        if is_for_all {
             self.broken.borrow_mut().refused = Some(status);
             self.end.store(true, Ordering::Relaxed);
         }

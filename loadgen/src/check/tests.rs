@@ -171,20 +171,32 @@ fn a_configuration_that_cannot_be_read_is_an_error_at_once() {
 fn followers_that_may_not_read_end_the_run_and_a_missing_stream_does_not() {
     let data = tempfile::tempdir().expect("a temporary directory");
     let (target, _server) = serve(data.path(), Some("right"));
-    let found = |token: &str| {
-        let target = Target::new(&format!("http://{}", target.authority), None, Some(token)).expect("a target");
-        let end = Arc::<AtomicBool>::default();
-        let measure_from = Duration::ZERO;
-        let wanted = Wanted { probes: 1, viewers_expected: 1, config: None, measure_from, end: Arc::clone(&end) };
-        let (watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
-        let body = br#"[{"id":"e","type":"click","event_time":1,"session":"s","viewer":"v"}]"#;
-        let watched = watcher.sending(body, Duration::ZERO, Instant::now());
-        watcher.ended(watched, &Outcome::TimedOut);
-        let found = checks.finish(None).expect("the checks end");
-        (found.refused, end.load(Ordering::Relaxed))
-    };
-    assert_eq!(found("wrong"), (Some(401), true));
-    assert_eq!(found("right"), (None, false));
+    assert_eq!(refused(&target.authority, "wrong"), (Some(401), true));
+    assert_eq!(refused(&target.authority, "right"), (None, false));
+}
+
+#[test]
+fn a_server_that_has_no_schema_is_another_and_ends_the_run() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let authority = listener.local_addr().expect("it is bound").to_string();
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|stream| _ = std::thread::spawn(|| crate::cli::sink(stream)));
+    });
+    assert_eq!(refused(&authority, "any"), (Some(404), true));
+}
+
+/// What those who follow a session with this token are refused with, and whether the run is to end.
+fn refused(authority: &str, token: &str) -> (Option<u16>, bool) {
+    let target = Target::new(&format!("http://{authority}"), None, Some(token)).expect("a target");
+    let end = Arc::<AtomicBool>::default();
+    let measure_from = Duration::ZERO;
+    let wanted = Wanted { probes: 1, viewers_expected: 1, config: None, measure_from, end: Arc::clone(&end) };
+    let (watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
+    let body = br#"[{"id":"e","type":"click","event_time":1,"session":"s","viewer":"v"}]"#;
+    let watched = watcher.sending(body, Duration::ZERO, Instant::now());
+    watcher.ended(watched, &Outcome::TimedOut);
+    let found = checks.finish(None).expect("the checks end");
+    (found.refused, end.load(Ordering::Relaxed))
 }
 
 #[test]

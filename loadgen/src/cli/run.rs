@@ -87,7 +87,7 @@ impl Run {
             );
             return Ok(Verdict::Ok);
         }
-        self.output.check()?;
+        self.output.check(self.record.as_deref())?;
         let record: drive::Record = match &self.record {
             None => None,
             Some(path) => {

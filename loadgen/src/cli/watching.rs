@@ -97,12 +97,14 @@ impl Watching {
 }
 
 impl Output {
-    /// An error where a file that was asked for could not be written, before a run and not after it.
-    pub(super) fn check(&self) -> Result<(), String> {
-        if let (Some(out), Some(html)) = (&self.out, &self.html)
-            && is_same(out, html)
-        {
-            return Err(format!("--out and --html are the same file, {}: give each its own", out.display()));
+    /// An error where a file that was asked for could not be written, before a run and not after it. `record` is another that is.
+    pub(super) fn check(&self, record: Option<&Path>) -> Result<(), String> {
+        let named = [("--out", self.out.as_deref()), ("--html", self.html.as_deref()), ("--record", record)];
+        let named: Vec<_> = named.into_iter().filter_map(|(option, path)| Some((option, path?))).collect();
+        for (i, (option, path)) in named.iter().enumerate() {
+            if let Some((other, _)) = named[..i].iter().find(|(_, other)| is_same(path, other)) {
+                return Err(format!("{other} and {option} are the same file, {}: give each its own", path.display()));
+            }
         }
         self.out.iter().chain(&self.html).try_for_each(|path| beside(path).map(drop).map_err(failed(path)))
     }
@@ -140,10 +142,16 @@ fn beside(path: &Path) -> io::Result<Option<NamedTempFile>> {
         return File::options().append(true).open(path).map(|_| None);
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display())));
+    }
     let mut file = tempfile::Builder::new();
     #[cfg(unix)]
     file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    file.prefix(".saccade-loadgen-").tempfile_in(folder).map(Some)
+    // Without the name of the file beside it, which nobody has given.
+    let failed =
+        |e: io::Error| io::Error::new(e.kind(), format!("no file can be made in {} ({})", folder.display(), e.kind()));
+    file.prefix(".saccade-loadgen-").tempfile_in(folder).map(Some).map_err(failed)
 }
 
 /// Whether both name one plain file; two can go to one device.
@@ -165,7 +173,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("run.json");
         let output = |out: &Path| Output { format: Format::Text, out: Some(out.into()), html: None };
-        output(&path).check().expect("it can be written");
+        output(&path).check(None).expect("it can be written");
         assert!(!path.exists(), "nothing is there yet");
         for text in ["one", "another"] {
             write(&path, text).expect("it can be written");
@@ -173,13 +181,15 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
         for bad in [folder.path().join("none/run.json"), folder.path().into()] {
-            let error = output(&bad).check().expect_err("it cannot be written");
-            assert!(error.contains(&bad.display().to_string()), "{error}");
+            let error = output(&bad).check(None).expect_err("it cannot be written");
+            assert!(error.contains(&bad.display().to_string()) && !error.contains("/.saccade-loadgen"), "{error}");
         }
         let both = |path: &Path| Output { html: Some(path.into()), ..output(path) };
-        let error = both(&folder.path().join("one")).check().expect_err("one would overwrite the other");
+        let error = both(&folder.path().join("one")).check(None).expect_err("one would overwrite the other");
         assert!(error.contains("--out and --html are the same file"), "{error}");
-        both(Path::new("/dev/null")).check().expect("a device takes both");
+        let error = output(&path).check(Some(&path)).expect_err("the report would overwrite the record");
+        assert!(error.contains("--out and --record are the same file"), "{error}");
+        both(Path::new("/dev/null")).check(Some(Path::new("/dev/null"))).expect("a device takes both");
         write(Path::new("/dev/null"), "gone").expect("a device is written to, not replaced");
     }
 }

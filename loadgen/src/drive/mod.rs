@@ -111,7 +111,7 @@ pub fn run(
     sending.all(progress)?;
     let idle = sending.idle.as_secs_f64() / start.elapsed().as_secs_f64();
     if let Some(record) = &mut sending.record {
-        record.flush()?;
+        record.flush().map_err(not_recorded)?;
     }
     let Sending { tally, calls, events, interrupted, .. } = sending;
     Ok(Done { tally, calls, events, idle, interrupted })
@@ -347,7 +347,7 @@ impl Sending<'_> {
             self.tally.add(u64::from(request.events), &outcome, times);
             end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
             if let (Some(record), true) = (&mut self.record, outcome.is_acknowledged()) {
-                write_down(record, &request.body)?;
+                write_down(record, &request.body).map_err(not_recorded)?;
             }
         } else {
             self.calls.answered(call, answer.status, body, times);
@@ -387,6 +387,10 @@ fn end_watch(watcher: Option<&Watcher>, watched: Option<Watched>, outcome: &Outc
     if let (Some(watcher), Some(watched)) = (watcher, watched) {
         watcher.ended(watched, outcome);
     }
+}
+
+fn not_recorded(e: io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("writing what --record asks for: {e}"))
 }
 
 /// One line per event of a body: id, session, status.

@@ -184,7 +184,7 @@ impl Report {
                 out,
                 "<p class=\"note\">{} requests not acknowledged: {}</p>",
                 count(*n),
-                escape(in_words(cause))
+                escape(&in_words(cause))
             );
         }
         for (code, n) in &c.rejected {
