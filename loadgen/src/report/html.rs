@@ -68,7 +68,7 @@ impl Report {
             tile(marked(p99), &format!("{name} p99"), "");
         }
         if self.intended.count > 0 {
-            tile(ms(self.intended.max_ms), "longest, intended", "");
+            tile(ms(self.intended.max_ms), "intended max", "");
         }
         tile(count(self.counts.lost), "events lost", if self.counts.lost > 0 { "bad" } else { "good" });
         tiles.push_str("</div>\n");
