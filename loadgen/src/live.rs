@@ -124,11 +124,14 @@ fn draw(
 impl Drop for Live {
     fn drop(&mut self) {
         if let Screen::Terminal(terminal) = &mut self.screen {
-            let below = terminal.get_frame().area().bottom().saturating_sub(1);
+            let (area, is_drawn) = (terminal.get_frame().area(), !self.history.rates.is_empty());
+            let row = if is_drawn { area.bottom().saturating_sub(1) } else { area.top() };
             // What cannot be tidied up stays untidy.
-            let _ = terminal.set_cursor_position((0, below)).and_then(|()| terminal.show_cursor());
-            // Past the picture, and a line between it and the report.
-            eprintln!("\n");
+            let _ = terminal.set_cursor_position((0, row)).and_then(|()| terminal.show_cursor());
+            if is_drawn {
+                // Past the picture, and a line between it and the report.
+                eprintln!("\n");
+            }
         }
     }
 }
