@@ -128,7 +128,8 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
     let written = || match beside(&place)? {
         None => std::fs::write(&place, text),
         Some(mut file) => {
-            file.write_all(text.as_bytes())?;
+            // Its own errors name the file beside it.
+            file.as_file_mut().write_all(text.as_bytes())?;
             file.persist(&place)?;
             Ok(())
         }
