@@ -25,7 +25,8 @@ pub struct LoadArgs {
     #[arg(long, value_parser = whole::<u64>(1, RATE_MAX))]
     rate: Option<u64>,
     /// How the rate changes: constant, ramp:from=0.1,to=1,over=60s, step:every=10s,by=0.5,steps=6, sine:period=10m,low=0.2,
-    /// spike:at=10s,for=5s,times=4; factors are of --rate [default: the profile's, else constant]
+    /// spike:at=10s,for=5s,times=4, levels:every=10s,of=0.5x6/2.5/1x3 (six times 0.5, then 2.5, then three times 1, and again);
+    /// factors are of --rate [default: the profile's, else constant]
     #[arg(long, value_parser = Shape::parse)]
     shape: Option<Shape>,
     /// How events are spread where the rate is what it is [default: the profile's, else even]
@@ -102,12 +103,12 @@ impl LoadArgs {
         let profile = self.profile.as_deref().map(Profile::load).transpose()?;
         let of = profile.as_ref().map(|profile| &profile.load);
         let rate = self.rate.or(of.map(|load| load.rate)).unwrap_or(20_000);
-        let shape = self.shape.or(of.map(|load| load.shape)).unwrap_or_default();
+        let shape = self.shape.clone().or(of.map(|load| load.shape.clone())).unwrap_or_default();
         let duration = self.duration.or(of.map(|load| load.duration.0)).unwrap_or(Duration::from_secs(30));
         let of_profile = of.map(|load| load.batch[0]..=load.batch[1]);
         let plan = Plan {
             rate,
-            shape,
+            shape: shape.clone(),
             arrivals: self.arrivals.or(of.map(|load| load.arrivals)).unwrap_or_default(),
             batch: self.batch.clone().or(of_profile).unwrap_or(1..=20),
             events: Plan::events_in(rate, &shape, duration.as_nanos() as u64),

@@ -488,11 +488,17 @@ impl Asked {
     }
 }
 
+/// Characters of a shape in a line of text.
+const SHAPE_CHARS: usize = 80;
+
 impl Display for Asked {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {} events/s", self.target, self.rate)?;
-        if self.shape != "constant" {
-            write!(f, " ({})", self.shape)?;
+        // A course of many levels is whole in the report's JSON and on its page.
+        match self.shape.get(..SHAPE_CHARS) {
+            Some(begin) if begin.len() < self.shape.len() => write!(f, " ({begin}…)")?,
+            _ if self.shape != "constant" => write!(f, " ({})", self.shape)?,
+            _ => {}
         }
         if self.arrivals == Some(Arrivals::Poisson) {
             write!(f, ", poisson arrivals,")?;

@@ -5,10 +5,12 @@
 //! the server, so a slow server cannot stretch the schedule (no coordinated omission).
 
 mod arrivals;
+mod levels;
 mod parse;
 mod shape;
 
 pub use arrivals::Arrivals;
+pub use levels::Levels;
 pub use shape::Shape;
 
 use crate::seeded::{Stream, keyed};

@@ -1,5 +1,6 @@
 //! Shapes as text: a name, and after a colon what it takes; the same on the command line and in a profile. Read, and written back.
 
+use super::levels::{LEVELS_MAX, Levels};
 use super::shape::Shape;
 use crate::span::Span;
 use std::fmt::{self, Display, Formatter};
@@ -7,7 +8,7 @@ use std::ops::RangeInclusive;
 
 /// What can be written.
 const FORMS: &str = "constant · ramp:from=0.1,to=1,over=60s · step:every=10s,by=0.5,steps=6 · sine:period=10m,low=0.2 · \
-                     spike:at=10s,for=5s,times=4";
+                     spike:at=10s,for=5s,times=4 · levels:every=10s,of=0.5x6/2.5/1x3";
 /// Factors of the base rate.
 const FACTOR: RangeInclusive<f64> = 0.001..=1000.0;
 /// Stairs of a `step`.
@@ -30,6 +31,7 @@ impl Shape {
             },
             "sine" => Shape::Sine { period: of.span("period")?, low: of.number("low", 0.001..=1.0)? },
             "spike" => Shape::Spike { at: of.span("at")?, lasts: of.span("for")?, times: of.number("times", FACTOR)? },
+            "levels" => Shape::Levels(Levels::new(of.span("every")?, of.levels("of")?)),
             _ => return Err(format!("there is no shape `{name}`; write one of: {FORMS}")),
         };
         match of.left.first() {
@@ -69,11 +71,30 @@ impl<'a> Settings<'a> {
 
     fn number(&mut self, name: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
         let text = self.take(name)?;
+        self.number_of(text, name, range)
+    }
+
+    fn number_of(&self, text: &str, name: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
         let number = text.parse().ok().filter(|x| range.contains(x));
         let (from, to) = (range.start(), range.end());
         number.ok_or_else(|| {
             format!("the shape `{}`: `{name}` is `{text}`; write a number from {from} to {to}", self.text)
         })
+    }
+
+    /// Factors one after the other; `0.5x6` is six times the same.
+    fn levels(&mut self, name: &str) -> Result<Vec<f64>, String> {
+        let mut levels = Vec::new();
+        for level in self.take(name)?.split('/').map(str::trim) {
+            let (factor, times) = level.split_once('x').unwrap_or((level, "1"));
+            let factor = self.number_of(factor, name, FACTOR)?;
+            let times = times.parse().ok().filter(|times| *times > 0 && levels.len() + times <= LEVELS_MAX);
+            let times = times.ok_or_else(|| {
+                format!("the shape `{}`: `{name}` has `{level}`; write 1 to {LEVELS_MAX} levels in all", self.text)
+            })?;
+            levels.extend(std::iter::repeat_n(factor, times));
+        }
+        Ok(levels)
     }
 }
 
@@ -85,6 +106,13 @@ impl Display for Shape {
             Shape::Step { every, by, steps } => write!(f, "step:every={every},by={by},steps={steps}"),
             Shape::Sine { period, low } => write!(f, "sine:period={period},low={low}"),
             Shape::Spike { at, lasts, times } => write!(f, "spike:at={at},for={lasts},times={times}"),
+            Shape::Levels(levels) => {
+                write!(f, "levels:every={},of=", levels.every())?;
+                levels.runs().enumerate().try_for_each(|(nth, (factor, times))| {
+                    let between = if nth > 0 { "/" } else { "" };
+                    if times > 1 { write!(f, "{between}{factor}x{times}") } else { write!(f, "{between}{factor}") }
+                })
+            }
         }
     }
 }
@@ -102,6 +130,13 @@ mod tests {
     }
 
     #[test]
+    fn as_many_levels_as_are_allowed_are_read() {
+        let shape = Shape::parse("levels:every=1s,of=1x999/2").expect("a thousand");
+        assert_eq!(shape.to_string(), "levels:every=1s,of=1x999/2");
+        assert_eq!((shape.factor(998.5), shape.factor(999.5), shape.factor(1_000.5)), (1.0, 2.0, 1.0));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_can_be_written() {
         for (text, wanted) in [
             ("wave", "wave"),
@@ -111,6 +146,12 @@ mod tests {
             ("spike:at=10s,for=5,times=2", "whole number"),
             ("ramp:from", "name=value"),
             ("sine:period=10m,low=2", "0.001 to 1"),
+            ("levels:of=1", "every"),
+            ("levels:every=1s,of=", "0.001 to 1000"),
+            ("levels:every=1s,of=1/0/2", "0.001 to 1000"),
+            ("levels:every=1s,of=1x0", "1 to 1000 levels"),
+            ("levels:every=1s,of=1x99999999999999999999", "1 to 1000 levels"),
+            ("levels:every=1s,of=1x1000/2", "1 to 1000 levels"),
         ] {
             let message = Shape::parse(text).expect_err(text);
             assert!(message.contains(wanted), "{message:?} names {wanted:?}");

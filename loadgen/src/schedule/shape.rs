@@ -2,12 +2,13 @@
 //!
 //! A pure function; times in seconds from the start. Every factor is above 0, so each integral is reached once.
 
+use super::levels::Levels;
 use crate::span::Span;
 use saccade_topology::math::sin_cos_turns;
 use serde::de::{Deserialize, Deserializer, Error};
 
 /// How the rate changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Shape {
     /// It does not.
     #[default]
@@ -46,6 +47,8 @@ pub enum Shape {
         /// Factor while it lasts.
         times: f64,
     },
+    /// One factor after the other, each for as long, and from the first again after the last.
+    Levels(Levels),
 }
 
 impl Shape {
@@ -63,6 +66,7 @@ impl Shape {
                 let inside = t >= at.seconds() && t < at.seconds() + lasts.seconds();
                 if inside { times } else { 1.0 }
             }
+            Shape::Levels(ref levels) => levels.factor(t),
         }
     }
 
@@ -74,6 +78,7 @@ impl Shape {
             Shape::Step { every, .. } => ("the first step is", every.seconds()),
             Shape::Sine { period, .. } => ("the lowest rate is", period.seconds() / 2.0),
             Shape::Spike { at, .. } => ("the spike begins", at.seconds()),
+            Shape::Levels(ref levels) => ("the last level begins", levels.last_begins()),
         };
         let is_beyond = match self {
             Shape::Ramp { .. } => at > length.seconds(),
@@ -101,6 +106,7 @@ impl Shape {
                 middle * t + swing * period.seconds() / std::f64::consts::TAU * sin_cos_turns(t / period.seconds()).0
             }
             Shape::Spike { at, lasts, times } => t + (times - 1.0) * (t - at.seconds()).clamp(0.0, lasts.seconds()),
+            Shape::Levels(ref levels) => levels.integral(t),
         }
     }
 
@@ -129,6 +135,7 @@ impl Shape {
                     area - inside + lasts.seconds()
                 }
             }
+            Shape::Levels(ref levels) => levels.reaches(area),
         }
     }
 

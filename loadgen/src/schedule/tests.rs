@@ -89,6 +89,8 @@ fn shapes() -> impl Strategy<Value = Shape> {
             lasts: span(lasts),
             times
         }),
+        (1u64..60, prop::collection::vec(factor(), 1..30))
+            .prop_map(|(every, of)| Shape::Levels(Levels::new(span(every), of))),
     ]
 }
 
@@ -133,6 +135,23 @@ proptest! {
 }
 
 #[test]
+fn levels_begin_again_after_the_last_and_do_not_drift_in_a_year() {
+    let shape = Shape::parse("levels:every=100ms,of=0.7/0.1/2.2x2").expect("a shape");
+    // Four levels of 5.2 in all: 0.52 a round, 1.3 a second.
+    let (rate, year) = (1_000, 31_536_000);
+    assert_eq!(Plan::events_in(rate, &shape, year * 1_000_000_000).abs_diff(1_300 * year), 0);
+    let mut table = Timetable::new(Plan { shape, ..plan(rate, 1..=1, u64::MAX) });
+    for round in [0, 1, 2, 10 * year / 4 - 1, 10 * year / 4] {
+        let due = [0, 70, 80, 300, 520].map(|i| table.due_ns(520 * round + i));
+        for (due, expected) in due.into_iter().zip([0, 100, 200, 300, 400]) {
+            assert!(due.abs_diff((round * 400 + expected) * 1_000_000) < 1_000, "{due} in round {round}");
+        }
+        let all: Vec<_> = (0..520).map(|i| table.due_ns(520 * round + i)).collect();
+        assert!(all.is_sorted(), "round {round}");
+    }
+}
+
+#[test]
 fn what_a_run_is_too_short_for_is_told() {
     let beyond = |shape: &str, length: &str| {
         let length = crate::span::Span::parse(length).expect("a span");
@@ -145,6 +164,7 @@ fn what_a_run_is_too_short_for_is_told() {
         ("ramp:from=0.1,to=1,over=60s", "60s", "59s"),
         ("step:every=10s,by=0.5,steps=6", "11s", "10s"),
         ("sine:period=10m,low=0.2", "6m", "5m"),
+        ("levels:every=10s,of=1x2/3", "21s", "20s"),
     ] {
         assert_eq!((beyond(shape, fits), beyond(shape, short).is_some()), (None, true), "{shape}");
     }
