@@ -1,8 +1,9 @@
 //! From counts to a profile, and that as text.
 
-use super::{Asked, Fit, zipf};
+use super::{Asked, Fit, rate, zipf};
 use crate::population::Kind;
 use crate::profile::{Country, Profile};
+use crate::schedule::Shape;
 use crate::span::Span;
 use hdrhistogram::Histogram;
 use saccade_topology::math::{ln, pow};
@@ -18,6 +19,8 @@ const EVENTS_MIN: u64 = 100;
 pub(super) const DAY_S: f64 = 86_400.0;
 /// Fewer of something say nothing about its length.
 pub(super) const LEAST: u64 = 20;
+/// Where a larger share of the events is late, it is not known when they came.
+pub(super) const LATE_DOUBTED: f64 = 0.5;
 
 /// A viewer is hot who has at least this share of the events, and this many times those of the next.
 const HOT_LEAST: f64 = 0.01;
@@ -66,11 +69,19 @@ impl Fit {
         self.pauses(&mut profile);
         self.disorder(&mut profile);
         self.rank(&mut profile);
+        let found = self.rate_found();
+        if let Some(rate::Found { shape: shape @ Shape::Levels(_), duration, .. }) = &found {
+            // The schedule alone says how much is sent; `day.swing` says who of the viewers is there to send it. So an evening that is in the shape is
+            // not counted twice where the day swings, too. It must: else as few viewers as at night would send the evening's acts, in a hurry. And a
+            // day that begins when the log did has its evenings where the shape has them.
+            (profile.load.shape, profile.load.duration) = (shape.clone(), *duration);
+        }
         profile.viewers.hot_share = hot_share;
         profile.cmcd.share = self.cmcd_share();
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        Ok(Estimate { notes: self.notes(seconds, viewers), kinds, profile, is_export: self.is_export })
+        let notes = self.notes(seconds, viewers, found.as_ref());
+        Ok(Estimate { notes, kinds, profile, is_export: self.is_export })
     }
 
     fn mixes(&self, profile: &mut Profile) {
@@ -215,6 +226,12 @@ impl Fit {
         self.order.cmcd as f64 / (self.order.cmcd + events).max(1) as f64
     }
 
+    /// What the rate did; none where there is too little to tell, or where it is not known when events came.
+    fn rate_found(&self) -> Option<rate::Found> {
+        let order = &self.order;
+        if order.share(order.late.len()) > LATE_DOUBTED { None } else { self.rate.found(order.first(), order.latest()) }
+    }
+
     /// The share of one viewer, where there is one who has far more than the next.
     fn hot_share(&self) -> f64 {
         let (first, second, all) = self.course.busiest();
@@ -326,7 +343,18 @@ impl Display for Estimate {
             writeln!(f, "  {kind:<16} {n:>10}  {:>6.2} %", *n as f64 / all as f64 * 100.0)?;
         }
         let (w, o) = (&p.watch, &p.disorder);
-        writeln!(f, "rate       {} events/s", p.load.rate)?;
+        match &p.load.shape {
+            Shape::Levels(levels) => {
+                let (least, most) = levels.runs().fold((f64::MAX, 0.0f64), |(a, b), (x, _)| (a.min(x), b.max(x)));
+                writeln!(
+                    f,
+                    "rate       {} events/s, {least} to {most} times that in levels of {}",
+                    p.load.rate,
+                    levels.every()
+                )?;
+            }
+            _ => writeln!(f, "rate       {} events/s", p.load.rate)?,
+        }
         writeln!(f, "items      {}, Zipf exponent {:.2}", p.catalogue.items, p.catalogue.zipf)?;
         let [least, most] = w.pause_length;
         writeln!(

@@ -9,12 +9,14 @@ mod estimate;
 mod line;
 mod notes;
 mod order;
+mod rate;
 mod zipf;
 
 use crate::population::Kind;
 use course::{Course, Seen};
 use line::{Decision, Event, Line};
 use order::{Order, Times, histogram};
+use rate::Rate;
 use saccade_topology::math::ln;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead};
@@ -36,6 +38,7 @@ pub struct Fit {
     /// The first lines, until it can be told from them what the time is.
     held: Vec<String>,
     order: Order,
+    rate: Rate,
     course: Course,
     items: HashMap<u64, u64>,
     item_length: hdrhistogram::Histogram<u64>,
@@ -97,6 +100,7 @@ impl Fit {
             kinds: BTreeMap::new(),
             held: Vec::new(),
             order: Order::new(),
+            rate: Rate::new(),
             course: Course::new(away_after.as_millis() as i64),
             items: HashMap::new(),
             item_length: histogram(),
@@ -182,13 +186,17 @@ impl Fit {
         if self.order.is_duplicate(&event.id) {
             return;
         }
+        let who = event.viewer.as_ref().or(event.session.as_ref());
+        let viewer = xxh3_64(who.unwrap_or(&event.id).as_bytes());
         if event.is_cmcd() {
             // Its types are not those of events, and it knows no device or place.
             self.order.pass(times);
+            self.rate.take(self.order.now(), viewer);
             return;
         }
         count(&mut self.kinds, &event.kind);
         let told = self.order.take(times);
+        self.rate.take(self.order.now(), viewer);
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == event.kind);
         if let (Some(item), Some(Kind::Impression)) = (&event.item, kind) {
             let item = xxh3_64(item.as_bytes());
@@ -196,11 +204,10 @@ impl Fit {
                 *self.items.entry(item).or_insert(0) += 1;
             }
         }
-        let Some(who) = event.viewer.as_ref().or(event.session.as_ref()) else { return };
-        let (viewer, session) = (xxh3_64(who.as_bytes()), event.session.as_ref().map_or(0, |s| xxh3_64(s.as_bytes())));
-        if !self.course.follows(viewer) {
+        if who.is_none() || !self.course.follows(viewer) {
             return;
         }
+        let session = event.session.as_ref().map_or(0, |session| xxh3_64(session.as_bytes()));
         let left_ms = event.duration_s.zip(event.playhead_s).map(|(whole, at)| (whole - at) * 1e3);
         let is_at_end = left_ms.is_some_and(|left| left < END_MS);
         let Some(kind) = kind else { return };

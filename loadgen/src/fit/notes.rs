@@ -1,14 +1,16 @@
 //! What a fitted profile says of itself: what it rests on, and what of the log is not in it.
 
 use super::Fit;
-use super::estimate::{DAY_S, LEAST};
+use super::estimate::{DAY_S, LATE_DOUBTED, LEAST};
 use super::order::LATE_MS;
+use super::rate::Found;
 use crate::population::Kind;
+use crate::schedule::Shape;
 use hdrhistogram::Histogram;
 
 impl Fit {
     /// Sentences without their stop, once the course is finished.
-    pub(super) fn notes(&self, seconds: f64, viewers: u64) -> Vec<String> {
+    pub(super) fn notes(&self, seconds: f64, viewers: u64, found: Option<&Found>) -> Vec<String> {
         let course = &self.course;
         let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
         let (sessions, events) = (&course.session_length, &course.session_events);
@@ -39,6 +41,7 @@ impl Fit {
         if known < of_events {
             notes.push(format!("{} events are of types that viewers here do not have", of_events - known));
         }
+        notes.extend(told_of_rate(found, seconds));
         notes.extend(self.left_out(seconds));
         if self.is_export {
             notes.push(
@@ -54,7 +57,7 @@ impl Fit {
         let order = &self.order;
         let percent = |n: u64| order.share(n) * 100.0;
         let mut doubts = Vec::new();
-        if order.share(order.late.len()) > 0.5 {
+        if order.share(order.late.len()) > LATE_DOUBTED {
             doubts.push(format!(
                 "WARNING: {:.1} % of the events are later than {} s, so it is not known when they came, and rate, lengths, disorder and clocks are \
                  wrong here; a log that was imported from events has no times of arrival, and one clock that is ahead makes all after it late: \
@@ -76,16 +79,9 @@ impl Fit {
     /// What the profile does not have of the log.
     fn left_out(&self, seconds: f64) -> Vec<String> {
         let course = &self.course;
-        let rate = match self.order.quiet_and_busy() {
-            Some((low, high)) => {
-                format!("was {low:.0} to {high:.0} events/s from minute to minute, load.shape is constant all the same")
-            }
-            None => "was not looked at in a log of so few minutes, load.shape is constant".into(),
-        };
         let mut left_out = vec![
-            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, duration, bots"
+            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, bots, and duration where the shape is constant"
                 .into(),
-            format!("the rate {rate}"),
             format!(
                 "no pause or absence longer than the {seconds:.0} s of the log can have been seen: pause_length ends with the longest that was over"
             ),
@@ -110,4 +106,31 @@ impl Fit {
         }
         left_out
     }
+}
+
+/// What the rate did, and what a run makes of it.
+fn told_of_rate(found: Option<&Found>, seconds: f64) -> Vec<String> {
+    let Some(Found { shape, every, duration, low, high }) = found else {
+        return vec!["how the rate changed cannot be told from so few events or times, load.shape is constant".into()];
+    };
+    if *shape == Shape::Constant {
+        return vec![format!(
+            "the rate did not change by more than chance from {every} to {every}, load.shape is constant"
+        )];
+    }
+    let mut told = vec![
+        format!(
+            "the rate was {low:.1} to {high:.1} events/s, load.shape has its course in levels of {every}; what is shorter is not in it"
+        ),
+        "load.shape alone says how much is sent; day.swing says who is there then, and makes it no more".into(),
+        "where the rate is high, the same viewers act faster: their number is that of the whole run".into(),
+    ];
+    told.push(match duration.seconds() < seconds - every.seconds() {
+        true => format!(
+            "a run lasts {duration} at most, and has so much of the log's course; with a smaller `every` in load.shape, and day.length made smaller as \
+             well, it hurries through all of it"
+        ),
+        false => format!("a run lasts as long as the log, {duration}; with --duration it has the beginning of the course"),
+    });
+    told
 }

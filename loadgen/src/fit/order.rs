@@ -6,7 +6,7 @@
 
 use super::clock::Clock;
 use hdrhistogram::Histogram;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Behind by less is as good as in order.
@@ -15,8 +15,6 @@ const IN_ORDER_MS: i64 = 20;
 pub(super) const LATE_MS: i64 = 32_000;
 /// A clock off by less is right.
 pub(super) const RIGHT_MS: i64 = 1_000;
-/// Minutes whose events are counted: a month.
-const MINUTES_MAX: usize = 31 * 24 * 60;
 /// Latest ids that are remembered.
 const IDS_MAX: usize = 1 << 20;
 
@@ -52,8 +50,6 @@ pub(super) struct Order {
     /// Events and CMCD records.
     pub(super) events: u64,
     pub(super) cmcd: u64,
-    /// Events by minute.
-    minutes: BTreeMap<i64, u64>,
     pub(super) reordered: Histogram<u64>,
     pub(super) late: Histogram<u64>,
     pub(super) duplicates: u64,
@@ -79,7 +75,6 @@ impl Order {
             bounds: None,
             events: 0,
             cmcd: 0,
-            minutes: BTreeMap::new(),
             reordered: histogram(),
             late: histogram(),
             duplicates: 0,
@@ -156,25 +151,12 @@ impl Order {
             (self.now, slack) = (self.sent.latest(), RIGHT_MS.max(2 * (self.sent.latest() - self.sent.median())));
             self.bounds = Some((self.bounds.map_or(self.sent.median(), |(first, _)| first), self.now));
         }
-        let minute = self.now.div_euclid(60_000);
-        if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(&minute) {
-            *self.minutes.entry(minute).or_insert(0) += 1;
-        }
         slack
     }
 
     /// Share of the events, without CMCD, that are so many. 0 to 1.
     pub(super) fn share(&self, n: u64) -> f64 {
         n as f64 / (self.events - self.cmcd).max(1) as f64
-    }
-
-    /// Events per second in the quietest and in the busiest whole minute; none where there are fewer than three. A minute without any event
-    /// is not seen.
-    pub(super) fn quiet_and_busy(&self) -> Option<(f64, f64)> {
-        let whole = self.minutes.values().skip(1).take(self.minutes.len().saturating_sub(2));
-        let (low, high, n) =
-            whole.fold((u64::MAX, 0, 0), |(low, high, n), events| (low.min(*events), high.max(*events), n + 1));
-        (n >= 3).then_some((low as f64 / 60.0, high as f64 / 60.0))
     }
 
     /// Seconds from the first events to the latest.

@@ -13,17 +13,15 @@ fn log(profile: &Profile, seconds: u64) -> Vec<u8> {
     log_from(START_MS, profile, seconds)
 }
 
+fn plan(profile: &Profile, seconds: u64) -> Plan {
+    let (rate, shape) = (profile.load.rate, profile.load.shape.clone());
+    let events = Plan::events_in(rate, &shape, seconds * 1_000_000_000);
+    Plan { rate, shape, arrivals: Arrivals::Even, batch: 1..=1, events, seed: 8 }
+}
+
 /// The same, dated from `start_ms` on.
 fn log_from(start_ms: u64, profile: &Profile, seconds: u64) -> Vec<u8> {
-    let plan = Plan {
-        rate: profile.load.rate,
-        shape: Shape::Constant,
-        arrivals: Arrivals::Even,
-        batch: 1..=1,
-        events: profile.load.rate * seconds,
-        seed: 8,
-    };
-    let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, false)));
+    let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan(profile, seconds), false)));
     source.start_at(start_ms);
     source.frame(Framing::Lines);
     let mut log = Vec::new();
@@ -36,9 +34,7 @@ fn log_from(start_ms: u64, profile: &Profile, seconds: u64) -> Vec<u8> {
 
 /// The same as `export` writes it, with the decisions that were asked for; nobody answers them.
 fn exported(profile: &Profile, seconds: u64) -> Vec<u8> {
-    let (rate, shape, arrivals) = (profile.load.rate, Shape::Constant, Arrivals::Even);
-    let plan = Plan { rate, shape, arrivals, batch: 1..=1, events: rate * seconds, seed: 8 };
-    let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan, true)));
+    let mut source = Source::Viewers(Box::new(Viewers::new(profile, plan(profile, seconds), true)));
     source.start_at(START_MS);
     source.frame(Framing::Lines);
     let mut log = String::new();
@@ -94,6 +90,7 @@ fn the_profile_of_a_generated_log_is_near_the_one_that_generated_it() {
     let found = fitted(&log(&profile, 6_000));
     let (f, p) = (&found.profile, &profile);
     near("rate", f.load.rate as f64, 60.0, 0.02);
+    assert_eq!((&f.load.shape, f.load.duration, f.bots.share), (&Shape::Constant, Span(Duration::from_secs(30)), 0.0));
     near("zipf", f.catalogue.zipf, p.catalogue.zipf, 0.05);
     near("step", f.browse.step.seconds(), p.browse.step.seconds(), 0.12);
     near("impression", f.browse.impression, p.browse.impression, 0.06);
@@ -270,9 +267,64 @@ fn one_viewer_with_a_large_share_of_the_events_is_found_and_nobody_else_is() {
     profile.viewers.hot_share = 0.3;
     let found = fitted(&log(&profile, 240));
     near("hot_share", found.profile.viewers.hot_share, 0.3, 0.1);
+    assert_eq!(found.profile.bots.share, 0.0);
     let again = Profile::read("profile.toml", &found.toml()).expect("it is a profile");
     near("written", again.viewers.hot_share, 0.3, 0.1);
-    assert!(found.toml().contains("# the rate was "), "{}", found.toml());
+    assert!(found.toml().contains("# the rate did not change by more than chance"), "{}", found.toml());
+}
+
+/// Events by second of their arrival, or else of their own time.
+fn by_second(log: &[u8], seconds: usize) -> Vec<f64> {
+    let mut counts = vec![0.0; seconds];
+    for line in str::from_utf8(log).expect("text").lines() {
+        let time = ["\"ingest_time\":", "\"event_time\":"].into_iter().find_map(|key| line.split(key).nth(1));
+        let digits = time.and_then(|text| text.split(|c: char| !c.is_ascii_digit()).next()).expect("it has a time");
+        let second = (digits.parse::<u64>().expect("a number") as usize).wrapping_sub(START_MS as usize) / 1_000;
+        if let Some(count) = counts.get_mut(second) {
+            *count += 1.0;
+        }
+    }
+    counts
+}
+
+#[test]
+fn a_peak_is_fitted_and_comes_again_when_it_was_and_as_high_as_it_was() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.load.duration, profile.rank.share) = (300, Span(Duration::from_secs(90)), 0.0);
+    profile.load.shape = Shape::parse("spike:at=30s,for=20s,times=4").expect("a shape");
+    for (name, log_of) in [("raw", log as fn(&Profile, u64) -> Vec<u8>), ("exported", exported)] {
+        let first = log_of(&profile, 90);
+        let found = fitted(&first);
+        let written = Profile::read("profile.toml", &found.toml()).unwrap_or_else(|e| panic!("{e}\n{}", found.toml()));
+        assert_eq!(written.load, found.profile.load, "{name}");
+        assert_eq!(written.load.duration, Span(Duration::from_secs(90)), "{name}: {}", written.load.shape);
+        let (first, again) = (by_second(&first, 90), by_second(&log_of(&written, 90), 90));
+        // The two seconds in which it begins and ends are within one level or the other.
+        for second in (0..90).filter(|second| ![29, 30, 49, 50].contains(second)) {
+            let (found, expected) = (again[second], first[second]);
+            let allowed = 0.06 * expected + 3.0 * expected.sqrt();
+            assert!((found - expected).abs() < allowed, "{name}, second {second}: {found} for {expected}");
+        }
+        near(&format!("{name} in all"), again.iter().sum(), first.iter().sum(), 0.02);
+        assert!(found.toml().contains("load.shape has its course in levels of 1s"), "{}", found.toml());
+        assert_eq!(found.profile.bots.share, 0.0, "{name}: people in a hurry are no bots");
+    }
+}
+
+#[test]
+fn the_parts_of_a_log_make_one_course() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.load.duration, profile.rank.share) = (500, Span(Duration::from_secs(40)), 0.0);
+    profile.load.shape = Shape::parse("step:every=20s,by=1,steps=1").expect("a shape");
+    for log in [log(&profile, 40), exported(&profile, 40)] {
+        let text = str::from_utf8(&log).expect("text");
+        let part = |n: usize| text.lines().filter(move |line| line.len() % 2 == n).map(|line| format!("{line}\n"));
+        let found = fitted(part(0).chain(part(1)).collect::<String>().as_bytes());
+        let factor = |t| found.profile.load.shape.factor(t);
+        for (t, expected) in [(5.0, 2.0 / 3.0), (15.0, 2.0 / 3.0), (25.0, 4.0 / 3.0), (35.0, 4.0 / 3.0)] {
+            near(&format!("second {t} of {}", found.profile.load.shape), factor(t), expected, 0.03);
+        }
+    }
 }
 
 #[test]
