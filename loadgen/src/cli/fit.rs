@@ -14,10 +14,11 @@ use std::time::Duration;
 #[command(after_help = "\
 Reads what `saccade export` writes of a server that is stopped, which says when events came; or events as they were sent, one a line, where
 that is told from the events around. It keeps numbers, not viewers: nobody's id, item or text is in the profile. What a log does not tell
-(tastes, batches, connections), and bots, are as in configs/load/steady_evening.toml. Pauses and absences longer than the log cannot be seen in it:
+(tastes, batches, connections) is as in configs/load/steady_evening.toml. Pauses and absences longer than the log cannot be seen in it:
 give one that is much longer than a session. In one that is shorter than a day, countries are those of its hours, and the profile has no
 day. Where the rate changed by more than chance, the profile's shape has its course, in at most 200 levels of a second or more, and its
-duration is the log's, at most a day. Comments at the top of the profile say what it rests on and what was not fitted.
+duration is the log's, at most a day. Who acts a hundred times on end at regular steps of a second or less, and never watches, is a bot.
+Comments at the top of the profile say what it rests on and what was not fitted.
 
   saccade export --data DIR --out log.ndjson
   saccade-loadgen fit log.ndjson --out ours.toml

@@ -4,6 +4,7 @@
 //! overtaken on its way still comes in order; what comes later than that is left out here.
 
 use super::order::{Order, histogram};
+use super::pace::{Browsed, Crowd, Pace};
 use crate::population::Kind;
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, HashMap};
@@ -34,10 +35,11 @@ pub(super) struct Course {
     pub(super) visits: u64,
     /// Viewers are followed whose hash has this many zeros at its end.
     zeros: u32,
-    /// What followed while browsing; and while watching.
-    pub(super) browse: BTreeMap<Kind, u64>,
+    /// Once it is finished.
+    pub(super) crowd: Crowd,
+    /// What followed while browsing, of people; and while watching.
+    pub(super) browse: Browsed,
     pub(super) watch: BTreeMap<Kind, u64>,
-    pub(super) browse_leaves: u64,
     pub(super) ends: u64,
     pub(super) binges: u64,
     /// What followed a stop where nothing was played next.
@@ -46,7 +48,6 @@ pub(super) struct Course {
     pub(super) pauses: u64,
     pub(super) pause_leaves: u64,
     /// Lengths, milliseconds.
-    pub(super) browse_step: Histogram<u64>,
     pub(super) startup: Histogram<u64>,
     pub(super) progress: Histogram<u64>,
     pub(super) pause: Histogram<u64>,
@@ -67,6 +68,9 @@ struct Viewer {
     events: u64,
     /// Of all sessions.
     events_ever: u64,
+    pace: Pace,
+    /// What followed while browsing, as long as it may be a program that browses.
+    browse: Browsed,
 }
 
 impl Course {
@@ -77,16 +81,15 @@ impl Course {
             visits: 0,
             viewers: HashMap::new(),
             zeros: 0,
-            browse: BTreeMap::new(),
+            crowd: Crowd::default(),
+            browse: Browsed::default(),
             watch: BTreeMap::new(),
-            browse_leaves: 0,
             ends: 0,
             binges: 0,
             stays: 0,
             stop_leaves: 0,
             pauses: 0,
             pause_leaves: 0,
-            browse_step: histogram(),
             startup: histogram(),
             progress: histogram(),
             pause: histogram(),
@@ -156,22 +159,28 @@ impl Course {
         browses(seen.kind) && self.is_counted(seen.time) && last.is_none_or(comes_home)
     }
 
-    /// The two viewers with most events, and the events of all; of those who were followed to the end.
-    pub(super) fn busiest(&self) -> (u64, u64, u64) {
-        self.viewers.values().fold((0, 0, 0), |(first, second, all), viewer| {
-            let n = viewer.events_ever;
-            (first.max(n), second.max(n.min(first)), all + n)
-        })
+    /// True where this viewer is known to be a program by now.
+    pub(super) fn is_bot(&self, viewer: u64) -> bool {
+        self.viewers.get(&viewer).is_some_and(|of| of.pace.is_bot())
     }
 
     fn follow(&mut self, of: &mut Viewer, seen: Seen) {
+        let step = of.last.map(|last| (seen.time - last.time).max(0)).filter(|step| *step <= self.away_after_ms);
+        of.pace.take(seen.kind, step.map(|ms| ms as u64));
+        if of.pace.is_bot() {
+            of.last = Some(seen);
+            return;
+        }
+        if of.pace.is_person() {
+            self.browse.add(std::mem::take(&mut of.browse));
+        }
         self.visits += u64::from(self.is_visit(of.last, seen));
         if let Some(last) = of.last {
             let after = (seen.time - last.time).max(0);
             match last.session == seen.session {
-                true => self.goes_on(last, seen, after),
+                true => self.goes_on(&mut of.browse, last, seen, after),
                 false => {
-                    self.left(last);
+                    self.left(&mut of.browse, last);
                     if last.kind != Kind::Click {
                         self.aways.saturating_record(after as u64);
                     }
@@ -192,7 +201,7 @@ impl Course {
     }
 
     /// Counts what a viewer left from.
-    fn left(&mut self, last: Seen) {
+    fn left(&mut self, browse: &mut Browsed, last: Seen) {
         match last.kind {
             Kind::Pause => {
                 self.pauses += 1;
@@ -202,12 +211,12 @@ impl Course {
                 self.ends += u64::from(last.is_at_end);
                 self.stop_leaves += 1;
             }
-            kind if browses(kind) => self.browse_leaves += 1,
+            kind if browses(kind) => browse.leaves += 1,
             _ => {}
         }
     }
 
-    fn goes_on(&mut self, last: Seen, seen: Seen, after: i64) {
+    fn goes_on(&mut self, browse: &mut Browsed, last: Seen, seen: Seen, after: i64) {
         let after_ms = after as u64;
         match (last.kind, seen.kind) {
             (Kind::Pause, Kind::Play) => {
@@ -226,16 +235,15 @@ impl Course {
                 self.stays += 1;
             }
             (kind, _) if after > self.away_after_ms && (browses(kind) || matches!(kind, Kind::Stop | Kind::Pause)) => {
-                self.left(last);
+                self.left(browse, last);
                 self.returns.saturating_record(after_ms);
             }
             (Kind::Pause, _) => {
-                self.left(last);
+                self.left(browse, last);
                 self.returns.saturating_record(after_ms);
             }
             (kind, _) if browses(kind) && !seen.kind.is_of_player() => {
-                *self.browse.entry(seen.kind).or_insert(0) += 1;
-                self.browse_step.saturating_record(after_ms);
+                browse.take(seen.kind, after_ms);
             }
             (Kind::Play | Kind::Progress | Kind::Seek | Kind::BufferEnd | Kind::QualityChange, _) => {
                 if !(seen.kind == Kind::Stop && seen.is_at_end) {
@@ -255,6 +263,10 @@ impl Course {
             for seen in std::mem::take(&mut of.waiting) {
                 self.follow(&mut of, seen);
             }
+            self.crowd.take(of.events_ever, of.pace);
+            if of.pace.is_bot() {
+                continue;
+            }
             let Some(last) = of.last else { continue };
             let silent = latest - last.time;
             let is_silent = silent > self.away_after_ms;
@@ -265,13 +277,15 @@ impl Course {
                 }
                 // Not after a click: then they watch, and the player may tell of that by CMCD.
                 kind if is_silent && (browses(kind) || kind == Kind::Stop) => {
-                    self.left(last);
+                    self.left(&mut of.browse, last);
                     self.unfinished_aways.saturating_record(silent as u64);
                     self.session_ended(&of, last.time);
                 }
                 _ => {}
             }
+            self.browse.add(of.browse);
         }
+        self.crowd.hot_is_no_bot();
     }
 }
 

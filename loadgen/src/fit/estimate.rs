@@ -1,7 +1,7 @@
 //! From counts to a profile, and that as text.
 
 use super::{Asked, Fit, rate, zipf};
-use crate::population::Kind;
+use crate::population::{Kind, Population};
 use crate::profile::{Country, Profile};
 use crate::schedule::Shape;
 use crate::span::Span;
@@ -21,10 +21,6 @@ pub(super) const DAY_S: f64 = 86_400.0;
 pub(super) const LEAST: u64 = 20;
 /// Where a larger share of the events is late, it is not known when they came.
 pub(super) const LATE_DOUBTED: f64 = 0.5;
-
-/// A viewer is hot who has at least this share of the events, and this many times those of the next.
-const HOT_LEAST: f64 = 0.01;
-const HOT_TIMES: u64 = 5;
 
 /// A profile that resembles a log, and what else there is to say about it.
 pub struct Estimate {
@@ -51,8 +47,6 @@ impl Fit {
                 self.unreadable, self.lines
             ));
         }
-        // Finishing forgets the viewers.
-        let hot_share = self.hot_share();
         self.course.finish(latest);
         let mut profile = Profile::load("steady_evening").expect("what is built in is read by a test");
         profile.description =
@@ -76,8 +70,10 @@ impl Fit {
             // day that begins when the log did has its evenings where the shape has them.
             (profile.load.shape, profile.load.duration) = (shape.clone(), *duration);
         }
-        profile.viewers.hot_share = hot_share;
+        let crowd = &self.course.crowd;
+        profile.viewers.hot_share = crowd.hot_acts() as f64 / crowd.acts.max(1) as f64;
         profile.cmcd.share = self.cmcd_share();
+        self.bots(&mut profile);
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let notes = self.notes(seconds, viewers, found.as_ref());
@@ -127,16 +123,18 @@ impl Fit {
 
     fn behaviour(&self, profile: &mut Profile) {
         let course = &self.course;
-        let steps = course.browse.values().sum::<u64>() + course.browse_leaves;
+        let steps = course.browse.steps() + course.browse.leaves;
         let browse = &mut profile.browse;
         if steps >= LEAST {
-            let share = |kind| course.browse.get(&kind).copied().unwrap_or(0) as f64 / steps as f64;
+            let share = |kind| course.browse.acts(kind) as f64 / steps as f64;
             (browse.impression, browse.scroll, browse.hover) =
                 (share(Kind::Impression), share(Kind::Scroll), share(Kind::Hover));
             (browse.click, browse.add_to_list, browse.not_interested) =
                 (share(Kind::Click), share(Kind::AddToList), share(Kind::NotInterested));
         }
-        set_mean(&mut browse.step, &course.browse_step);
+        if course.browse.steps() >= LEAST {
+            browse.step = span(course.browse.step_ms().round() as u64);
+        }
         let steps: u64 = course.watch.values().sum();
         let watch = &mut profile.watch;
         if steps >= LEAST {
@@ -232,11 +230,18 @@ impl Fit {
         if order.share(order.late.len()) > LATE_DOUBTED { None } else { self.rate.found(order.first(), order.latest()) }
     }
 
-    /// The share of one viewer, where there is one who has far more than the next.
-    fn hot_share(&self) -> f64 {
-        let (first, second, all) = self.course.busiest();
-        let share = first as f64 / all.max(1) as f64;
-        if share >= HOT_LEAST && first > HOT_TIMES * second { share } else { 0.0 }
+    /// Programs have the share of the acts that they have in the log. It is not the share of the viewers that were seen: of people, a log shows only
+    /// those who are there, while a profile counts those who are away, too.
+    fn bots(&self, profile: &mut Profile) {
+        let crowd = &self.course.crowd;
+        if crowd.bots.viewers == 0 {
+            return;
+        }
+        let of_acts = crowd.bots.acts as f64 / (crowd.acts - crowd.hot_acts()).max(1) as f64;
+        profile.bots.step = span(crowd.bots.step_ms().round() as u64);
+        // With s the share, of_acts = s/step / (s/step + (1 − s)·acts of people per second).
+        let (people, bots) = (of_acts * Population::acts_per_s(profile), (1.0 - of_acts) / profile.bots.step.seconds());
+        profile.bots.share = people / (people + bots).max(f64::MIN_POSITIVE);
     }
 
     pub(super) fn most_asked(&self) -> Option<(&String, &Asked)> {
@@ -323,6 +328,7 @@ impl Estimate {
         }
         text += &format!("duplicates = {:.6}\nduplicates_after = \"{}\"\n", o.duplicates, o.duplicates_after);
         text += &format!("retries = {:.6}\nretries_after = \"{}\"\n", o.retries, o.retries_after);
+        text += &format!("\n[bots]\nshare = {:.6}\nstep = \"{}\"\n", p.bots.share, p.bots.step);
         let r = &p.rank;
         text += &format!("\n[rank]\nshare = {:.4}\nmodel = \"{}\"\npool = {}\n", r.share, r.model, r.pool);
         text += &format!("candidates = {}\nk = {}\n", r.candidates, r.k);
@@ -354,6 +360,10 @@ impl Display for Estimate {
                 )?;
             }
             _ => writeln!(f, "rate       {} events/s", p.load.rate)?,
+        }
+        match p.bots.share > 0.0 {
+            true => writeln!(f, "bots       {:.2} % of viewers, an act in {}", p.bots.share * 100.0, p.bots.step)?,
+            false => writeln!(f, "bots       none")?,
         }
         writeln!(f, "items      {}, Zipf exponent {:.2}", p.catalogue.items, p.catalogue.zipf)?;
         let [least, most] = w.pause_length;

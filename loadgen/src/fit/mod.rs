@@ -9,6 +9,7 @@ mod estimate;
 mod line;
 mod notes;
 mod order;
+mod pace;
 mod rate;
 mod zipf;
 
@@ -198,7 +199,9 @@ impl Fit {
         let told = self.order.take(times);
         self.rate.take(self.order.now(), viewer);
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == event.kind);
-        if let (Some(item), Some(Kind::Impression)) = (&event.item, kind) {
+        if let (Some(item), Some(Kind::Impression)) = (&event.item, kind)
+            && !self.course.is_bot(viewer)
+        {
             let item = xxh3_64(item.as_bytes());
             if self.items.len() < ITEMS_MAX || self.items.contains_key(&item) {
                 *self.items.entry(item).or_insert(0) += 1;

@@ -41,6 +41,7 @@ impl Fit {
         if known < of_events {
             notes.push(format!("{} events are of types that viewers here do not have", of_events - known));
         }
+        notes.push(self.told_of_bots());
         notes.extend(told_of_rate(found, seconds));
         notes.extend(self.left_out(seconds));
         if self.is_export {
@@ -80,7 +81,7 @@ impl Fit {
     fn left_out(&self, seconds: f64) -> Vec<String> {
         let course = &self.course;
         let mut left_out = vec![
-            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, bots, and duration where the shape is constant"
+            "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, and duration where the shape is constant"
                 .into(),
             format!(
                 "no pause or absence longer than the {seconds:.0} s of the log can have been seen: pause_length ends with the longest that was over"
@@ -106,6 +107,21 @@ impl Fit {
         }
         left_out
     }
+
+    fn told_of_bots(&self) -> String {
+        let (crowd, bots) = (&self.course.crowd, &self.course.crowd.bots);
+        if bots.viewers == 0 {
+            return "no bots: nobody acts on and on at short regular steps without ever watching; programs that pause or watch are taken for people".into();
+        }
+        format!(
+            "{} of the viewers followed are bots: they act on and on, every {:.0} ms, and watch nothing; they have {:.1} % of the events, and bots.share \
+             is what it takes for that, beside people who are away for as long as in this profile; what they look at is left out from when they are \
+             known, and programs that pause or watch are taken for people",
+            bots.viewers,
+            bots.step_ms(),
+            bots.acts as f64 / crowd.acts.max(1) as f64 * 100.0
+        )
+    }
 }
 
 /// What the rate did, and what a run makes of it.
@@ -115,7 +131,7 @@ fn told_of_rate(found: Option<&Found>, seconds: f64) -> Vec<String> {
     };
     if *shape == Shape::Constant {
         return vec![format!(
-            "the rate did not change by more than chance from {every} to {every}, load.shape is constant"
+            "the rate, in levels of {every}, changed by no more than chance or 3 %: load.shape is constant"
         )];
     }
     let mut told = vec![

@@ -66,6 +66,11 @@ impl Population {
         Population { world, viewers, calendar, questions, now_us: 0, acts: 0, hot_share }
     }
 
+    /// Acts per second of a viewer of this profile who is no bot, here or away.
+    pub fn acts_per_s(profile: &Profile) -> f64 {
+        Steady::observe(&mut World::new(profile, 1)).acts_per_s
+    }
+
     /// What happens next.
     pub fn next(&mut self) -> Output {
         loop {
