@@ -215,12 +215,12 @@ impl Walk {
 
     fn slice(&mut self, fold: &mut Fold, next: Offset, pending: Pending) {
         let begin = Instant::now();
+        self.add_removed(fold);
         if !self.slice_ids(fold) {
             return;
         }
         let Some(running) = &mut self.running else { return };
         let (mut rows, mut gone) = (self.writer.buffer(), self.writer.buffer());
-        fold.add_removed(&mut running.changes);
         let departures = fold.take_departures();
         let gone_time = (begin.duration_since(self.sliced) / GONE_SHARE).clamp(SLICE_TIME, GONE_TIME_MAX);
         while begin.elapsed() < gone_time
@@ -249,6 +249,13 @@ impl Walk {
         self.writer.send(Slice::Rows { partition: self.partition, rows, gone, departures });
         running.pause = running.pause.max(begin.elapsed());
         self.sliced = Instant::now();
+    }
+
+    /// What went since: a checkpoint is not complete without, as its books know of it.
+    fn add_removed(&mut self, fold: &mut Fold) {
+        if let Some(running) = &mut self.running {
+            fold.add_removed(&mut running.changes);
+        }
     }
 
     fn is_exhausted(&self) -> bool {
@@ -282,6 +289,7 @@ impl Walk {
     }
 
     fn drain(&mut self, fold: &mut Fold, next: Offset) {
+        self.add_removed(fold);
         while !self.is_exhausted() {
             self.slice(fold, next, Pending::Whole);
         }

@@ -49,6 +49,8 @@ struct Staged {
     numbers: usize,
     part: Part,
     removed_before: usize,
+    /// The same record caused a later one.
+    is_past: bool,
 }
 
 impl Staged {
@@ -70,6 +72,10 @@ impl Sink for Stage {
             })
         };
         let (session, viewer) = (put(c.session), put(c.viewer));
+        if c.is_again {
+            let of_record = self.contexts.iter_mut().rev().take_while(|staged| staged.version == c.version);
+            of_record.filter(|staged| staged.at() == (c.kind, c.place)).for_each(|staged| staged.is_past = true);
+        }
         self.numbers.extend_from_slice(c.vector);
         let ContextRef { kind, place, is_renamed, version, event_time, part, .. } = *c;
         let (numbers, removed_before) = (c.vector.len(), self.removed.len());
@@ -84,6 +90,7 @@ impl Sink for Stage {
             numbers,
             part,
             removed_before,
+            is_past: false,
         });
     }
 
@@ -170,14 +177,19 @@ impl Stage {
             let (session, viewer) = (get(staged.session), get(staged.viewer));
             let vector;
             (vector, numbers) = numbers.split_at(staged.numbers);
+            if staged.is_past {
+                continue;
+            }
             let Staged { kind, place, is_renamed, version, event_time, part, .. } = *staged;
-            let context = ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part };
+            let is_again = false;
+            let context =
+                ContextRef { kind, place, session, viewer, is_renamed, version, is_again, event_time, vector, part };
             shared.contexts.publish(&mut self.places, &context);
             published[usize::from(kind == Kind::Viewer)] += 1;
             if let Some(followed) = followed.as_mut().filter(|_| kind == Kind::Session) {
                 followed.extend(shared.contexts.at(&self.places, kind, place));
             }
-            if nth + 1 == told + TOLD_AT_ONCE {
+            if nth + 1 >= told + TOLD_AT_ONCE {
                 shared.contexts.notify(&self.places, self.contexts[told..=nth].iter().map(Staged::at));
                 told = nth + 1;
             }
@@ -203,5 +215,32 @@ impl Stage {
         }
         self.removed.clear();
         self.closed = [0; 3];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_contexts_that_a_record_caused_of_one_key_the_last_is_shown() {
+        let mut stage = Stage::of(0);
+        for (place, version, is_again) in [(1, 4, false), (1, 5, false), (2, 5, false), (1, 5, true), (1, 5, true)] {
+            let (kind, session, part) = (Kind::Session, Some("s"), Part::Whole);
+            let vector = &[1.0];
+            stage.context(&ContextRef {
+                kind,
+                place,
+                session,
+                viewer: None,
+                is_renamed: true,
+                version,
+                is_again,
+                event_time: 0,
+                vector,
+                part,
+            });
+        }
+        assert!(stage.contexts.iter().map(|staged| staged.is_past).eq([false, true, false, true, false]));
     }
 }

@@ -90,6 +90,7 @@ mod tests {
                 viewer: None,
                 is_renamed: true,
                 version: u64::MAX,
+                is_again: false,
                 event_time: 0,
                 vector,
                 part: Part::Whole,

@@ -527,7 +527,7 @@ impl Topology {
         }
         let i = self.viewers.create(hash, viewer);
         self.make_members(i);
-        for session in self.orphans.of(hash) {
+        for session in self.orphans.take(hash) {
             self.link(session);
         }
         i
@@ -551,12 +551,15 @@ impl Topology {
         if linked || names_nobody {
             return NONE;
         }
-        self.unlink(session);
-        if wanted == 0 {
-            return peer;
+        let found = self.viewers.find_hash(wanted).filter(|_| wanted != 0);
+        if found.is_none() && self.orphans.has(session, wanted) {
+            return NONE;
         }
-        let Some(viewer) = self.viewers.find_hash(wanted) else {
-            self.orphans.add(session, wanted);
+        self.unlink(session);
+        let Some(viewer) = found else {
+            if wanted != 0 {
+                self.orphans.add(session, wanted);
+            }
             return peer;
         };
         self.sessions.heads[session as usize].peer = viewer;
@@ -629,7 +632,7 @@ impl Topology {
         let head = &mut self.sessions.heads[i as usize];
         let peer = head.peer;
         self.keeps_contexts = sink.keeps_contexts();
-        if !self.keeps_contexts || head.named != peer {
+        if !self.keeps_contexts || head.named != peer || head.version == offset.0 {
             return self.publish_session(i, if is_shown { peer } else { NONE }, offset, sink);
         }
         head.version = head.version.max(offset.0);
@@ -644,18 +647,34 @@ impl Topology {
         let event_time = self.sessions.current(i)[LAST] as i64;
         let (kind, place, is_renamed, version) = (Kind::Session, i, false, head.version);
         let (vector, part) = (&*self.profile, Part::Profile);
-        sink.context(&ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part });
+        sink.context(&ContextRef {
+            kind,
+            place,
+            session,
+            viewer,
+            is_renamed,
+            version,
+            is_again: false,
+            event_time,
+            vector,
+            part,
+        });
     }
 
     /// `shown`: a viewer whose slots, as they are now, are in the vector; else [`NONE`].
     fn publish_session(&mut self, i: u32, shown: u32, offset: Offset, sink: &mut dyn Sink) {
         let head = &mut self.sessions.heads[i as usize];
+        let is_again = head.version == offset.0;
+        if is_again {
+            // It has to be told all of it.
+            head.named = UNNAMED;
+        }
         head.version = head.version.max(offset.0);
         self.sessions.mark_dirty(i);
-        self.emit_session(i, shown, sink);
+        self.emit_session(i, shown, is_again, sink);
     }
 
-    pub(crate) fn emit_session(&mut self, i: u32, shown: u32, sink: &mut dyn Sink) {
+    pub(crate) fn emit_session(&mut self, i: u32, shown: u32, is_again: bool, sink: &mut dyn Sink) {
         if !sink.takes_contexts() {
             return;
         }
@@ -667,7 +686,18 @@ impl Topology {
         let event_time = self.sessions.current(i)[LAST] as i64;
         let (session, version, vector) = (Some(&*head.key), head.version, &*self.vector);
         let (kind, place, part) = (Kind::Session, i, Part::Whole);
-        sink.context(&ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part });
+        sink.context(&ContextRef {
+            kind,
+            place,
+            session,
+            viewer,
+            is_renamed,
+            version,
+            is_again,
+            event_time,
+            vector,
+            part,
+        });
     }
 
     /// Reads a session's vector, with its viewer's slots.
@@ -682,13 +712,17 @@ impl Topology {
 
     fn publish_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
         let head = &mut self.viewers.heads[i as usize];
+        let is_again = head.version == offset.0;
+        if is_again {
+            head.named = UNNAMED;
+        }
         head.version = head.version.max(offset.0);
         self.viewers.mark_dirty(i);
-        self.emit_viewer(i, sink);
+        self.emit_viewer(i, is_again, sink);
     }
 
     /// A viewer's context is that of the viewer's latest session, which stands for it without a vector, or the profile alone.
-    pub(crate) fn emit_viewer(&mut self, i: u32, sink: &mut dyn Sink) {
+    pub(crate) fn emit_viewer(&mut self, i: u32, is_again: bool, sink: &mut dyn Sink) {
         if !sink.takes_contexts() {
             return;
         }
@@ -710,7 +744,18 @@ impl Topology {
         let head = &self.viewers.heads[i as usize];
         let (viewer, version) = (Some(&*head.key), head.version);
         let (kind, place, part) = (Kind::Viewer, i, Part::Whole);
-        sink.context(&ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part });
+        sink.context(&ContextRef {
+            kind,
+            place,
+            session,
+            viewer,
+            is_renamed,
+            version,
+            is_again,
+            event_time,
+            vector,
+            part,
+        });
     }
 
     /// Ends and removes what the watermark has passed, in order of time.

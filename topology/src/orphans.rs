@@ -26,9 +26,23 @@ impl Orphans {
         }
     }
 
+    /// True where the session is known to name this viewer.
+    pub(crate) fn has(&self, session: u32, viewer: u64) -> bool {
+        self.viewer_of.get(&session) == Some(&viewer)
+    }
+
     /// The sessions that name a viewer.
     pub(crate) fn of(&self, viewer: u64) -> Vec<u32> {
         self.sessions_of.get(&viewer).cloned().unwrap_or_default()
+    }
+
+    /// Takes the sessions of a viewer who is back.
+    pub(crate) fn take(&mut self, viewer: u64) -> Vec<u32> {
+        let sessions = self.sessions_of.remove(&viewer).unwrap_or_default();
+        for session in &sessions {
+            self.viewer_of.remove(session);
+        }
+        sessions
     }
 
     pub(crate) fn is_empty(&self) -> bool {

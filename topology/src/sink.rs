@@ -38,6 +38,8 @@ pub struct ContextRef<'a> {
     pub is_renamed: bool,
     /// Offset of the record that caused it.
     pub version: u64,
+    /// It takes the place of one that the same record caused, as whole as that: only this one is to be shown.
+    pub is_again: bool,
     /// Greatest event time folded into it, epoch milliseconds.
     pub event_time: i64,
     /// One number per slot of `part`; none for a viewer whose latest session is alive: its vector is the session's.

@@ -202,10 +202,12 @@ impl Topology {
         self.dedup.since(mark)
     }
 
-    /// Takes the list of keys changed since the last call. From now on decisions that end leave their rows, until
-    /// [`Topology::end_changes`]: catching up from here, what they claimed is no other's.
+    /// Takes the list of keys changed since the last call. From now on decisions that are open now leave their rows
+    /// when they end, until [`Topology::end_changes`]: catching up from here, what they claimed is no other's.
     pub fn take_changes(&mut self) -> Changes {
-        self.feedback.table.keeps_ended = true;
+        self.feedback.table.keep_ended();
+        // Those before the globals are passed over.
+        self.departures.clear();
         let places = [
             (RowKind::Session, self.sessions.take_dirty()),
             (RowKind::Viewer, self.viewers.take_dirty()),
@@ -219,8 +221,7 @@ impl Topology {
 
     /// All changes are handed out, or given up.
     pub fn end_changes(&mut self) {
-        self.feedback.table.keeps_ended = false;
-        self.feedback.table.ended = Pieces::default();
+        self.feedback.table.forget_ended();
     }
 
     fn take_removed(&mut self) -> [(RowKind, Pieces<Tombstone>); 3] {
@@ -324,11 +325,11 @@ impl Topology {
         match kind {
             Kind::Session => {
                 let found = self.sessions.find(key_hash(kind, key), key);
-                found.inspect(|i| self.emit_session(*i, NONE, sink)).is_some()
+                found.inspect(|i| self.emit_session(*i, NONE, false, sink)).is_some()
             }
             Kind::Viewer => {
                 let found = self.viewers.find(key_hash(kind, key), key);
-                found.inspect(|i| self.emit_viewer(*i, sink)).is_some()
+                found.inspect(|i| self.emit_viewer(*i, false, sink)).is_some()
             }
         }
     }
@@ -343,8 +344,8 @@ impl Topology {
     pub fn emit_places(&mut self, places: &[(Kind, u32)], sink: &mut dyn Sink) {
         for (kind, place) in places {
             match kind {
-                Kind::Session => self.emit_session(*place, NONE, sink),
-                Kind::Viewer => self.emit_viewer(*place, sink),
+                Kind::Session => self.emit_session(*place, NONE, false, sink),
+                Kind::Viewer => self.emit_viewer(*place, false, sink),
             }
         }
     }

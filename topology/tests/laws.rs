@@ -29,6 +29,27 @@ impl Sink for Latest {
     }
 }
 
+/// What each version was.
+#[derive(Default)]
+struct Contents {
+    known: BTreeMap<(Kind, String, u64), Vec<u32>>,
+    broken: Vec<String>,
+}
+
+impl Sink for Contents {
+    fn context(&mut self, c: &ContextRef<'_>) {
+        let key = if c.kind == Kind::Session { c.session } else { c.viewer };
+        let key = (c.kind, key.expect("a context has a key").to_string(), c.version);
+        let bits: Vec<u32> = c.vector.iter().map(|x| x.to_bits()).collect();
+        let before = self.known.insert(key.clone(), bits.clone());
+        if c.is_again != before.is_some() || (c.is_again && !c.is_renamed) {
+            self.broken.push(format!("{key:?} told again: {}, was {before:?}, is {bits:?}", c.is_again));
+        }
+    }
+    fn ended(&mut self, _: &SessionEnd<'_>) {}
+    fn removed(&mut self, _: Kind, _: u32, _: &str) {}
+}
+
 /// A context as it is shown.
 #[derive(Clone, PartialEq, Debug)]
 struct Shown {
@@ -339,6 +360,26 @@ proptest! {
     ) {
         let plan = plan_of(lateness, Duration::from_secs(retention));
         tell_both(&plan, &history);
+    }
+
+    #[test]
+    fn a_version_has_one_content_or_is_told_to_take_the_place_of_the_one_before(
+        mut history in happenings(900),
+        in_order: bool,
+        viewers_max in prop::sample::select(vec![1, 2, 1_000_000]),
+        retention in prop::sample::select(vec![60, 100_000]),
+    ) {
+        if in_order {
+            history.sort_by_key(|h| h.time);
+        }
+        let mut spec = spec_of(0, Duration::from_secs(retention));
+        (spec.viewer.viewers_max, spec.session.sessions_max) = (viewers_max, 3);
+        let mut topology = Topology::new(Arc::new(Plan::compile(&spec).expect("the test's plan compiles")));
+        let mut contents = Contents::default();
+        for (offset, h) in (1..).zip(&history) {
+            feed(&mut topology, offset, h, &mut contents);
+        }
+        prop_assert_eq!(contents.broken, Vec::<String>::new());
     }
 
     #[test]

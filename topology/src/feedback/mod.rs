@@ -58,7 +58,7 @@ pub(crate) struct Feedback {
     items_dirty: Set<Box<str>>,
     /// While catching up: decisions that ended after the globals, and the offsets before which records contain that.
     over_as_of: Map<Box<str>, u64>,
-    /// Those of them that are in the table until then, by that offset.
+    /// The same by that offset.
     ending: BTreeSet<(u64, Box<str>)>,
     /// While catching up: offsets that items contain the log up to.
     items_as_of: Map<Box<str>, u64>,
@@ -135,7 +135,10 @@ impl Feedback {
     /// Whether a decision of this id is over, as far as is remembered. While catching up, what is remembered contains ends that are
     /// yet to come.
     pub(crate) fn is_over(&self, id: &str, offset: u64) -> bool {
-        self.over.contains(decision_key(id)) && self.over_as_of.get(id).is_none_or(|as_of| *as_of <= offset)
+        match self.over_as_of.get(id) {
+            Some(as_of) if offset < self.books.as_of => *as_of <= offset,
+            _ => self.over.contains(decision_key(id)),
+        }
     }
 
     /// Bytes of state, about; without what was learnt.

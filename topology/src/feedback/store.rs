@@ -142,13 +142,10 @@ impl Feedback {
         }
     }
 
-    /// Notes a decision that is over. One that has a row of the same offset ended after the checkpoint began: what it claimed until then
-    /// is no other's.
+    /// Notes a decision that is over. One that was open when the checkpoint began has a row of the same offset, and is there until then.
     pub(crate) fn bury(&mut self, id: &str, as_of: u64) {
         self.over_as_of.insert(id.into(), as_of);
-        if self.table.find(id).is_some_and(|place| self.table.get(place).as_of == as_of) {
-            self.ending.insert((as_of, id.into()));
-        }
+        self.ending.insert((as_of, id.into()));
     }
 
     /// While catching up: decisions that had to make room by now do so. Time ends the others.

@@ -32,8 +32,8 @@ pub(crate) struct Table {
     pub removed: Pieces<Tombstone>,
     /// Those that ended since a checkpoint began, as they were: catching up from it, they are there until then.
     pub ended: Pieces<Ended>,
-    /// A checkpoint is being made.
-    pub keeps_ended: bool,
+    /// While a checkpoint is made, the offset of the latest that was open when it began; those made since are made again by catching up.
+    keeps_until: Option<u64>,
     bytes: usize,
 }
 
@@ -133,10 +133,21 @@ impl Table {
             }
         }
         self.pass_over(&open.id, as_of);
-        if self.keeps_ended {
+        if self.keeps_until.is_some_and(|latest| open.state.offset <= latest) {
             self.ended.push(Ended { open: open.clone(), as_of });
         }
         open
+    }
+
+    /// From now on those that are open now leave their rows when they end, until [`Table::forget_ended`].
+    pub(crate) fn keep_ended(&mut self) {
+        let latest = self.by_age.iter().filter_map(|places| places.last_key_value());
+        self.keeps_until = latest.map(|(offset, _)| *offset).max();
+    }
+
+    pub(crate) fn forget_ended(&mut self) {
+        self.keeps_until = None;
+        self.ended = Pieces::default();
     }
 
     /// Notes one that was over before it came, as [`Table::remove`] notes one that ends.
