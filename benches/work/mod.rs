@@ -257,7 +257,18 @@ fn publish(_: usize) -> Work {
             let (session, viewer) = (Some(&*names[place].0), Some(&*names[place].1));
             let (kind, place, event_time) = (Kind::Session, place as u32, version as i64);
             let (is_renamed, vector, part) = (version < SESSIONS as u64, &*vector, Part::Whole);
-            let context = ContextRef { kind, place, session, viewer, is_renamed, version, event_time, vector, part };
+            let context = ContextRef {
+                kind,
+                place,
+                session,
+                viewer,
+                is_renamed,
+                version,
+                is_again: false,
+                event_time,
+                vector,
+                part,
+            };
             contexts.publish(&mut places, &context);
             version += 1;
         }
