@@ -15,7 +15,7 @@ use super::{Fold, Restored};
 use crate::log::Log;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use saccade_topology::model::Books;
-use saccade_topology::{Changes, Departure, Globals, Offset, Pending, RowKind, StoredFeedback};
+use saccade_topology::{Changes, Globals, Note, Offset, Pending, RowKind, StoredFeedback};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -40,8 +40,8 @@ pub(super) enum Slice {
     Begin { partition: u16, is_full: bool },
     /// Fingerprints that the ones before do not have, and keys of decisions that are over.
     Ids { partition: u16, ids: Ids, over: Ids },
-    /// Rows, tombstones, and the departures that must not be missing where they are.
-    Rows { partition: u16, rows: Rows, gone: Rows, departures: Vec<Departure> },
+    /// Rows, tombstones, and the notes that must not be missing where they are.
+    Rows { partition: u16, rows: Rows, gone: Rows, notes: Vec<Note> },
     /// A checkpoint is complete. The sender is told when it is on the disk.
     Complete { partition: u16, rest: Box<Rest>, begun: Instant, pause: Duration, done: Option<Sender<()>> },
 }
@@ -221,7 +221,7 @@ impl Walk {
         }
         let Some(running) = &mut self.running else { return };
         let (mut rows, mut gone) = (self.writer.buffer(), self.writer.buffer());
-        let departures = fold.take_departures();
+        let notes = fold.take_notes();
         let gone_time = (begin.duration_since(self.sliced) / GONE_SHARE).clamp(SLICE_TIME, GONE_TIME_MAX);
         while begin.elapsed() < gone_time
             && let Some((kind, tombstone)) = running.changes.next_removed()
@@ -246,7 +246,7 @@ impl Walk {
                 break;
             }
         }
-        self.writer.send(Slice::Rows { partition: self.partition, rows, gone, departures });
+        self.writer.send(Slice::Rows { partition: self.partition, rows, gone, notes });
         running.pause = running.pause.max(begin.elapsed());
         self.sliced = Instant::now();
     }

@@ -178,7 +178,7 @@ fn write(fold: &mut Topology, next: Offset, store: &Store) {
         for (generation, at, keys) in fold.over_since((0, 0)) {
             making.over(generation, at, keys)?;
         }
-        making.departures(&fold.take_departures())?;
+        making.notes(&fold.take_notes())?;
         making.rows(&rows)?;
         making.gone(&gone)?;
         let (feedback, books) = (fold.stored_feedback(), fold.books(next));

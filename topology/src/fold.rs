@@ -9,6 +9,7 @@ use crate::dedup::Dedup;
 use crate::feedback::{DecisionView, Feedback, Moment};
 use crate::lane::{Arrival, Lane, NO_SKEW, UNNAMED};
 use crate::model::{ControlError, Learnt, Registry, Rewards};
+use crate::notes::{Kept, Note, Noted, Taking};
 use crate::orphans::Orphans;
 use crate::pending::{Arriving, At, IdWords, NONE};
 use crate::plan::Plan;
@@ -71,17 +72,6 @@ pub struct Counters {
 /// Places of sessions; few viewers have more.
 type Members = SmallVec<[u32; 4]>;
 
-/// A session and its viewer parted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure {
-    /// Of the record by which.
-    pub offset: u64,
-    /// The viewer, by hash.
-    pub viewer: u64,
-    /// It is the viewer who is gone; else it is a session, or it has another viewer now.
-    pub is_forgotten: bool,
-}
-
 /// What is known of a record before it is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Warmed {
@@ -110,10 +100,8 @@ pub struct Topology {
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
     pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
-    /// Since this was taken last.
-    pub(crate) departures: Vec<Departure>,
-    /// While catching up, by offset: those of keys whose rows are past them.
-    pub(crate) departed: BTreeMap<u64, Vec<Departure>>,
+    pub(crate) taking: Taking,
+    pub(crate) kept: Kept,
     pub(crate) scratch: Scratch,
     pub(crate) inputs: Vec<u64>,
     pub(crate) viewer_inputs: Vec<u64>,
@@ -179,8 +167,8 @@ impl Topology {
             orphans: Orphans::default(),
             counters: Counters::default(),
             tombstones: BTreeMap::new(),
-            departures: vec![],
-            departed: BTreeMap::new(),
+            taking: Taking::default(),
+            kept: Kept::default(),
             scratch: Scratch::new(plan.session.half_lives.len().max(plan.viewer.half_lives.len())),
             inputs: vec![0; plan.session_inputs.len()],
             viewer_inputs: vec![0; plan.viewer_inputs.len()],
@@ -413,6 +401,7 @@ impl Topology {
         }
         let known = self.sessions.find_at(place, hash, key);
         let known_skew = known.map_or(NO_SKEW, |i| self.sessions.heads[i as usize].skew);
+        let known_skew = self.kept.clock(hash, offset.0).unwrap_or(known_skew);
         let horizon = self.progress.horizon(&self.plan.spec.time);
         let (time, skew) = time::correct(&self.plan.spec.time, event, ingest_time, known_skew, horizon);
         if let Err(future) = time::check_future(&self.plan.spec.time, time, ingest_time) {
@@ -426,12 +415,19 @@ impl Topology {
         }
         self.plan.session_inputs.extract(event, &mut self.inputs);
         let session = known.or_else(|| self.create_session(hash, key, offset, sink));
-        let outcome = session.map_or(Outcome::Accepted, |i| self.fold_session(i, incoming, time, horizon, sink));
+        let outcome = match session {
+            Some(i) => self.fold_session(i, incoming, time, horizon, sink),
+            None => self.contained(offset),
+        };
         if outcome == Outcome::Duplicate {
             return outcome;
         }
-        if let Some(i) = session {
-            self.sessions.heads[i as usize].skew = skew;
+        if let Some(i) = session.filter(|i| offset.0 >= self.sessions.heads[*i as usize].as_of) {
+            let before = std::mem::replace(&mut self.sessions.heads[i as usize].skew, skew);
+            if before != skew {
+                self.taking.note(offset.0, hash, Noted::Clock(before));
+                self.sessions.mark_dirty(i);
+            }
         }
         self.dedup.insert(fingerprint);
         if outcome == Outcome::Accepted {
@@ -469,6 +465,12 @@ impl Topology {
         self.tombstones.get(&(kind, hash)).is_some_and(|as_of| offset.0 < *as_of)
     }
 
+    /// While catching up: what became of an event that its session contains, if the session is still there.
+    fn contained(&self, offset: Offset) -> Outcome {
+        let is_late = self.kept.is_settled_early(offset.0);
+        if is_late { Outcome::Late(Late::SettledEarly) } else { Outcome::Accepted }
+    }
+
     fn fold_session(
         &mut self,
         i: u32,
@@ -479,13 +481,16 @@ impl Topology {
     ) -> Outcome {
         let Incoming { offset, id, kind, .. } = *incoming;
         if offset.0 < self.sessions.heads[i as usize].as_of {
-            return Outcome::Accepted;
+            return self.contained(offset);
         }
         let at = At { time, offset: offset.0 };
         let arriving = Arriving { at, id, kind, inputs: &self.inputs };
         match self.sessions.arrive(&self.plan.session, i, &arriving, horizon, &mut self.scratch) {
             Arrival::Duplicate => return Outcome::Duplicate,
-            Arrival::SettledEarly => return Outcome::Late(Late::SettledEarly),
+            Arrival::SettledEarly => {
+                self.taking.note(offset.0, incoming.warmed.hash, Noted::SettledEarly);
+                return Outcome::Late(Late::SettledEarly);
+            }
             Arrival::Folded(Some(Life { start, last, events })) if !self.sessions.heads[i as usize].closed => {
                 let next = self.sessions.current(i)[START] as i64;
                 let reason =
@@ -762,7 +767,7 @@ impl Topology {
     pub(crate) fn close(&mut self, offset: Offset, sink: &mut dyn Sink) {
         let watermark = self.progress.watermark(&self.plan.spec.time);
         let lateness = self.plan.spec.time.allowed_lateness.0;
-        self.catch_up_departures(offset, sink);
+        self.catch_up_parted(offset, sink);
         while let Some((scheduled, i)) = self.sessions.next_due(watermark) {
             let due = self.plan.session.due(self.sessions.current(i));
             let closed = self.sessions.heads[i as usize].closed;
@@ -805,25 +810,24 @@ impl Topology {
     fn depart(&mut self, viewer: u32, offset: Offset, sink: &mut dyn Sink) {
         if viewer != NONE {
             let hash = self.viewers.heads[viewer as usize].hash;
-            self.departures.push(Departure { offset: offset.0, viewer: hash, is_forgotten: false });
+            self.taking.note(offset.0, hash, Noted::Left);
             self.publish_viewer(viewer, offset, sink);
         }
     }
 
     /// While catching up: publishes the viewers that lost sessions, and the sessions that lost their viewer, whose rows do not show it any
     /// more.
-    fn catch_up_departures(&mut self, offset: Offset, sink: &mut dyn Sink) {
-        while let Some(first) = self.departed.first_entry().filter(|e| *e.key() <= offset.0) {
-            let at = Offset(*first.key());
-            for Departure { viewer, is_forgotten, .. } in first.remove() {
+    fn catch_up_parted(&mut self, offset: Offset, sink: &mut dyn Sink) {
+        while let Some(notes) = self.kept.next_parted(offset.0) {
+            for Note { offset, key: viewer, what } in notes {
                 let there = self.viewers.find_hash(viewer);
-                if is_forgotten {
+                if what == Noted::Forgotten {
                     let back = there.map_or(Members::new(), |i| self.members[i as usize].clone());
                     for session in self.orphans.of(viewer).into_iter().chain(back) {
-                        self.publish_session(session, NONE, at, sink);
+                        self.publish_session(session, NONE, Offset(offset), sink);
                     }
                 } else if let Some(i) = there {
-                    self.publish_viewer(i, at, sink);
+                    self.publish_viewer(i, Offset(offset), sink);
                 }
             }
         }
@@ -841,7 +845,11 @@ impl Topology {
         let peer = self.sessions.heads[i as usize].peer;
         self.unlink(i);
         self.depart(peer, offset, sink);
-        sink.removed(Kind::Session, i, &self.sessions.heads[i as usize].key);
+        let head = &self.sessions.heads[i as usize];
+        if head.skew != NO_SKEW {
+            self.taking.note(offset.0, head.hash, Noted::Clock(head.skew));
+        }
+        sink.removed(Kind::Session, i, &head.key);
         self.sessions.remove(i, offset.0 + 1);
     }
 
@@ -851,7 +859,7 @@ impl Topology {
         self.viewers.remove(i, offset.0 + 1);
         let sessions = std::mem::take(&mut self.members[i as usize]);
         if !sessions.is_empty() {
-            self.departures.push(Departure { offset: offset.0, viewer, is_forgotten: true });
+            self.taking.note(offset.0, viewer, Noted::Forgotten);
         }
         for session in sessions {
             let head = &mut self.sessions.heads[session as usize];

@@ -19,6 +19,7 @@ mod map;
 pub mod math;
 pub mod model;
 pub mod names;
+mod notes;
 mod orphans;
 mod pending;
 mod pieces;
@@ -39,8 +40,9 @@ pub mod time;
 mod zones;
 
 pub use feedback::{Away, DecisionView, PickView, RewardView, StoredFeedback, decision_key};
-pub use fold::{Counters, Departure, Late, Outcome, Topology};
+pub use fold::{Counters, Late, Outcome, Topology};
 pub use lane::{Pending, Tombstone};
+pub use notes::{Note, Noted};
 pub use plan::{Plan, PlanError, Slot};
 pub use prefetch::prefetch;
 pub use record::{Arrived, Event, EventTime, Fields, IngestTime, Offset, PlayState, Record, Value};

@@ -11,9 +11,10 @@
 
 use crate::dedup::Dedup;
 use crate::feedback::{Ended, StoredFeedback};
-use crate::fold::{Counters, Departure, Topology, moment};
+use crate::fold::{Counters, Topology, moment};
 use crate::lane::{Pending, Tombstone};
 use crate::model::{Books, Catalogue};
+use crate::notes::{Kept, Note};
 use crate::pending::{IdWords, NONE};
 use crate::pieces::Pieces;
 use crate::plan::Plan;
@@ -206,8 +207,7 @@ impl Topology {
     /// when they end, until [`Topology::end_changes`]: catching up from here, what they claimed is no other's.
     pub fn take_changes(&mut self) -> Changes {
         self.feedback.table.keep_ended();
-        // Those before the globals are passed over.
-        self.departures.clear();
+        self.taking.turn(true);
         let places = [
             (RowKind::Session, self.sessions.take_dirty()),
             (RowKind::Viewer, self.viewers.take_dirty()),
@@ -221,6 +221,7 @@ impl Topology {
 
     /// All changes are handed out, or given up.
     pub fn end_changes(&mut self) {
+        self.taking.turn(false);
         self.feedback.table.forget_ended();
     }
 
@@ -278,9 +279,9 @@ impl Topology {
         true
     }
 
-    /// Takes the departures since the last call. They go into the checkpoint with, or before, any row exported after them.
-    pub fn take_departures(&mut self) -> Vec<Departure> {
-        std::mem::take(&mut self.departures)
+    /// Takes the notes since the last call. They go into the checkpoint with, or before, any row exported after them.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        self.taking.take()
     }
 
     /// Appends the row at `place` to `bytes` and gives its key; `None` where the key is gone. `as_of`: the state contains the
@@ -525,10 +526,10 @@ impl Restore {
         }
     }
 
-    /// Notes departures from [`Topology::take_departures`]; those before the globals' offset are passed over.
-    pub fn departures(&mut self, departures: &[Departure]) {
-        for departure in departures.iter().filter(|departure| departure.offset >= self.offset) {
-            self.topology.departed.entry(departure.offset).or_default().push(*departure);
+    /// Keeps notes from [`Topology::take_notes`]; those before the globals' offset are passed over.
+    pub fn notes(&mut self, notes: &[Note]) {
+        for note in notes.iter().filter(|note| note.offset >= self.offset) {
+            self.topology.kept.keep(*note);
         }
     }
 
@@ -624,7 +625,7 @@ impl Topology {
     /// Ends catching up: what was kept to skip records already contained is dropped.
     pub fn caught_up(&mut self) {
         self.tombstones.clear();
-        self.departed.clear();
+        self.kept = Kept::default();
         self.feedback.caught_up();
     }
 }

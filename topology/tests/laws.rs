@@ -174,6 +174,8 @@ struct Happening {
     item: u8,
     value: f64,
     state: Option<PlayState>,
+    /// How far off the player's clock is by its own word, ms, and whether that is inferred.
+    off: Option<(i64, bool)>,
 }
 
 const T0: i64 = 1_790_000_000_000;
@@ -199,6 +201,7 @@ fn happenings(span_s: i64) -> impl Strategy<Value = Vec<Happening>> {
                 item,
                 value: f64::from(value),
                 state,
+                off: None,
             }
         };
         rows.into_iter().enumerate().map(build).collect()
@@ -213,10 +216,14 @@ fn names(h: &Happening) -> Names {
 }
 
 fn arrived<'a>(offset: u64, h: &'a Happening, (session, viewer, item): &'a Names) -> Arrived<'a> {
+    // Everything arrives well after it happened, so that arrival never limits the watermark.
+    let ingest_time = IngestTime(T0 + 10_000_000 + offset as i64);
     let event = Event {
         session: session.as_deref(),
         viewer: viewer.as_deref(),
         item: Some(item),
+        sent_at: h.off.map(|(off, _)| EventTime(ingest_time.0 - off)),
+        sent_at_inferred: h.off.is_some_and(|(_, is_inferred)| is_inferred),
         value: Some(h.value),
         device: Some(if h.item.is_multiple_of(2) { "tv" } else { "web" }),
         timezone: Some(if h.item == 3 { "Asia/Kolkata" } else { "America/New_York" }),
@@ -224,8 +231,6 @@ fn arrived<'a>(offset: u64, h: &'a Happening, (session, viewer, item): &'a Names
         state: h.state,
         ..Event::new(&h.id, KINDS[h.kind], EventTime(h.time))
     };
-    // Everything arrives well after it happened, so that arrival never limits the watermark.
-    let ingest_time = IngestTime(T0 + 10_000_000 + offset as i64);
     Arrived { ingest_time, record: Record::Event(event) }
 }
 
@@ -264,6 +269,7 @@ fn a_viewer_at_the_place_of_one_that_is_gone_is_named() {
         item: 0,
         value: 0.0,
         state: None,
+        off: None,
     };
     tell_both(&plan, &[(0, Some(0)), (50, None), (100, None), (150, Some(1)), (160, None)].map(at));
 }
@@ -412,6 +418,8 @@ proptest! {
     fn rows_written_at_different_offsets_catch_up_to_the_same_state(
         mut history in happenings(900),
         in_order: bool,
+        clocks_are_off: bool,
+        pending_max in prop::sample::select(vec![1, 4, 1024]),
         spread in prop::collection::vec(0..160usize, 12),
         all: bool,
         sessions_max in prop::sample::select(vec![2, 4, 1_000_000]),
@@ -421,8 +429,12 @@ proptest! {
         if in_order {
             history.sort_by_key(|h| h.time);
         }
+        if clocks_are_off {
+            let off = |h: &Happening| 20_000 * (h.value as i64 % 5 - 2);
+            history.iter_mut().filter(|h| h.kind < 4).for_each(|h| h.off = Some((off(h), h.item < 2)));
+        }
         let mut spec = spec_of(30, Duration::from_secs(retention));
-        (spec.session.sessions_max, spec.viewer.viewers_max) = (sessions_max, viewers_max);
+        (spec.session.sessions_max, spec.viewer.viewers_max, spec.session.pending_max) = (sessions_max, viewers_max, pending_max);
         let plan = Arc::new(Plan::compile(&spec).expect("the test's plan compiles"));
         let mut straight = Topology::new(Arc::clone(&plan));
         // A first checkpoint is made at a sixth. The second begins at a third, and goes on from the first or has all that there is; each row is
@@ -432,7 +444,7 @@ proptest! {
         let mut rows: BTreeMap<(RowKind, String), Vec<u8>> = BTreeMap::new();
         let mut globals = None;
         let (mut ids, mut pending) = ((vec![], vec![]), vec![]);
-        let (mut departures, mut tombstones) = (vec![], BTreeMap::new());
+        let (mut notes, mut tombstones) = (vec![], BTreeMap::new());
         let mut second = straight.take_changes();
         for (offset, h) in history.iter().enumerate() {
             if offset == begin / 2 {
@@ -440,7 +452,7 @@ proptest! {
                 from_fn(|| changes.next_place()).for_each(|(kind, place)| write_row(&mut straight, kind, place, offset as u64, &mut rows));
             }
             if offset == begin {
-                straight.take_departures();
+                straight.take_notes();
                 globals = Some(straight.globals(Offset(offset as u64)));
                 ids = generations(&straight);
                 let mut changes = straight.take_changes();
@@ -457,7 +469,7 @@ proptest! {
             }
             feed(&mut straight, offset as u64, h, &mut Ignore);
             if (begin..last).contains(&offset) {
-                departures.append(&mut straight.take_departures());
+                notes.append(&mut straight.take_notes());
                 straight.add_removed(&mut second);
                 while let Some((kind, tombstone)) = second.next_removed() {
                     rows.remove(&(kind, tombstone.key.to_string()));
@@ -470,7 +482,7 @@ proptest! {
         for ((kind, key), bytes) in &rows {
             restore.row(*kind, key, bytes).expect("a whole row");
         }
-        restore.departures(&departures);
+        restore.notes(&notes);
         // It is complete then.
         restore.books(Books { as_of: last as u64, ..Books::default() }, &[], &[]).expect("there are no models");
         for ((kind, key), as_of) in tombstones.iter().filter(|(at, _)| !rows.contains_key(at)) {

@@ -112,15 +112,15 @@ impl Writing {
                 ids.iter().try_for_each(|(generation, at, ids)| making.ids(*generation, *at, ids))?;
                 over.iter().try_for_each(|(generation, at, keys)| making.over(*generation, *at, keys))?;
             }
-            Slice::Rows { rows, gone, departures, .. } => {
+            Slice::Rows { rows, gone, notes, .. } => {
                 let Some(making) = &mut written.making else { return Ok(()) };
                 self.store.check_room(self.reserve_bytes / SPARE_SHARE)?;
                 for rows in [&rows, &gone] {
                     written.rows += rows.len() as u64;
                     written.bytes += rows.bytes();
                 }
-                if !departures.is_empty() {
-                    making.departures(&departures)?;
+                if !notes.is_empty() {
+                    making.notes(&notes)?;
                 }
                 if !gone.is_empty() {
                     making.gone(&gone)?;

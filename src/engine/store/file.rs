@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Ids = 1,
     /// Keys of decisions that are over, the same way.
     Over = 2,
-    /// Offset, viewer, and whether it is the viewer who is gone, of each.
+    /// Of formats before 8: pairs of offset and viewer.
     Departures = 3,
     /// [`super::rows::Rows`] whose values are offsets.
     Gone = 4,
@@ -33,12 +33,16 @@ pub(super) enum Kind {
     Books = 7,
     /// What is not per key, as JSON: the last block.
     Globals = 8,
+    /// [`saccade_topology::Note`]s, in words.
+    Notes = 9,
 }
 
 impl Kind {
     fn of(number: u32) -> Option<Kind> {
         use Kind::*;
-        [Ids, Over, Departures, Gone, Rows, Feedback, Books, Globals].into_iter().find(|kind| *kind as u32 == number)
+        [Ids, Over, Departures, Gone, Rows, Feedback, Books, Globals, Notes]
+            .into_iter()
+            .find(|kind| *kind as u32 == number)
     }
 }
 

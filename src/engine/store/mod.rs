@@ -3,7 +3,7 @@
 //! A file is *full*: it has all that is alive; or it has what *changed* since the file before it. A checkpoint is the newest file, those it
 //! goes on from, and the full one at their end. Of each key the entry with the greatest `as_of` counts, be it a row or a tombstone; a row and
 //! a tombstone of one `as_of` are of what ended while the checkpoint was made, and in later ones of nothing. Ids go on from those of the
-//! files before. What is not per key, and the departures, are those of the newest file.
+//! files before. What is not per key, and the notes, are those of the newest file.
 //!
 //! While it is written a file is named `PARTITION-NUMBER.making`; whole and on the disk, `.full` or `.changes`. So it is there or not, all of
 //! it. What a full one makes superfluous is then removed. It is due when the files that go on from one are as large as that.
@@ -24,7 +24,7 @@ use crate::disk::sync_directory;
 use crate::log::free_bytes;
 use file::{Block, Kind, Reader, Writer};
 use saccade_topology::model::Books;
-use saccade_topology::{Departure, Globals, Plan, Restore, RestoreError, RowKind, StoredFeedback};
+use saccade_topology::{Globals, Note, Plan, Restore, RestoreError, RowKind, StoredFeedback};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -298,10 +298,9 @@ impl Making {
         self.writer.put(Kind::Over, [&to_bytes([generation, at]), &to_bytes(keys.iter().copied())])
     }
 
-    /// Puts departures.
-    pub fn departures(&mut self, departures: &[Departure]) -> Result<(), StoreError> {
-        let words = departures.iter().flat_map(|d| [d.offset, d.viewer, u64::from(d.is_forgotten)]);
-        self.writer.put(Kind::Departures, [&to_bytes(words), &[]])
+    /// Puts notes.
+    pub fn notes(&mut self, notes: &[Note]) -> Result<(), StoreError> {
+        self.writer.put(Kind::Notes, [&to_bytes(notes.iter().flat_map(|note| note.words())), &[]])
     }
 
     /// Puts rows.
@@ -377,7 +376,7 @@ pub struct Stored {
     books: Vec<u8>,
     ids: Generations,
     over: Generations,
-    departures: Vec<Departure>,
+    notes: Vec<Note>,
     /// Kind and key of what was removed, and the offset its removal is contained in.
     gone: HashMap<Box<[u8]>, u64>,
 }
@@ -387,20 +386,17 @@ impl Stored {
     fn add(&mut self, extent: Extent, path: &Path) -> Result<(), StoreError> {
         let mut reader = Reader::open(path, SKIM_BYTES)?;
         (self.globals, self.feedback, self.books) = Default::default();
-        self.departures.clear();
+        self.notes.clear();
         while let Some(Block { kind, bytes }) = reader.next(|kind| kind != Kind::Rows)? {
             let damaged = |what: &str| reader.damaged(what);
             match kind {
                 Kind::Ids => self.ids.add(&bytes).ok_or_else(|| damaged("event ids are missing"))?,
                 Kind::Over => self.over.add(&bytes).ok_or_else(|| damaged("keys of decisions are missing"))?,
-                Kind::Departures => {
+                Kind::Notes => {
                     let words: Vec<u64> = to_words(&bytes).collect();
-                    let departures = words.as_chunks::<3>().0.iter();
-                    self.departures.extend(departures.map(|[offset, viewer, is_forgotten]| Departure {
-                        offset: *offset,
-                        viewer: *viewer,
-                        is_forgotten: *is_forgotten != 0,
-                    }));
+                    let notes: Option<Vec<Note>> =
+                        words.as_chunks::<4>().0.iter().map(|words| Note::of(*words)).collect();
+                    self.notes.extend(notes.ok_or_else(|| damaged("a note is none"))?);
                 }
                 Kind::Gone => {
                     let rows = Rows::from_bytes(bytes).ok_or_else(|| damaged("tombstones are none"))?;
@@ -410,7 +406,7 @@ impl Stored {
                         *known = as_of.max(*known);
                     }
                 }
-                Kind::Rows => {}
+                Kind::Rows | Kind::Departures => {}
                 Kind::Feedback => self.feedback = bytes,
                 Kind::Books => self.books = bytes,
                 Kind::Globals => {
@@ -462,7 +458,7 @@ impl Stored {
         if let Err(why) = restore.books(books, previous, current) {
             return Ok(Err(why));
         }
-        restore.departures(&self.departures);
+        restore.notes(&self.notes);
         Ok(Ok(Begun { restore, over }))
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use RowKind::{Decision, Session, Viewer};
+use saccade_topology::Noted;
 
 const NOTHING: &[(RowKind, &str, u64)] = &[];
 
@@ -184,7 +185,7 @@ fn a_file_that_is_not_as_it_was_written_is_damaged_or_has_all_the_same_rows() {
     let (_place, store) = place();
     let (mut making, of) = (store.begin(0, true).expect("a file is made"), [(Session, "a", 1), (Viewer, "b", 2)]);
     making.ids(0, 0, &[5]).expect("there is room");
-    making.departures(&[Departure { offset: 1, viewer: 2, is_forgotten: true }]).expect("there is room");
+    making.notes(&[Note { offset: 1, key: 2, what: Noted::Clock(-3) }]).expect("there is room");
     making.rows(&rows(&of)).expect("there is room");
     let (feedback, books) = (StoredFeedback::default(), Books::default());
     store.complete(making, &globals(0, (0, 1)), &feedback, &books, Chain::default()).expect("there is room");

@@ -18,7 +18,7 @@ pub struct Checkpoint {
     begun: Option<Begun>,
     rows: BTreeMap<(RowKind, String), Vec<u8>>,
     tombstones: BTreeMap<(RowKind, String), u64>,
-    pub departures: Vec<Departure>,
+    pub notes: Vec<Note>,
     /// What was learnt, and decisions that are over.
     complete: Option<(Books, Generations)>,
 }
@@ -85,7 +85,7 @@ impl Checkpoint {
         let books: Books = postcard::from_bytes(&bytes).expect("as written");
         restore.feedback(&StoredFeedback::from_bytes(feedback.bytes().to_vec()).expect("as written"));
         restore.books(books, &over.0, &over.1).expect("the same models");
-        restore.departures(&self.departures);
+        restore.notes(&self.notes);
         for ((kind, key), bytes) in &self.rows {
             restore.row(*kind, key, bytes).expect("a whole row");
         }

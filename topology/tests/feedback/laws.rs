@@ -162,7 +162,7 @@ proptest! {
                 straight.end_changes();
             }
             if i == start {
-                straight.take_departures();
+                straight.take_notes();
                 let mut changes = straight.take_changes();
                 checkpoint.left(&mut changes);
                 if all {
@@ -179,7 +179,7 @@ proptest! {
             }
             feed(&mut straight, offset, h, &mut Ignore);
             if i >= start {
-                checkpoint.departures.append(&mut straight.take_departures());
+                checkpoint.notes.append(&mut straight.take_notes());
             }
             // Until the checkpoint is complete, what leaves is noted; after it, that belongs to the next.
             if (start..last).contains(&i) {

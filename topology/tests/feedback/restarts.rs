@@ -43,7 +43,7 @@ fn restarted(plan: &Arc<Plan>, parts: [&[Happening]; 3], unwritten: &[&str]) -> 
         next += 1;
     }
     checkpoint.left(&mut straight.take_changes());
-    checkpoint.departures.append(&mut straight.take_departures());
+    checkpoint.notes.append(&mut straight.take_notes());
     checkpoint.complete(&mut straight, next);
     let (mut restored, from) = checkpoint.restore(plan);
     let begun = next - parts[1].len() as u64;
