@@ -88,7 +88,7 @@ impl<'a> Settings<'a> {
         for level in self.take(name)?.split('/').map(str::trim) {
             let (factor, times) = level.split_once('x').unwrap_or((level, "1"));
             let factor = self.number_of(factor, name, FACTOR)?;
-            let times = times.parse().ok().filter(|times| *times > 0 && levels.len() + times <= LEVELS_MAX);
+            let times = times.parse().ok().filter(|times| (1..=LEVELS_MAX - levels.len()).contains(times));
             let times = times.ok_or_else(|| {
                 format!("the shape `{}`: `{name}` has `{level}`; write 1 to {LEVELS_MAX} levels in all", self.text)
             })?;
@@ -152,6 +152,7 @@ mod tests {
             ("levels:every=1s,of=1x0", "1 to 1000 levels"),
             ("levels:every=1s,of=1x99999999999999999999", "1 to 1000 levels"),
             ("levels:every=1s,of=1x1000/2", "1 to 1000 levels"),
+            ("levels:every=1s,of=1/1x18446744073709551615", "1 to 1000 levels"),
         ] {
             let message = Shape::parse(text).expect_err(text);
             assert!(message.contains(wanted), "{message:?} names {wanted:?}");
