@@ -668,13 +668,7 @@ impl Topology {
 
     /// `shown`: a viewer whose slots, as they are now, are in the vector; else [`NONE`].
     fn publish_session(&mut self, i: u32, shown: u32, offset: Offset, sink: &mut dyn Sink) {
-        let head = &mut self.sessions.heads[i as usize];
-        let is_again = head.version == offset.0;
-        if is_again {
-            // It has to be told all of it.
-            head.named = UNNAMED;
-        }
-        head.version = head.version.max(offset.0);
+        let is_again = self.sessions.heads[i as usize].publish(offset.0);
         self.sessions.mark_dirty(i);
         self.emit_session(i, shown, is_again, sink);
     }
@@ -716,12 +710,7 @@ impl Topology {
     }
 
     fn publish_viewer(&mut self, i: u32, offset: Offset, sink: &mut dyn Sink) {
-        let head = &mut self.viewers.heads[i as usize];
-        let is_again = head.version == offset.0;
-        if is_again {
-            head.named = UNNAMED;
-        }
-        head.version = head.version.max(offset.0);
+        let is_again = self.viewers.heads[i as usize].publish(offset.0);
         self.viewers.mark_dirty(i);
         self.emit_viewer(i, is_again, sink);
     }

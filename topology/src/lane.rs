@@ -71,6 +71,16 @@ impl Head {
         self.hash == hash && self.key == key
     }
 
+    /// It is published by the record at this offset. True where that record has published it before: then it has to be told all of it again.
+    pub(crate) fn publish(&mut self, offset: u64) -> bool {
+        let is_again = self.version == offset;
+        if is_again {
+            self.named = UNNAMED;
+        }
+        self.version = self.version.max(offset);
+        is_again
+    }
+
     /// The current row is the settled one from now on.
     fn begin_rungs(&mut self, current: &[u64], rungs: &mut Rungs) {
         self.settled = rungs.take(current, At::LOWEST);
