@@ -10,6 +10,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// Server and credentials.
 #[derive(Clone, Debug)]
@@ -115,12 +116,14 @@ pub fn read_hint(status: u16) -> &'static str {
 pub struct Connection {
     target: Target,
     sender: Option<SendRequest<Full<Bytes>>>,
+    /// Ends with the connection, and says why.
+    driver: Option<JoinHandle<hyper::Result<()>>>,
 }
 
 impl Connection {
     /// A connection that is not open yet.
     pub fn new(target: Target) -> Self {
-        Connection { target, sender: None }
+        Connection { target, sender: None, driver: None }
     }
 
     /// Connects, unless connected.
@@ -133,8 +136,7 @@ impl Connection {
         let stream = TcpStream::connect(&self.target.authority).await.map_err(place)?;
         stream.set_nodelay(true)?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        // Ends with the connection; what went wrong is reported to the waiting request.
-        tokio::spawn(driver);
+        self.driver = Some(tokio::spawn(driver));
         self.sender = Some(sender);
         Ok(())
     }
@@ -168,7 +170,18 @@ impl Connection {
         };
         self.close();
         self.open().await?;
-        self.try_send(unsent).await.map_err(|(_, error)| error)
+        match self.try_send(unsent).await {
+            Ok(response) => Ok(response),
+            Err((None, error)) => Err(error),
+            // A request that was not written does not know what ended the connection under it.
+            Err((Some(_), error)) => Err(self.why_it_ended().await.unwrap_or(error)),
+        }
+    }
+
+    /// What ended the connection, where it is not the one that waits for it.
+    async fn why_it_ended(&mut self) -> Option<io::Error> {
+        self.close();
+        self.driver.take()?.await.ok()?.err().map(io::Error::other)
     }
 
     async fn try_send(
@@ -186,9 +199,13 @@ impl Connection {
     }
 }
 
-/// What was answered is not HTTP.
+/// What was answered is not HTTP, or came before anything was asked.
 pub fn is_not_http(error: &io::Error) -> bool {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
+    let first = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    // hyper has no name for what came unasked but its text.
+    let spoke_first = |e: &hyper::Error| e.to_string().starts_with("received unexpected message");
+    causes.any(|cause| cause.downcast_ref().is_some_and(|e: &hyper::Error| e.is_parse() || spoke_first(e)))
 }
 
 /// Reads `path` over a connection of its own, from a thread without a runtime.
@@ -239,21 +256,47 @@ mod tests {
 
     #[test]
     fn what_does_not_speak_http_is_told_from_what_does_not_answer() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let target = Target::new(&url, None, None).expect("an address is a target");
-        let error = |target| get_once(target, "/metrics", Duration::from_secs(20)).expect_err("it is no server");
-        let greets = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("somebody asks");
-            std::io::Write::write_all(&mut stream, b"SSH-2.0-example\r\n").expect("it is still there");
-            // Until the other side goes away.
-            _ = std::io::Read::read_to_end(&mut stream, &mut vec![]);
+        let (target, greeter) = greeter(1, |stream| {
+            let asked = std::io::Read::read(stream, &mut [0; 64]).expect("it asks");
+            assert_ne!(asked, 0, "it asks before it goes away");
         });
+        let error = |target| get_once(target, "/metrics", Duration::from_secs(20)).expect_err("it is no server");
         let told = error(&target);
         assert!(is_not_http(&told), "{told}");
-        greets.join().expect("it ends when it is left alone");
+        greeter.join().expect("it ends when it is left alone");
         let told = error(&target);
         assert!(!is_not_http(&told), "nobody listens any more: {told}");
+    }
+
+    #[tokio::test]
+    async fn what_speaks_before_it_is_asked_does_not_speak_http() {
+        let (greeted, mut greetings) = tokio::sync::mpsc::unbounded_channel();
+        let (target, _greeter) = greeter(3, move |_| _ = greeted.send(()));
+        let mut connection = Connection::new(target);
+        connection.open().await.expect("somebody listens");
+        greetings.recv().await.expect("it greets");
+        // The greeting is there before the request; on the connections after it either may be seen first.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let told = connection.get("/metrics").await.expect_err("it is no server");
+        assert!(is_not_http(&told), "{told}");
+    }
+
+    /// Something that greets `times` connections as no server of HTTP does, each after `before`, and waits until they go away.
+    fn greeter(
+        times: usize,
+        before: impl Fn(&mut std::net::TcpStream) + Send + 'static,
+    ) -> (Target, std::thread::JoinHandle<()>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let greeter = std::thread::spawn(move || {
+            for _ in 0..times {
+                let (mut stream, _) = listener.accept().expect("somebody connects");
+                before(&mut stream);
+                std::io::Write::write_all(&mut stream, b"SSH-2.0-example\r\n").expect("it is still there");
+                _ = std::io::Read::read_to_end(&mut stream, &mut vec![]);
+            }
+        });
+        (Target::new(&url, None, None).expect("an address is a target"), greeter)
     }
 
     #[test]
