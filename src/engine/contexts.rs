@@ -243,6 +243,18 @@ pub struct Places {
 }
 
 impl Places {
+    /// Takes over cells of other places.
+    pub(super) fn add(&mut self, others: Places) {
+        for (cells, mut others) in self.cells.iter_mut().zip(others.cells) {
+            if cells.len() < others.len() {
+                std::mem::swap(cells, &mut others);
+            }
+            for (cell, other) in cells.iter_mut().zip(others) {
+                *cell = other.or_else(|| cell.take());
+            }
+        }
+    }
+
     /// Asks for where [`Places::prefetch`] will look.
     pub(super) fn prefetch_place(&self, kind: Kind, place: u32) {
         if let Some(place) = self.cells[kind as usize].get(place as usize) {
@@ -513,6 +525,26 @@ mod tests {
         assert_eq!(contexts.get(Kind::Session, "a"), None);
         let b = contexts.get(Kind::Session, "b").expect("it was published");
         assert_eq!((b.session.as_deref(), b.version, b.updates, b.vector), (Some("b"), 2, 1, vec![2.0]));
+    }
+
+    #[test]
+    fn places_that_several_threads_filled_are_those_of_one() {
+        let contexts = Contexts::new(1, 64, &[]);
+        let (mut places, mut more) = (Places::default(), Places::default());
+        for (nth, session) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let half = if nth % 2 == 0 { &mut places } else { &mut more };
+            contexts.publish(half, &context(session, nth as u32, 1, &[1.0]));
+        }
+        places.add(more);
+        places.add(Places::default());
+        for (nth, session) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            let again = ContextRef { is_renamed: false, ..context("", nth as u32, 2, &[2.0]) };
+            contexts.publish(&mut places, &again);
+            let shown = contexts.get(Kind::Session, session).expect("it is alive");
+            assert_eq!((shown.version, shown.updates, shown.vector), (2, 2, vec![2.0]), "{session}");
+        }
+        contexts.remove(&mut places, Kind::Session, 3, "d");
+        assert_eq!(contexts.len(), (3, 0));
     }
 
     #[test]

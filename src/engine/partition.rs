@@ -15,11 +15,11 @@ use super::stage::Stage;
 use super::{Fold, Place, Receipt, Shared, poison};
 use crate::clock::now;
 use crate::log::{RecordBatch, decode};
+use crossbeam_channel::{Receiver, bounded};
 use saccade_topology::decision::Leaving;
 use saccade_topology::{Arrived, Offset, Outcome, Record};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
@@ -28,10 +28,12 @@ const TURN_BATCHES: usize = 64;
 const TURN_BYTES: usize = 256 << 10;
 /// Records decoded, and their memory asked for, before the first of them is folded. With 64, of a million sessions, what was asked for
 /// first was gone again.
-const FOLDED_AT_ONCE: usize = 20;
+pub(super) const FOLDED_AT_ONCE: usize = 20;
 /// Contexts made at once after a restart, and how many times that many may wait to be published.
 const RESTORED: usize = 2048;
 const RESTORED_AHEAD: usize = 4;
+/// Threads that publish them: they mostly wait for memory.
+const PUBLISHERS_MAX: usize = 4;
 /// Live sessions of one viewer from which on a warning is due, and again with each doubling.
 const CROWD: usize = 256;
 /// How long what waits may belong elsewhere before it is noticed.
@@ -148,26 +150,34 @@ impl Partition {
         }
     }
 
-    /// Shows everything that was shown before the restart: one thread makes contexts, another puts them where readers look.
+    /// Shows everything that was shown before the restart: one thread makes contexts, others put them where readers look.
     pub(super) fn publish_restored(&mut self) {
-        let (sender, receiver) = sync_channel::<Stage>(RESTORED_AHEAD);
+        let (sender, receiver) = bounded::<Stage>(RESTORED_AHEAD);
         let (shared, metrics) = (&self.shared, &self.metrics);
-        self.stage.places = std::thread::scope(|scope| {
-            let publisher = scope.spawn(move || {
-                receiver.into_iter().fold(Places::default(), |places, mut stage| {
-                    stage.places = places;
-                    stage.publish(shared, metrics);
-                    stage.places
-                })
+        let publish = |receiver: Receiver<Stage>| {
+            receiver.into_iter().fold(Places::default(), |places, mut stage| {
+                stage.places = places;
+                stage.publish(shared, metrics);
+                stage.places
+            })
+        };
+        let publishers = std::thread::available_parallelism().map_or(1, usize::from).min(PUBLISHERS_MAX);
+        std::thread::scope(|scope| {
+            let publishers = (0..publishers).map(|_| {
+                let receiver = receiver.clone();
+                scope.spawn(move || publish(receiver))
             });
+            let publishers: Vec<_> = publishers.collect();
             for places in self.fold.live_places().chunks(RESTORED) {
                 let mut stage = Stage::default();
                 self.fold.emit_places(places, &mut stage);
-                // The publisher takes all there are.
+                // The publishers take all there are.
                 let _ = sender.send(stage);
             }
             drop(sender);
-            publisher.join().expect("publishing does not panic")
+            for publisher in publishers {
+                self.stage.places.add(publisher.join().expect("publishing does not panic"));
+            }
         });
         self.fold.emit_decisions(&mut self.stage);
         // What had not landed goes out again.

@@ -1,16 +1,21 @@
 //! Restart: checkpoint plus replay. The same fold over the same records as ever, so the state is the same, bit for bit.
 
+use super::partition::FOLDED_AT_ONCE;
 use super::store::{Begun, Chain, Rows, Store, StoreError, Stored};
 use super::{EngineError, Fold};
-use crate::log::{Bounds, Log, LogError, decode};
-use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, RowKind, Topology};
+use crate::log::{Bounds, Log, LogError, RecordBatch, decode};
+use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, RestoreRows, RowKind, Topology};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Blocks of rows that may wait to be put back.
-const ROWS_AHEAD: usize = 64;
+/// Blocks of rows that are handed on at once, and how many times that many may wait to be put back.
+const BLOCKS_AT_ONCE: usize = 16;
+const ROWS_AHEAD: usize = 8;
+/// Bytes of records that are handed on at once, and how many times that many may wait to be folded.
+const AHEAD_BYTES: usize = 256 << 10;
+const AHEAD_MAX: usize = 4;
 /// Records read in a row though no row waits for them: to seek takes longer.
 const PASSED_MAX: usize = 1024;
 
@@ -85,26 +90,16 @@ fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Resul
         Err(why) => return Ok(set_aside(partition, why)),
     };
     restore.log_begins(log.bounds(partition)?.first);
-    let mut damaged = None::<RestoreError>;
-    let gone = for_each_block(stored, &mut |rows| {
-        if let Err(error) = put_back(&mut restore, &rows) {
-            damaged.get_or_insert(error);
-        }
-    })?;
-    if let Some(why) = damaged {
-        return Ok(set_aside(partition, why));
-    }
-    gone.iter().for_each(|(kind, key, as_of)| restore.tombstone(*kind, key, Offset(*as_of)));
+    let back = match put_back(stored, &mut restore)? {
+        Ok(back) => back,
+        Err(why) => return Ok(set_aside(partition, why)),
+    };
+    back.gone.iter().for_each(|(kind, key, as_of)| restore.tombstone(*kind, key, Offset(*as_of)));
     read_awaited(&mut restore, log, partition)?;
     Ok(match restore.finish() {
         Ok(fold) => Some(Loaded { fold, globals, over, chain }),
         Err(why) => set_aside(partition, why),
     })
-}
-
-/// Puts rows back whose keys are not there yet, and gives their number.
-pub(crate) fn put_back(restore: &mut Restore, rows: &Rows) -> Result<u64, RestoreError> {
-    rows.iter().try_fold(0, |count, (kind, key, value)| Ok(count + u64::from(restore.row(kind, key, value)?)))
 }
 
 /// Gives rows the records that they wait for. What lies between is passed over: an event dated ahead may be pending on a row for long.
@@ -130,32 +125,107 @@ fn read_awaited(restore: &mut Restore, log: &dyn Log, partition: u16) -> Result<
     Ok(())
 }
 
-/// Visits all rows, which another thread reads meanwhile, and gives the tombstones.
-fn for_each_block(stored: Stored, visit: &mut dyn FnMut(Rows)) -> Result<Vec<(RowKind, String, u64)>, StoreError> {
-    let (sender, receiver) = sync_channel(ROWS_AHEAD);
+/// Rows that are back.
+pub(crate) struct Back {
+    /// How many.
+    pub rows: u64,
+    /// Tombstones: kind and key, and the offset.
+    pub gone: Vec<(RowKind, String, u64)>,
+}
+
+/// Puts all rows back that are the newest of their key, those of sessions beside all others, while more are read.
+pub(crate) fn put_back(stored: Stored, restore: &mut Restore) -> Result<Result<Back, RestoreError>, StoreError> {
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            stored.rows(&mut |rows| {
-                // The receiver takes all there are.
-                let _ = sender.send(rows);
-            })
+        let halves = restore.rows().map(|half| {
+            let (sender, receiver) = sync_channel(ROWS_AHEAD);
+            (sender, scope.spawn(move || put_half(half, &receiver)))
         });
-        receiver.into_iter().for_each(visit);
-        reader.join().expect("the store does not panic")
+        let mut blocks = vec![];
+        let send = |blocks: &mut Vec<Rows>| {
+            let blocks = Arc::new(std::mem::take(blocks));
+            for (half, _) in &halves {
+                // One that has ended found damage.
+                let _ = half.send(Arc::clone(&blocks));
+            }
+        };
+        let gone = stored.rows(&mut |rows| {
+            blocks.push(rows);
+            if blocks.len() == BLOCKS_AT_ONCE {
+                send(&mut blocks);
+            }
+        })?;
+        send(&mut blocks);
+        let rows = halves.map(|(sender, half)| {
+            drop(sender);
+            half.join().expect("putting rows back does not panic")
+        });
+        Ok(rows.into_iter().try_fold(0, |sum, rows| Ok(sum + rows?)).map(|rows| Back { rows, gone }))
     })
 }
 
+/// Puts the rows back that belong here, and gives their number.
+fn put_half(mut half: RestoreRows<'_>, blocks: &Receiver<Arc<Vec<Rows>>>) -> Result<u64, RestoreError> {
+    let mut count = 0;
+    for blocks in blocks {
+        for (kind, key, value) in blocks.iter().flat_map(Rows::iter) {
+            count += u64::from(half.row(kind, key, value)?);
+        }
+    }
+    Ok(count)
+}
+
+/// Records that are read and wait to be folded.
+#[derive(Default)]
+struct Ahead {
+    encoded: RecordBatch,
+    offsets: Vec<Offset>,
+}
+
+/// Folds the log from `from` on, which another thread reads meanwhile, and gives the number of records.
 fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Result<u64, LogError> {
-    let (mut records, mut said) = (0u64, Instant::now());
-    log.read(partition, from, &mut |offset, bytes| {
-        fold.apply(offset, &decode_or_damaged(partition, offset, bytes)?, &mut Ignore);
-        records += 1;
-        if said.elapsed() > Duration::from_secs(2) {
+    let (sender, receiver) = sync_channel::<Ahead>(AHEAD_MAX);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut ahead = Ahead::default();
+            log.read(partition, from, &mut |offset, bytes| {
+                ahead.encoded.push_encoded(bytes);
+                ahead.offsets.push(offset);
+                let is_much = ahead.encoded.bytes().len() >= AHEAD_BYTES;
+                // Nobody takes it where a record before it is damaged.
+                Ok(match is_much && sender.send(std::mem::take(&mut ahead)).is_err() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                })
+            })?;
+            let _ = sender.send(ahead);
+            Ok(())
+        });
+        let folded = fold_all(fold, partition, receiver);
+        let read = reader.join().expect("reading the log does not panic");
+        folded.and_then(|records| read.map(|()| records))
+    })
+}
+
+fn fold_all(fold: &mut Fold, partition: u16, read: Receiver<Ahead>) -> Result<u64, LogError> {
+    let (mut records, mut said) = (0, Instant::now());
+    for Ahead { encoded, offsets } in read {
+        let encoded = RecordBatch::records(encoded.bytes()).map(|record| record.expect("it was put together here"));
+        let encoded: Vec<&[u8]> = encoded.collect();
+        for (encoded, offsets) in encoded.chunks(FOLDED_AT_ONCE).zip(offsets.chunks(FOLDED_AT_ONCE)) {
+            let decoded =
+                encoded.iter().zip(offsets).map(|(bytes, offset)| decode_or_damaged(partition, *offset, bytes));
+            let decoded = decoded.collect::<Result<Vec<Arrived<'_>>, _>>()?;
+            fold.warm(&decoded);
+            for (nth, (arrived, offset)) in decoded.iter().zip(offsets).enumerate() {
+                fold.apply_warmed(nth, *offset, arrived, &mut Ignore);
+            }
+        }
+        records += encoded.len() as u64;
+        if let Some(offset) = offsets.last().filter(|_| said.elapsed() > Duration::from_secs(2)) {
             said = Instant::now();
             tracing::info!(partition, records, offset = offset.0, "replaying the log");
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
+    }
     Ok(records)
 }
 

@@ -531,16 +531,18 @@ impl Topology {
             self.evict_viewer(offset, sink);
         }
         let i = self.viewers.create(hash, viewer);
-        self.make_members(i);
+        self.make_members();
         for session in self.orphans.take(hash) {
             self.link(session);
         }
         i
     }
 
-    pub(crate) fn make_members(&mut self, viewer: u32) {
-        if self.members.len() <= viewer as usize {
-            self.members.resize_with(viewer as usize + 1, Members::new);
+    /// Every viewer has a list of sessions.
+    pub(crate) fn make_members(&mut self) {
+        let viewers = self.viewers.end() as usize;
+        if self.members.len() < viewers {
+            self.members.resize_with(viewers, Members::new);
         }
     }
 
@@ -572,6 +574,15 @@ impl Topology {
         self.note_only_member(viewer);
         self.note_crowd(viewer);
         peer
+    }
+
+    /// Asks for what [`Topology::link`] will look at.
+    pub(crate) fn prefetch_link(&self, session: u32) {
+        let Some(viewer) = self.viewers.likely(self.sessions.current(session)[VIEWER]) else { return };
+        self.viewers.prefetch_head(viewer);
+        if let Some(members) = self.members.get(viewer as usize) {
+            prefetch(members);
+        }
     }
 
     fn note_crowd(&mut self, viewer: u32) {

@@ -5,25 +5,22 @@
 //! removed key leaves a tombstone with its `as_of` until the next checkpoint, so that catching up does not raise it again. A decision
 //! that ends while a checkpoint is made leaves its row with it: until then what it claims is no other's.
 //! Events that are pending on a row are also in the log: a row on which many are pending names them by offset, and is
-//! [given them](Restore::record) before anything is folded into it.
+//! [given them](crate::Restore::record) before anything is folded into it.
 //! The bytes belong to one specification ([`Globals::spec`]) and one [`FORMAT`]. A row ends in a checksum over its key and its
 //! bytes, so that whatever is put back was a state once: no operator has to expect words that none has written.
 
-use crate::dedup::Dedup;
 use crate::feedback::{Ended, StoredFeedback};
-use crate::fold::{Counters, Topology, moment};
+use crate::fold::{Counters, Topology};
 use crate::lane::{Pending, Tombstone};
 use crate::model::{Books, Catalogue};
-use crate::notes::{Kept, Note};
-use crate::pending::{IdWords, NONE};
+use crate::notes::Note;
+use crate::pending::NONE;
 use crate::pieces::Pieces;
 use crate::plan::Plan;
 use crate::plan::input;
-use crate::record::{Arrived, Offset, Record};
+use crate::record::Offset;
 use crate::sink::{Kind, Sink};
-use crate::time::Progress;
 use std::ops::Range;
-use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// Version of the bytes.
@@ -93,6 +90,8 @@ pub struct Changes {
     part_len: usize,
     removed: [(RowKind, Pieces<Tombstone>); 3],
     ended: Pieces<Ended>,
+    /// Of which kind the last place was.
+    turn: usize,
 }
 
 impl Changes {
@@ -109,10 +108,17 @@ impl Changes {
         self.len() == 0
     }
 
-    /// Takes a place to give to [`Topology::export`].
+    /// Takes a place to give to [`Topology::export`], of another kind than the last where there is one: rows of different kinds are put
+    /// back side by side.
     pub fn next_place(&mut self) -> Option<(RowKind, u32)> {
-        let changed = self.places.iter_mut().find_map(|(kind, list)| list.pop().map(|place| (*kind, place)));
-        changed.or_else(|| self.all.iter_mut().find_map(|(kind, places)| places.next().map(|place| (*kind, place))))
+        let kinds = self.places.len();
+        let turns = (1..=kinds).map(|step| (self.turn + step) % kinds);
+        let (turn, place) = turns.into_iter().find_map(|turn| {
+            let place = self.places[turn].1.pop().or_else(|| self.all[turn].1.next());
+            place.map(|place| (turn, place))
+        })?;
+        self.turn = turn;
+        Some((self.places[turn].0, place))
     }
 
     /// Takes an item to give to [`Topology::export_item`].
@@ -138,41 +144,6 @@ impl Changes {
     pub fn next_removed(&mut self) -> Option<(RowKind, Tombstone)> {
         self.removed.iter_mut().find_map(|(kind, list)| list.pop().map(|tombstone| (*kind, tombstone)))
     }
-}
-
-/// Bytes that are not a state of this plan.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// Written by another version of the program.
-    #[error("the checkpoint has format {found}, this program reads {FORMAT}")]
-    Format {
-        /// The checkpoint's.
-        found: u32,
-    },
-    /// Written under another specification.
-    #[error("the checkpoint was written under another configuration of time, sessions, viewers or features")]
-    Spec,
-    /// What was learnt of a model was learnt by another definition of it.
-    #[error(
-        "model `{0}` was learnt with another context, items, estimator, half-life, prior or provisional; under another name both can be kept"
-    )]
-    Model(String),
-    /// A model was not configured when the state was folded, and the log knows it.
-    #[error(
-        "model `{0}` was left out of the configuration meanwhile, and the checkpoint knows nothing of it; under another name it begins anew"
-    )]
-    Lapsed(String),
-    /// A row is torn or foreign.
-    #[error("the row of {kind:?} {key:?} is damaged")]
-    Row {
-        /// What it is the state of.
-        kind: RowKind,
-        /// Its id.
-        key: String,
-    },
-    /// An event that rows name is not in the log.
-    #[error("the event at offset {0}, which is pending on a row, is not in the log")]
-    Record(u64),
 }
 
 impl Plan {
@@ -216,7 +187,7 @@ impl Topology {
         let all = RowKind::ALL[..3].first_chunk().expect("there are four kinds").map(|kind| (kind, 0..0));
         let (items, removed) = (self.feedback.take_items(), self.take_removed());
         let ended = std::mem::take(&mut self.feedback.table.ended);
-        Changes { places, all, items, parts: 0..0, part_len: 0, removed, ended }
+        Changes { places, all, items, parts: 0..0, part_len: 0, removed, ended, turn: 0 }
     }
 
     /// All changes are handed out, or given up.
@@ -409,7 +380,7 @@ fn sealed<'k>(
 }
 
 /// Of a row; the same bytes under another key have another one.
-fn checksum(kind: RowKind, key: &str, bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(kind: RowKind, key: &str, bytes: &[u8]) -> u64 {
     let hash = match kind {
         RowKind::Viewer => key_hash(Kind::Viewer, key),
         _ => key_hash(Kind::Session, key).wrapping_add(kind as u64),
@@ -422,210 +393,5 @@ pub(crate) fn key_hash(kind: Kind, key: &str) -> u64 {
     match kind {
         Kind::Session => xxh3_64(key.as_bytes()),
         Kind::Viewer => input::hash(key.as_bytes()),
-    }
-}
-
-/// Puts a state back: rows, then the records that they wait for.
-pub struct Restore {
-    topology: Topology,
-    offset: u64,
-    /// Where the log begins.
-    first: u64,
-    sessions: Awaited,
-    viewers: Awaited,
-}
-
-/// Pending events of the rows of a lane, by offset.
-#[derive(Default)]
-struct Awaited {
-    /// Offset, place in the lane; in order once all rows are there.
-    entries: Vec<(u64, u32)>,
-    is_sorted: bool,
-    given: usize,
-}
-
-impl Awaited {
-    fn next(&mut self) -> Option<u64> {
-        if !self.is_sorted {
-            self.entries.sort_unstable();
-            self.is_sorted = true;
-        }
-        self.entries.get(self.given).map(|(offset, _)| *offset)
-    }
-
-    /// Takes one that waits for this record.
-    fn take(&mut self, offset: u64) -> Option<u32> {
-        let (_, entry) = self.entries.get(self.given).filter(|(awaited, _)| *awaited == offset)?;
-        self.given += 1;
-        Some(*entry)
-    }
-}
-
-impl Restore {
-    /// Begins with what is not per key; `previous` and `current` are the remembered ids of the two generations in order.
-    pub fn new(plan: Arc<Plan>, globals: &Globals, previous: &[u64], current: &[u64]) -> Result<Restore, RestoreError> {
-        if globals.format != FORMAT {
-            return Err(RestoreError::Format { found: globals.format });
-        }
-        if globals.spec != plan.spec_hash() {
-            return Err(RestoreError::Spec);
-        }
-        let mut topology = Topology::new(plan);
-        topology.progress = Progress { event_time_max: globals.event_time_max, ingest_time: globals.ingest_time };
-        topology.counters = globals.counters;
-        let ids_max = topology.plan.spec.dedup.events_max;
-        topology.dedup = Dedup::new(ids_max).restored(globals.ids, previous, current);
-        let (sessions, viewers) = Default::default();
-        Ok(Restore { topology, offset: globals.offset, first: 0, sessions, viewers })
-    }
-
-    /// Of the events that are pending on rows, those before `first` are left out: the log does not have them any more.
-    pub fn log_begins(&mut self, first: Offset) {
-        self.first = first.0;
-    }
-
-    /// Puts back what is not per key of decisions and rewards, at the offset of the globals.
-    pub fn feedback(&mut self, stored: &StoredFeedback) {
-        let plan = Arc::clone(&self.topology.plan);
-        self.topology.feedback.restore(stored, |name| plan.model(name));
-    }
-
-    /// Puts back what was learnt and counted, and the keys of decisions that are over, of two generations in order. Books of models
-    /// that are not configured any more are dropped, and their names kept.
-    pub fn books(&mut self, mut books: Books, previous: &[u64], current: &[u64]) -> Result<(), RestoreError> {
-        let ids_max = self.topology.plan.spec.dedup.events_max;
-        self.topology.feedback.over = Dedup::growing(ids_max).restored(books.over, previous, current);
-        let feedback = &mut self.topology.feedback;
-        let mut stored = std::mem::take(&mut books.models);
-        books.models = Books::new(&self.topology.plan.models).models;
-        for book in &mut books.models {
-            let Some(place) = stored.iter().position(|stored| stored.name == book.name) else {
-                match books.lapsed.contains(&book.name) {
-                    true => return Err(RestoreError::Lapsed(book.name.clone())),
-                    false => continue,
-                }
-            };
-            if stored[place].hash != book.hash {
-                return Err(RestoreError::Model(book.name.clone()));
-            }
-            *book = stored.swap_remove(place);
-        }
-        stored.iter().for_each(|left| books.lapse(&left.name));
-        feedback.books = books;
-        Ok(())
-    }
-
-    /// Notes a removed key.
-    pub fn tombstone(&mut self, kind: RowKind, key: &str, as_of: Offset) {
-        let buried = |kind| (kind, key_hash(kind, key));
-        match kind {
-            RowKind::Session => drop(self.topology.tombstones.insert(buried(Kind::Session), as_of.0)),
-            RowKind::Viewer => drop(self.topology.tombstones.insert(buried(Kind::Viewer), as_of.0)),
-            RowKind::Decision => self.topology.feedback.bury(key, as_of.0),
-            RowKind::Item => self.topology.feedback.import_item(key, None, as_of.0),
-        }
-    }
-
-    /// Keeps notes from [`Topology::take_notes`]; those before the globals' offset are passed over.
-    pub fn notes(&mut self, notes: &[Note]) {
-        for note in notes.iter().filter(|note| note.offset >= self.offset) {
-            self.topology.kept.keep(*note);
-        }
-    }
-
-    /// Adds a row from [`Topology::export`]. False where the key has one: the newest comes first.
-    pub fn row(&mut self, kind: RowKind, key: &str, bytes: &[u8]) -> Result<bool, RestoreError> {
-        if self.has(kind, key) {
-            return Ok(false);
-        }
-        let damaged = || RestoreError::Row { kind, key: key.to_string() };
-        let (bytes, sum) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
-        if u64::from_le_bytes(*sum) != checksum(kind, key, bytes) {
-            return Err(damaged());
-        }
-        let (as_of, row) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
-        let as_of = u64::from_le_bytes(*as_of);
-        let t = &mut self.topology;
-        let (lane, awaited, hash) = match kind {
-            RowKind::Session => (&mut t.sessions, &mut self.sessions, key_hash(Kind::Session, key)),
-            RowKind::Viewer => (&mut t.viewers, &mut self.viewers, key_hash(Kind::Viewer, key)),
-            RowKind::Decision => {
-                let plan = Arc::clone(&t.plan);
-                return t.feedback.import(row, as_of, |name| plan.model(name)).then_some(true).ok_or_else(damaged);
-            }
-            RowKind::Item => {
-                t.feedback.import_item(key, Some(row), as_of);
-                return Ok(true);
-            }
-        };
-        let place = lane.import(hash, key, row, self.first, &mut awaited.entries).ok_or_else(damaged)?;
-        awaited.is_sorted = false;
-        lane.heads[place as usize].as_of = as_of;
-        if kind == RowKind::Viewer {
-            t.make_members(place);
-        }
-        Ok(true)
-    }
-
-    fn has(&self, kind: RowKind, key: &str) -> bool {
-        let feedback = &self.topology.feedback;
-        match kind {
-            RowKind::Session => self.topology.has(Kind::Session, key),
-            RowKind::Viewer => self.topology.has(Kind::Viewer, key),
-            RowKind::Decision => feedback.is_open(key),
-            RowKind::Item => feedback.catalogue.get(key).is_some(),
-        }
-    }
-
-    /// After all rows: the first offset of which a row waits for the record.
-    pub fn awaits(&mut self) -> Option<Offset> {
-        let next = [self.sessions.next(), self.viewers.next()];
-        next.into_iter().flatten().min().map(Offset)
-    }
-
-    /// Gives the rows that wait for it the record at `offset`.
-    pub fn record(&mut self, offset: Offset, arrived: &Arrived<'_>) {
-        let (t, Record::Event(event)) = (&mut self.topology, &arrived.record) else { return };
-        let (kind, id) = (t.plan.kind_bit(event.kind), IdWords::new(event.id));
-        while let Some(entry) = self.sessions.take(offset.0) {
-            t.plan.session_inputs.extract(event, &mut t.inputs);
-            t.sessions.fill(entry, kind, id, &t.inputs);
-        }
-        while let Some(entry) = self.viewers.take(offset.0) {
-            t.plan.viewer_inputs.extract(event, &mut t.viewer_inputs);
-            t.viewers.fill(entry, kind, id, &t.viewer_inputs);
-        }
-    }
-
-    /// The state, ready for the records from the globals' offset on; an error where a row still waits for a record.
-    pub fn finish(mut self) -> Result<Topology, RestoreError> {
-        if let Some(Offset(missing)) = self.awaits() {
-            return Err(RestoreError::Record(missing));
-        }
-        let t = &mut self.topology;
-        let lateness = t.plan.spec.time.allowed_lateness.0;
-        for i in t.sessions.places().collect::<Vec<_>>() {
-            t.sessions.refold(&t.plan.session, i, &mut t.scratch);
-            t.link(i);
-            let due = t.plan.session.due(t.sessions.current(i));
-            let closed = t.sessions.heads[i as usize].closed;
-            t.sessions.schedule(i, if closed { due + lateness } else { due });
-        }
-        for i in t.viewers.places().collect::<Vec<_>>() {
-            t.viewers.refold(&t.plan.viewer, i, &mut t.scratch);
-            let due = t.plan.viewer.due(t.viewers.current(i));
-            t.viewers.schedule(i, due.saturating_add(lateness));
-        }
-        t.feedback.schedule_all(moment(&t.plan, &t.progress, Offset(self.offset)));
-        Ok(self.topology)
-    }
-}
-
-impl Topology {
-    /// Ends catching up: what was kept to skip records already contained is dropped.
-    pub fn caught_up(&mut self) {
-        self.tombstones.clear();
-        self.kept = Kept::default();
-        self.feedback.caught_up();
     }
 }

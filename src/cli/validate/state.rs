@@ -112,14 +112,8 @@ impl<'a> Stored<'a> {
             return Err(format!("{missing} of {} remembered event ids are missing", checkpoint.globals().ids.1));
         }
         let Begun { mut restore, .. } = checkpoint.restore(self.plan).map_err(text)?.map_err(|e| e.to_string())?;
-        let mut rows = Ok(0);
-        let gone = checkpoint.rows(&mut |block| {
-            if let Ok(count) = rows {
-                rows = put_back(&mut restore, &block).map(|more| count + more);
-            }
-        });
-        let gone = gone.map_err(text)?.len() as u64;
-        rows.map(|rows| (rows, gone)).map_err(|e| e.to_string())
+        let back = put_back(checkpoint, &mut restore).map_err(text)?.map_err(|e| e.to_string())?;
+        Ok((back.rows, back.gone.len() as u64))
     }
 
     /// Compares what a restart would have with the fold of the whole log.

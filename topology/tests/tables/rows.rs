@@ -53,6 +53,30 @@ fn rows_that_were_written_are_put_back_and_with_any_byte_changed_or_missing_they
     assert_eq!(whole.finish().expect("its rows are whole").rows(), rows);
 }
 
+#[test]
+fn rows_of_sessions_and_of_viewers_are_written_in_turn_and_put_back_side_by_side() {
+    let named = |n: i64, viewer| {
+        let name: &'static str = Box::leak(format!("s{n}").into_boxed_str());
+        Event { session: Some(name), viewer: Some(viewer), ..at(n, "play") }
+    };
+    let events = [named(0, "a"), named(1, "b"), named(2, "c"), named(3, "c"), named(4, "c")];
+    let mut topology = folding(&events).topology;
+    let (changed, rest) = (topology.take_changes(), topology.take_changes());
+    for mut changes in [changed, topology.all_of(rest)] {
+        let kinds = std::iter::from_fn(|| changes.next_place().map(|(kind, _)| kind));
+        let [s, v] = [RowKind::Session, RowKind::Viewer];
+        assert_eq!(kinds.collect::<Vec<_>>(), [v, s, v, s, v, s, s, s]);
+    }
+    let rows = topology.rows();
+    let mut again = restore(&topology);
+    let [sessions, others] = again.rows().map(|mut half| {
+        let mut put = |(kind, key, bytes): &Row| half.row(*kind, key, bytes).expect("as it was written");
+        rows.iter().filter(|row| put(row)).count()
+    });
+    assert_eq!((sessions, others), (5, 3));
+    assert_eq!(again.finish().expect("its rows are whole").rows(), rows);
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_are_no_row_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
