@@ -81,6 +81,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
         tally: done.tally,
         idle: done.idle,
         interrupted: done.interrupted,
+        unrecorded: done.unrecorded,
         beside: Beside::new(&done.calls, source.so_far()),
         server: before.zip(after).map(|(before, after)| after.since(&before, warm.as_ref())),
         server_seconds,

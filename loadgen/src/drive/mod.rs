@@ -67,6 +67,8 @@ pub struct Done {
     pub idle: f64,
     /// When it was interrupted, from the start.
     pub interrupted: Option<Duration>,
+    /// Why the record is not whole.
+    pub unrecorded: Option<String>,
 }
 
 /// An end that is this close to a whole second is one.
@@ -100,7 +102,7 @@ pub fn run(
         start,
         timeout: drive.timeout,
         measure_from: drive.measure_from,
-        record,
+        recorder: Recorder { record, failed: None },
         tally: Tally::default(),
         calls: Calls::default(),
         events: 0,
@@ -110,11 +112,9 @@ pub fn run(
     };
     sending.all(progress)?;
     let idle = sending.idle.as_secs_f64() / start.elapsed().as_secs_f64();
-    if let Some(record) = &mut sending.record {
-        record.flush().map_err(not_recorded)?;
-    }
-    let Sending { tally, calls, events, interrupted, .. } = sending;
-    Ok(Done { tally, calls, events, idle, interrupted })
+    sending.recorder.write(|record| record.flush());
+    let Sending { tally, calls, events, interrupted, recorder: Recorder { failed: unrecorded, .. }, .. } = sending;
+    Ok(Done { tally, calls, events, idle, interrupted, unrecorded })
 }
 
 struct Sending<'s> {
@@ -135,7 +135,7 @@ struct Sending<'s> {
     give_up: Instant,
     timeout: Duration,
     measure_from: Duration,
-    record: Record,
+    recorder: Recorder,
     tally: Tally,
     calls: Calls,
     events: u64,
@@ -166,7 +166,7 @@ impl Sending<'_> {
             self.wait(&mut ready)?;
             if now.saturating_duration_since(looked) >= LOOK {
                 looked = now;
-                self.end_what_takes_too_long(now)?;
+                self.end_what_takes_too_long(now);
             }
             // By the clock of the schedule, so that no second is passed over.
             if elapsed.as_secs() > told_s {
@@ -256,7 +256,7 @@ impl Sending<'_> {
             let request = self.queue.pop_front().expect("it is not empty");
             self.watch(place, &request);
             if let Err(e) = self.connections[place].begin(request, &self.common, now, self.sockets.registry()) {
-                self.end_without_answer(place, Outcome::Broken(e.to_string()))?;
+                self.end_without_answer(place, Outcome::Broken(e.to_string()));
             }
         }
         Ok(())
@@ -285,7 +285,7 @@ impl Sending<'_> {
         for event in ready.iter() {
             let place = event.token().0;
             if self.connections[place].waits != Waits::Free {
-                self.go_on(place)?;
+                self.go_on(place);
             } else if event.is_read_closed() {
                 self.connections[place].close();
             }
@@ -294,27 +294,26 @@ impl Sending<'_> {
     }
 
     /// Goes on with the request of a connection that may be ready.
-    fn go_on(&mut self, place: usize) -> io::Result<()> {
+    fn go_on(&mut self, place: usize) {
         let connection = &mut self.connections[place];
         let went_on = match connection.waits {
             Waits::Room => connection.send().map(|()| None),
             _ => connection.receive(),
         };
         match went_on {
-            Ok(None) => Ok(()),
+            Ok(None) => {}
             Ok(Some(answer)) => self.end_with_answer(place, answer),
             Err(e) => self.end_without_answer(place, Outcome::Broken(e.to_string())),
         }
     }
 
-    fn end_what_takes_too_long(&mut self, now: Instant) -> io::Result<()> {
+    fn end_what_takes_too_long(&mut self, now: Instant) {
         for place in 0..self.connections.len() {
             let connection = &self.connections[place];
             if connection.request.is_some() && now.saturating_duration_since(connection.begun) >= self.timeout {
-                self.end_without_answer(place, Outcome::TimedOut)?;
+                self.end_without_answer(place, Outcome::TimedOut);
             }
         }
-        Ok(())
     }
 
     fn times(&self, place: usize, request: &Request, now: Instant) -> Times {
@@ -336,7 +335,7 @@ impl Sending<'_> {
         Waited { due, intended, is_measured: due >= self.measure_from }
     }
 
-    fn end_with_answer(&mut self, place: usize, answer: Answer) -> io::Result<()> {
+    fn end_with_answer(&mut self, place: usize, answer: Answer) {
         let now = Instant::now();
         let connection = &self.connections[place];
         let request = connection.request.as_ref().expect("what is answered was asked");
@@ -346,8 +345,8 @@ impl Sending<'_> {
             let outcome = Outcome::read(answer.status, body, u64::from(request.events));
             self.tally.add(u64::from(request.events), &outcome, times);
             end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
-            if let (Some(record), true) = (&mut self.record, outcome.is_acknowledged()) {
-                write_down(record, &request.body).map_err(not_recorded)?;
+            if outcome.is_acknowledged() {
+                self.recorder.write(|record| write_down(record, &request.body));
             }
         } else {
             self.calls.answered(call, answer.status, body, times);
@@ -356,10 +355,9 @@ impl Sending<'_> {
             }
         }
         self.let_go(place, Some(answer), now);
-        Ok(())
     }
 
-    fn end_without_answer(&mut self, place: usize, outcome: Outcome) -> io::Result<()> {
+    fn end_without_answer(&mut self, place: usize, outcome: Outcome) {
         let now = Instant::now();
         let request = self.connections[place].request.as_ref().expect("what is over was asked");
         let (times, waited) = (self.times(place, request, now), self.waited(request));
@@ -372,7 +370,6 @@ impl Sending<'_> {
             call => self.calls.unanswered(call, &outcome, waited),
         }
         self.let_go(place, None, now);
-        Ok(())
     }
 
     fn let_go(&mut self, place: usize, answer: Option<Answer>, now: Instant) {
@@ -389,8 +386,19 @@ fn end_watch(watcher: Option<&Watcher>, watched: Option<Watched>, outcome: &Outc
     }
 }
 
-fn not_recorded(e: io::Error) -> io::Error {
-    io::Error::new(e.kind(), format!("writing what --record asks for: {e}"))
+/// What is written down until that fails; the run goes on.
+struct Recorder {
+    record: Record,
+    failed: Option<String>,
+}
+
+impl Recorder {
+    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let Some(record) = &mut self.record else { return };
+        if let Err(error) = write(record) {
+            (self.record, self.failed) = (None, Some(error.to_string()));
+        }
+    }
 }
 
 /// One line per event of a body: id, session, status.

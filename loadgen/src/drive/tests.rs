@@ -256,6 +256,25 @@ fn only_acknowledged_events_are_recorded() {
 }
 
 #[test]
+fn a_record_that_cannot_be_written_is_told_and_the_run_goes_on() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let server = Server::start(Behaviour::Refuses);
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 6);
+    let done = run(drive, &mut simple(&plan), Some(Box::new(Full)), None, |_| ()).expect("the server is there");
+    assert!(done.tally.counts.accepted > 0 && done.events == 6);
+    assert_eq!(done.unrecorded.as_deref(), Some("no storage space"));
+}
+
+#[test]
 fn no_server_is_an_error_and_not_a_report() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let server = Server { address: listener.local_addr().expect("bound"), received: Arc::default() };

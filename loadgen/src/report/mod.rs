@@ -138,6 +138,9 @@ pub struct Report {
     /// When it was told to end early, seconds from the start.
     #[serde(default)]
     interrupted_s: Option<f64>,
+    /// Why what `--record` asked for is not whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unrecorded: Option<String>,
     /// Each second of the schedule.
     seconds: Vec<Second>,
     server: Option<Measured>,
@@ -168,6 +171,8 @@ pub struct Run {
     pub idle: f64,
     /// When it was told to end early.
     pub interrupted: Option<Duration>,
+    /// Why what `--record` asked for is not whole.
+    pub unrecorded: Option<String>,
     /// What the server measured.
     pub server: Option<Measured>,
     /// And over time.
@@ -183,7 +188,19 @@ pub struct Run {
 impl Report {
     /// Judges a run.
     pub fn new(run: Run, objectives: &[Objective]) -> Self {
-        let Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside } = run;
+        let Run {
+            asked,
+            began_ms,
+            tally,
+            idle,
+            interrupted,
+            unrecorded,
+            server,
+            server_seconds,
+            observed,
+            findings,
+            beside,
+        } = run;
         let (checked, publish, by_second) = match findings {
             None => (None, None, BTreeMap::new()),
             Some(found) => (Some(found.checked), Some(Latency::of(&found.publish)), found.by_second),
@@ -202,6 +219,7 @@ impl Report {
             lag_late: tally.lag.len() - tally.lag.count_between(0, LAG_MAX.as_nanos() as u64),
             idle,
             interrupted_s: interrupted.map(|at| at.as_secs_f64()),
+            unrecorded,
             counts: tally.counts,
             seconds: tally.series.finish(by_second),
             server,
@@ -388,6 +406,7 @@ impl Report {
         failures.extend(self.failure_to_follow());
         failures.extend(self.failure_of_the_server());
         failures.extend(self.beside.failures());
+        failures.extend(self.unrecorded.iter().map(|why| format!("the record (--record) is not whole: {why}")));
         let unsent = (c.unsent > 0).then(|| format!("{} events were never sent: all connections were busy and the queue before them full, or the run was over", c.unsent));
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
         let missed = (!missed.is_empty()).then(|| format!("missed {}", missed.join(", ")));

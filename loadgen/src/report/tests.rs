@@ -32,8 +32,8 @@ pub(super) fn report(events: u64, tally: Tally, observed: Option<Observed>, slo:
 /// A run of which nothing is known but its tally.
 fn run(events: u64, tally: Tally) -> Run {
     let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
-    let (idle, interrupted, observed, beside) = (0.5, None, None, Beside::default());
-    Run { asked, began_ms, tally, idle, interrupted, server, server_seconds, observed, findings, beside }
+    let (idle, interrupted, unrecorded, observed, beside) = (0.5, None, None, None, Beside::default());
+    Run { asked, began_ms, tally, idle, interrupted, unrecorded, server, server_seconds, observed, findings, beside }
 }
 
 fn verdict(change: impl FnOnce(&mut Tally)) -> Verdict {
@@ -107,6 +107,16 @@ fn what_a_late_generator_did_not_send_or_missed_says_nothing_about_the_server() 
     };
     assert!(matches!(with(6), Verdict::Invalid(why) if why.contains("missed intended_p99<5ms")));
     assert!(matches!(with(2_000), Verdict::Failed(why) if why.contains("fell behind")), "3 ms do not explain 2 s");
+}
+
+#[test]
+fn a_record_that_is_not_whole_fails_the_run_and_the_report_is_there() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 10;
+    let unrecorded = Some("no storage space".to_owned());
+    let report = Report::new(Run { unrecorded, ..run(10, tally) }, &[]);
+    let Verdict::Failed(why) = report.verdict() else { panic!("{:?}", report.verdict()) };
+    assert_eq!(why, "the record (--record) is not whole: no storage space");
 }
 
 #[test]
