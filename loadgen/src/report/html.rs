@@ -136,8 +136,19 @@ impl Report {
             true => format!("<p class=\"note\"><b>{ROUGH}</b> {ROUGH_NOTE}.</p>"),
             false => String::new(),
         };
-        let note = "<p class=\"note\"><b>intended</b>: from the time a request was due to its acknowledgment, what a player waits. <b>service</b>: from its sending to its acknowledgment. <b>refused</b>: from the time a request was due to an answer that does not acknowledge it. <b>publish</b>: from the time an event was due to the context that contains it, received by a follower of its session. <b>own lag</b>: how late the generator itself was.</p>";
-        table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + &rough + note
+        let what = |(name, _): (&str, &Latency)| match name {
+            "intended" => "from the time a request was due to its acknowledgment, what a player waits",
+            "service" => "from its sending to its acknowledgment",
+            "refused" => "from the time a request was due to an answer that does not acknowledge it",
+            "publish" => {
+                "from the time an event was due to the context that contains it, received by a follower of its session"
+            }
+            "own lag" => "how late the generator itself was",
+            _ => "from the time it was due to its answer",
+        };
+        let notes = self.latencies().map(|latency| format!("<b>{}</b>: {}.", latency.0, what(latency)));
+        let note = format!("<p class=\"note\">{}</p>", notes.collect::<Vec<_>>().join(" "));
+        table(&["", "count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max"], &rows) + &rough + &note
     }
 
     fn objectives_section(&self) -> String {
