@@ -28,7 +28,10 @@ def instructions(binary, step, count):
     """Only what runs inside of `counted`: to make the inputs takes ten times as much, and the allocator's share of it varies from run to run."""
     tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted*"]
     said = subprocess.run([*tool, binary, step, str(count)], check=True, capture_output=True, text=True).stderr
-    return int(re.search(r"Collected : (\d+)", said).group(1))
+    counted = int(re.search(r"Collected : (\d+)", said).group(1))
+    if counted == 0:
+        sys.exit(f"{step}: callgrind saw nothing of `counted` (benches/instructions.rs); its symbol is needed")
+    return counted
 
 
 def main():
