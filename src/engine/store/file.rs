@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Ids = 1,
     /// Keys of decisions that are over, the same way.
     Over = 2,
-    /// Of formats before 8: pairs of offset and viewer.
+    /// Of formats before 9: sessions and the viewers they left.
     Departures = 3,
     /// [`super::rows::Rows`] whose values are offsets.
     Gone = 4,
