@@ -5,149 +5,27 @@
 //! is folded into `current` alone; out of order, `current` is folded again from the rung before it. Which events were settled when
 //! is not visible outside.
 
-use crate::pending::{Arriving, At as Place, IdWords, NONE, Slab};
+use crate::pending::{Arriving, At as Place, NONE, Slab};
 use crate::pieces::Pieces;
 use crate::prefetch::prefetch;
 use crate::row::{HEADER, Life, RowPlan, START, Scratch};
-use crate::rungs::{At, Reach, Rungs, STEP};
+use crate::rungs::{Rungs, STEP};
 use crate::schedule::Schedule;
-use crate::sparse;
 use crate::table::Table;
 use compact_str::CompactString;
-use smallvec::SmallVec;
+use head::Head;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+mod head;
+mod settle;
+mod stored;
+
+pub(crate) use head::{NO_SKEW, UNNAMED};
+pub use stored::Pending;
+
 /// Keys whose rows lie in one allocation.
 const CHUNK: usize = 256;
-/// No context was shown, or the names in it are no longer those.
-pub(crate) const UNNAMED: u32 = NONE - 1;
-/// No clock offset was measured.
-pub(crate) const NO_SKEW: i64 = i64::MIN;
-
-/// What is known of a key beside its rows. In order, so that it is two cache lines.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Head {
-    pub key: CompactString,
-    pub hash: u64,
-    /// Records before this offset are in the rows already (after a restart).
-    pub as_of: u64,
-    /// Event time of the last event in the rung above the settled row: once it is certain, that rung is the settled row.
-    rung_time: i64,
-    /// Event time of the last pending event.
-    last_time: i64,
-    /// Offset of the player's clock, measured at the key's first event that needed it.
-    pub skew: i64,
-    scheduled: i64,
-    /// Offset of the record that refreshed the key last.
-    pub version: u64,
-    /// Events up to this time settled early, because too many were pending.
-    pub floor: i64,
-    first: u32,
-    last: u32,
-    pub pending: u32,
-    /// Lowest and highest rung, the same where there is only the settled row; none without pending events.
-    settled: u32,
-    highest: u32,
-    /// Pending events since the highest rung.
-    tail: u32,
-    /// Of a session the place of its viewer, of a viewer that of its session where it has one only.
-    pub peer: u32,
-    /// Of a session the place of the viewer its context names, of a viewer that of the session; [`UNNAMED`] where none was shown yet.
-    pub named: u32,
-    reach: Reach,
-    pub closed: bool,
-    dirty: bool,
-    live: bool,
-    /// Its place is in [`Lane::unsettled`]; stays where the key is removed.
-    waits: bool,
-}
-
-const _: () = assert!(size_of::<Head>() == 128);
-
-impl Head {
-    fn is(&self, hash: u64, key: &str) -> bool {
-        self.hash == hash && self.key == key
-    }
-
-    /// It is published by the record at this offset. True where that record has published it before: then it has to be told all of it again.
-    pub(crate) fn publish(&mut self, offset: u64) -> bool {
-        let is_again = self.version == offset;
-        if is_again {
-            self.named = UNNAMED;
-        }
-        self.version = self.version.max(offset);
-        is_again
-    }
-
-    /// The current row is the settled one from now on.
-    fn begin_rungs(&mut self, current: &[u64], rungs: &mut Rungs) {
-        self.settled = rungs.take(current, At::LOWEST);
-        (self.highest, self.rung_time) = (self.settled, i64::MAX);
-    }
-
-    /// Links a taken entry behind the last; true where the key now waits to be settled.
-    #[must_use]
-    fn link_last(&mut self, entry: u32, time: i64, slab: &mut Slab) -> bool {
-        let begins_to_wait = self.pending == 0 && !self.waits;
-        if self.pending == 0 {
-            self.first = entry;
-            self.waits = true;
-        } else {
-            slab.set_next(self.last, entry);
-        }
-        (self.last, self.last_time) = (entry, time);
-        self.pending += 1;
-        self.tail += 1;
-        begins_to_wait
-    }
-
-    /// Makes `row` the highest rung: what `current` was after the pending event `last` at `time`, `count` events above the rung below.
-    fn add_rung(&mut self, rungs: &mut Rungs, row: &[u64], last: u32, time: i64, count: u32) {
-        let is_first = self.highest == self.settled;
-        self.highest = rungs.take(row, At { lower: self.highest, upper: NONE, last, time, count });
-        if is_first {
-            self.rung_time = time;
-        }
-    }
-
-    /// Takes the highest rung away; it is not the settled row.
-    fn drop_highest(&mut self, rungs: &mut Rungs) {
-        let rung = rungs.drop_highest(self.highest);
-        self.highest = rung.lower;
-        self.tail += rung.count;
-        if self.highest == self.settled {
-            self.rung_time = i64::MAX;
-        }
-    }
-
-    /// The rung above the settled row takes its place; gives where it was.
-    fn climb(&mut self, rungs: &mut Rungs) -> At {
-        let (lowest, rung) = rungs.drop_lowest(self.settled);
-        self.settled = lowest;
-        self.rung_time = if rung.upper == NONE { i64::MAX } else { rungs.at(rung.upper).time };
-        rung
-    }
-}
-
-/// How a row holds the events that are pending on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pending {
-    /// As they are: the row is all there is to know of its key.
-    Whole,
-    /// Where there are more than a few: by where they are in the log, in a twentieth of the bytes.
-    ByOffset,
-}
-
-/// Pending events that a row holds as they are in any case: most keys are seen once or twice in the time in which events are pending, and
-/// their rows need not be written again when they are not.
-const WHOLE_MAX: u32 = 8;
-/// Bits of a row's flags.
-const CLOSED: u64 = 1;
-const BY_OFFSET: u64 = 2;
-/// Bytes of a number as `postcard` writes it.
-const POSTCARD_I64_MAX: usize = 10;
 
 /// What an arrival did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,30 +154,8 @@ impl Lane {
 
     pub(crate) fn create(&mut self, hash: u64, key: &str) -> u32 {
         let i = self.free.pop().map_or(self.heads.len() as u32, |Reverse(i)| i);
-        let head = Head {
-            key: key.into(),
-            hash,
-            first: NONE,
-            last: NONE,
-            rung_time: i64::MAX,
-            last_time: i64::MIN,
-            pending: 0,
-            settled: NONE,
-            highest: NONE,
-            tail: 0,
-            reach: Reach::default(),
-            version: 0,
-            as_of: 0,
-            floor: i64::MIN,
-            skew: NO_SKEW,
-            peer: NONE,
-            named: UNNAMED,
-            scheduled: i64::MAX,
-            closed: false,
-            dirty: false,
-            live: true,
-            waits: self.heads.get(i as usize).is_some_and(|head| head.waits),
-        };
+        let waits = self.heads.get(i as usize).is_some_and(|head| head.waits);
+        let head = Head::new(hash, key, waits);
         if i as usize == self.heads.len() {
             self.heads.push(head);
         } else {
@@ -474,103 +330,6 @@ impl Lane {
         ended
     }
 
-    /// Lets go of events that no event can come before any more: of all, or of those in the lowest rungs.
-    fn settle(&mut self, i: u32, horizon: i64) {
-        let head = &self.heads[i as usize];
-        if head.pending == 0 || (head.last_time >= horizon && head.rung_time >= horizon) {
-            return;
-        }
-        if head.last_time < horizon {
-            return self.settle_all(i);
-        }
-        let (_, head, rungs, slab) = self.parts(i);
-        while head.rung_time < horizon {
-            let rung = head.climb(rungs);
-            let next = slab.next(rung.last);
-            slab.release(head.first, rung.count);
-            head.first = next;
-            head.pending -= rung.count;
-        }
-    }
-
-    /// Without a pending event the current row is the settled one.
-    fn settle_all(&mut self, i: u32) {
-        let (_, head, _, slab) = self.parts(i);
-        slab.release(head.first, head.pending);
-        head.pending = 0;
-        self.end_rungs(i);
-    }
-
-    fn end_rungs(&mut self, i: u32) {
-        let (_, head, rungs, _) = self.parts(i);
-        while head.highest != head.settled {
-            head.drop_highest(rungs);
-        }
-        rungs.drop_highest(head.settled);
-        (head.settled, head.highest, head.rung_time, head.tail) = (NONE, NONE, i64::MAX, 0);
-    }
-
-    /// Settles every event that no other can come before any more.
-    fn settle_exactly(&mut self, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
-        self.settle(i, horizon);
-        while self.first_time(i).is_some_and(|time| time < horizon) {
-            self.fold_first(plan, i, scratch);
-        }
-    }
-
-    /// Event time of the first pending event.
-    fn first_time(&self, i: u32) -> Option<i64> {
-        let head = &self.heads[i as usize];
-        (head.pending > 0).then(|| self.slab.at(head.first).time)
-    }
-
-    /// Folds the first pending event into the settled row.
-    fn fold_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
-        let (_, head, rungs, slab) = self.parts(i);
-        let first = head.first;
-        let event = slab.event(first);
-        plan.fold(rungs.row_mut(head.settled), event.at.time, event.kind, event.inputs, scratch);
-        head.first = slab.next(first);
-        head.pending -= 1;
-        slab.release(first, 1);
-        match rungs.at(head.settled).upper {
-            NONE => head.tail -= 1,
-            upper if rungs.shorten(upper) == 0 => drop(head.climb(rungs)),
-            _ => {}
-        }
-    }
-
-    /// At the limit: settles the oldest pending events, all of one time, ahead of the horizon.
-    fn settle_first(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
-        let Some(time) = self.first_time(i) else { return };
-        while self.first_time(i) == Some(time) {
-            self.fold_first(plan, i, scratch);
-        }
-        if self.heads[i as usize].pending == 0 {
-            self.end_rungs(i);
-        }
-        self.heads[i as usize].floor = time;
-    }
-
-    /// Settles a few of the keys whose events are all certain: what is silent does not keep its memory, and few rows and events
-    /// stay in the near caches. Other keys are settled as events arrive. `newest`: the greatest time there was.
-    pub(crate) fn sweep(&mut self, count: usize, horizon: i64, newest: i64) {
-        for _ in 0..count {
-            // Those in front are the oldest, but for some of clocks that are ahead: they must not keep the others waiting.
-            let Some((_, i)) = self.unsettled.front().copied().filter(|(time, _)| *time < horizon || *time > newest)
-            else {
-                return;
-            };
-            self.unsettled.pop_front();
-            let head = &self.heads[i as usize];
-            if head.pending > 0 {
-                let last = head.last_time;
-                if last < horizon { self.settle_all(i) } else { self.unsettled.push_back((last, i)) }
-            }
-            self.heads[i as usize].waits = self.heads[i as usize].pending > 0;
-        }
-    }
-
     /// Asks for [`Lane::next_due`] to name the key once the watermark has passed `time`.
     pub(crate) fn schedule(&mut self, i: u32, time: i64) {
         let head = &mut self.heads[i as usize];
@@ -596,160 +355,6 @@ impl Lane {
                 head.scheduled = i64::MAX;
                 return Some((time, i));
             }
-        }
-    }
-
-    /// Before [`Lane::export`]: lets go of what is certain; of all of it where a row is written whole, so that equal states give equal
-    /// bytes.
-    pub(crate) fn settle_for(&mut self, form: Pending, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
-        match form {
-            Pending::Whole => self.settle_exactly(plan, i, horizon, scratch),
-            Pending::ByOffset => self.settle(i, horizon),
-        }
-    }
-
-    /// Writes a key's state: heads, settled row, pending events as `form` says.
-    pub(crate) fn export(&mut self, i: u32, form: Pending, out: &mut Vec<u8>) {
-        self.heads[i as usize].dirty = false;
-        let head = &self.heads[i as usize];
-        let is_by_offset = form == Pending::ByOffset && head.pending > WHOLE_MAX;
-        let flags = (u64::from(head.closed) * CLOSED) | (u64::from(is_by_offset) * BY_OFFSET);
-        for word in [head.version, head.floor as u64, head.skew as u64, flags, u64::from(head.pending)] {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-        let settled = if head.pending == 0 { self.current(i) } else { self.rungs.row(head.settled) };
-        sparse::put(settled, |_| 0, out);
-        if is_by_offset {
-            self.export_places(i, out);
-            // Before the log drops its events, and once they are certain, it is written without them.
-            self.mark_dirty(i);
-        } else {
-            self.export_events(i, out);
-        }
-    }
-
-    /// As time, offset and words, of which those are written that differ from the event's before: type, id, inputs.
-    fn export_events(&mut self, i: u32, out: &mut Vec<u8>) {
-        let (_, head, _, slab) = self.parts(i);
-        if head.pending == 0 {
-            return;
-        }
-        let (mut before, mut words, mut at) = (vec![0; slab.words()], vec![], head.first);
-        for _ in 0..head.pending {
-            let event = slab.event(at);
-            out.extend_from_slice(&event.at.time.to_le_bytes());
-            out.extend_from_slice(&event.at.offset.to_le_bytes());
-            event.put_words(&mut words);
-            sparse::put(&words, |word| before[word], out);
-            (before, words) = (words, before);
-            at = slab.next(at);
-        }
-    }
-
-    fn export_places(&self, i: u32, out: &mut Vec<u8>) {
-        let head = &self.heads[i as usize];
-        self.prefetch_pending(head);
-        let (mut i, mut before) = (head.first, Place { time: 0, offset: 0 });
-        for _ in 0..head.pending {
-            let at = self.slab.at(i);
-            let step = (at.time.wrapping_sub(before.time), at.offset.wrapping_sub(before.offset) as i64);
-            let mut bytes = [0; 2 * POSTCARD_I64_MAX];
-            out.extend_from_slice(postcard::to_slice(&step, &mut bytes).expect("it has room for two numbers"));
-            (before, i) = (at, self.slab.next(i));
-        }
-    }
-
-    /// Asks for the places of pending events. Each is found through the one before it, so they are walked from all rungs at once.
-    fn prefetch_pending(&self, head: &Head) {
-        let settled = Some(head.settled).filter(|rung| *rung != NONE);
-        let rungs =
-            std::iter::successors(settled, |rung| Some(self.rungs.at(*rung).upper).filter(|rung| *rung != NONE));
-        let mut walks: SmallVec<[u32; 16]> = rungs.skip(1).map(|rung| self.rungs.at(rung).last).collect();
-        walks.push(head.first);
-        for _ in 0..head.reach.step() {
-            walks.iter_mut().for_each(|at| *at = self.slab.prefetch_along(*at));
-        }
-    }
-
-    /// Puts a key back from bytes of [`Lane::export`]; `None` where they are not of this plan. Events that are to be read from the log
-    /// are added to `awaited`; they are given by [`Lane::fill`], and then [`Lane::refold`] makes the row whole. Those before `first`
-    /// are no longer in the log, and left out.
-    pub(crate) fn import(
-        &mut self,
-        hash: u64,
-        key: &str,
-        bytes: &[u8],
-        first: u64,
-        awaited: &mut Vec<(u64, u32)>,
-    ) -> Option<u32> {
-        let (words, _) = bytes.as_chunks::<8>();
-        let (head_words, rows) = words.split_first_chunk::<5>()?;
-        let [version, floor, skew, flags, count] = head_words.each_ref().map(|bytes| u64::from_le_bytes(*bytes));
-        let i = self.create(hash, key);
-        let head = &mut self.heads[i as usize];
-        (head.version, head.floor, head.skew) = (version, floor as i64, skew as i64);
-        head.closed = flags & CLOSED != 0;
-        let (current, head, rungs, _) = self.parts(i);
-        let left = sparse::take(rows, current)?;
-        if count > 0 {
-            head.begin_rungs(current, rungs);
-        }
-        if flags & BY_OFFSET == 0 {
-            self.import_events(i, left, count)?;
-            return bytes.len().is_multiple_of(8).then_some(i);
-        }
-        let behind = bytes.len() % 8 + 8 * left.len();
-        self.import_places(i, &bytes[bytes.len() - behind..], count, first, awaited)?;
-        if self.heads[i as usize].pending == 0 {
-            self.end_rungs(i);
-        }
-        self.mark_dirty(i);
-        Some(i)
-    }
-
-    fn import_events(&mut self, i: u32, mut left: &[[u8; 8]], count: u64) -> Option<()> {
-        let mut words = vec![0; self.slab.words()];
-        for _ in 0..count {
-            let ([time, offset], rest) = left.split_first_chunk::<2>()?;
-            left = sparse::take(rest, &mut words)?;
-            let at = Place { time: i64::from_le_bytes(*time), offset: u64::from_le_bytes(*offset) };
-            let entry = self.slab.insert(&Arriving::of_words(at, &words)?);
-            self.link_last(i, entry, at.time);
-        }
-        left.is_empty().then_some(())
-    }
-
-    fn import_places(
-        &mut self,
-        i: u32,
-        mut bytes: &[u8],
-        count: u64,
-        first: u64,
-        awaited: &mut Vec<(u64, u32)>,
-    ) -> Option<()> {
-        let mut at = Place { time: 0, offset: 0 };
-        for _ in 0..count {
-            let ((time, offset), rest) = postcard::take_from_bytes::<(i64, i64)>(bytes).ok()?;
-            bytes = rest;
-            at = Place { time: at.time.wrapping_add(time), offset: at.offset.wrapping_add(offset as u64) };
-            if at.offset >= first {
-                let entry = self.slab.reserve(at);
-                self.link_last(i, entry, at.time);
-                awaited.push((at.offset, entry));
-            }
-        }
-        bytes.is_empty().then_some(())
-    }
-
-    /// Gives an entry that was awaited its event.
-    pub(crate) fn fill(&mut self, entry: u32, kind: u64, id: IdWords, inputs: &[u64]) {
-        self.slab.fill(entry, kind, id, inputs);
-    }
-
-    /// After a restart: folds the pending events of a key, all of which are there.
-    pub(crate) fn refold(&mut self, plan: &RowPlan, i: u32, scratch: &mut Scratch) {
-        if self.heads[i as usize].pending > 0 {
-            self.fold_again(plan, i, scratch);
         }
     }
 
