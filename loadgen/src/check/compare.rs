@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+const TOLD_TO_END: &str = "the run was told to end before all contexts were compared";
+
 /// What the comparison showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
@@ -59,6 +61,9 @@ pub async fn compare(shared: &Shared, folder: &Folder, slots: &[String]) -> Comp
     let mut connection = Connection::new(shared.target.clone());
     for (session, expected) in &expected {
         let path = format!("/v1/context/session/{}", encoded(session));
+        if shared.has_given_up() {
+            return Compared::not(TOLD_TO_END.into());
+        }
         match tokio::time::timeout(shared.at_most(shared.timeout), connection.get(&path)).await {
             Ok(Ok((200, body))) => match serde_json::from_slice::<Context>(&body) {
                 Ok(context) => match difference(expected, &context, slots) {
@@ -70,6 +75,7 @@ pub async fn compare(shared: &Shared, folder: &Folder, slots: &[String]) -> Comp
             Ok(Ok((404, _))) if may_have_ended(expected, folder) => compared.ended += 1,
             Ok(Ok((status, _))) => compared.differs(session, &format!("GET {path} was answered {status}")),
             Ok(Err(e)) => return Compared::not(format!("GET {path}: {e}")),
+            Err(_) if shared.has_given_up() => return Compared::not(TOLD_TO_END.into()),
             Err(_) => return Compared::not(format!("GET {path} was not answered within --timeout")),
         }
     }

@@ -321,6 +321,11 @@ impl Shared {
         left.map_or(wait, |left| wait.min(left))
     }
 
+    /// The run was told to end, and nothing more is waited for.
+    fn has_given_up(&self) -> bool {
+        self.at_most(Duration::MAX).is_zero()
+    }
+
     /// A stream broke, or could not be opened.
     fn broke(&self, why: impl FnOnce() -> String) {
         let mut broken = self.broken.borrow_mut();
