@@ -91,7 +91,7 @@ impl Feedback {
     /// An explicit reward, and what it was counted as; none where it waits.
     pub(crate) fn reward(&mut self, m: Moment<'_>, r: &ExplicitReward<'_>, is_known: bool) -> Option<RewardEnd> {
         let time = r.event_time.map(|t| t.0);
-        let end = match self.named(r.decision, is_known) {
+        let end = match self.named(m, r.decision, is_known) {
             Named::Shown(place) => self.tell(m, place, r, time, m.offset),
             Named::Over => RewardEnd::Late,
             Named::Awaited => {
@@ -111,7 +111,7 @@ impl Feedback {
             return;
         }
         if let Some(id) = event.decision {
-            match self.named(id, is_known) {
+            match self.named(m, id, is_known) {
                 Named::Shown(place) => {
                     if let Some(end) = self.attach(m, place, event, time) {
                         self.books.reward(m.offset, end);
@@ -221,10 +221,14 @@ impl Feedback {
         }
     }
 
-    /// `is_known`: a decision of this id was made once.
-    fn named(&self, id: &str, is_known: bool) -> Named {
+    /// `is_known`: a decision of this id was made once. While catching up there are decisions that were not shown by now.
+    fn named(&self, m: Moment<'_>, id: &str, is_known: bool) -> Named {
+        let is_shown = |place: &u32| {
+            let state = &self.table.get(*place).state;
+            state.since.is_some() && state.shown_by <= m.offset
+        };
         match self.table.find(id) {
-            Some(place) if self.table.get(place).state.since.is_some() => Named::Shown(place),
+            Some(place) if is_shown(&place) => Named::Shown(place),
             None if is_known => Named::Over,
             _ => Named::Awaited,
         }
@@ -259,7 +263,7 @@ impl Feedback {
 
     /// What named the decision before it was known.
     fn claim_waiting(&mut self, m: Moment<'_>, id: &str) {
-        let Named::Shown(place) = self.named(id, true) else { return };
+        let Named::Shown(place) = self.named(m, id, true) else { return };
         if !self.waiting.has(decision_key(id)) {
             return;
         }

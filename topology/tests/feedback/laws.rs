@@ -152,7 +152,7 @@ proptest! {
         let first = begin(&mut straight, &mut Ignore) as usize;
         let start = history.len() / 3;
         let last = spread.iter().max().copied().unwrap_or(0) + start;
-        let (mut checkpoint, mut pending) = (Checkpoint::default(), vec![]);
+        let (mut checkpoint, mut pending, mut left) = (Checkpoint::default(), vec![], None);
         for (i, h) in history.iter().enumerate() {
             let offset = (first + i) as u64;
             // As in the law of sessions: a first checkpoint, and one that goes on from it or has all there is.
@@ -171,6 +171,7 @@ proptest! {
                 checkpoint.begin(&straight, offset);
                 pending = from_fn(|| changes.next_place()).enumerate().map(|(n, place)| (i + spread[n % 12], place)).collect();
                 checkpoint.items(&straight, &mut changes, offset);
+                left = Some(changes);
             }
             let due: Vec<_> = pending.extract_if(.., |(when, _)| *when <= i).collect();
             due.into_iter().for_each(|(_, (kind, place))| checkpoint.row(&mut straight, kind, place, offset));
@@ -181,9 +182,10 @@ proptest! {
             if i >= start {
                 checkpoint.notes.append(&mut straight.take_notes());
             }
-            // Until the checkpoint is complete, what leaves is noted; after it, that belongs to the next.
-            if (start..last).contains(&i) {
-                checkpoint.left(&mut straight.take_changes());
+            // Until the checkpoint is complete, what leaves is added to it; after it, that belongs to the next.
+            if let Some(changes) = left.as_mut().filter(|_| i < last) {
+                straight.add_removed(changes);
+                checkpoint.left(changes);
             }
         }
         let (mut restored, from) = checkpoint.restore(&plan);

@@ -21,8 +21,14 @@ fn control(version: u32, action: Act) -> Happening {
     Happening { at: 0, delay: 0, what: What::Control { version, action, is_other: false } }
 }
 
-/// Feeds what happens before, while and after a checkpoint is made, whose rows are written when it begins but for the `unwritten`; then the state of a restart from it has to be the straight run's, of which it is given.
-fn restarted(plan: &Arc<Plan>, parts: [&[Happening]; 3], unwritten: &[&str]) -> Topology {
+fn named(n: usize, id: usize, at: i64) -> Happening {
+    let what = What::Event { n, viewer: 9, item: 0, kind: "click", value: 1.0, decision: Some(id) };
+    Happening { at, delay: 0, what }
+}
+
+/// Feeds what happens before, while and after a checkpoint is made, whose rows are written when it begins, but for those of `later`, if they
+/// are still there when it ends; then the state of a restart from it has to be the straight run's, of which it is given.
+fn restarted(plan: &Arc<Plan>, parts: [&[Happening]; 3], later: &[&str]) -> Topology {
     let mut straight = Topology::new(Arc::clone(plan));
     let mut next = begin(&mut straight, &mut Ignore);
     let mut checkpoint = Checkpoint::default();
@@ -32,17 +38,21 @@ fn restarted(plan: &Arc<Plan>, parts: [&[Happening]; 3], unwritten: &[&str]) -> 
     }
     checkpoint.begin(&straight, next);
     let mut changes = straight.take_changes();
+    let mut unwritten = vec![];
     for (kind, place) in from_fn(|| changes.next_place()) {
         let key = straight.export(kind, place, Offset(next), Pending::Whole, &mut vec![]);
-        if key.is_some_and(|key| !unwritten.contains(&key)) {
-            checkpoint.row(&mut straight, kind, place, next);
+        match key.is_some_and(|key| later.contains(&key)) {
+            true => unwritten.push((kind, place)),
+            false => checkpoint.row(&mut straight, kind, place, next),
         }
     }
     for h in parts[1] {
         feed(&mut straight, next, h, &mut Ignore);
         next += 1;
     }
-    checkpoint.left(&mut straight.take_changes());
+    straight.add_removed(&mut changes);
+    checkpoint.left(&mut changes);
+    unwritten.into_iter().for_each(|(kind, place)| checkpoint.row(&mut straight, kind, place, next));
     checkpoint.notes.append(&mut straight.take_notes());
     checkpoint.complete(&mut straight, next);
     let (mut restored, from) = checkpoint.restore(plan);
@@ -97,4 +107,19 @@ fn what_names_a_decision_whose_id_only_the_longer_memory_has_is_late_also_while_
     let restored = restarted(&plan, [&before, &during, &[event(2_001, 9, 2 * hour, 0)]], &[]);
     assert_eq!(restored.reward_ends()[RewardEnd::Late as usize], 1);
     assert_eq!(restored.reward_ends()[RewardEnd::Dangling as usize], 0);
+}
+
+#[test]
+fn what_named_a_deferred_decision_before_it_was_shown_takes_its_room_also_while_catching_up() {
+    let plan = plan(model(|_| {}));
+    let what = What::Decision { id: 1, viewer: 0, items: vec![0], is_deferred: true, served: Served::Policy };
+    let mut before = vec![Happening { at: 0, delay: 0, what }];
+    // As many as can wait, for decisions that never come.
+    before.extend((0..4096).map(|n| named(n, 1_000 + n, 1_000 + n as i64)));
+    let shown = Happening { at: 5_999, delay: 0, what: What::Activation { id: 1 } };
+    let restored =
+        restarted(&plan, [&before, &[named(5_000, 1, 6_000), shown], &[event(5_001, 9, 10_800_000, 0)]], &["d1"]);
+    let ends = restored.reward_ends();
+    let counted = [RewardEnd::Evicted, RewardEnd::Joined, RewardEnd::Dangling].map(|end| ends[end as usize]);
+    assert_eq!(counted, [1, 1, 4095]);
 }
