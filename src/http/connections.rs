@@ -64,8 +64,6 @@ pub async fn serve(
     let mut builder = http1::Builder::new();
     // An answer is short: to copy it into one piece costs less than to send two.
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX).writev(false);
-    // Who has said all there is to say (`nc -N`) still reads. A follower that is gone is noticed when something is written to it, a heartbeat at the latest.
-    builder.half_close(true);
 
     tokio::pin!(stop);
     loop {
@@ -219,36 +217,6 @@ mod tests {
         );
         let answer = rest(open(&server, &(head + &body)).await).await;
         assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("ingest.body_bytes_max"), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn who_closes_their_half_still_gets_the_answer_and_no_stream_outlives_its_reader() {
-        let server = start(|config| config.server.connections_max = 2).await;
-        let ask = |method: &str, rest: &str| format!("{method} HTTP/1.1\r\nHost: x\r\n{rest}");
-        let body = event("e1", "s1");
-        for (request, status) in [
-            (ask("POST /v1/events", &format!("Content-Length: {}\r\n\r\n{body}", body.len())), "202"),
-            (ask("GET /v1/schema", "\r\n"), "200"),
-        ] {
-            let mut stream = open(&server, &request).await;
-            stream.shutdown().await.expect("it is still open");
-            let answer = rest(stream).await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-        }
-        for n in 0..6 {
-            let mut stream = open(&server, &ask("GET /v1/context/stream", "\r\n")).await;
-            stream.read_exact(&mut [0; 12]).await.expect("a stream begins with its head");
-            drop(stream);
-            // Each refresh is written to those who follow, and the second time nobody is there.
-            for again in 0..3 {
-                let body = event(&format!("e{n}-{again}"), "s1");
-                let text = ask(
-                    "POST /v1/events",
-                    &format!("Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
-                );
-                assert!(rest(open(&server, &text).await).await.starts_with("HTTP/1.1 202 "));
-            }
-        }
     }
 
     #[tokio::test]
