@@ -26,7 +26,7 @@ def build():
 
 def instructions(binary, step, count):
     """Only what runs inside of `counted`: to make the inputs takes ten times as much, and the allocator's share of it varies from run to run."""
-    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted*"]
+    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*instructions*counted*"]
     said = subprocess.run([*tool, binary, step, str(count)], check=True, capture_output=True, text=True).stderr
     counted = int(re.search(r"Collected : (\d+)", said).group(1))
     if counted == 0:

@@ -26,9 +26,19 @@ pub struct Answer {
     /// In the log, set aside.
     #[serde(default)]
     pub late: u64,
-    /// Refused rows.
+    /// Refused rows, as far as they are listed.
     #[serde(default)]
     pub rejected: Vec<Rejected>,
+    /// All refused rows.
+    #[serde(default)]
+    pub rejected_total: u64,
+}
+
+impl Answer {
+    /// Refused rows of which is not said which they are: a server lists the first of many, and none that it refused as it took them in.
+    pub fn unlisted(&self) -> u64 {
+        self.rejected_total.saturating_sub(self.rejected.len() as u64)
+    }
 }
 
 /// A refused row.
@@ -207,6 +217,12 @@ impl Tally {
             *counts.rejected.entry(row.code.clone()).or_insert(0) += 1;
             counts.first_error.get_or_insert_with(|| format!("row {} was rejected: {}", row.index, row.code));
         }
+        if answer.unlisted() > 0 {
+            *counts.rejected.entry(UNLISTED.into()).or_insert(0) += answer.unlisted();
+            counts
+                .first_error
+                .get_or_insert_with(|| format!("{} rows were rejected, not said which", answer.unlisted()));
+        }
     }
 }
 
@@ -239,7 +255,8 @@ impl Outcome {
             Ok(answer) => answer,
             Err(e) => return Outcome::Unaccounted(format!("the body of a 202 is not the expected JSON: {e}")),
         };
-        let named = answer.accepted + answer.duplicates + answer.late + answer.rejected.len() as u64;
+        let named =
+            answer.accepted + answer.duplicates + answer.late + answer.rejected.len() as u64 + answer.unlisted();
         if named != events {
             return Outcome::Unaccounted(format!("a batch of {events} events was answered with {named} outcomes"));
         }
@@ -272,6 +289,10 @@ mod tests {
         assert!(matches!(Outcome::read(202, body, 5), Outcome::Acknowledged(_)));
         assert!(matches!(Outcome::read(202, body, 6), Outcome::Unaccounted(_)));
         assert!(matches!(Outcome::read(202, b"ok", 5), Outcome::Unaccounted(_)));
+        // Not all that were rejected are listed.
+        let body = br#"{"accepted":3,"rejected":[{"index":4,"code":"future","message":"m"}],"rejected_total":3}"#;
+        assert!(matches!(Outcome::read(202, body, 6), Outcome::Acknowledged(answer) if answer.unlisted() == 2));
+        assert!(matches!(Outcome::read(202, body, 4), Outcome::Unaccounted(_)));
         assert!(matches!(Outcome::read(200, body, 5), Outcome::Refused(200, _)));
         assert!(matches!(Outcome::read(429, b"", 5), Outcome::Refused(429, _)));
     }

@@ -82,9 +82,9 @@ pub(super) fn check_ends(
     let store = if Store::exists(data) { Store::open(data).ok() } else { None };
     let Some(store) = store else { return Ok(()) };
     let short = partitions.find_map(|partition| {
-        let checkpoint = store.checkpoint(partition).ok()??.globals().offset;
-        let is_short = !log.reaches(partition, until.min(Offset(checkpoint)));
-        is_short.then_some(EngineError::Short { partition, checkpoint })
+        let checkpoint = store.checkpoint(partition).ok()??.until().ok()?;
+        let is_short = !log.reaches(partition, until.min(checkpoint));
+        is_short.then_some(EngineError::Short { partition, checkpoint: checkpoint.0 })
     });
     match short {
         Some(short) => Err(Failure::Failed(format!("what is there was written, and it is not all: {short}"))),

@@ -59,6 +59,7 @@ impl Slice {
 
 /// What is not in rows: globals and feedback as when the checkpoint began, the books as late as any of its rows.
 pub(super) struct Rest {
+    needs: Offset,
     globals: Globals,
     feedback: StoredFeedback,
     books: Books,
@@ -123,6 +124,8 @@ pub(super) struct Walk {
 }
 
 struct Running {
+    /// Records from here on a restart needs: those from the globals' offset on, and those that rows name.
+    needs: Offset,
     globals: Globals,
     feedback: StoredFeedback,
     changes: Changes,
@@ -198,7 +201,10 @@ impl Walk {
         self.writer.send(Slice::Begin { partition: self.partition, is_full });
         let [ids, over] = [fold.ids_since(self.ids), fold.over_since(self.over)];
         let ids_left = ids.iter().chain(&over).map(|(.., ids)| ids.len() as u64).sum();
-        let running = Running { globals, feedback, changes, begun, pause: begun.elapsed(), ids_left, total: 0 };
+        // What rows of one that was given up have named.
+        let _ = fold.take_named_from();
+        let needs = Offset(globals.offset);
+        let running = Running { needs, globals, feedback, changes, begun, pause: begun.elapsed(), ids_left, total: 0 };
         self.running = Some(Running { total: running.left(), ..running });
     }
 
@@ -246,6 +252,7 @@ impl Walk {
                 break;
             }
         }
+        running.needs = fold.take_named_from().map_or(running.needs, |named| named.min(running.needs));
         self.writer.send(Slice::Rows { partition: self.partition, rows, gone, notes });
         running.pause = running.pause.max(begin.elapsed());
         self.sliced = Instant::now();
@@ -263,11 +270,11 @@ impl Walk {
     }
 
     fn complete(&mut self, fold: &mut Fold, next: Offset, done: Option<Sender<()>>) {
-        if let Some(Running { globals, feedback, begun, pause, .. }) = self.running.take() {
+        if let Some(Running { needs, globals, feedback, begun, pause, .. }) = self.running.take() {
             fold.end_changes();
             let mut left = u64::MAX;
             let over = some_of(&fold.over_since(self.over), ALL, &mut self.over, &mut left);
-            let rest = Box::new(Rest { globals, feedback, books: fold.books(next) });
+            let rest = Box::new(Rest { needs, globals, feedback, books: fold.books(next) });
             (self.ids, self.over) = (rest.globals.ids, rest.books.over);
             // As late as the books.
             self.writer.send(Slice::Ids { partition: self.partition, ids: vec![], over });

@@ -14,6 +14,7 @@ use saccade_topology::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The format of [`saccade_topology::Globals`] that this program writes.
 const FORMAT: u32 = saccade_topology::CHECKPOINT_FORMAT;
@@ -242,6 +243,25 @@ fn a_checkpoint_is_restored_to_the_state_it_was_of_and_one_of_an_older_format_is
             check(format, place.path(), digest);
         }
     }
+}
+
+#[test]
+fn no_fixture_was_changed_or_deleted() {
+    let listed = std::fs::read_to_string(data("fixtures.txt")).expect("the list is there");
+    let mut of = std::collections::BTreeMap::new();
+    for line in listed.lines().filter(|line| !line.starts_with('#')) {
+        let (name, hash) = line.split_once(' ').expect("a name and a hash");
+        of.insert(name, hash);
+    }
+    for folder in ["checkpoint", "log"] {
+        for file in std::fs::read_dir(data(folder)).expect("fixtures are there") {
+            let path = file.expect("it can be listed").path();
+            let name = format!("{folder}/{}", path.file_name().and_then(|name| name.to_str()).expect("a name"));
+            let found = format!("{:016x}", xxh3_64(&std::fs::read(&path).expect("it can be read")));
+            assert_eq!(of.remove(&*name), Some(&*found), "{name}: a new one is added to fixtures.txt, an old one stays as it is");
+        }
+    }
+    assert!(of.is_empty(), "missing: {of:?}");
 }
 
 #[test]

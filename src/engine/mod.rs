@@ -30,7 +30,7 @@ pub use batch::{Batch, Place, Receipt, partition_of, partition_of_decision, part
 pub use contexts::{Context, ContextKind, Contexts, Places};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
-pub(crate) use restore::{Restored, decode_or_damaged, put_back, restore};
+pub(crate) use restore::{Back, Restored, check_awaited, decode_or_damaged, put_back, restore};
 pub use specs::ChangeError;
 pub(crate) use specs::propose_configured;
 #[cfg(test)]
@@ -92,24 +92,24 @@ pub enum EngineError {
     },
     /// Records are missing behind the checkpoint.
     #[error(
-        "partition {partition}: the checkpoint is of offset {checkpoint}, and the log begins at {kept_from}: the records in between are gone. Put back the log that belongs to it, or export the log and import it into a new data directory to go on with what is kept"
+        "partition {partition}: the checkpoint needs the log from offset {checkpoint} on, and the log begins at {kept_from}: the records in between are gone. Put back the log that belongs to it, or export the log and import it into a new data directory to go on with what is kept"
     )]
     Gap {
         /// Partition.
         partition: u16,
-        /// Where catching up would begin.
+        /// Where catching up would begin, or the first record that is pending on a row.
         checkpoint: u64,
         /// From where on the log has all records.
         kept_from: u64,
     },
     /// Records are missing at the end of the log.
     #[error(
-        "partition {partition}: the checkpoint is of offset {checkpoint}, and the log ends before: records that were acknowledged are gone. Put back the log that belongs to it. To go on without them, export the log and import it into a new data directory"
+        "partition {partition}: the checkpoint knows of records before offset {checkpoint}, and the log ends before: records that were acknowledged are gone. Put back the log that belongs to it. To go on without them, export the log and import it into a new data directory"
     )]
     Short {
         /// Partition.
         partition: u16,
-        /// Where catching up would begin.
+        /// It contains nothing from here on.
         checkpoint: u64,
     },
     /// The reward spec of the configuration cannot run.
@@ -197,7 +197,11 @@ impl Engine {
         metrics::describe();
         let mut restored = vec![];
         for partition in 0..log.partitions() {
-            restored.push(restore(&plan, &*log, &store, partition)?);
+            let one = restore(&plan, &*log, &store, partition)?;
+            if one.is_anew {
+                store.clear(partition)?;
+            }
+            restored.push(one);
         }
         specs::complete(&plan, &*log, &mut restored)?;
         specs::ensure(&plan, &*log, &mut restored)?;

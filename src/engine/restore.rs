@@ -23,6 +23,8 @@ const PASSED_MAX: usize = 1024;
 pub(crate) struct Restored {
     /// State after the last record of the log.
     pub fold: Fold,
+    /// It comes from the log alone: a checkpoint that there is, is not of this state.
+    pub is_anew: bool,
     /// Offset of the next record.
     pub next: Offset,
     /// Where the stored ids stand.
@@ -33,7 +35,7 @@ pub(crate) struct Restored {
     pub chain: Chain,
 }
 
-/// Restores one partition.
+/// Restores one partition; what is stored stays as it is.
 pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
     let begin = Instant::now();
     let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
@@ -44,26 +46,21 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
         }
         Err(error) => return Err(error),
     };
+    let is_anew = checkpoint.is_none();
     let (mut fold, from, ids, over, chain) = match checkpoint {
         Some(Loaded { globals: Globals { offset, .. }, .. }) if offset < kept_from.0 => {
             return Err(EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 });
         }
         Some(Loaded { fold, globals, over, chain }) => (fold, Offset(globals.offset), globals.ids, over, chain),
         None if is_trimmed => return Err(EngineError::Trimmed { partition, first: first.0 }),
-        None => {
-            store.clear(partition)?;
-            (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
-        }
+        None => (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default()),
     };
     let loaded = begin.elapsed();
     let records = replay(&mut fold, log, partition, from)?;
-    if !log.reaches(partition, from) {
-        return Err(EngineError::Short { partition, checkpoint: from.0 });
-    }
     fold.caught_up();
     let (sessions, viewers) = fold.live();
     tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
-    Ok(Restored { fold, next, ids, over, chain })
+    Ok(Restored { fold, is_anew, next, ids, over, chain })
 }
 
 /// No checkpoint.
@@ -85,21 +82,33 @@ struct Loaded {
 fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Option<Loaded>, EngineError> {
     let Some(stored) = store.checkpoint(partition)? else { return Ok(None) };
     let (globals, chain) = (stored.globals().clone(), stored.chain);
-    let Begun { mut restore, over } = match stored.restore(plan)? {
+    let Begun { mut restore, over, until } = match stored.restore(plan)? {
         Ok(begun) => begun,
         Err(why) => return Ok(set_aside(partition, why)),
     };
-    restore.log_begins(log.bounds(partition)?.first);
+    if !log.reaches(partition, until) {
+        return Err(EngineError::Short { partition, checkpoint: until.0 });
+    }
     let back = match put_back(stored, &mut restore)? {
         Ok(back) => back,
         Err(why) => return Ok(set_aside(partition, why)),
     };
     back.gone.iter().for_each(|(kind, key, as_of)| restore.tombstone(*kind, key, Offset(*as_of)));
+    check_awaited(&mut restore, log, partition)?;
     read_awaited(&mut restore, log, partition)?;
     Ok(match restore.finish() {
         Ok(fold) => Some(Loaded { fold, globals, over, chain }),
         Err(why) => set_aside(partition, why),
     })
+}
+
+/// An error where rows wait for records that the log has dropped.
+pub(crate) fn check_awaited(restore: &mut Restore, log: &dyn Log, partition: u16) -> Result<(), EngineError> {
+    let Bounds { kept_from, .. } = log.bounds(partition)?;
+    match restore.awaits().filter(|awaited| *awaited < kept_from) {
+        Some(awaited) => Err(EngineError::Gap { partition, checkpoint: awaited.0, kept_from: kept_from.0 }),
+        None => Ok(()),
+    }
 }
 
 /// Gives rows the records that they wait for. What lies between is passed over: an event dated ahead may be pending on a row for long.

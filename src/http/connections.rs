@@ -253,6 +253,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_place_of_a_silent_stream_is_free_as_soon_as_its_reader_is_gone() {
+        let server = start(|config| config.publish.streams_max = 1).await;
+        let ask = "GET /v1/context/stream HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut status = [0; 12];
+        // Long before anything is written to it.
+        let until = tokio::time::Instant::now() + Duration::from_secs(5);
+        for _ in 0..3 {
+            while &status != b"HTTP/1.1 200" {
+                assert!(tokio::time::Instant::now() < until, "{}", String::from_utf8_lossy(&status));
+                open(&server, ask).await.read_exact(&mut status).await.expect("a stream begins with its head");
+            }
+            status = [0; 12];
+        }
+    }
+
+    #[tokio::test]
     async fn a_connection_over_the_limit_waits_for_one_to_close() {
         let server = start(|config| config.server.connections_max = 1).await;
         let ask = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";

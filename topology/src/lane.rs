@@ -70,6 +70,8 @@ pub(crate) struct Lane {
     pending_max: u32,
     /// Keys with pending events, and the time of one of those.
     unsettled: VecDeque<(i64, u32)>,
+    /// The lowest offset that exported rows name; of none the greatest number.
+    named_from: u64,
     pub dirty: Pieces<u32>,
     pub removed: Pieces<Tombstone>,
 }
@@ -92,6 +94,7 @@ impl Lane {
             words: plan.words,
             pending_max,
             unsettled: VecDeque::new(),
+            named_from: u64::MAX,
             dirty: Pieces::default(),
             removed: Pieces::default(),
         }

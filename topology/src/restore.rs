@@ -56,8 +56,6 @@ pub enum RestoreError {
 pub struct Restore {
     topology: Topology,
     offset: u64,
-    /// Where the log begins.
-    first: u64,
     sessions: Awaited,
     viewers: Awaited,
 }
@@ -65,7 +63,6 @@ pub struct Restore {
 /// Where [rows of some kinds](Restore::rows) are put back.
 pub struct RestoreRows<'a> {
     plan: &'a Plan,
-    first: u64,
     kind: Kind,
     lane: &'a mut Lane,
     awaited: &'a mut Awaited,
@@ -106,7 +103,7 @@ impl RestoreRows<'_> {
             _ => {}
         }
         let (hash, awaited) = (key_hash(self.kind, key), &mut self.awaited.entries);
-        let place = self.lane.import(hash, key, row, self.first, awaited).ok_or_else(damaged)?;
+        let place = self.lane.import(hash, key, row, awaited).ok_or_else(damaged)?;
         self.awaited.is_sorted = false;
         self.lane.heads[place as usize].as_of = as_of;
         Ok(true)
@@ -162,12 +159,7 @@ impl Restore {
         let ids_max = topology.plan.spec.dedup.events_max;
         topology.dedup = Dedup::new(ids_max).restored(globals.ids, previous, current);
         let (sessions, viewers) = Default::default();
-        Ok(Restore { topology, offset: globals.offset, first: 0, sessions, viewers })
-    }
-
-    /// Of the events that are pending on rows, those before `first` are left out: the log does not have them any more.
-    pub fn log_begins(&mut self, first: Offset) {
-        self.first = first.0;
+        Ok(Restore { topology, offset: globals.offset, sessions, viewers })
     }
 
     /// Puts back what is not per key of decisions and rewards, at the offset of the globals.
@@ -228,18 +220,11 @@ impl Restore {
     /// The same in two halves, which know nothing of each other: rows of sessions, and all others.
     pub fn rows(&mut self) -> [RestoreRows<'_>; 2] {
         let Topology { plan, sessions, viewers, feedback, .. } = &mut self.topology;
-        let (plan, first) = (&**plan, self.first);
+        let plan = &**plan;
         let [of_sessions, of_viewers] = [&mut self.sessions, &mut self.viewers];
         [
-            RestoreRows { plan, first, kind: Kind::Session, lane: sessions, awaited: of_sessions, feedback: None },
-            RestoreRows {
-                plan,
-                first,
-                kind: Kind::Viewer,
-                lane: viewers,
-                awaited: of_viewers,
-                feedback: Some(feedback),
-            },
+            RestoreRows { plan, kind: Kind::Session, lane: sessions, awaited: of_sessions, feedback: None },
+            RestoreRows { plan, kind: Kind::Viewer, lane: viewers, awaited: of_viewers, feedback: Some(feedback) },
         ]
     }
 

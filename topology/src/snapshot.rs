@@ -284,6 +284,13 @@ impl Topology {
         })
     }
 
+    /// The lowest offset of an event that rows exported since the last call name; none where they name none. The log has to keep records
+    /// from there on for as long as the rows may be put back.
+    pub fn take_named_from(&mut self) -> Option<Offset> {
+        let lowest = [self.sessions.take_named_from(), self.viewers.take_named_from()];
+        lowest.into_iter().flatten().min().map(Offset)
+    }
+
     /// True where the key is alive.
     pub fn has(&self, kind: Kind, key: &str) -> bool {
         match kind {

@@ -122,6 +122,8 @@ impl Watcher {
     pub fn ended(&self, watched: Watched, outcome: &Outcome) {
         let Some(sent) = watched.0 else { return };
         let fate = match outcome {
+            // Nobody knows which of its rows count.
+            Outcome::Acknowledged(answer) if answer.unlisted() > 0 => Fate::Unknown,
             Outcome::Acknowledged(answer) => {
                 let rejected = answer.rejected.iter().map(|row| row.index).collect();
                 Fate::Acknowledged { rejected, late: answer.late > 0 }

@@ -2,9 +2,11 @@
 
 use super::Verdict;
 use super::log::{Folded, Scanned};
-use crate::engine::{Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, put_back, restore};
+use crate::engine::{
+    Back, Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, check_awaited, put_back, restore,
+};
 use crate::log::{Bounds, EmbeddedLog, Log};
-use saccade_topology::{Offset, Plan, RowKind, Topology};
+use saccade_topology::{Plan, Restore, RowKind, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -88,16 +90,17 @@ impl<'a> Stored<'a> {
                 false => Ok(format!("partition {partition}: none yet")),
             };
         };
-        let offset = checkpoint.globals().offset;
+        let (offset, until) = (checkpoint.globals().offset, checkpoint.until().map_err(unreadable)?);
+        let refused = |error: EngineError| Verdict::fail(error.to_string(), "until then `serve` does not start");
         if offset < kept_from.0 {
-            let gap = EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 };
-            return Err(Verdict::fail(gap.to_string(), "until then `serve` does not start"));
+            return Err(refused(EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 }));
         }
-        if !self.log.reaches(partition, Offset(offset)) {
-            let short = EngineError::Short { partition, checkpoint: offset };
-            return Err(Verdict::fail(short.to_string(), "until then `serve` does not start"));
+        if !self.log.reaches(partition, until) {
+            return Err(refused(EngineError::Short { partition, checkpoint: until.0 }));
         }
-        let (rows, tombstones) = self.rows(checkpoint).map_err(fail)?;
+        let (mut restore, back) = self.rows(checkpoint).map_err(fail)?;
+        check_awaited(&mut restore, self.log, partition).map_err(refused)?;
+        let (rows, tombstones) = (back.rows, back.gone.len());
         if first > offset {
             let text = format!("partition {partition}: at offset {offset}; the log goes on at {first}");
             return Ok(format!("{text}; {rows} rows, {tombstones} tombstones"));
@@ -105,7 +108,7 @@ impl<'a> Stored<'a> {
         Ok(format!("partition {partition}: at offset {offset}, {rows} rows, {tombstones} tombstones"))
     }
 
-    fn rows(&self, checkpoint: Checkpoint) -> Result<(u64, u64), String> {
+    fn rows(&self, checkpoint: Checkpoint) -> Result<(Restore, Back), String> {
         let text = |e: StoreError| e.to_string();
         let missing = checkpoint.missing_ids();
         if missing > 0 {
@@ -113,12 +116,11 @@ impl<'a> Stored<'a> {
         }
         let Begun { mut restore, .. } = checkpoint.restore(self.plan).map_err(text)?.map_err(|e| e.to_string())?;
         let back = put_back(checkpoint, &mut restore).map_err(text)?.map_err(|e| e.to_string())?;
-        Ok((back.rows, back.gone.len() as u64))
+        Ok((restore, back))
     }
 
     /// Compares what a restart would have with the fold of the whole log.
     pub(super) fn state(&self) -> Verdict {
-        // Restoring from a checkpoint that does not fit would empty the store.
         let checkpoint = self.checkpoint();
         let store = match &self.store {
             Ok(store) if checkpoint.outcome == super::Outcome::Pass => store,

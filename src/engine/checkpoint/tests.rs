@@ -7,10 +7,11 @@ use saccade_topology::{Duration, Event, EventTime};
 use std::path::Path;
 use std::time::Instant;
 
-/// Two partitions, segments of 50 ms that are too old after 400.
-fn open(data: &Path) -> Engine {
+/// Segments of 50 ms that are too old after 400.
+fn open(data: &Path, partitions: u16, lateness: Duration) -> Engine {
     let mut config = Config::default();
-    config.log.partitions = 2;
+    (config.time.allowed_lateness, config.time.out_of_orderness) = (lateness, Duration(0));
+    config.log.partitions = partitions;
     config.log.durability = Durability::Buffered;
     config.log.retention_age = Duration(400);
     config.checkpoint.interval = Duration(40);
@@ -30,7 +31,7 @@ fn a_partition_that_nothing_comes_to_keeps_no_old_records_of_the_others_nor_afte
     let directory = tempfile::tempdir().expect("a temporary directory");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     for start in 0..2 {
-        let engine = open(directory.path());
+        let engine = open(directory.path(), 2, Duration(0));
         let names: Vec<String> = (0..16).map(|nth| format!("s{start}-{nth}")).collect();
         let places: Vec<Place> = names.iter().map(|name| send(&engine, &runtime, name, 0)).collect();
         let busy = places.iter().rposition(|place| place.partition == 0).expect("16 sessions are in both");
@@ -46,4 +47,31 @@ fn a_partition_that_nothing_comes_to_keeps_no_old_records_of_the_others_nor_afte
         assert!(kept_from() > places[busy].offset, "start {start}: nothing was dropped");
         engine.stop();
     }
+}
+
+#[test]
+fn records_of_events_that_rows_name_are_kept_until_they_are_certain() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let engine = open(directory.path(), 1, Duration(60_000));
+    let kept_from = || engine.log().bounds(0).expect("bounds").kept_from;
+    // What comes before them can go; of them so many are pending that the row names them.
+    let mut nth = 0;
+    let mut send_for = |ms: u128| {
+        let begun = Instant::now();
+        while begun.elapsed().as_millis() < ms {
+            send(&engine, &runtime, &format!("other-{nth}"), 0);
+            nth += 1;
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    send_for(200);
+    let first = send(&engine, &runtime, "busy", 0).offset;
+    for nth in 1..20 {
+        send(&engine, &runtime, "busy", nth);
+    }
+    send_for(2_000);
+    assert!(kept_from().0 <= first, "{:?} is behind {first}", kept_from());
+    assert!(kept_from().0 > 0, "nothing was dropped");
+    engine.stop();
 }

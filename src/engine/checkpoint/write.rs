@@ -30,13 +30,13 @@ struct Written {
     chain: Chain,
     rows: u64,
     bytes: u64,
-    /// Where catching up begins.
-    begins: u64,
+    /// Records from here on a restart from it needs.
+    needs: Offset,
 }
 
 impl Written {
     fn new(chain: Chain) -> Written {
-        Written { making: None, is_cut: false, too_many: 0, chain, rows: 0, bytes: 0, begins: 0 }
+        Written { making: None, is_cut: false, too_many: 0, chain, rows: 0, bytes: 0, needs: Offset(0) }
     }
 }
 
@@ -136,13 +136,13 @@ impl Writing {
                 let Some(making) = written.making.take() else { return Ok(()) };
                 // No stored row may know of a record that the log can still lose.
                 self.log.sync()?;
-                let Rest { globals, feedback, books } = *rest;
+                let Rest { needs, globals, feedback, books } = *rest;
                 written.chain = self.store.complete(making, &globals, &feedback, &books, written.chain)?;
                 written.too_many = 0;
                 let told = &self.told[usize::from(partition)];
                 told.is_full_due.store(written.chain.is_full_due(), Ordering::Relaxed);
-                // Rows name events that are pending from somewhat before it.
-                self.log.needs(partition, Offset(std::mem::replace(&mut written.begins, globals.offset)));
+                // What the one before needs stays, too.
+                self.log.needs(partition, std::mem::replace(&mut written.needs, needs));
                 report(partition, written, &globals, begun.elapsed(), pause);
                 if let Some(done) = done {
                     let _ = done.send(());

@@ -110,6 +110,8 @@ pub(super) struct Reader {
     path: PathBuf,
     /// Bytes behind this place.
     left: u64,
+    /// Kind of the first block that was passed over because it is of none.
+    unknown: Option<u32>,
 }
 
 impl Reader {
@@ -117,7 +119,8 @@ impl Reader {
         let error = StoreError::doing("reading", path);
         let file = File::open(path).map_err(&error)?;
         let left = file.metadata().map_err(&error)?.len();
-        let mut reader = Reader { file: BufReader::with_capacity(buffer, file), path: path.to_path_buf(), left };
+        let mut reader =
+            Reader { file: BufReader::with_capacity(buffer, file), path: path.to_path_buf(), left, unknown: None };
         let mut magic = [0; MAGIC.len()];
         reader.fill(&mut magic)?;
         if magic == MAGIC {
@@ -129,6 +132,14 @@ impl Reader {
 
     pub fn damaged(&self, what: impl Into<String>) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), what: what.into() }
+    }
+
+    /// Damage where a block was passed over that is of no kind: only a newer program writes others.
+    pub fn check_kinds(&self) -> Result<(), StoreError> {
+        match self.unknown {
+            Some(number) => Err(self.damaged(format!("a block is of an unknown kind ({number})"))),
+            None => Ok(()),
+        }
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
@@ -146,12 +157,16 @@ impl Reader {
             let mut frame = [0; FRAME];
             self.fill(&mut frame)?;
             let number = |at: usize| frame[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            let (len, kind) = (number(8), Kind::of(number(0) as u32));
+            let (len, number_of_kind) = (number(8), number(0) as u32);
             // No more memory than there is in the file, whatever the length says.
-            let Some(kind) = kind.filter(|_| len <= self.left) else {
+            if len > self.left {
                 return Err(self.damaged("what should be a block does not begin as one"));
-            };
-            if is_wanted(kind) {
+            }
+            let kind = Kind::of(number_of_kind);
+            if kind.is_none() {
+                self.unknown.get_or_insert(number_of_kind);
+            }
+            if let Some(kind) = kind.filter(|kind| is_wanted(*kind)) {
                 let mut bytes = vec![0; len as usize];
                 self.fill(&mut bytes)?;
                 if checksum(kind as u32, &[&bytes]) != number(16) {

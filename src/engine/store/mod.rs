@@ -24,7 +24,9 @@ use crate::disk::sync_directory;
 use crate::log::free_bytes;
 use file::{Block, Kind, Reader, Writer};
 use saccade_topology::model::Books;
-use saccade_topology::{Globals, Note, Plan, Restore, RestoreError, RowKind, StoredFeedback};
+use saccade_topology::{
+    CHECKPOINT_FORMAT, Globals, Note, Offset, Plan, Restore, RestoreError, RowKind, StoredFeedback,
+};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -414,8 +416,11 @@ impl Stored {
                 }
             }
         }
-        if self.globals.is_none() {
-            return Err(reader.damaged("its end is missing"));
+        match &self.globals {
+            None => return Err(reader.damaged("its end is missing")),
+            // What is of a newer format is told as that, once the state is put back.
+            Some(globals) if globals.format <= CHECKPOINT_FORMAT => reader.check_kinds()?,
+            Some(_) => {}
         }
         let bytes = std::fs::metadata(path).map_err(StoreError::doing("reading", path))?.len();
         match extent {
@@ -449,17 +454,26 @@ impl Stored {
                 StoredFeedback::from_bytes(self.feedback.clone()).map_err(|e| self.damaged(e.to_string()))?;
             restore.feedback(&feedback);
         }
-        let books: Books = match &self.books[..] {
-            [] => Books::default(),
-            bytes => postcard::from_bytes(bytes).map_err(|e| self.damaged(e.to_string()))?,
-        };
+        let (books, until) = (self.books()?, self.until()?);
         let over = books.over;
         let [previous, current] = self.over.until(over.0);
         if let Err(why) = restore.books(books, previous, current) {
             return Ok(Err(why));
         }
         restore.notes(&self.notes);
-        Ok(Ok(Begun { restore, over }))
+        Ok(Ok(Begun { restore, over, until }))
+    }
+
+    fn books(&self) -> Result<Books, StoreError> {
+        match &self.books[..] {
+            [] => Ok(Books::default()),
+            bytes => postcard::from_bytes(bytes).map_err(|e| self.damaged(e.to_string())),
+        }
+    }
+
+    /// Nothing in it knows of records from here on. Its globals are as it began, its books as late as any of its rows.
+    pub fn until(&self) -> Result<Offset, StoreError> {
+        Ok(Offset(self.books()?.as_of.max(self.globals().offset)))
     }
 
     fn damaged(&self, what: String) -> StoreError {
@@ -489,6 +503,7 @@ impl Stored {
                 }
                 visit(rows);
             }
+            reader.check_kinds()?;
         }
         let gone = self.gone.iter().filter(|(key, as_of)| **as_of > from && !came_back.contains(*key));
         Ok(gone.filter_map(|(key, as_of)| read_key(key).map(|(kind, key)| (kind, key.to_string(), *as_of))).collect())
@@ -500,6 +515,8 @@ pub(crate) struct Begun {
     pub restore: Restore,
     /// Where the stored keys of decisions that are over stand.
     pub over: (u64, u64),
+    /// Nothing that is stored knows of records from here on.
+    pub until: Offset,
 }
 
 /// A row or tombstone begins with the offset up to which it contains the log.

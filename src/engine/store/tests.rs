@@ -213,3 +213,32 @@ fn a_file_that_is_not_as_it_was_written_is_damaged_or_has_all_the_same_rows() {
     }
     (0..whole.len()).for_each(|len| check(&whole[..len], &format!("{len} bytes")));
 }
+
+#[test]
+fn a_checkpoint_of_a_newer_program_is_told_as_that_and_an_unknown_block_of_this_one_is_damage() {
+    let plan = Arc::new(Plan::compile(&crate::config::Config::default().spec()).expect("the default compiles"));
+    for format in [CHECKPOINT_FORMAT, CHECKPOINT_FORMAT + 1] {
+        let (_place, store) = place();
+        let making = store.begin(0, true).expect("a file is made");
+        let globals = Globals { format, ..globals(0, (0, 0)) };
+        let (feedback, books) = (StoredFeedback::default(), Books::default());
+        store.complete(making, &globals, &feedback, &books, Chain::default()).expect("there is room");
+        let path = store.path(0, 0, Extent::Full);
+        // An empty block of a kind that is not there yet, behind the file's eight bytes.
+        let mut bytes = std::fs::read(&path).expect("it is there");
+        let mut block = [0; 24];
+        block[0] = 99;
+        bytes.splice(8..8, block);
+        std::fs::write(&path, bytes).expect("there is room");
+        match store.checkpoint(0) {
+            Err(StoreError::Damaged { what, .. }) if format == CHECKPOINT_FORMAT => {
+                assert!(what.contains("(99)"), "{what}")
+            }
+            Ok(Some(stored)) => {
+                let why = stored.restore(&plan).expect("it is whole").err();
+                assert!(matches!(why, Some(RestoreError::Format { found }) if found == format), "{why:?}");
+            }
+            other => panic!("format {format}: {:?}", other.err()),
+        }
+    }
+}

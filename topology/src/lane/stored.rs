@@ -22,7 +22,6 @@ const WHOLE_MAX: u32 = 8;
 
 /// Bits of a row's flags.
 const CLOSED: u64 = 1;
-
 const BY_OFFSET: u64 = 2;
 
 /// Bytes of a number as `postcard` writes it.
@@ -51,7 +50,7 @@ impl Lane {
         sparse::put(settled, |_| 0, out);
         if is_by_offset {
             self.export_places(i, out);
-            // Before the log drops its events, and once they are certain, it is written without them.
+            // Once its events are certain, it is written without them: until then the log has to keep them.
             self.mark_dirty(i);
         } else {
             self.export_events(i, out);
@@ -76,7 +75,7 @@ impl Lane {
         }
     }
 
-    fn export_places(&self, i: u32, out: &mut Vec<u8>) {
+    fn export_places(&mut self, i: u32, out: &mut Vec<u8>) {
         let head = &self.heads[i as usize];
         self.prefetch_pending(head);
         let (mut i, mut before) = (head.first, At { time: 0, offset: 0 });
@@ -85,8 +84,15 @@ impl Lane {
             let step = (at.time.wrapping_sub(before.time), at.offset.wrapping_sub(before.offset) as i64);
             let mut bytes = [0; 2 * POSTCARD_I64_MAX];
             out.extend_from_slice(postcard::to_slice(&step, &mut bytes).expect("it has room for two numbers"));
+            self.named_from = self.named_from.min(at.offset);
             (before, i) = (at, self.slab.next(i));
         }
+    }
+
+    /// The lowest offset that the rows exported since the last call name.
+    pub(crate) fn take_named_from(&mut self) -> Option<u64> {
+        let lowest = std::mem::replace(&mut self.named_from, u64::MAX);
+        (lowest != u64::MAX).then_some(lowest)
     }
 
     /// Asks for the places of pending events. Each is found through the one before it, so they are walked from all rungs at once.
@@ -102,16 +108,8 @@ impl Lane {
     }
 
     /// Puts a key back from bytes of [`Lane::export`]; `None` where they are not of this plan. Events that are to be read from the log
-    /// are added to `awaited`; they are given by [`Lane::fill`], and then [`Lane::refold`] makes the row whole. Those before `first`
-    /// are no longer in the log, and left out.
-    pub(crate) fn import(
-        &mut self,
-        hash: u64,
-        key: &str,
-        bytes: &[u8],
-        first: u64,
-        awaited: &mut Vec<(u64, u32)>,
-    ) -> Option<u32> {
+    /// are added to `awaited`; they are given by [`Lane::fill`], and then [`Lane::refold`] makes the row whole.
+    pub(crate) fn import(&mut self, hash: u64, key: &str, bytes: &[u8], awaited: &mut Vec<(u64, u32)>) -> Option<u32> {
         let (words, _) = bytes.as_chunks::<8>();
         let (head_words, rows) = words.split_first_chunk::<5>()?;
         let [version, floor, skew, flags, count] = head_words.each_ref().map(|bytes| u64::from_le_bytes(*bytes));
@@ -129,10 +127,7 @@ impl Lane {
             return bytes.len().is_multiple_of(8).then_some(i);
         }
         let behind = bytes.len() % 8 + 8 * left.len();
-        self.import_places(i, &bytes[bytes.len() - behind..], count, first, awaited)?;
-        if self.heads[i as usize].pending == 0 {
-            self.end_rungs(i);
-        }
+        self.import_places(i, &bytes[bytes.len() - behind..], count, awaited)?;
         self.mark_dirty(i);
         Some(i)
     }
@@ -149,24 +144,15 @@ impl Lane {
         left.is_empty().then_some(())
     }
 
-    fn import_places(
-        &mut self,
-        i: u32,
-        mut bytes: &[u8],
-        count: u64,
-        first: u64,
-        awaited: &mut Vec<(u64, u32)>,
-    ) -> Option<()> {
+    fn import_places(&mut self, i: u32, mut bytes: &[u8], count: u64, awaited: &mut Vec<(u64, u32)>) -> Option<()> {
         let mut at = At { time: 0, offset: 0 };
         for _ in 0..count {
             let ((time, offset), rest) = postcard::take_from_bytes::<(i64, i64)>(bytes).ok()?;
             bytes = rest;
             at = At { time: at.time.wrapping_add(time), offset: at.offset.wrapping_add(offset as u64) };
-            if at.offset >= first {
-                let entry = self.slab.reserve(at);
-                self.link_last(i, entry, at.time);
-                awaited.push((at.offset, entry));
-            }
+            let entry = self.slab.reserve(at);
+            self.link_last(i, entry, at.time);
+            awaited.push((at.offset, entry));
         }
         bytes.is_empty().then_some(())
     }

@@ -106,9 +106,8 @@ fn changed(topology: &mut Topology, as_of: u64) -> Vec<Row> {
 }
 
 /// Puts rows back, and gives them the events that they ask for out of those there are.
-fn put_back(topology: &Topology, rows: &[Row], first: u64, events: &[Event<'_>]) -> Result<Topology, RestoreError> {
+fn put_back(topology: &Topology, rows: &[Row], events: &[Event<'_>]) -> Result<Topology, RestoreError> {
     let mut restore = restore(topology);
-    restore.log_begins(Offset(first));
     for (kind, key, bytes) in rows {
         restore.row(*kind, key, bytes).expect("as it was written");
     }
@@ -129,20 +128,12 @@ fn a_row_on_which_many_events_are_pending_names_them_and_is_given_them_from_the_
     let by_offset: usize = rows.iter().map(|(.., bytes)| bytes.len()).sum();
     let as_they_are: usize = whole.topology.rows().iter().map(|(.., bytes)| bytes.len()).sum();
     assert!(by_offset < as_they_are / 4, "{by_offset} {as_they_are}");
-    let mut again = put_back(&whole.topology, &rows, 0, &events).expect("all events are there");
+    let mut again = put_back(&whole.topology, &rows, &events).expect("all events are there");
     assert_eq!(again.rows(), whole.topology.rows());
 
-    // One that is not there is named; those that the log has let go of are left out.
-    let missing = put_back(&whole.topology, &rows, 0, &events[..30]).err();
+    // One that is not there is named.
+    let missing = put_back(&whole.topology, &rows, &events[..30]).err();
     assert!(matches!(missing, Some(RestoreError::Record(31))), "{missing:?}");
-    let mut later = put_back(&whole.topology, &rows, 21, &events).expect("the others are there");
-    assert_eq!(
-        later.rows(),
-        put_back(&whole.topology, &rows, 21, &[&[events[0]; 20], &events[20..]].concat()).expect("the same").rows()
-    );
-    assert_ne!(later.rows(), whole.topology.rows());
-    let mut settled = put_back(&whole.topology, &rows, 100, &[]).expect("nothing is awaited");
-    assert_eq!(settled.rows().len(), 2);
 
     // Anything else is no row.
     for (kind, key, bytes) in &rows {
@@ -161,12 +152,31 @@ fn a_row_that_names_events_is_written_again_until_they_are_certain() {
     let rows = changed(&mut driver.topology, 41);
     assert_eq!(changed(&mut driver.topology, 41), rows, "it still names them");
     // After a restart too.
-    let mut again = put_back(&driver.topology, &rows, 0, &events).expect("all events are there");
+    let mut again = put_back(&driver.topology, &rows, &events).expect("all events are there");
     assert_eq!(changed(&mut again, 41), rows);
     // Two hours later nothing is pending, and the rows stand for themselves.
     driver.tick(7_300_000);
     let rows = changed(&mut driver.topology, 42);
     let viewer = rows.iter().find(|(kind, ..)| *kind == RowKind::Viewer).expect("a viewer is remembered for long");
-    put_back(&driver.topology, std::slice::from_ref(viewer), 0, &[]).expect("it names no event");
+    put_back(&driver.topology, std::slice::from_ref(viewer), &[]).expect("it names no event");
     assert_eq!(changed(&mut driver.topology, 42), []);
+}
+
+#[test]
+fn rows_say_from_where_on_the_log_has_to_keep_what_they_name() {
+    let event = |n: i64| Event { viewer: Some("v"), ..at(n * 60_000, "play") };
+    let mut driver = folding(&(0..100).map(event).collect::<Vec<_>>());
+    assert_eq!(driver.topology.take_named_from(), None, "nothing was exported");
+    let rows = changed(&mut driver.topology, 101);
+    let named = driver.topology.take_named_from().expect("many events are pending");
+    assert!(named > Offset(1), "the first are certain");
+    let mut again = restore(&driver.topology);
+    for (kind, key, bytes) in &rows {
+        again.row(*kind, key, bytes).expect("as it was written");
+    }
+    assert_eq!(again.awaits(), Some(named));
+    assert_eq!(driver.topology.take_named_from(), None, "it was taken");
+    // A row that is whole names none.
+    driver.topology.rows();
+    assert_eq!(driver.topology.take_named_from(), None);
 }
