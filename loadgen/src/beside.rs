@@ -106,6 +106,12 @@ impl Beside {
         failed.map(words).collect()
     }
 
+    /// Of those who were not shown a decision, about as many as it was still under way for: the others were refused one.
+    fn looked_early(&self, sums: &Loop) -> u64 {
+        let refused = self.calls.get("rank").map_or(0, |rank| rank.errors.values().sum());
+        sums.unanswered.saturating_sub(refused)
+    }
+
     /// What came of decisions, by name; empty where none were asked for.
     pub fn learnt(&self) -> Vec<(&'static str, String)> {
         let Some(learning) = &self.learning else { return vec![] };
@@ -113,7 +119,8 @@ impl Beside {
         let mut learnt = vec![
             ("decisions looked at", sums.looked.to_string()),
             ("shown", sums.answered.to_string()),
-            ("not shown: looked before the answer came", sums.unanswered.to_string()),
+            ("not shown: looked before the answer came", self.looked_early(sums).to_string()),
+            ("not shown: no answer as it should be", (sums.unanswered - self.looked_early(sums)).to_string()),
             ("worth earned, each", learning.each(sums.earned)),
             ("worth expected, each", learning.each(sums.expected)),
             ("by chance", learning.each(sums.uniform)),
@@ -142,8 +149,16 @@ impl Display for Beside {
         let Some(learning) = &self.learning else { return Ok(()) };
         let Loop { looked, answered, unanswered, earned, expected, uniform, best, .. } = &learning.sums;
         writeln!(f, "decisions  {looked} looked at: {answered} shown, {unanswered} not")?;
-        if *unanswered > 0 {
-            writeln!(f, "           {unanswered} {LOOKED_EARLY}")?;
+        let early = self.looked_early(&learning.sums);
+        if *unanswered > early {
+            writeln!(
+                f,
+                "           {} got no decision: the call was not answered as it should be",
+                unanswered - early
+            )?;
+        }
+        if early > 0 {
+            writeln!(f, "           {early} {LOOKED_EARLY}")?;
         }
         if *answered == 0 {
             return writeln!(f, "           worth and regret {NOT_MEASURED}: nothing was shown");

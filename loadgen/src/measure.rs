@@ -4,7 +4,7 @@ use crate::beside::Beside;
 use crate::check::{Checks, Wanted};
 use crate::cli::Load;
 use crate::drive::{self, Drive, Progress};
-use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint};
+use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint, write_hint};
 use crate::observe::Observer;
 use crate::report::{Report, Run};
 use crate::scrape::{Follower, Reading};
@@ -63,6 +63,9 @@ pub fn run<P: FnMut(Progress<'_>)>(
     let progress = live();
     let (start, began) = (Instant::now(), SystemTime::now());
     let mut done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
+    if let Some(status) = done.refused {
+        return Err(format!("the server answered {status} to events{}", write_hint(status)));
+    }
     done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();

@@ -41,6 +41,9 @@ pub struct Measured {
     pub contexts: Option<u64>,
     /// Events folded, whoever sent them.
     pub accepted: Option<u64>,
+    /// Those of the time in which processor time was counted; older reports do not say.
+    #[serde(default)]
+    pub timed: Option<u64>,
     /// Events folded into their session, but too late for their viewer's profile.
     pub profile_late: Option<u64>,
     /// Arrival to published, milliseconds; from a histogram, so each is the upper bound of its bucket. Absent above the last.
@@ -114,6 +117,7 @@ impl Reading {
             published: published.map(|n| n as u64),
             contexts: added(self.contexts, before.contexts),
             accepted: added(accepted(self), accepted(before)),
+            timed: added(accepted(self), accepted(timed)),
             profile_late: added(self.profile_late, before.profile_late),
             freshness_ms_at_most: match published {
                 Some(n) if n > 0.0 => quantiles.into_iter().filter_map(bound).collect(),

@@ -81,6 +81,15 @@ pub struct Objective {
     bound: f64,
 }
 
+/// What has to be asked for so that something is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Sessions that are followed.
+    Probes,
+    /// Viewers who do more than send events.
+    Profile,
+}
+
 /// What became of an objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
@@ -144,6 +153,11 @@ pub fn objective(text: &str) -> Result<Objective, String> {
         return Err(format!("`{text}`: there is no metric `{metric}`; there are {}", names()));
     };
     let bound = number(bound, unit).ok_or_else(|| format!("`{text}`: `{bound}` is no bound; {}", rule(unit)))?;
+    if comparison == Comparison::Below && bound <= 0.0 {
+        return Err(format!(
+            "`{text}` can never hold, as nothing measured is below 0: write {metric}=0 or a greater bound"
+        ));
+    }
     Ok(Objective { text: text.into(), metric, comparison, bound })
 }
 
@@ -163,7 +177,7 @@ fn names() -> String {
     format!(
         "{} with {}; {}; {BYTES}",
         LATENCIES.join(", "),
-        PERCENTILES.map(|p| format!("_{p}")).join(" "),
+        PERCENTILES.map(|p| format!("_{}", p.replace("p999", "p99.9"))).join(" "),
         NUMBERS.join(", ")
     )
 }
@@ -197,6 +211,15 @@ impl Objective {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Which option it is of that makes it possible to measure, where it is not always.
+    pub fn needs(&self) -> Option<Needs> {
+        match self.metric.split('_').next() {
+            Some("publish" | "unpublished" | "backwards" | "mismatches") => Some(Needs::Probes),
+            Some("rank" | "reward" | "cmcd") => Some(Needs::Profile),
+            _ => None,
+        }
     }
 
     /// Compares with what was measured.
@@ -318,6 +341,8 @@ mod tests {
     #[test]
     fn errors_say_what_is_wrong_and_what_there_is() {
         for (text, expected) in [
+            ("lost<0", "can never hold"),
+            ("publish_p99<0.0ms", "can never hold"),
             ("publish_p98<1ms", "there are intended, service, publish, rank, reward, cmcd, lag with _p50 _p90"),
             ("losses=0", "lost, rejected"),
             ("lost", "is no objective"),

@@ -14,6 +14,8 @@ use std::time::Duration;
 const LATENCY_MAX: Duration = Duration::from_secs(600);
 /// How much is kept of what a server says to a request it refuses.
 const SAID_BYTES_MAX: usize = 200;
+/// What is counted as rejected without a code.
+const UNLISTED: &str = "unlisted";
 
 /// The server's answer to a batch, as far as it is counted here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -138,7 +140,7 @@ pub struct Counts {
 pub fn in_words(cause: &str) -> String {
     match cause {
         "unaccounted" => "neither acknowledged nor refused".into(),
-        "unsent" => "not sent before the end: more --connections?".into(),
+        "unsent" => "not sent before the end (more --connections may help)".into(),
         "timeout" => "no answer within --timeout".into(),
         "connection" => "the connection broke, or what came was no answer".into(),
         status => format!("answered {status}"),
@@ -206,6 +208,13 @@ impl Tally {
         self.counts.lost += events;
         self.counts.unsent += events;
         *self.counts.http_errors.entry("unsent".into()).or_insert(0) += 1;
+    }
+
+    /// Counts how late a call beside events was begun.
+    pub fn begun(&mut self, times: Times) {
+        if times.is_measured {
+            self.lag.saturating_record(nanos(times.lag));
+        }
     }
 
     fn acknowledge(&mut self, answer: &Answer) {

@@ -258,7 +258,11 @@ fn no_fixture_was_changed_or_deleted() {
             let path = file.expect("it can be listed").path();
             let name = format!("{folder}/{}", path.file_name().and_then(|name| name.to_str()).expect("a name"));
             let found = format!("{:016x}", xxh3_64(&std::fs::read(&path).expect("it can be read")));
-            assert_eq!(of.remove(&*name), Some(&*found), "{name}: a new one is added to fixtures.txt, an old one stays as it is");
+            assert_eq!(
+                of.remove(&*name),
+                Some(&*found),
+                "{name}: a new one is added to fixtures.txt, an old one stays as it is"
+            );
         }
     }
     assert!(of.is_empty(), "missing: {of:?}");

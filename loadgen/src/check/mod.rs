@@ -25,7 +25,7 @@ use sample::Sample;
 use serde::{Deserialize, Serialize};
 use state::{Fate, Sent, State, Told};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -168,7 +168,8 @@ struct Shared {
 /// Streams that broke or were not opened.
 #[derive(Default)]
 struct Broken {
-    count: u64,
+    /// Places of the probes.
+    of: BTreeSet<usize>,
     first: Option<String>,
     /// The status of a refusal that would be the same for all.
     refused: Option<u16>,
@@ -297,7 +298,7 @@ async fn check(
         unpublished: state.unpublished(),
         backwards: state.backwards,
         unreadable: state.unreadable,
-        broken: shared.broken.borrow().count,
+        broken: shared.broken.borrow().of.len() as u64,
         first_broken: shared.broken.borrow().first.clone(),
         vectors,
     };
@@ -329,9 +330,9 @@ impl Shared {
     }
 
     /// A stream broke, or could not be opened.
-    fn broke(&self, why: impl FnOnce() -> String) {
+    fn broke(&self, place: usize, why: impl FnOnce() -> String) {
         let mut broken = self.broken.borrow_mut();
-        broken.count += 1;
+        broken.of.insert(place);
         broken.first.get_or_insert_with(why);
     }
 
@@ -361,7 +362,7 @@ impl Checked {
     /// That nothing came out of the server, in words.
     pub fn no_context(&self) -> String {
         let broken = match &self.first_broken {
-            Some(first) => format!("; {} streams broke or were refused, the first was {first}", self.broken),
+            Some(first) => format!("; {} streams broke or were refused, first: {first}", self.broken),
             None => String::new(),
         };
         match self.sessions {

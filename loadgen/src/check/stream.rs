@@ -5,18 +5,23 @@ use super::context::Context;
 use super::probe::Received;
 use crate::http::{Connection, read_hint};
 use crate::sse::{Line, Lines};
-use http_body_util::BodyExt;
+use crate::tally::begins;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Between two attempts to open a stream.
+/// Between two attempts to open a stream: at first, and at most after twice as long each time.
 const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// How much is told of an answer that refuses a stream, bytes.
+const SAID_MAX: usize = 4096;
 
 /// Follows `session`, the probe at `place`, until the task is dropped.
 pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
     let path = format!("/v1/context/stream?session={}", encoded(&session));
     let mut connection = Connection::new(shared.target.clone());
+    let mut again = AGAIN;
     loop {
         let answer = tokio::time::timeout(shared.timeout, connection.get_response(&path)).await;
         let why = match answer {
@@ -24,23 +29,29 @@ pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
             Ok(Err(e)) => e.to_string(),
             Ok(Ok(response)) if response.status() != 200 => {
                 let status = response.status().as_u16();
-                let why = format!("answered {status}{}", read_hint(status));
+                let is_final = response.status().is_client_error();
+                let said =
+                    tokio::time::timeout(shared.timeout, Limited::new(response.into_body(), SAID_MAX).collect()).await;
+                let said = said.ok().and_then(Result::ok).map(|said| begins(&said.to_bytes())).unwrap_or_default();
+                let why = format!("answered {status} {said}{}", read_hint(status));
                 // A refusal would be the same again: no permission, or too many streams.
-                if response.status().is_client_error() {
+                if is_final {
                     shared.not_permitted(status);
-                    return shared.broke(|| why);
+                    return shared.broke(place, || why);
                 }
                 why
             }
             Ok(Ok(response)) => {
                 shared.state.borrow_mut().probes[place].1.is_open = true;
+                again = AGAIN;
                 read(&shared, place, response.into_body()).await;
                 "it ended before the run did".to_owned()
             }
         };
         connection.close();
-        shared.broke(|| why);
-        tokio::time::sleep(AGAIN).await;
+        shared.broke(place, || why);
+        tokio::time::sleep(again).await;
+        again = (2 * again).min(AGAIN_MAX);
     }
 }
 

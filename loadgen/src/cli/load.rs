@@ -22,7 +22,7 @@ pub struct LoadArgs {
     profile: Option<String>,
     /// Events per second, all connections together; with a profile, all calls: 1 to 10000000 [default: the profile's, else
     /// 20000]
-    #[arg(long, value_parser = whole::<u64>(1, RATE_MAX))]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u64>(1, RATE_MAX))]
     rate: Option<u64>,
     /// How the rate changes: constant, ramp:from=0.1,to=1,over=60s, step:every=10s,by=0.5,steps=6, sine:period=10m,low=0.2,
     /// spike:at=10s,for=5s,times=4, levels:every=10s,of=0.5x6/2.5/1x3 (six times 0.5, then 2.5, then three times 1, and again);
@@ -43,7 +43,7 @@ pub struct LoadArgs {
     #[arg(conflicts_with = "profile")]
     sessions: u64,
     /// Without a profile: Zipf exponent of the sessions' popularity, 0 to 5: 0 all alike, 1 the first twice as busy as the second
-    #[arg(long, default_value_t = 0.0, value_parser = skew, conflicts_with = "profile")]
+    #[arg(long, default_value_t = 0.0, value_parser = skew, allow_negative_numbers = true, conflicts_with = "profile")]
     skew: f64,
     /// With a profile: how many viewers there are, 0 to 20000000; 0 is as many as the rate needs [default: the profile's]
     #[arg(long, requires = "profile", value_parser = whole::<u32>(0, 20_000_000))]
@@ -51,9 +51,9 @@ pub struct LoadArgs {
     /// Keep-alive connections, 1 to 4096 [default: the profile's, else 32]
     #[arg(long, value_parser = whole::<u16>(1, 4096))]
     connections: Option<u16>,
-    /// Decides batch sizes, arrivals and events: the same seed, the same traffic [default: one of its own for each run; 1 with
-    /// --write]
-    #[arg(long, default_value_t = drawn(), default_value_if("write", ArgPredicate::IsPresent, "1"), hide_default_value = true)]
+    /// Decides batch sizes, arrivals and events: the same seed, the same traffic [default: one of its own for each run;
+    /// with `run --write` 1]
+    #[arg(long, allow_negative_numbers = true, default_value_t = drawn(), default_value_if("write", ArgPredicate::IsPresent, "1"), hide_default_value = true)]
     seed: u64,
 }
 

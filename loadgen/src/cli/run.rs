@@ -88,6 +88,7 @@ impl Run {
             return Ok(Verdict::Ok);
         }
         self.output.check(self.record.as_deref())?;
+        let watch = self.watching.watch(&load)?;
         let record: drive::Record = match &self.record {
             None => None,
             Some(path) => {
@@ -98,7 +99,6 @@ impl Run {
         let drive = self.drive(&load)?;
         interrupts(&drive.interrupt)?;
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
-        let watch = self.watching.watch(&load);
         let (duration, is_followed, is_quiet) = (load.duration, watch.probes > 0, self.watching.is_quiet());
         let view = View { title, duration, is_followed, is_quiet };
         let live = || {
@@ -120,7 +120,7 @@ impl Run {
     ) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
         let drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
-        measure::run(drive, &load, None, &self.watching.watch(&load), || |_: Progress<'_>| ())
+        measure::run(drive, &load, None, &self.watching.watch(&load)?, || |_: Progress<'_>| ())
     }
 
     /// The load of each run of a search, but for its rate.

@@ -4,7 +4,7 @@ use super::load::Load;
 use super::values::whole;
 use crate::measure::Watch;
 use crate::report::Report;
-use crate::slo::{self, Objective};
+use crate::slo::{self, Needs, Objective};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Display;
@@ -81,10 +81,21 @@ pub(super) fn print(text: &str) -> Result<(), String> {
 }
 
 impl Watching {
-    pub(super) fn watch(&self, load: &Load) -> Watch {
+    /// An error where an objective is about what is not going to be measured.
+    pub(super) fn watch(&self, load: &Load) -> Result<Watch, String> {
         let few = if load.has_profile() { PROBES_OF_A_PROFILE } else { PROBES };
         let (probes, config, objectives) = (self.probes.unwrap_or(few).into(), self.config.clone(), self.slo.clone());
-        Watch { observe: self.observe, probes, config, objectives }
+        let unmeasured = |objective: &&Objective| match objective.needs() {
+            Some(Needs::Probes) => probes == 0,
+            Some(Needs::Profile) => !load.has_profile(),
+            None => false,
+        };
+        if let Some(objective) = objectives.iter().find(unmeasured) {
+            let without =
+                if objective.needs() == Some(Needs::Probes) { "with --probes 0" } else { "without --profile" };
+            return Err(format!("--slo {}: nothing of it is measured {without}", objective.text()));
+        }
+        Ok(Watch { observe: self.observe, probes, config, objectives })
     }
 
     pub(super) fn objectives(&self) -> &[Objective] {

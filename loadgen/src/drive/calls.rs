@@ -56,8 +56,8 @@ impl Calls {
         }
     }
 
-    /// Counts a call that was answered.
-    pub(super) fn answered(&mut self, call: Call, status: u16, body: &[u8], times: Times) {
+    /// Counts a call that was answered; true where as it should be.
+    pub(super) fn answered(&mut self, call: Call, status: u16, body: &[u8], times: Times) -> bool {
         let expected = match call {
             Call::Rank { .. } => 200,
             Call::Reward | Call::Events => 202,
@@ -67,7 +67,7 @@ impl Calls {
         if status != expected {
             latency.into_iter().for_each(|latency| self.refused.saturating_record(latency));
         }
-        let Some(kept) = self.of(call) else { return };
+        let Some(kept) = self.of(call) else { return status == expected };
         kept.sent += 1;
         if status == expected {
             latency.into_iter().for_each(|latency| kept.intended.saturating_record(latency));
@@ -76,6 +76,7 @@ impl Calls {
             *kept.errors.entry(status.to_string()).or_insert(0) += 1;
             kept.first_error.get_or_insert_with(|| refusal(status, expected, &begins(body)));
         }
+        status == expected
     }
 
     /// Counts a call that was not answered.

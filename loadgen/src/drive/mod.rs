@@ -14,7 +14,7 @@ pub use calls::{Calls, Kept};
 pub use progress::{Progress, Waiting};
 
 use crate::check::{Watched, Watcher};
-use crate::http::Target;
+use crate::http::{Target, is_not_permitted};
 use crate::source::{Call, Request, Source};
 use crate::tally::{Outcome, Tally, Times, Waited};
 use connection::{Answer, Connection, Waits};
@@ -67,6 +67,8 @@ pub struct Done {
     pub idle: f64,
     /// When it was interrupted, from the start.
     pub interrupted: Option<Duration>,
+    /// The status by which the server said that this writer may not send; the run is then ended.
+    pub refused: Option<u16>,
     /// Why the record is not whole.
     pub unrecorded: Option<String>,
 }
@@ -109,12 +111,14 @@ pub fn run(
         idle: Duration::ZERO,
         interrupt: drive.interrupt,
         interrupted: None,
+        refused: None,
     };
     sending.all(progress)?;
     let idle = sending.idle.as_secs_f64() / start.elapsed().as_secs_f64();
     sending.recorder.write(|record| record.flush());
-    let Sending { tally, calls, events, interrupted, recorder: Recorder { failed: unrecorded, .. }, .. } = sending;
-    Ok(Done { tally, calls, events, idle, interrupted, unrecorded })
+    let Sending { tally, calls, events, interrupted, refused, recorder: Recorder { failed: unrecorded, .. }, .. } =
+        sending;
+    Ok(Done { tally, calls, events, idle, interrupted, refused, unrecorded })
 }
 
 struct Sending<'s> {
@@ -143,6 +147,7 @@ struct Sending<'s> {
     idle: Duration,
     interrupt: Arc<AtomicBool>,
     interrupted: Option<Duration>,
+    refused: Option<u16>,
 }
 
 impl Sending<'_> {
@@ -239,7 +244,10 @@ impl Sending<'_> {
         let waited = self.waited(&request);
         match request.call {
             Call::Events => self.tally.unsent(u64::from(request.events), waited),
-            call => self.calls.unanswered(call, &Outcome::Unaccounted(String::new()), waited),
+            call => {
+                self.calls.unanswered(call, &Outcome::Unaccounted(String::new()), waited);
+                self.count_cmcd(call, waited.due, None);
+            }
         }
         self.source.recycle(request);
     }
@@ -345,14 +353,20 @@ impl Sending<'_> {
             let outcome = Outcome::read(answer.status, body, u64::from(request.events));
             self.tally.add(u64::from(request.events), &outcome, times);
             end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
+            if is_not_permitted(answer.status) && self.tally.counts.accepted == 0 {
+                self.refused = Some(answer.status);
+                self.interrupt.store(true, Ordering::Relaxed);
+            }
             if outcome.is_acknowledged() {
                 self.recorder.write(|record| write_down(record, &request.body));
             }
         } else {
-            self.calls.answered(call, answer.status, body, times);
+            let is_right = self.calls.answered(call, answer.status, body, times);
             if answer.status == 200 {
                 self.source.answer(call, body);
             }
+            self.tally.begun(times);
+            self.count_cmcd(call, times.due, is_right.then_some(times.intended));
         }
         self.let_go(place, Some(answer), now);
     }
@@ -367,9 +381,19 @@ impl Sending<'_> {
                 self.tally.add(u64::from(request.events), &outcome, times);
                 end_watch(self.watcher.as_ref(), self.watched[place].take(), &outcome);
             }
-            call => self.calls.unanswered(call, &outcome, waited),
+            call => {
+                self.calls.unanswered(call, &outcome, waited);
+                self.tally.begun(times);
+                self.count_cmcd(call, times.due, None);
+            }
         }
         self.let_go(place, None, now);
+    }
+
+    fn count_cmcd(&mut self, call: Call, due: Duration, answered_after: Option<Duration>) {
+        if call == Call::Cmcd {
+            self.tally.series.cmcd(due, answered_after);
+        }
     }
 
     fn let_go(&mut self, place: usize, answer: Option<Answer>, now: Instant) {

@@ -12,7 +12,8 @@ use std::fmt::{self, Display, Formatter, Write};
 const NOTABLE: f64 = 0.05;
 
 /// Above what differs.
-const DIFFERENT: &str = "The loads were not the same, so the ratios do not compare servers alone";
+const DIFFERENT: &str =
+    "The loads were not the same, so the ratios do not compare servers alone, and none is called better or worse";
 
 /// What a report of an older version does not say: nothing is known to differ.
 const UNKNOWN: &str = "?";
@@ -122,19 +123,19 @@ impl Comparison<'_> {
                 rows.push(Row { name: name.into(), quantity, a, b, better });
             }
         };
-        // What was accepted is what was asked for, unless something was lost, which has a row of its own.
-        let throughput = if self.differences().is_empty() { Better::More } else { Better::Neither };
-        row("events accepted", "throughput", Quantity::PerSecond, throughput);
+        let is_same_load = self.differences().is_empty();
+        let under_one_load = |better| if is_same_load { better } else { Better::Neither };
+        row("events accepted", "throughput", Quantity::PerSecond, under_one_load(Better::More));
         for latency in ["intended", "service", "publish", "rank", "reward", "cmcd", "refused", "lag"] {
             for (percentile, name) in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")] {
                 let label = if latency == "lag" { "own lag" } else { latency };
-                // The longest is one sample.
-                let is_of_luck = latency == "refused" || percentile == "max";
-                let better = if is_of_luck { Better::Neither } else { Better::Less };
+                // The longest is one sample; how late a generator is, is not the server's.
+                let is_of_others = ["refused", "lag"].contains(&latency) || percentile == "max";
+                let better = if is_of_others { Better::Neither } else { under_one_load(Better::Less) };
                 row(&format!("{label} {name}"), &format!("{latency}_{percentile}"), Quantity::Milliseconds, better);
             }
         }
-        row("server processors", "server_cpu", Quantity::Cores, Better::Less);
+        row("server processors", "server_cpu", Quantity::Cores, under_one_load(Better::Less));
         // It grows with all that was sent since the server began, of which a report knows only its own run.
         row("server memory", "server_rss", Quantity::Bytes, Better::Neither);
         for count in ["lost", "rejected", "errors", "unpublished", "mismatches"] {

@@ -41,7 +41,10 @@ impl Report {
 
     fn head(&self) -> String {
         let why = match &self.verdict {
-            Verdict::Ok => String::new(),
+            Verdict::Ok if self.unchecked().is_empty() => String::new(),
+            Verdict::Ok => {
+                format!("<p class=\"why unsure\">Not all was checked: {}</p>", escape(&self.unchecked().join("; ")))
+            }
             Verdict::Failed(why) => format!("<p class=\"why\">{}</p>", escape(why)),
             Verdict::Invalid(why) => format!("<p class=\"why unsure\">{}</p>", escape(why)),
         };
@@ -61,8 +64,9 @@ impl Report {
         let mut tile = |value: String, what: &str, class: &str| {
             let _ = write!(tiles, "<div class=\"tile\"><b class=\"{class}\">{value}</b><span>{what}</span></div>");
         };
-        let rate = self.counts.accepted as f64 / self.took_s();
-        tile(text(Quantity::PerSecond, rate), "events accepted", "");
+        let what =
+            if self.taken() > self.counts.accepted { "events and CMCD records taken" } else { "events accepted" };
+        tile(text(Quantity::PerSecond, self.taken() as f64 / self.took_s()), what, "");
         for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
             let [_, _, p99, ..] = latency.percentiles();
             tile(marked(p99), &format!("{name} p99"), "");
@@ -84,11 +88,11 @@ impl Report {
         charts.iter().map(Chart::html).collect()
     }
 
-    fn throughput(&self) -> Chart {
+    pub(super) fn throughput(&self) -> Chart {
         let line = |name: &str, colour, dashed, of: fn(&Second) -> u64| {
             let rate = |s: &Second| {
-                let left = self.asked.duration_s - s.second as f64;
-                // The last second of the schedule may be a part of one.
+                let left = self.sent_s() - s.second as f64;
+                // The last second may be a part of one.
                 of(s) as f64 / if left > 0.0 { left.min(1.0) } else { 1.0 }
             };
             let points = self.schedule().iter().map(|second| (second.second as f64 + 0.5, Some(rate(second))));
@@ -111,7 +115,7 @@ impl Report {
 
     /// Seconds of the schedule; after it, as long as answers were still missing.
     pub(super) fn schedule(&self) -> &[Second] {
-        let scheduled = self.asked.duration_s.ceil() as usize;
+        let scheduled = self.sent_s().ceil() as usize;
         match self.seconds.len() > scheduled + 1 {
             true => &self.seconds,
             // Only what was on its way at the end.
@@ -211,7 +215,14 @@ impl Report {
             ("rate", format!("{} events/s", count(a.rate))),
             ("shape", escape(&a.shape)),
             ("arrivals", a.arrivals.map_or("not kept by this report".into(), |arrivals| arrivals.to_string())),
-            ("duration", format!("{} s", a.duration_s)),
+            (
+                "duration",
+                format!(
+                    "{} s{}",
+                    a.duration_s,
+                    self.interrupted_s.map_or(String::new(), |at| format!(", interrupted after {at:.1} s"))
+                ),
+            ),
             ("latencies count from", format!("{} s on", a.measure_from_s)),
             ("events a batch", a.batches()),
             match (&a.profile, a.sessions) {
@@ -262,9 +273,9 @@ impl Report {
         let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
         let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
         let left_out = vectors.left_out.iter().map(|(why, n)| format!("{} not compared: {why}", counted(*n, "viewer")));
-        let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke was {first}"));
+        let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke: {first}"));
         let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
-        let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", publish.count));
+        let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", counted(publish.count, "event")));
         for note in fewer.chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
             let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
         }
@@ -277,6 +288,7 @@ impl Report {
         let mut row = |name: &str, value: Option<String>| rows.extend(value.map(|value| vec![name.to_owned(), value]));
         row("started anew during the run", server.restarted.then(|| "yes: its counts are left out".into()));
         row("events folded", server.accepted.map(count));
+        row("of these from others than this run", self.of_others().map(count));
         row("contexts of sessions refreshed", server.contexts.map(count));
         row(&format!("events published{from}"), server.published.map(count));
         for (quantile, bound) in &server.freshness_ms_at_most {

@@ -32,7 +32,7 @@ pub const ROUGH: &str = "~";
 const ROUGH_NOTE: &str = "fewer than 10 samples were longer: another run may well have another value";
 
 /// Why there are fewer samples of publish than contexts; their number stands before it.
-const FEWER_SAMPLES: &str = "events measured (publish): other contexts came of what was sent before the stream was open, which a session's first event opens, or before --measure-from, or of what others did, such as another session of the viewer";
+const FEWER_SAMPLES: &str = "measured (publish); other contexts came of events before the stream was open or --measure-from, or of others' events, as of the viewer's other session";
 
 /// What it means for an objective.
 const ROUGH_OBJECTIVES: &str =
@@ -306,15 +306,54 @@ impl Report {
 
     /// The server's processor seconds per million events of the time in which they were counted.
     fn cpu_per_million(&self) -> Option<f64> {
+        let server = self.server.as_ref()?;
         let counted = self.seconds.iter().filter(|second| second.second as f64 >= self.asked.measure_from_s);
-        let accepted: u64 = counted.map(|second| second.accepted).sum();
-        self.server.as_ref()?.cpu_seconds.filter(|_| accepted > 0).map(|s| s / accepted as f64 * 1e6)
+        // Others may have sent events too: the server knows what it folded. Older reports do not.
+        let folded = server.timed.unwrap_or_else(|| counted.map(|second| second.accepted).sum());
+        server.cpu_seconds.filter(|_| folded > 0).map(|s| s / folded as f64 * 1e6)
+    }
+
+    /// Events and CMCD records that the server took.
+    fn taken(&self) -> u64 {
+        self.counts.accepted + self.beside.calls.get("cmcd").map_or(0, |cmcd| cmcd.answered)
+    }
+
+    /// Events that the server folded and this run did not send, where there are any.
+    fn of_others(&self) -> Option<u64> {
+        let sent = self.counts.accepted + self.beside.calls.get("cmcd").map_or(0, |cmcd| cmcd.sent);
+        self.server.as_ref()?.accepted?.checked_sub(sent).filter(|others| *others > 0)
+    }
+
+    /// What was to be checked and was not, in words: nothing was found wrong with it because nobody looked.
+    fn unchecked(&self) -> Vec<String> {
+        let Some(checked) = self.checked.as_ref().filter(|checked| checked.sessions > 0) else { return vec![] };
+        let broken = (checked.broken > 0).then(|| {
+            let first = checked.first_broken.as_deref().unwrap_or_default();
+            format!("{} of {} streams broke or were refused ({first})", checked.broken, checked.sessions)
+        });
+        let vectors = checked.vectors.not_compared.as_ref().map(|why| format!("vectors were not compared: {why}"));
+        broken.into_iter().chain(vectors).collect()
+    }
+
+    /// The verdict in words, with what it rests on less than it seems.
+    fn verdict_text(&self) -> String {
+        match (&self.verdict, self.unchecked()) {
+            (Verdict::Ok, unchecked) if !unchecked.is_empty() => {
+                format!("ok, but not all was checked: {}", unchecked.join("; "))
+            }
+            (verdict, _) => verdict.to_string(),
+        }
+    }
+
+    /// Seconds in which was sent: the schedule, where nobody ended it early.
+    fn sent_s(&self) -> f64 {
+        self.interrupted_s.unwrap_or(self.asked.duration_s)
     }
 
     /// Seconds until everything was answered: longer than the schedule where a backlog was left at its end.
     pub fn took_s(&self) -> f64 {
         let last = self.seconds.iter().rfind(|second| second.answered > 0).map_or(0, |second| second.second);
-        let schedule_s = self.interrupted_s.unwrap_or(self.asked.duration_s);
+        let schedule_s = self.sent_s();
         // What was on its way at the end comes a moment later.
         if last as f64 > schedule_s { last as f64 + 1.0 } else { schedule_s }
     }
@@ -336,7 +375,7 @@ impl Report {
         .into_iter()
         .map(|(name, count)| (name.to_owned(), (count as f64).into()))
         .collect();
-        values.insert("throughput".into(), (c.accepted as f64 / took_s).into());
+        values.insert("throughput".into(), (self.taken() as f64 / took_s).into());
         for (name, latency) in self.latencies().filter(|(_, latency)| latency.count > 0) {
             let name = if name == "own lag" { "lag" } else { name };
             values.extend(latency.named().map(|(percentile, value)| (format!("{name}_{percentile}"), value)));

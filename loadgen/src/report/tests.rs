@@ -1,6 +1,7 @@
 //! Verdicts, and the forms of a report.
 
 use super::*;
+use crate::drive::Calls;
 use crate::tally::{Outcome, Times, Waited};
 
 fn asked(events: u64) -> Asked {
@@ -174,12 +175,13 @@ fn what_followers_did_not_see_was_not_measured_and_the_run_does_not_pass() {
     let findings = Findings { checked, publish: crate::tally::histogram(), by_second: BTreeMap::new(), refused: None };
     let objectives = [crate::slo::objective("publish_p99<5ms").expect("an objective")];
     let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &objectives);
-    let why = "no context came of the 4 sessions that were followed; 4 streams broke or were refused, the first was answered 429";
+    let why =
+        "no context came of the 4 sessions that were followed; 4 streams broke or were refused, first: answered 429";
     assert_eq!(report.verdict(), &Verdict::Failed(format!("{why}; missed publish_p99<5ms")));
     let text = report.to_string();
     assert!(text.contains(&format!("MISSED: publish_p99<5ms (not measured: {why})")), "{text}");
     let html = report.to_html();
-    assert!(text.contains("4 streams broke or were refused; the first was answered 429"), "{text}");
+    assert!(text.contains("4 streams broke or were refused; first: answered 429"), "{text}");
     assert!(html.contains("streams that broke or were refused") && html.contains(why), "{html}");
 }
 
@@ -279,7 +281,7 @@ fn a_page_of_a_run_without_any_answer_is_still_a_page() {
     let (text, html) = (report.to_string(), report.to_html());
     assert!(html.contains("10 events were never sent") && html.contains("not measured"));
     for told in [&text, &html] {
-        assert!(told.contains("not sent before the end: more --connections?"), "{told}");
+        assert!(told.contains("not sent before the end (more --connections may help)"), "{told}");
     }
     assert!(!html.contains("NaN"), "every number is one");
 }
@@ -326,6 +328,8 @@ fn runs_under_different_loads_are_compared_with_a_warning() {
     assert!(!same.to_string().contains(warning) && !same.to_html().contains(warning), "{same}");
     (b.asked.rate, b.asked.shape, b.asked.batch) = (2, "sine:period=10m,low=0.2".into(), [1, 20]);
     b.asked.profile = Some("bot_flood".into());
+    b.intended.p99_ms *= 4.0;
+    (b.intended.count, b.counts.lost) = (100_000, 7);
     let different = Comparison { a: &a, b: &b };
     let text = different.to_string();
     for part in ["rate: A 1 events/s, B 2 events/s", "shape: A constant, B sine", "events a batch: A 1, B 1 to 20"] {
@@ -333,6 +337,8 @@ fn runs_under_different_loads_are_compared_with_a_warning() {
     }
     assert!(text.contains("what: A independent events, B profile bot_flood") && !text.contains("duration:"), "{text}");
     assert!(text.find(warning) < text.find("B / A"), "before the ratios: {text}");
+    let worse: Vec<_> = text.lines().filter(|line| line.ends_with("  worse")).collect();
+    assert!(matches!(&worse[..], [lost] if lost.starts_with("lost ")), "{text}");
 }
 
 #[test]
@@ -367,7 +373,11 @@ fn figures_of_the_server_say_from_when_they_count() {
     };
     report.server = Some(server);
     let text = report.to_string();
-    assert!(text.contains("published of 500 events:") && text.contains("processor time 0.50 s\n"), "{text}");
+    assert!(
+        text.contains("published of 500 events:")
+            && text.contains("processor time 0.50 s, 166.67 s per million events\n"),
+        "{text}"
+    );
     assert!(text.contains("events folded 600, contexts of sessions refreshed 700"), "{text}");
     assert!(!text.contains("77"), "what it counts since it began is of other runs, too: {text}");
     let html = report.to_html();
@@ -378,6 +388,56 @@ fn figures_of_the_server_say_from_when_they_count() {
     assert!(text.contains("published of 500 events from 2 s on:"), "{text}");
     assert!(text.contains("processor time 0.50 s from 2 s on"), "{text}");
     assert_eq!(report.cpu_per_million(), Some(500.0));
+    // What others sent costs processor time, too.
+    let server = report.server.as_mut().expect("it was given");
+    (server.accepted, server.timed) = (Some(3_600), Some(2_000));
+    assert_eq!(report.cpu_per_million(), Some(250.0));
+    let (text, html) = (report.to_string(), report.to_html());
+    assert!(text.contains("600 of these events came from others than this run"), "{text}");
+    assert!(html.contains("<th>of these from others than this run</th>"));
+}
+
+#[test]
+fn cmcd_records_are_events_of_the_throughput_and_of_the_seconds() {
+    let mut tally = Tally::default();
+    for nth in 0..90 {
+        tally.series.cmcd(Duration::from_millis(10 * nth), (nth > 0).then_some(Duration::from_millis(1)));
+    }
+    let mut calls = Calls::default();
+    (calls.cmcd.sent, calls.cmcd.answered) = (90, 89);
+    let report = Report::new(Run { beside: Beside::new(&calls, None), ..run(0, tally) }, &[]);
+    assert_eq!(report.values()["throughput"].value, 89.0);
+    assert_eq!((report.seconds[0].due(), report.seconds[0].answered), (90, 89));
+    assert!(report.to_html().contains("events and CMCD records taken"));
+}
+
+#[test]
+fn a_run_that_was_ended_early_shows_no_collapse_at_its_end() {
+    let mut tally = Tally::default();
+    for nth in 0..15 {
+        tally.series.cmcd(Duration::from_millis(100 * nth), Some(Duration::from_millis(1)));
+    }
+    let mut report = report(0, tally, None, "");
+    (report.asked.duration_s, report.interrupted_s) = (20.0, Some(1.5));
+    let acknowledged = &report.throughput().lines[0].points;
+    assert_eq!(acknowledged, &[(0.5, Some(10.0)), (1.5, Some(10.0))]);
+    assert!(report.to_html().contains("20 s, interrupted after 1.5 s"));
+}
+
+#[test]
+fn what_was_not_checked_is_said_beside_the_verdict() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 10;
+    let vectors = crate::check::Compared::not("the server's vectors have schema a".into());
+    let first_broken = Some("answered 429".to_owned());
+    let checked = Checked { sessions: 4, contexts: 9, broken: 1, first_broken, vectors, ..Checked::default() };
+    let findings = Findings { checked, publish: crate::tally::histogram(), by_second: BTreeMap::new(), refused: None };
+    let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &[]);
+    assert_eq!(report.verdict(), &Verdict::Ok);
+    let why = "1 of 4 streams broke or were refused (answered 429); vectors were not compared: the server's vectors have schema a";
+    let text = report.to_string();
+    assert!(text.ends_with(&format!("\nok, but not all was checked: {why}\n")), "{text}");
+    assert!(report.to_html().contains("Not all was checked: 1 of 4 streams"));
 }
 
 #[test]

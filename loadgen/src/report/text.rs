@@ -33,7 +33,7 @@ impl Display for Report {
         }
         write!(f, "{}", self.beside)?;
         if let Some(server) = &self.server {
-            write_server(f, server, &self.measured_from())?;
+            self.write_server(f, server)?;
         }
         if let Some(seen) = &self.observed {
             writeln!(
@@ -45,7 +45,7 @@ impl Display for Report {
         if let Some(checked) = &self.checked {
             write_checked(f, checked)?;
             if let Some(publish) = self.publish.as_ref().filter(|publish| publish.count < checked.contexts) {
-                writeln!(f, "           {} {FEWER_SAMPLES}", publish.count)?;
+                writeln!(f, "           {} {FEWER_SAMPLES}", counted(publish.count, "event"))?;
             }
         }
         for (i, judged) in self.objectives.iter().enumerate() {
@@ -55,7 +55,7 @@ impl Display for Report {
         if self.objectives.iter().any(|judged| judged.is_rough) {
             writeln!(f, "           {ROUGH_OBJECTIVES}")?;
         }
-        writeln!(f, "\n{}", self.verdict)
+        writeln!(f, "\n{}", self.verdict_text())
     }
 }
 
@@ -82,6 +82,37 @@ impl Report {
             writeln!(f, "           what was never answered counts in the latencies as --timeout")?;
         }
         Ok(())
+    }
+
+    fn write_server(&self, f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {
+        let from = self.measured_from();
+        writeln!(f)?;
+        if server.restarted {
+            writeln!(f, "server     was started anew during the run: its own counts are left out")?;
+        }
+        let number = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
+        if server.accepted.or(server.contexts).is_some() {
+            let (folded, refreshed) = (number(server.accepted), number(server.contexts));
+            writeln!(f, "server     events folded {folded}, contexts of sessions refreshed {refreshed}")?;
+        }
+        if let Some(others) = self.of_others() {
+            writeln!(f, "           {others} of these events came from others than this run")?;
+        }
+        if let Some(n) = server.published.filter(|n| *n > 0) {
+            write!(f, "           arrival → published of {n} events{from}:")?;
+            for (name, ms) in &server.freshness_ms_at_most {
+                write!(f, "  {name} ≤ {ms} ms")?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(seconds) = server.cpu_seconds {
+            let each = self.cpu_per_million().map_or(String::new(), |each| format!(", {each:.2} s per million events"));
+            writeln!(f, "           processor time {seconds:.2} s{from}{each}")?;
+        }
+        match server.rss_bytes {
+            Some(bytes) => writeln!(f, "           resident memory {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -111,7 +142,7 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
         counted(*contexts, "context")
     )?;
     if let Some(first) = &checked.first_broken {
-        writeln!(f, "           {} streams broke or were refused; the first was {first}", checked.broken)?;
+        writeln!(f, "           {} streams broke or were refused; first: {first}", checked.broken)?;
     }
     let vectors = &checked.vectors;
     if let Some(why) = &vectors.not_compared {
@@ -129,31 +160,4 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
         writeln!(f, "           {} not compared: {why}", counted(*n, "viewer"))?;
     }
     Ok(())
-}
-
-/// `from` says since when its histogram and processor time count.
-fn write_server(f: &mut Formatter<'_>, server: &Measured, from: &str) -> fmt::Result {
-    writeln!(f)?;
-    if server.restarted {
-        writeln!(f, "server     was started anew during the run: its own counts are left out")?;
-    }
-    let number = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
-    if server.accepted.or(server.contexts).is_some() {
-        let (folded, refreshed) = (number(server.accepted), number(server.contexts));
-        writeln!(f, "server     events folded {folded}, contexts of sessions refreshed {refreshed}")?;
-    }
-    if let Some(n) = server.published.filter(|n| *n > 0) {
-        write!(f, "           arrival → published of {n} events{from}:")?;
-        for (name, ms) in &server.freshness_ms_at_most {
-            write!(f, "  {name} ≤ {ms} ms")?;
-        }
-        writeln!(f)?;
-    }
-    if let Some(seconds) = server.cpu_seconds {
-        writeln!(f, "           processor time {seconds:.2} s{from}")?;
-    }
-    match server.rss_bytes {
-        Some(bytes) => writeln!(f, "           resident memory {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
-        None => Ok(()),
-    }
 }

@@ -40,7 +40,10 @@ pub struct Second {
     pub rejected: u64,
     /// Events without an acknowledgment.
     pub lost: u64,
-    /// Events of requests that were acknowledged within this second, whenever they were due.
+    /// CMCD records, each an event to the server.
+    #[serde(default)]
+    pub cmcd: u64,
+    /// Events of requests that were acknowledged within this second, CMCD records with them, whenever they were due.
     pub answered: u64,
     /// Requests answered 429.
     pub status_429: u64,
@@ -55,9 +58,9 @@ pub struct Second {
 }
 
 impl Second {
-    /// Events that were due.
+    /// Events that were due, CMCD records with them.
     pub fn due(&self) -> u64 {
-        self.accepted + self.duplicates + self.late + self.rejected + self.lost
+        self.accepted + self.duplicates + self.late + self.rejected + self.lost + self.cmcd
     }
 }
 
@@ -168,7 +171,7 @@ impl Series {
                 counts.accepted += answer.accepted;
                 counts.duplicates += answer.duplicates;
                 counts.late += answer.late;
-                counts.rejected += answer.rejected.len() as u64;
+                counts.rejected += answer.rejected.len() as u64 + answer.unlisted();
             }
             other => {
                 counts.lost += events;
@@ -185,6 +188,14 @@ impl Series {
         let counts = self.at(second);
         counts.lost += events;
         counts.errors += 1;
+    }
+
+    /// Counts a CMCD record that was due, and answered `after` that, if it was.
+    pub fn cmcd(&mut self, due: Duration, after: Option<Duration>) {
+        self.at(due.as_secs()).cmcd += 1;
+        if let Some(after) = after {
+            self.at((due + after).as_secs()).answered += 1;
+        }
     }
 
     /// Every second from the first to the last, with `publish` latencies where there are any.
