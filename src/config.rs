@@ -70,6 +70,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// Time for the body of a request; slower senders get 408.
     pub body_timeout: Duration,
+    /// Time in which a reader takes nothing of what it is sent; then it is cut off.
+    pub write_timeout: Duration,
 }
 
 impl Default for Server {
@@ -80,6 +82,7 @@ impl Default for Server {
             threads: 0,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
         }
     }
 }

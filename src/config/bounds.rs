@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config, path: &Path) -> Result<(), ConfigError> {
     let durations = [
         ("server.header_timeout", server.header_timeout, Duration(100)..=Duration::from_secs(HOUR)),
         ("server.body_timeout", server.body_timeout, Duration(100)..=Duration::from_secs(HOUR)),
+        ("server.write_timeout", server.write_timeout, Duration(100)..=Duration::from_secs(HOUR)),
         ("ingest.queue_wait_max", ingest.queue_wait_max, Duration(1)..=Duration::from_secs(MINUTE)),
         ("log.retention_age", log.retention_age, Duration::from_secs(MINUTE)..=Duration::from_secs(3650 * DAY)),
         ("checkpoint.interval", checkpoint.interval, Duration(100)..=Duration::from_secs(DAY)),

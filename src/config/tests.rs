@@ -160,11 +160,12 @@ fn a_wrong_type_or_word_is_refused_with_what_was_expected() {
 /// Key; least and most that are allowed; values below and above them, where the type has any; the range as it is told.
 type Bound = (&'static str, [&'static str; 2], &'static [&'static str], &'static str);
 
-const BOUNDS: [Bound; 32] = [
+const BOUNDS: [Bound; 33] = [
     ("server.connections_max", ["1", "1000000"], &["0", "1000001"], "1 to 1000000"),
     ("server.threads", ["0", "1024"], &["1025"], "0 to 1024"),
     ("server.header_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
     ("server.body_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
+    ("server.write_timeout", ["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"61m\""], "\"100ms\" to \"1h\""),
     ("ingest.body_bytes_max", ["1024", "268435456"], &["1023", "268435457"], "1024 to 268435456"),
     ("ingest.batch_events_max", ["1", "1000000"], &["0", "1000001"], "1 to 1000000"),
     ("ingest.event_bytes_max", ["256", "16777216"], &["255", "16777217"], "256 to 16777216"),

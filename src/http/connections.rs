@@ -3,6 +3,7 @@
 //! axum's own `serve` has neither limits nor time-outs; this is the same loop over hyper with both.
 
 use super::door::Door;
+use super::reader::Reader;
 use super::threads::Threads;
 use super::{App, auth, files, metrics, stopped};
 use crate::config::Config;
@@ -43,7 +44,7 @@ pub enum ServeError {
 
 /// Serves `engine` on `listener`, on threads of its own, until `stop` is done and every running request is answered.
 ///
-/// Streams end at once. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
+/// Streams end at once, but for a moment in which their readers may take what is on its way. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
 /// longer; so a client should expect its idle connections to go.
 pub async fn serve(
     engine: Arc<Engine>,
@@ -56,6 +57,7 @@ pub async fn serve(
     let connections_max = files::connections(config.server.connections_max);
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
     let grace = Duration::from_millis(config.server.body_timeout.0.unsigned_abs()) + ANSWER_TIME;
+    let write_timeout = Duration::from_millis(config.server.write_timeout.0.unsigned_abs());
     let (stopping_sender, stopping) = watch::channel(false);
     let app = App::new(engine, config, stopping.clone())?;
     let door = Arc::new(Door::new(app.clone()));
@@ -82,7 +84,7 @@ pub async fn serve(
         let counted = metrics::Held::new(&app.metrics.connections);
         threads.spawn(|of_thread| {
             let open = Open { _slot: slot, _counted: counted, _of_thread: of_thread };
-            connection(stream, builder.clone(), Arc::clone(&door), stopping.clone(), open)
+            connection(stream, write_timeout, builder.clone(), Arc::clone(&door), stopping.clone(), open)
         });
     }
     drop(listener);
@@ -118,6 +120,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
 
 async fn connection(
     stream: std::net::TcpStream,
+    write_timeout: Duration,
     builder: http1::Builder,
     door: Arc<Door>,
     mut stopping: watch::Receiver<bool>,
@@ -134,7 +137,8 @@ async fn connection(
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.call(request).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let reader = Reader::new(stream, write_timeout, stopping.clone());
+    let connection = builder.serve_connection(TokioIo::new(reader), service);
     tokio::pin!(connection);
     let end = tokio::select! {
         end = connection.as_mut() => end,
@@ -250,6 +254,61 @@ mod tests {
         server.running.await.expect("no panic").expect("a clean end");
         rest(stream).await;
         rest(idle).await;
+    }
+
+    /// Asks for more than a connection has room for, and reads none of it.
+    async fn ask_and_never_read(server: &Server) -> TcpStream {
+        let stream = open(server, &"GET /v1/schema HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000)).await;
+        // Until there is no room for more.
+        let (mut bytes, mut came) = (vec![0; 16 << 20], 0);
+        loop {
+            let now = stream.peek(&mut bytes).await.expect("answers come");
+            if now == came {
+                return stream;
+            }
+            came = now;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_what_was_asked_for_loses_the_place() {
+        let server = start(|config| {
+            config.server.connections_max = 1;
+            config.server.write_timeout = Millis(200);
+        })
+        .await;
+        let silent = ask_and_never_read(&server).await;
+        let mut second = open(&server, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut status = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(20), second.read_exact(&mut status)).await;
+        read.expect("the place is free").expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+        drop(silent);
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_who_takes_nothing() {
+        let server = start(|_| {}).await;
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let mut silent = socket.connect(server.address).await.expect("the server listens");
+        silent.write_all(b"GET /v1/context/stream HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("the server reads");
+        silent.readable().await.expect("the stream begins");
+        // Contexts of 2 KiB each: more than there is room for.
+        for batch in 0..4 {
+            let one = |n: i32| event(&format!("e{batch}-{n}"), &format!("s{n}"));
+            let body = format!("[{}]", (0..1_000).map(one).collect::<Vec<_>>().join(","));
+            let length = body.len();
+            let head =
+                format!("POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+            let answer = rest(open(&server, &(head + &body)).await).await;
+            assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+        }
+        server.stop.send(()).expect("the server runs");
+        let end = tokio::time::timeout(Duration::from_secs(20), server.running).await;
+        end.expect("long before `server.write_timeout`").expect("no panic").expect("a clean end");
+        drop(silent);
     }
 
     #[tokio::test]

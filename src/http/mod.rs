@@ -22,6 +22,7 @@ mod outcomes;
 mod query;
 mod rank;
 mod rate;
+mod reader;
 mod rewards;
 mod routes;
 mod rows;
