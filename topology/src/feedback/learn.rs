@@ -50,7 +50,8 @@ impl Feedback {
         }
     }
 
-    /// Takes an event in for a decision; none where it is of no interest to it.
+    /// Takes an event in for a decision; none where it is of no interest to it. Where none of its specs is in force any more, its windows are
+    /// over.
     pub(super) fn attach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> Option<RewardEnd> {
         let open = self.table.get(place);
         if m.offset < open.as_of {
@@ -59,10 +60,14 @@ impl Feedback {
         let since = open.state.since?;
         let Some(pick) = open.pick(event.item, event.position) else { return Some(RewardEnd::Dangling) };
         let time = open.dated(time);
-        let (mut matters, mut is_joined) = (false, false);
+        let (mut is_in_force, mut matters, mut is_joined) = (false, false, false);
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };
-            let Some(reward) = self.reward_of(slot).filter(|reward| reward.takes(event.kind)) else { continue };
+            let Some(reward) = self.reward_of(slot) else { continue };
+            is_in_force = true;
+            if !reward.takes(event.kind) {
+                continue;
+            }
             matters = true;
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];
             if state.observed.event(&reward, since, time, event) {
@@ -72,7 +77,7 @@ impl Feedback {
             }
         }
         let end = if is_joined { RewardEnd::Joined } else { RewardEnd::Late };
-        matters.then_some(end)
+        (matters || !is_in_force).then_some(end)
     }
 
     /// Takes an event out again that belongs to another decision after all. False where it was not counted.

@@ -407,3 +407,29 @@ fn specs_are_proposed_activated_rolled_back_and_retired() {
     pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
     assert_eq!(w.ended(DecisionEnd::Joined), 1);
 }
+
+#[test]
+fn what_names_a_decision_whose_specs_are_all_retired_is_late() {
+    let mut topology = Topology::new(plan(model(|_| {})));
+    let first = begin(&mut topology, &mut Ignore);
+    let control = |version, action| What::Control { version, action, is_other: false };
+    let decision = What::Decision { id: 1, viewer: 0, items: vec![0], is_deferred: false, served: Served::Policy };
+    let named = |n| What::Event { n, viewer: 0, item: 0, kind: "click", value: 1.0, decision: Some(1) };
+    // The second spec is in force when the decision is made, and retired afterwards.
+    let course = [
+        control(2, Act::Activate),
+        control(1, Act::Retire),
+        decision,
+        named(1),
+        control(1, Act::Propose),
+        control(1, Act::Activate),
+        control(2, Act::Retire),
+        named(2),
+    ];
+    for (offset, what) in (first..).zip(course) {
+        let at = 1_000 * (offset - first) as i64;
+        feed(&mut topology, offset, &Happening { at, delay: 0, what }, &mut Ignore);
+    }
+    let ends = [RewardEnd::Joined, RewardEnd::Late].map(|end| topology.reward_ends()[end as usize]);
+    assert_eq!(ends, [1, 1]);
+}
