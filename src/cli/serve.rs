@@ -6,6 +6,7 @@ use crate::engine::{Engine, RewardFiles};
 use crate::{http, telemetry};
 use clap::Args;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -31,6 +32,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     telemetry::install_metrics();
     let runtime = runtime()?;
     runtime.block_on(async {
+        // Where files may not grow (`ulimit -f`), a write is then refused, as on a full disk, and does not end the process.
+        if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
+            tracing::warn!(%error, "SIGXFSZ cannot be watched");
+        }
         // The address comes first: a second server on the same port should say so before it reads a log.
         let listener = listen(&config).await?;
         let engine = Engine::open(&config, &args.common.data).map_err(Failure::failed)?;
@@ -66,7 +71,6 @@ pub(crate) async fn listen(config: &Config) -> Result<tokio::net::TcpListener, F
 
 /// Done at SIGINT or SIGTERM.
 pub(crate) async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
             tokio::select! {

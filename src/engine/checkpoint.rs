@@ -29,6 +29,8 @@ const GONE_SHARE: u32 = 10;
 const GONE_TIME_MAX: Duration = Duration::from_millis(1);
 /// Remembered ids copied between two batches.
 const SLICE_IDS: u64 = 8192;
+/// So few are copied as it begins: where batches are large beside what is remembered, they would be forgotten before the next slice.
+const IDS_AT_ONCE: u64 = 4 * SLICE_IDS;
 /// Share of the interval over which the rows of a checkpoint are spread: the disk and the processors are shared with what is live.
 const SPREAD: f64 = 0.8;
 /// Slices that may wait for the writer; beyond, the partition goes on without handing out any.
@@ -206,6 +208,9 @@ impl Walk {
         let needs = Offset(globals.offset);
         let running = Running { needs, globals, feedback, changes, begun, pause: begun.elapsed(), ids_left, total: 0 };
         self.running = Some(Running { total: running.left(), ..running });
+        if ids_left <= IDS_AT_ONCE {
+            while !self.slice_ids(fold) {}
+        }
     }
 
     /// Copies some of the ids that came before the checkpoint began, and of the keys of decisions that are over; true once there is none left.

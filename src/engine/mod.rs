@@ -82,11 +82,13 @@ pub enum EngineError {
     Log(#[from] LogError),
     /// The state can be rebuilt from neither.
     #[error(
-        "partition {partition}: no checkpoint fits this configuration (time, session, viewer, features, models), and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration it was written under, or export the log and import it into a new data directory to go on with what is kept"
+        "partition {partition}: {why}, and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration and the program that it was written by, or export the log and import it into a new data directory to go on with what is kept"
     )]
     Trimmed {
         /// Partition.
         partition: u16,
+        /// Why there is no checkpoint to begin with.
+        why: String,
         /// First offset kept.
         first: u64,
     },

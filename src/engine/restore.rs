@@ -40,20 +40,30 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     let begin = Instant::now();
     let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
     let checkpoint = match load(plan, log, store, partition) {
-        Ok(checkpoint) => checkpoint,
         Err(EngineError::Store(StoreError::Damaged { path, what })) => {
-            set_aside(partition, format!("{} is damaged: {what}", path.display()))
+            Found::Unfit(format!("{} is damaged: {what}", path.display()))
         }
-        Err(error) => return Err(error),
+        found => found?,
     };
-    let is_anew = checkpoint.is_none();
+    let is_anew = !matches!(checkpoint, Found::Loaded(_));
     let (mut fold, from, ids, over, chain) = match checkpoint {
-        Some(Loaded { globals: Globals { offset, .. }, .. }) if offset < kept_from.0 => {
-            return Err(EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 });
+        Found::Loaded(loaded) if loaded.globals.offset < kept_from.0 => {
+            return Err(EngineError::Gap { partition, checkpoint: loaded.globals.offset, kept_from: kept_from.0 });
         }
-        Some(Loaded { fold, globals, over, chain }) => (fold, Offset(globals.offset), globals.ids, over, chain),
-        None if is_trimmed => return Err(EngineError::Trimmed { partition, first: first.0 }),
-        None => (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default()),
+        Found::Loaded(loaded) => {
+            let Loaded { fold, globals, over, chain } = *loaded;
+            (fold, Offset(globals.offset), globals.ids, over, chain)
+        }
+        Found::Unfit(why) if is_trimmed => return Err(EngineError::Trimmed { partition, why, first: first.0 }),
+        Found::Nothing if is_trimmed => {
+            return Err(EngineError::Trimmed { partition, why: "there is no checkpoint".into(), first: first.0 });
+        }
+        found => {
+            if let Found::Unfit(why) = found {
+                tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+            }
+            (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
+        }
     };
     let loaded = begin.elapsed();
     let records = replay(&mut fold, log, partition, from)?;
@@ -63,10 +73,12 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     Ok(Restored { fold, is_anew, next, ids, over, chain })
 }
 
-/// No checkpoint.
-fn set_aside<T>(partition: u16, why: impl std::fmt::Display) -> Option<T> {
-    tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
-    None
+/// What there is to begin with.
+enum Found {
+    Nothing,
+    /// One that is damaged, or of another configuration or format: the log has to do.
+    Unfit(String),
+    Loaded(Box<Loaded>),
 }
 
 /// The state of a checkpoint.
@@ -78,28 +90,29 @@ struct Loaded {
     chain: Chain,
 }
 
-/// Loads the last checkpoint. None where there is none, or one of another configuration or format: the log has to do.
-fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Option<Loaded>, EngineError> {
-    let Some(stored) = store.checkpoint(partition)? else { return Ok(None) };
+/// Loads the last checkpoint.
+fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Found, EngineError> {
+    let unfit = |why: RestoreError| Ok(Found::Unfit(why.to_string()));
+    let Some(stored) = store.checkpoint(partition)? else { return Ok(Found::Nothing) };
     let (globals, chain) = (stored.globals().clone(), stored.chain);
     let Begun { mut restore, over, until } = match stored.restore(plan)? {
         Ok(begun) => begun,
-        Err(why) => return Ok(set_aside(partition, why)),
+        Err(why) => return unfit(why),
     };
     if !log.reaches(partition, until) {
         return Err(EngineError::Short { partition, checkpoint: until.0 });
     }
     let back = match put_back(stored, &mut restore)? {
         Ok(back) => back,
-        Err(why) => return Ok(set_aside(partition, why)),
+        Err(why) => return unfit(why),
     };
     back.gone.iter().for_each(|(kind, key, as_of)| restore.tombstone(*kind, key, Offset(*as_of)));
     check_awaited(&mut restore, log, partition)?;
     read_awaited(&mut restore, log, partition)?;
-    Ok(match restore.finish() {
-        Ok(fold) => Some(Loaded { fold, globals, over, chain }),
-        Err(why) => set_aside(partition, why),
-    })
+    match restore.finish() {
+        Ok(fold) => Ok(Found::Loaded(Box::new(Loaded { fold, globals, over, chain }))),
+        Err(why) => unfit(why),
+    }
 }
 
 /// An error where rows wait for records that the log has dropped.

@@ -129,8 +129,13 @@ impl Pass<'_> {
                 .note(|| format!("partition {partition} offset {} arrived {at}, after {before}", offset.0));
         }
         self.arrived = self.arrived.max(arrived.ingest_time.0);
-        if let Record::Event(event) = &arrived.record {
-            self.event(offset, event, arrived);
+        match &arrived.record {
+            Record::Event(event) => self.event(offset, event, arrived),
+            // What is remembered of these takes the room of event ids.
+            Record::Decision(_) => self.ids.other(1),
+            Record::Reward(reward) => self.ids.other(usize::from(reward.id.is_some())),
+            Record::Passed(_) => self.ids.other(2),
+            _ => {}
         }
         if let Some(fold) = self.fold.as_mut() {
             fold.apply(offset, arrived, &mut Ignore);
@@ -162,7 +167,8 @@ impl Pass<'_> {
 struct RecentIds {
     max: usize,
     offsets: HashMap<u64, u64>,
-    order: VecDeque<u64>,
+    /// None for what is no event's.
+    order: VecDeque<Option<u64>>,
 }
 
 impl RecentIds {
@@ -176,14 +182,23 @@ impl RecentIds {
         if let Some(before) = self.offsets.get(&hash) {
             return Some(*before);
         }
+        self.push(Some(hash));
+        self.offsets.insert(hash, offset);
+        None
+    }
+
+    /// So many others were remembered.
+    fn other(&mut self, count: usize) {
+        (0..count).for_each(|_| self.push(None));
+    }
+
+    fn push(&mut self, hash: Option<u64>) {
         if self.order.len() == self.max
-            && let Some(oldest) = self.order.pop_front()
+            && let Some(Some(oldest)) = self.order.pop_front()
         {
             self.offsets.remove(&oldest);
         }
-        self.offsets.insert(hash, offset);
         self.order.push_back(hash);
-        None
     }
 }
 
@@ -275,5 +290,20 @@ impl Scanned {
         let to_do = "a running server drops old segments behind its checkpoints, the last one once something is written behind it: \
                      start it with these bounds and send events";
         Verdict::fail(found, to_do)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_remembered_as_long_as_the_fold_certainly_does_with_what_else_takes_their_room() {
+        let mut ids = RecentIds::new(4);
+        assert_eq!(ids.see("a", 1), None);
+        ids.other(3);
+        assert_eq!(ids.see("a", 5), Some(1));
+        ids.other(1);
+        assert_eq!(ids.see("a", 7), None, "it may be forgotten");
     }
 }
