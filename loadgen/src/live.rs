@@ -32,6 +32,8 @@ pub struct View {
 pub struct Live {
     history: History,
     screen: Screen,
+    /// Without a terminal: the first error was told.
+    is_error_told: bool,
 }
 
 enum Screen {
@@ -73,7 +75,7 @@ impl Live {
             },
             false => Screen::Lines,
         };
-        Live { history: History::new(view), screen }
+        Live { history: History::new(view), screen, is_error_told: false }
     }
 
     /// Another second is over, or the run is, or it was told to end.
@@ -86,6 +88,11 @@ impl Live {
         let shown = match &mut self.screen {
             Screen::Terminal(terminal) => draw(terminal, &self.history, progress.tally, is_told_to_end),
             Screen::Lines => {
+                let first = progress.tally.counts.first_error.as_ref().filter(|_| !self.is_error_told);
+                if let Some(first) = first {
+                    eprintln!("first error: {first}");
+                    self.is_error_told = true;
+                }
                 // That a stall is over is news, too.
                 let is_news = self.history.is_round() || self.history.is_stalled() || was_stalled;
                 if is_new && is_news || is_told_to_end {

@@ -153,6 +153,11 @@ impl Counts {
         self.rejected.values().sum()
     }
 
+    /// The most frequent cause for which requests were not acknowledged.
+    pub fn main_cause(&self) -> Option<&str> {
+        self.http_errors.iter().max_by_key(|(_, n)| **n).map(|(cause, _)| cause.as_str())
+    }
+
     fn error(&mut self, cause: String, events: u64, in_words: String) {
         self.lost += events;
         *self.http_errors.entry(cause).or_insert(0) += 1;

@@ -127,6 +127,7 @@ fn counts(tally: &Tally) -> Line<'static> {
     };
     let good = format!("accepted {}  duplicates {}  late {}", c.accepted, c.duplicates, c.late);
     let errors = c.http_errors.values().sum();
-    let counts = [good.into(), bad("rejected", c.rejected_total()), bad("lost", c.lost), bad("errors", errors)];
-    Line::from(counts.to_vec())
+    let cause = c.main_cause().map_or(String::new(), |cause| format!(" ({cause})"));
+    let [rejected, lost] = [("rejected", c.rejected_total()), ("lost", c.lost)].map(|(name, n)| bad(name, n));
+    Line::from(vec![good.into(), rejected, lost, bad("errors", errors), cause.into()])
 }

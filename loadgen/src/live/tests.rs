@@ -63,7 +63,7 @@ fn the_picture_shows_rate_latencies_and_what_was_lost() {
         "intended   p50     3.",
         "accepted 20",
         "lost 7",
-        "errors 1",
+        "errors 1 (",
         "waiting 412, oldest 0.9 s",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
