@@ -60,6 +60,7 @@ class Ledger:
         self.accepted = set()
         self.strays = set()  # rewards of decisions that never were
         self.early = set()  # rewards that were told before their decision was asked for
+        self.on_their_way = []  # of these, told again while the first waited in another partition, or was on its way from there
         self.newest = {}  # model -> version
         self.broken = []
         self.asked_again = self.joined_later = self.compared = 0
@@ -193,7 +194,10 @@ class Player(threading.Thread):
         is_duplicate = outcome.get("outcome") == "duplicate" or outcome.get("duplicates", 0) > 0
         with self.ledger.lock:
             self.ledger.accepted.add(name)
-        if is_duplicate != known and (known or fresh):
+        if known and not is_duplicate and self.args.partitions > 1 and name in self.ledger.early:
+            # Logged there too; whichever comes second ends as a duplicate.
+            self.ledger.on_their_way.append(name)
+        elif is_duplicate != known and (known or fresh):
             self.ledger.violation(f"rewards: {name}, {'known' if known else 'new'}, was answered {outcome}")
         return True
 
@@ -338,7 +342,10 @@ def finish(args, server, ledger):
     rewards = [line["reward"]["id"] for line in lines if "reward" in line]
     clicks = [line["event"]["id"] for line in lines if "event" in line]
     once(ledger, "decisions", [d["id"] for d in decisions], set(ledger.answered), set(ledger.asked))
-    once(ledger, "rewards", rewards + clicks, ledger.accepted, set(ledger.told))
+    told = rewards + clicks
+    for name in set(ledger.on_their_way) & set(told):
+        told.remove(name)
+    once(ledger, "rewards", told, ledger.accepted, set(ledger.told))
     ends = check_accounts(ledger, counted, decisions, len(rewards) + len(clicks))
     server.run("validate", "--format", "json")
     print(f"\ndecisions {len(decisions)}  rewards {len(rewards)}  clicks {len(clicks)}  outcomes of rewards {ends}")
