@@ -133,6 +133,11 @@ impl Beside {
 }
 
 impl Counted {
+    /// Those that were sent.
+    pub fn begun(&self) -> u64 {
+        self.sent - self.errors.get("unsent").copied().unwrap_or(0)
+    }
+
     fn of(kept: &Kept) -> Counted {
         let (sent, answered, errors) = (kept.sent, kept.answered, kept.errors.clone());
         Counted { sent, answered, errors, first_error: kept.first_error.clone(), intended: Latency::of(&kept.intended) }

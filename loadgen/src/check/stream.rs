@@ -43,8 +43,11 @@ pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
             }
             Ok(Ok(response)) => {
                 shared.state.borrow_mut().probes[place].1.is_open = true;
-                again = AGAIN;
+                let opened = Instant::now();
                 read(&shared, place, response.into_body()).await;
+                if opened.elapsed() > AGAIN_MAX {
+                    again = AGAIN;
+                }
                 "it ended before the run did".to_owned()
             }
         };

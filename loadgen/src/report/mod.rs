@@ -12,7 +12,7 @@ mod text;
 pub use compare::Comparison;
 pub use latency::Latency;
 
-use crate::beside::Beside;
+use crate::beside::{Beside, Counted};
 use crate::check::{Checked, Findings};
 use crate::observe::Observed;
 use crate::schedule::{Arrivals, Shape};
@@ -318,9 +318,11 @@ impl Report {
         self.counts.accepted + self.beside.calls.get("cmcd").map_or(0, |cmcd| cmcd.answered)
     }
 
-    /// Events that the server folded and this run did not send, where there are any.
+    /// Events that the server folded and this run did not send, where there are any. What was sent and not acknowledged may be there.
     fn of_others(&self) -> Option<u64> {
-        let sent = self.counts.accepted + self.beside.calls.get("cmcd").map_or(0, |cmcd| cmcd.sent);
+        let c = &self.counts;
+        let cmcd = self.beside.calls.get("cmcd").map_or(0, Counted::begun);
+        let sent = c.accepted + (c.lost - c.unsent) + cmcd;
         self.server.as_ref()?.accepted?.checked_sub(sent).filter(|others| *others > 0)
     }
 
