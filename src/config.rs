@@ -146,7 +146,7 @@ impl Default for Ingest {
 
 /// Where a field of an event comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a field comes from \"NAME\", or { from = \"NAME\", scale = NUMBER }")]
 pub enum MapFrom {
     /// Another name.
     Name(String),

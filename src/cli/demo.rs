@@ -55,7 +55,7 @@ pub(crate) struct DemoArgs {
     /// End after this long, such as 30s or 5m, tastes change half-way; until q or Ctrl-C when absent, tastes change after 20 s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// Events a second, players and viewers together; below 4 there is one recorded player alone
+    /// Events a second of players and viewers together, without those of guests; below 4 there is one recorded player alone
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=200_000))]
     rate: u64,
     /// Decisions a second that guests ask for; 0 for none

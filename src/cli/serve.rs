@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     telemetry::install_metrics();
     let runtime = runtime()?;
     runtime.block_on(async {
-        // Where files may not grow (`ulimit -f`), a write is then refused, as on a full disk, and does not end the process.
+        // Where files may not grow (`ulimit -f`) a write then fails, and it is said which.
         if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
             tracing::warn!(%error, "SIGXFSZ cannot be watched");
         }

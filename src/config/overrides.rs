@@ -30,7 +30,9 @@ pub(super) fn apply(
     }
     let Some(table) = table else { return Ok(config) };
     let config: Config = table.try_into().map_err(|e: toml::de::Error| {
-        refuse(format!("with {} of the environment: {}", named.join(", "), e.to_string().trim_end()))
+        let why = e.to_string();
+        let list = if why.contains("expected a sequence") { "; a list is written as '[\"a\", \"b\"]'" } else { "" };
+        refuse(format!("with {} of the environment: {}{list}", named.join(", "), why.trim_end()))
     })?;
     config.check(path)?;
     Ok(config)
@@ -82,6 +84,12 @@ mod tests {
         let path = Path::new("test.toml");
         let config = Config::parse(text, path)?;
         apply(config, text, path, variables.iter().map(|(n, v)| (n.into(), v.into())))
+    }
+
+    #[test]
+    fn a_list_that_is_none_says_how_one_is_written() {
+        let error = with(&[("SACCADE_AUTH__WRITE_KEYS", "k1")]).expect_err("no list").to_string();
+        assert!(error.contains("SACCADE_AUTH__WRITE_KEYS") && error.contains(r#"'["a", "b"]'"#), "{error}");
     }
 
     #[test]

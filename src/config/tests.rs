@@ -148,7 +148,27 @@ fn a_wrong_type_or_word_is_refused_with_what_was_expected() {
         ("[log]\npartitions = \"two\"", &["my.toml", "line 2", "string \"two\"", "u16"]),
         ("[log]\ndurability = \"maybe\"", &["my.toml", "`maybe`", "`fsync`", "`buffered`"]),
         ("[session]\ngap = \"half an hour\"", &["my.toml", "line 2", "`half an hour`", "\"30s\"", "\"1h 30m\""]),
-        ("[session]\ngap = 1800", &["my.toml", "line 2", "integer `1800`", "string"]),
+        ("[session]\ngap = 1800", &["my.toml", "line 2", "integer `1800`", "a duration as text", "\"30s\""]),
+        ("[[models]]\nname = \"m\"\nhalf_life = 2000\nreward = \"r\"", &["my.toml", "{ decisions = 2000 }"]),
+        ("[[models]]\nname = \"m\"\ncontext = \"events\"\nreward = \"r\"", &["my.toml", "a list of slots"]),
+        (
+            "[[models]]\nname = \"m\"\npolicy = \"linucb\"\nreward = \"r\"",
+            &["my.toml", "a policy as a table, { name = \"lin_ucb\" }"],
+        ),
+        ("[[models]]\nname = \"m\"\nitems = [\"genre\"]\nreward = \"r\"", &["my.toml", "{ field = \"genre\" }"]),
+        (
+            "[[models]]\nname = \"m\"\n[models.reward]\nversion = 1\nexperssion = \"1\"",
+            &["my.toml", "`experssion`", "`expression`"],
+        ),
+        (
+            "[[models]]\nname = \"m\"\n[models.reward]\nversion = 1\nexpression = \"1\"\nwait = 60",
+            &["my.toml", "a duration as text"],
+        ),
+        ("[[models]]\nname = \"m\"\nreward = 7", &["my.toml", "a reward spec: a table, or the name of a file"]),
+        (
+            "[ingest.map]\nplayhead_s = { from = \"pt\", scal = 0.001 }",
+            &["my.toml", "{ from = \"NAME\", scale = NUMBER }"],
+        ),
         ("[log]\npartitions = 65536", &["my.toml", "line 2", "65536", "u16"]),
         ("[log]\nretention_bytes = -1", &["my.toml", "line 2", "-1", "u64"]),
         ("[[features]]\nname = \"n\"\ntype = \"average\"", &["my.toml", "`average`", "`decayed_mean`", "`count`"]),

@@ -118,11 +118,15 @@ pub(super) struct Walk {
     ids: (u64, u64),
     /// Where the stored keys of decisions that are over stand.
     over: (u64, u64),
+    /// Where ids stood when the last slice of them was copied.
+    marked: (u64, u64),
     /// What was learnt when the last one began.
     revision: u64,
     running: Option<Running>,
     /// Checkpoints that were given up before the one that began last.
     given_up: u64,
+    /// Records from here on the log keeps until the next checkpoint but one is there: rows may name them. It never goes back.
+    needs: Offset,
 }
 
 struct Running {
@@ -150,7 +154,20 @@ impl Walk {
     pub(super) fn new(partition: u16, restored: &Restored, writer: Writer, interval: Duration) -> Self {
         let (ids, over) = (restored.ids, restored.over);
         let last = Instant::now();
-        Walk { partition, writer, interval, last, sliced: last, ids, over, revision: 0, running: None, given_up: 0 }
+        Walk {
+            partition,
+            writer,
+            interval,
+            last,
+            sliced: last,
+            ids,
+            over,
+            marked: ids,
+            revision: 0,
+            running: None,
+            given_up: 0,
+            needs: restored.kept_from,
+        }
     }
 
     /// Goes on with the checkpoint, or begins one when it is time. What the writer gave up is not gone on with.
@@ -160,18 +177,23 @@ impl Walk {
             fold.end_changes();
         } else if self.running.is_none() && self.last.elapsed() >= self.interval {
             self.begin(fold, next);
-        } else if self.is_due() && self.writer.slices.len() < SLICES_WAITING {
-            self.slice(fold, next, Pending::ByOffset);
+        } else if self.is_due() && (self.writer.slices.len() < SLICES_WAITING || self.has_ids_left()) {
+            self.slice(fold, next, Pending::ByOffset { from: self.needs.0 });
             if self.is_exhausted() {
                 self.complete(fold, next, None);
             }
         }
     }
 
-    /// Whether the running checkpoint is behind its pace. Ids do not wait for it: those of two generations ago are forgotten.
+    /// They do not wait for the writer: those of two generations ago are forgotten.
+    fn has_ids_left(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.ids_left > 0)
+    }
+
+    /// Whether the running checkpoint is behind its pace. Ids have none.
     pub(super) fn is_due(&self) -> bool {
         let Some(running) = &self.running else { return false };
-        if running.ids_left > 0 {
+        if self.has_ids_left() {
             return true;
         }
         let passed = running.begun.elapsed().as_secs_f64() / (SPREAD * self.interval.as_secs_f64());
@@ -200,6 +222,7 @@ impl Walk {
                 (*generation, *at) = (generation.saturating_sub(1), 0);
             }
         }
+        self.marked = globals.ids;
         self.writer.send(Slice::Begin { partition: self.partition, is_full });
         let [ids, over] = [fold.ids_since(self.ids), fold.over_since(self.over)];
         let ids_left = ids.iter().chain(&over).map(|(.., ids)| ids.len() as u64).sum();
@@ -213,13 +236,25 @@ impl Walk {
         }
     }
 
+    /// How many ids are copied now: as many again as have come since the last slice, so that they are not forgotten before.
+    fn ids_at_once(&mut self, fold: &Fold) -> u64 {
+        let (generation, count) = fold.globals(Offset(0)).ids;
+        let (before, counted) = std::mem::replace(&mut self.marked, (generation, count));
+        let came = if generation == before { count - counted } else { u64::MAX / 2 };
+        (2 * came).max(SLICE_IDS)
+    }
+
     /// Copies some of the ids that came before the checkpoint began, and of the keys of decisions that are over; true once there is none left.
     fn slice_ids(&mut self, fold: &Fold) -> bool {
-        let Some(running) = self.running.as_mut().filter(|running| running.ids_left > 0) else { return true };
-        let (until, mut left) = (running.globals.ids, SLICE_IDS);
+        if self.running.as_ref().is_none_or(|running| running.ids_left == 0) {
+            return true;
+        }
+        let at_once = self.ids_at_once(fold);
+        let Some(running) = &mut self.running else { return true };
+        let (until, mut left) = (running.globals.ids, at_once);
         let ids = some_of(&fold.ids_since(self.ids), until, &mut self.ids, &mut left);
         let over = some_of(&fold.over_since(self.over), ALL, &mut self.over, &mut left);
-        running.ids_left = if left > 0 { 0 } else { running.ids_left.saturating_sub(SLICE_IDS) };
+        running.ids_left = if left > 0 { 0 } else { running.ids_left.saturating_sub(at_once) };
         self.writer.send(Slice::Ids { partition: self.partition, ids, over });
         false
     }
@@ -279,6 +314,7 @@ impl Walk {
             fold.end_changes();
             let mut left = u64::MAX;
             let over = some_of(&fold.over_since(self.over), ALL, &mut self.over, &mut left);
+            self.needs = needs;
             let rest = Box::new(Rest { needs, globals, feedback, books: fold.books(next) });
             (self.ids, self.over) = (rest.globals.ids, rest.books.over);
             // As late as the books.

@@ -162,7 +162,7 @@ fn write(fold: &mut Topology, next: Offset, store: &Store) {
         gone.close(kind, &tombstone.key);
     }
     while let Some((kind, place)) = changes.next_place() {
-        match fold.export(kind, place, next, Pending::ByOffset, rows.value()) {
+        match fold.export(kind, place, next, Pending::ByOffset { from: 0 }, rows.value()) {
             Some(key) => rows.close(kind, key),
             None => rows.cancel(),
         }

@@ -27,6 +27,8 @@ pub(crate) struct Restored {
     pub is_anew: bool,
     /// Offset of the next record.
     pub next: Offset,
+    /// The log has dropped none from here on.
+    pub kept_from: Offset,
     /// Where the stored ids stand.
     pub ids: (u64, u64),
     /// Where the stored keys of decisions that are over stand.
@@ -70,7 +72,7 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     fold.caught_up();
     let (sessions, viewers) = fold.live();
     tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
-    Ok(Restored { fold, is_anew, next, ids, over, chain })
+    Ok(Restored { fold, is_anew, next, kept_from, ids, over, chain })
 }
 
 /// What there is to begin with.
@@ -95,6 +97,15 @@ fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Resul
     let unfit = |why: RestoreError| Ok(Found::Unfit(why.to_string()));
     let Some(stored) = store.checkpoint(partition)? else { return Ok(Found::Nothing) };
     let (globals, chain) = (stored.globals().clone(), stored.chain);
+    if stored.missing_ids() > 0 {
+        let (missing, of) = (stored.missing_ids(), globals.ids.1);
+        tracing::warn!(
+            partition,
+            missing,
+            of,
+            "remembered event ids are missing: events that are sent again may count twice"
+        );
+    }
     let Begun { mut restore, over, until } = match stored.restore(plan)? {
         Ok(begun) => begun,
         Err(why) => return unfit(why),

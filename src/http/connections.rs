@@ -3,7 +3,7 @@
 //! axum's own `serve` has neither limits nor time-outs; this is the same loop over hyper with both.
 
 use super::door::Door;
-use super::reader::Reader;
+use super::reader::{Reader, SEND_BYTES};
 use super::threads::Threads;
 use super::{App, auth, files, metrics, stopped};
 use crate::config::Config;
@@ -22,8 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// When the process has no file descriptors left, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Beyond the time a body may take: the time a stop leaves to answer what is running.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// The time a stop leaves to finish what is running: who has not sent all of a request by then sends it again, to the next server.
+const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// Why the server did not run.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum ServeError {
     Threads(std::io::Error),
 }
 
-/// Serves `engine` on `listener`, on threads of its own, until `stop` is done and every running request is answered.
+/// Serves `engine` on `listener`, on threads of its own, until `stop` is done and every running request is answered, for 5 s at most.
 ///
 /// Streams end at once, but for a moment in which their readers may take what is on its way. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
 /// longer; so a client should expect its idle connections to go.
@@ -53,10 +53,13 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
+    // Connections have it from the listener.
+    if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BYTES) {
+        tracing::debug!(%error, "setting SO_SNDBUF");
+    }
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
     let connections_max = files::connections(config.server.connections_max);
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
-    let grace = Duration::from_millis(config.server.body_timeout.0.unsigned_abs()) + ANSWER_TIME;
     let write_timeout = Duration::from_millis(config.server.write_timeout.0.unsigned_abs());
     let (stopping_sender, stopping) = watch::channel(false);
     let app = App::new(engine, config, stopping.clone())?;
@@ -89,8 +92,9 @@ pub async fn serve(
     }
     drop(listener);
     stopping_sender.send_replace(true);
-    if tokio::time::timeout(grace, slots.acquire_many(connections_max)).await.is_err() {
-        tracing::warn!("some connections were still busy after {} s and are dropped", grace.as_secs());
+    tracing::info!("stopping: no connection is taken any more, what is running is finished");
+    if tokio::time::timeout(STOP_TIME, slots.acquire_many(connections_max)).await.is_err() {
+        tracing::warn!("some connections were still busy after {} s and are dropped", STOP_TIME.as_secs());
     }
     Ok(())
 }
@@ -148,7 +152,7 @@ async fn connection(
         }
     };
     if let Err(error) = end {
-        tracing::debug!(%error, "a connection ended");
+        tracing::debug!(%error, cause = ?std::error::Error::source(&error), "a connection ended");
     }
     drop(open);
 }
@@ -240,6 +244,28 @@ mod tests {
         let answer = rest(stream).await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
         server.running.await.expect("no panic").expect("a clean end");
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_long_for_what_is_half_sent() {
+        let server = start(|_| {}).await;
+        let half = [
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n[{\"id\"",
+            "POST /v1/rank/home HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"id",
+            "GET /heal",
+        ];
+        let mut silent = vec![];
+        for text in half {
+            silent.push(open(&server, text).await);
+        }
+        // They are taken in the order they came.
+        let mut last = open(&server, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        last.readable().await.expect("it is answered");
+        last.shutdown().await.expect("it is open");
+        server.stop.send(()).expect("the server runs");
+        // The least of the times they would have had is `server.header_timeout`, 10 s.
+        let end = tokio::time::timeout(Duration::from_secs(9), server.running).await;
+        end.expect("long before their time is over").expect("no panic").expect("a clean end");
     }
 
     #[tokio::test]

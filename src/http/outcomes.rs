@@ -38,13 +38,13 @@ pub(super) async fn activate(State(app): State<Arc<App>>, id: Id, request: Reque
 
 async fn tell(app: &Arc<App>, id: Id, request: Request, what: Told) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let sync = Pairs::of(&parts.uri).get("sync").is_some_and(|value| value == "true");
     let asked = app.auth.decider(&parts).and_then(|key| {
         let id = path(id)?;
         decision_id(&id)?;
-        Ok((key, id))
+        let sync = Pairs::of(&parts.uri).only(&["sync"])?.flag("sync")?;
+        Ok((key, (id, sync)))
     });
-    let (key, (id, received)) = receive(app, &parts, body, asked).await?;
+    let (key, ((id, sync), received)) = receive(app, &parts, body, asked).await?;
     if let Some(key) = key {
         app.rates.take(key, 1)?;
     }

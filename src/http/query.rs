@@ -1,7 +1,11 @@
 //! The query of a request as decoded pairs.
 
+use super::error::Refusal;
 use axum::extract::Query;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
+
+/// Where every call may carry a key or token.
+const CREDENTIALS: [&str; 2] = ["key", "token"];
 
 /// Names and values in the order they came.
 ///
@@ -18,15 +22,50 @@ impl Pairs {
         Pairs(Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default())
     }
 
+    /// The same where it has no other names: a misspelt one would be passed over.
+    pub(super) fn only(self, names: &[&str]) -> Result<Pairs, Refusal> {
+        match self.0.iter().find(|(name, _)| !names.contains(&name.as_str()) && !CREDENTIALS.contains(&name.as_str())) {
+            Some((name, _)) => {
+                Err(refuse(format!("there is no `{name}` in the query of this call; there is {}", names.join(", "))))
+            }
+            None => Ok(self),
+        }
+    }
+
+    /// Whether `name` is set to true.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(refuse(format!("`{name}` is `{other}`; allowed: true, false"))),
+        }
+    }
+
     /// The first value of `name` that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 }
 
+fn refuse(message: String) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "bad_query", message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_name_and_another_value_than_true_or_false_are_refused() {
+        let of = |uri| Pairs::of(&Uri::from_static(uri)).only(&["sync"]).and_then(|pairs| pairs.flag("sync"));
+        let why = |uri| of(uri).expect_err(uri).message;
+        assert_eq!(
+            [of("/x").ok(), of("/x?sync=true&key=k").ok(), of("/x?sync=false").ok()],
+            [Some(false), Some(true), Some(false)]
+        );
+        assert!(why("/x?snyc=true").contains("no `snyc`") && why("/x?snyc=true").contains("there is sync"));
+        assert!(why("/x?sync=yes").contains("`sync` is `yes`; allowed: true, false"));
+    }
 
     #[test]
     fn values_are_decoded_and_the_first_that_is_not_empty_counts() {

@@ -66,9 +66,12 @@ async fn take(
     request: Request,
 ) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
-    let explained = Pairs::of(&parts.uri).get("explain").is_some_and(|value| value == "true");
-    let asked = app.auth.decider(&parts).and_then(|key| Ok((key, version(app, &path(model)?)?)));
-    let (key, (version, received)) = receive(app, &parts, body, asked).await?;
+    let asked = app.auth.decider(&parts).and_then(|key| {
+        let version = version(app, &path(model)?)?;
+        let explained = Pairs::of(&parts.uri).only(&["explain"])?.flag("explain")?;
+        Ok((key, (version, explained)))
+    });
+    let (key, ((version, explained), received)) = receive(app, &parts, body, asked).await?;
     if let Some(key) = key {
         app.rates.take(key, 1)?;
     }

@@ -1,7 +1,8 @@
 //! A connection whose reader has to go on reading: one that takes nothing for too long is cut off, or it would keep its place for ever.
 //!
-//! The time counts while the system has no room for what is to be sent, and begins anew with each piece that it takes. Once the server
-//! stops, it is short: nobody waits for a follower that does not read.
+//! The time counts while the system has no room for what is to be sent, and begins anew with each piece that it takes; so that this is soon
+//! after a slow reader has read, it keeps no more than [`SEND_BYTES`]. Once the server stops, the time is short: nobody waits for a follower
+//! that does not read.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -13,7 +14,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// The time a reader has once the server stops.
-const STOP_TIME: Duration = Duration::from_secs(1);
+const STOP_TIME: Duration = Duration::from_secs(2);
+
+/// Bytes that the system keeps for a reader, about: it takes more once a third of them was read. Left alone it keeps up to 4 MiB, of which a
+/// reader of 20 KB/s reads a third in more than a minute.
+pub(super) const SEND_BYTES: usize = 256 << 10;
 
 /// The server's side of a connection.
 pub(super) struct Reader {

@@ -19,11 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
+/// What may be asked for, and what libraries of event streams add by themselves.
+const QUERY: [&str; 4] = ["session", "viewer", "lastEventId", "_"];
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Follows `?session=`, `?viewer=`, or every session without either.
 pub(super) async fn follow(State(app): State<Arc<App>>, uri: Uri) -> Response {
-    let query = Pairs::of(&uri);
+    let query = match Pairs::of(&uri).only(&QUERY) {
+        Ok(query) => query,
+        Err(refusal) => return refusal.into_response(),
+    };
     let source = match (query.get("session"), query.get("viewer")) {
         (Some(_), Some(_)) => {
             let message = "give `session` or `viewer`, not both; neither follows all sessions";

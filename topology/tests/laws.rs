@@ -512,7 +512,7 @@ fn session_slots(topology: &Topology, bits: &[u32]) -> Vec<(String, u32)> {
 
 fn write_row(t: &mut Topology, kind: RowKind, place: u32, as_of: u64, rows: &mut BTreeMap<(RowKind, String), Vec<u8>>) {
     let mut bytes = vec![];
-    if let Some(key) = t.export(kind, place, Offset(as_of), Pending::ByOffset, &mut bytes) {
+    if let Some(key) = t.export(kind, place, Offset(as_of), Pending::ByOffset { from: 0 }, &mut bytes) {
         rows.insert((kind, key.to_string()), bytes);
     }
 }

@@ -1,7 +1,7 @@
 //! Checks of the configuration alone.
 
 use super::{Verdict, bytes};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::http::check_auth_config;
 use crate::wire::EventReader;
 use saccade_topology::Plan;
@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 /// Loads and compiles; the verdict says why that cannot be done.
 pub(super) fn load(path: Option<&Path>) -> Result<(Config, Arc<Plan>), Verdict> {
-    let to_do =
-        "name a file that can be read, with keys and values that are allowed; configs/default.toml describes every key";
-    let fail = |found: String| Verdict::fail(found, to_do);
-    let config = Config::load(path).map_err(|e| fail(e.to_string()))?;
+    let fail = |found: String| Verdict::fail(found, "configs/default.toml describes every key, with what is allowed");
+    let config = Config::load(path).map_err(|e| match e {
+        ConfigError::Read { .. } => Verdict::fail(e.to_string(), "name a file that can be read"),
+        e => fail(e.to_string()),
+    })?;
     let named = path.map_or("(built-in default)".into(), |path| path.display().to_string());
     let plan = Plan::compile(&config.spec()).map_err(|e| fail(format!("configuration {named}: {e}")))?;
     EventReader::new(&config.ingest).map_err(|e| fail(format!("configuration {named}: {e}")))?;
@@ -26,7 +27,7 @@ pub(super) fn compiled(config: &Config, plan: &Plan) -> Verdict {
         true => format!("{} per viewer", bytes(viewer as u64)),
         false => "no viewers".to_string(),
     };
-    let (features, slots) = (config.features.len(), plan.slots().len());
+    let (features, slots) = (config.spec().features.len(), plan.slots().len());
     let state = format!("state {} per session, {viewers}", bytes(session as u64));
     Verdict::pass(format!("{features} features give {slots} slots (schema {}); {state}", plan.schema_version()))
 }

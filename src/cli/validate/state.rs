@@ -90,7 +90,10 @@ impl<'a> Stored<'a> {
                 false => Ok(format!("partition {partition}: none yet")),
             };
         };
-        let (offset, until) = (checkpoint.globals().offset, checkpoint.until().map_err(unreadable)?);
+        let offset = checkpoint.globals().offset;
+        // In the order of a start: one that does not fit is set aside, whatever the log has.
+        let begun = checkpoint.restore(self.plan).map_err(unreadable)?.map_err(|e| fail(e.to_string()))?;
+        let Begun { mut restore, until, .. } = begun;
         let refused = |error: EngineError| Verdict::fail(error.to_string(), "until then `serve` does not start");
         if offset < kept_from.0 {
             return Err(refused(EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 }));
@@ -98,7 +101,7 @@ impl<'a> Stored<'a> {
         if !self.log.reaches(partition, until) {
             return Err(refused(EngineError::Short { partition, checkpoint: until.0 }));
         }
-        let (mut restore, back) = self.rows(checkpoint).map_err(fail)?;
+        let back = rows(checkpoint, &mut restore).map_err(fail)?;
         check_awaited(&mut restore, self.log, partition).map_err(refused)?;
         let (rows, tombstones) = (back.rows, back.gone.len());
         if first > offset {
@@ -106,17 +109,6 @@ impl<'a> Stored<'a> {
             return Ok(format!("{text}; {rows} rows, {tombstones} tombstones"));
         }
         Ok(format!("partition {partition}: at offset {offset}, {rows} rows, {tombstones} tombstones"))
-    }
-
-    fn rows(&self, checkpoint: Checkpoint) -> Result<(Restore, Back), String> {
-        let text = |e: StoreError| e.to_string();
-        let missing = checkpoint.missing_ids();
-        if missing > 0 {
-            return Err(format!("{missing} of {} remembered event ids are missing", checkpoint.globals().ids.1));
-        }
-        let Begun { mut restore, .. } = checkpoint.restore(self.plan).map_err(text)?.map_err(|e| e.to_string())?;
-        let back = put_back(checkpoint, &mut restore).map_err(text)?.map_err(|e| e.to_string())?;
-        Ok((restore, back))
     }
 
     /// Compares what a restart would have with the fold of the whole log.
@@ -171,4 +163,13 @@ impl<'a> Stored<'a> {
         let what = if keys.is_empty() { "only in what is not per key" } else { "for example in" };
         Err(fail(format!("checkpoint and replay differ from the fold of the whole log, {what}")).examples(keys))
     }
+}
+
+/// Puts its rows back.
+fn rows(checkpoint: Checkpoint, restore: &mut Restore) -> Result<Back, String> {
+    let missing = checkpoint.missing_ids();
+    if missing > 0 {
+        return Err(format!("{missing} of {} remembered event ids are missing", checkpoint.globals().ids.1));
+    }
+    put_back(checkpoint, restore).map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

@@ -454,7 +454,8 @@ impl Stored {
                 StoredFeedback::from_bytes(self.feedback.clone()).map_err(|e| self.damaged(e.to_string()))?;
             restore.feedback(&feedback);
         }
-        let (books, until) = (self.books()?, self.until()?);
+        let books = self.books()?;
+        let until = Offset(books.as_of.max(globals.offset));
         let over = books.over;
         let [previous, current] = self.over.until(over.0);
         if let Err(why) = restore.books(books, previous, current) {
@@ -471,9 +472,12 @@ impl Stored {
         }
     }
 
-    /// Nothing in it knows of records from here on. Its globals are as it began, its books as late as any of its rows.
+    /// Nothing in it knows of records from here on: its globals are as it began, its books as late as any of its rows. Of another format only
+    /// the globals are known.
     pub fn until(&self) -> Result<Offset, StoreError> {
-        Ok(Offset(self.books()?.as_of.max(self.globals().offset)))
+        let Globals { format, offset, .. } = *self.globals();
+        let books = if format == CHECKPOINT_FORMAT { self.books()?.as_of } else { 0 };
+        Ok(Offset(books.max(offset)))
     }
 
     fn damaged(&self, what: String) -> StoreError {

@@ -51,7 +51,7 @@ impl Feedback {
     }
 
     /// Takes an event in for a decision; none where it is of no interest to it. Where none of its specs is in force any more, its windows are
-    /// over.
+    /// over. Events of types that no spec at all takes do not come here.
     pub(super) fn attach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> Option<RewardEnd> {
         let open = self.table.get(place);
         if m.offset < open.as_of {

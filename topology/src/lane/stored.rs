@@ -12,8 +12,12 @@ use smallvec::SmallVec;
 pub enum Pending {
     /// As they are: the row is all there is to know of its key.
     Whole,
-    /// Where there are more than a few: by where they are in the log, in a twentieth of the bytes.
-    ByOffset,
+    /// Where there are more than a few: by where they are in the log, in a twentieth of the bytes. As they are where the log need not keep one
+    /// of them.
+    ByOffset {
+        /// From here on the log keeps its records.
+        from: u64,
+    },
 }
 
 /// Pending events that a row holds as they are in any case: most keys are seen once or twice in the time in which events are pending, and
@@ -33,28 +37,37 @@ impl Lane {
     pub(crate) fn settle_for(&mut self, form: Pending, plan: &RowPlan, i: u32, horizon: i64, scratch: &mut Scratch) {
         match form {
             Pending::Whole => self.settle_exactly(plan, i, horizon, scratch),
-            Pending::ByOffset => self.settle(i, horizon),
+            Pending::ByOffset { .. } => self.settle(i, horizon),
         }
     }
 
     /// Writes a key's state: heads, settled row, pending events as `form` says.
     pub(crate) fn export(&mut self, i: u32, form: Pending, out: &mut Vec<u8>) {
         self.heads[i as usize].dirty = false;
+        let begin = out.len();
+        if let Pending::ByOffset { from } = form
+            && self.heads[i as usize].pending > WHOLE_MAX
+        {
+            self.export_head(i, true, out);
+            if self.export_places(i, from, out) {
+                // Once its events are certain, it is written without them: until then the log has to keep them.
+                return self.mark_dirty(i);
+            }
+            out.truncate(begin);
+        }
+        self.export_head(i, false, out);
+        self.export_events(i, out);
+    }
+
+    /// What is not of its pending events.
+    fn export_head(&self, i: u32, is_by_offset: bool, out: &mut Vec<u8>) {
         let head = &self.heads[i as usize];
-        let is_by_offset = form == Pending::ByOffset && head.pending > WHOLE_MAX;
         let flags = (u64::from(head.closed) * CLOSED) | (u64::from(is_by_offset) * BY_OFFSET);
         for word in [head.version, head.floor as u64, head.skew as u64, flags, u64::from(head.pending)] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         let settled = if head.pending == 0 { self.current(i) } else { self.rungs.row(head.settled) };
         sparse::put(settled, |_| 0, out);
-        if is_by_offset {
-            self.export_places(i, out);
-            // Once its events are certain, it is written without them: until then the log has to keep them.
-            self.mark_dirty(i);
-        } else {
-            self.export_events(i, out);
-        }
     }
 
     /// As time, offset and words, of which those are written that differ from the event's before: type, id, inputs.
@@ -75,18 +88,24 @@ impl Lane {
         }
     }
 
-    fn export_places(&mut self, i: u32, out: &mut Vec<u8>) {
+    /// False where one of them is before `from`; what was written is then of no use.
+    fn export_places(&mut self, i: u32, from: u64, out: &mut Vec<u8>) -> bool {
         let head = &self.heads[i as usize];
         self.prefetch_pending(head);
-        let (mut i, mut before) = (head.first, At { time: 0, offset: 0 });
+        let (mut i, mut before, mut lowest) = (head.first, At { time: 0, offset: 0 }, u64::MAX);
         for _ in 0..head.pending {
             let at = self.slab.at(i);
             let step = (at.time.wrapping_sub(before.time), at.offset.wrapping_sub(before.offset) as i64);
             let mut bytes = [0; 2 * POSTCARD_I64_MAX];
             out.extend_from_slice(postcard::to_slice(&step, &mut bytes).expect("it has room for two numbers"));
-            self.named_from = self.named_from.min(at.offset);
+            if at.offset < from {
+                return false;
+            }
+            lowest = lowest.min(at.offset);
             (before, i) = (at, self.slab.next(i));
         }
+        self.named_from = self.named_from.min(lowest);
+        true
     }
 
     /// The lowest offset that the rows exported since the last call name.

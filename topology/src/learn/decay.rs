@@ -55,7 +55,7 @@ impl HalfLife {
 
 /// As people write it.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a half-life is \"auto\", \"none\", a duration such as \"30d\", or { decisions = 2000 }")]
 enum Written {
     Named(String),
     Counted { decisions: u32 },

@@ -19,6 +19,7 @@ pub type Width = Setting;
 /// From scores to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(expecting = "a policy as a table, { name = \"lin_ucb\" }")]
 pub enum Policy {
     /// The caller's own order: the first candidate, always.
     Noop,

@@ -23,7 +23,7 @@ impl Setting {
 
 /// As people write it.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number or \"auto\"")]
 enum Written {
     Number(f64),
     Named(Named),

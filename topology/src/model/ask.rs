@@ -77,7 +77,9 @@ pub enum RankError {
     #[error("`k` is 0; allowed: at least 1")]
     NoPosition,
     /// Features of the context.
-    #[error("`context` has {found} numbers with the request's features; allowed: {allowed}")]
+    #[error(
+        "`context` has {found} numbers with the constant and the request's features; allowed: {allowed}, where requests bring their own as many as in the model's first decision"
+    )]
     Dimension {
         /// Found.
         found: usize,

@@ -4,7 +4,8 @@ use crate::decision::Served;
 use crate::learn::{HalfLife, Ladder, Policy, Prior, Provisional};
 use crate::reward::RewardSpec;
 use crate::spec::Duration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_untagged::UntaggedEnumVisitor;
 
 /// One `[[models]]` table: one per surface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,7 +100,7 @@ fn decisions_max() -> u32 {
 
 /// Where the features of the context come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`context` is \"request\", or a list of slots, as [\"events\", \"playback*\"]")]
 pub enum ContextSpec {
     /// `"request"`: the request's `context`; without one, and without features, a single 1.
     Named(ContextName),
@@ -123,7 +124,7 @@ pub enum ContextName {
 
 /// One feature of items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a feature of items as a table, { field = \"genre\" }")]
 pub struct ItemFeature {
     /// Field of the item: a number or truth value; or with `values` a text or list of texts.
     pub field: String,
@@ -182,11 +183,22 @@ pub enum Baseline {
 }
 
 /// Where the first reward spec is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum RewardSource {
     /// A file, relative to the configuration.
     File(String),
     /// Itself.
     Inline(Box<RewardSpec>),
+}
+
+impl<'de> Deserialize<'de> for RewardSource {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        // Derived, it would say that nothing matches, instead of what is wrong with the spec.
+        UntaggedEnumVisitor::new()
+            .expecting("a reward spec: a table, or the name of a file that holds it")
+            .string(|file| Ok(RewardSource::File(file.to_owned())))
+            .map(|spec| spec.deserialize().map(RewardSource::Inline))
+            .deserialize(d)
+    }
 }

@@ -95,10 +95,16 @@ fn busy() -> Vec<Event<'static>> {
 
 /// What a checkpoint would hold of all that changed.
 fn changed(topology: &mut Topology, as_of: u64) -> Vec<Row> {
+    kept(topology, as_of, 0)
+}
+
+/// The same, where the log keeps its records from an offset on.
+fn kept(topology: &mut Topology, as_of: u64, from: u64) -> Vec<Row> {
     let (mut changes, mut rows) = (topology.take_changes(), vec![]);
     while let Some((kind, place)) = changes.next_place() {
         let mut bytes = vec![];
-        let key = topology.export(kind, place, Offset(as_of), Pending::ByOffset, &mut bytes).map(str::to_string);
+        let key =
+            topology.export(kind, place, Offset(as_of), Pending::ByOffset { from }, &mut bytes).map(str::to_string);
         rows.extend(key.map(|key| (kind, key, bytes)));
     }
     rows.sort();
@@ -176,6 +182,16 @@ fn rows_say_from_where_on_the_log_has_to_keep_what_they_name() {
     }
     assert_eq!(again.awaits(), Some(named));
     assert_eq!(driver.topology.take_named_from(), None, "it was taken");
+    // Where the log need not keep the first of them any more, the rows hold them all, and name none.
+    driver.accept(event(100));
+    let Offset(first) = named;
+    let rows = kept(&mut driver.topology, 102, first + 1);
+    let mut whole = restore(&driver.topology);
+    for (kind, key, bytes) in &rows {
+        whole.row(*kind, key, bytes).expect("as it was written");
+    }
+    assert_eq!((whole.awaits(), driver.topology.take_named_from()), (None, None));
+    assert_eq!(whole.finish().expect("nothing is awaited").rows(), driver.topology.rows());
     // A row that is whole names none.
     driver.topology.rows();
     assert_eq!(driver.topology.take_named_from(), None);
