@@ -234,11 +234,14 @@ impl Walk {
         if ids_left <= IDS_AT_ONCE {
             while !self.slice_ids(fold) {}
         }
+        if let Some(running) = &mut self.running {
+            running.pause = begun.elapsed();
+        }
     }
 
     /// How many ids are copied now: as many again as have come since the last slice, so that they are not forgotten before.
     fn ids_at_once(&mut self, fold: &Fold) -> u64 {
-        let (generation, count) = fold.globals(Offset(0)).ids;
+        let (generation, count) = fold.ids_mark();
         let (before, counted) = std::mem::replace(&mut self.marked, (generation, count));
         let came = if generation == before { count - counted } else { u64::MAX / 2 };
         (2 * came).max(SLICE_IDS)

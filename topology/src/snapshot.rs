@@ -165,8 +165,13 @@ impl Topology {
             event_time_max: self.progress.event_time_max,
             ingest_time: self.progress.ingest_time,
             counters: self.counters,
-            ids: self.dedup.mark(),
+            ids: self.ids_mark(),
         }
+    }
+
+    /// Where the remembered ids stand: generation and ids in it.
+    pub fn ids_mark(&self) -> (u64, u64) {
+        self.dedup.mark()
     }
 
     /// Event ids remembered since `mark`: (generation, place of the first, fingerprints).
