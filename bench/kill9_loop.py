@@ -60,7 +60,7 @@ class Ledger:
         self.accepted = set()
         self.strays = set()  # rewards of decisions that never were
         self.early = set()  # rewards that were told before their decision was asked for
-        self.on_their_way = []  # of these, told again while the first waited in another partition, or was on its way from there
+        self.on_their_way = set()  # of these, told again while the first waited in another partition, or was on its way from there
         self.newest = {}  # model -> version
         self.broken = []
         self.asked_again = self.joined_later = self.compared = 0
@@ -196,7 +196,7 @@ class Player(threading.Thread):
             self.ledger.accepted.add(name)
         if known and not is_duplicate and self.args.partitions > 1 and name in self.ledger.early:
             # Logged there too; whichever comes second ends as a duplicate.
-            self.ledger.on_their_way.append(name)
+            self.ledger.on_their_way.add(name)
         elif is_duplicate != known and (known or fresh):
             self.ledger.violation(f"rewards: {name}, {'known' if known else 'new'}, was answered {outcome}")
         return True
@@ -343,7 +343,7 @@ def finish(args, server, ledger):
     clicks = [line["event"]["id"] for line in lines if "event" in line]
     once(ledger, "decisions", [d["id"] for d in decisions], set(ledger.answered), set(ledger.asked))
     told = rewards + clicks
-    for name in set(ledger.on_their_way) & set(told):
+    for name in ledger.on_their_way & set(told):
         told.remove(name)
     once(ledger, "rewards", told, ledger.accepted, set(ledger.told))
     ends = check_accounts(ledger, counted, decisions, len(rewards) + len(clicks))

@@ -37,9 +37,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Refused rows, listed or not; a server that does not count them lists all.
+    pub fn refused(&self) -> u64 {
+        self.rejected_total.max(self.rejected.len() as u64)
+    }
+
     /// Refused rows of which is not said which they are: a server lists the first of many, and none that it refused as it took them in.
     pub fn unlisted(&self) -> u64 {
-        self.rejected_total.saturating_sub(self.rejected.len() as u64)
+        self.refused() - self.rejected.len() as u64
     }
 }
 
@@ -269,8 +274,7 @@ impl Outcome {
             Ok(answer) => answer,
             Err(e) => return Outcome::Unaccounted(format!("the body of a 202 is not the expected JSON: {e}")),
         };
-        let named =
-            answer.accepted + answer.duplicates + answer.late + answer.rejected.len() as u64 + answer.unlisted();
+        let named = answer.accepted + answer.duplicates + answer.late + answer.refused();
         if named != events {
             return Outcome::Unaccounted(format!("a batch of {events} events was answered with {named} outcomes"));
         }

@@ -249,7 +249,7 @@ impl Walk {
 
     /// Copies some of the ids that came before the checkpoint began, and of the keys of decisions that are over; true once there is none left.
     fn slice_ids(&mut self, fold: &Fold) -> bool {
-        if self.running.as_ref().is_none_or(|running| running.ids_left == 0) {
+        if !self.has_ids_left() {
             return true;
         }
         let at_once = self.ids_at_once(fold);

@@ -30,7 +30,7 @@ pub use batch::{Batch, Place, Receipt, partition_of, partition_of_decision, part
 pub use contexts::{Context, ContextKind, Contexts, Places};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
-pub(crate) use restore::{Back, Restored, check_awaited, decode_or_damaged, put_back, restore};
+pub(crate) use restore::{Back, Restored, check_kept, check_reached, decode_or_damaged, put_back, restore};
 pub use specs::ChangeError;
 pub(crate) use specs::propose_configured;
 #[cfg(test)]

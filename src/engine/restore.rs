@@ -41,7 +41,7 @@ pub(crate) struct Restored {
 pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
     let begin = Instant::now();
     let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
-    let checkpoint = match load(plan, log, store, partition) {
+    let checkpoint = match load(plan, log, kept_from, store, partition) {
         Err(EngineError::Store(StoreError::Damaged { path, what })) => {
             Found::Unfit(format!("{} is damaged: {what}", path.display()))
         }
@@ -49,11 +49,9 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
     };
     let is_anew = !matches!(checkpoint, Found::Loaded(_));
     let (mut fold, from, ids, over, chain) = match checkpoint {
-        Found::Loaded(loaded) if loaded.globals.offset < kept_from.0 => {
-            return Err(EngineError::Gap { partition, checkpoint: loaded.globals.offset, kept_from: kept_from.0 });
-        }
         Found::Loaded(loaded) => {
             let Loaded { fold, globals, over, chain } = *loaded;
+            check_kept(partition, kept_from, Offset(globals.offset))?;
             (fold, Offset(globals.offset), globals.ids, over, chain)
         }
         Found::Unfit(why) if is_trimmed => return Err(EngineError::Trimmed { partition, why, first: first.0 }),
@@ -93,7 +91,13 @@ struct Loaded {
 }
 
 /// Loads the last checkpoint.
-fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Found, EngineError> {
+fn load(
+    plan: &Arc<Plan>,
+    log: &dyn Log,
+    kept_from: Offset,
+    store: &Store,
+    partition: u16,
+) -> Result<Found, EngineError> {
     let unfit = |why: RestoreError| Ok(Found::Unfit(why.to_string()));
     let Some(stored) = store.checkpoint(partition)? else { return Ok(Found::Nothing) };
     let (globals, chain) = (stored.globals().clone(), stored.chain);
@@ -110,15 +114,13 @@ fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Resul
         Ok(begun) => begun,
         Err(why) => return unfit(why),
     };
-    if !log.reaches(partition, until) {
-        return Err(EngineError::Short { partition, checkpoint: until.0 });
-    }
+    check_reached(partition, log, until)?;
     let back = match put_back(stored, &mut restore)? {
         Ok(back) => back,
         Err(why) => return unfit(why),
     };
     back.gone.iter().for_each(|(kind, key, as_of)| restore.tombstone(*kind, key, Offset(*as_of)));
-    check_awaited(&mut restore, log, partition)?;
+    restore.awaits().map_or(Ok(()), |awaited| check_kept(partition, kept_from, awaited))?;
     read_awaited(&mut restore, log, partition)?;
     match restore.finish() {
         Ok(fold) => Ok(Found::Loaded(Box::new(Loaded { fold, globals, over, chain }))),
@@ -126,12 +128,19 @@ fn load(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Resul
     }
 }
 
-/// An error where rows wait for records that the log has dropped.
-pub(crate) fn check_awaited(restore: &mut Restore, log: &dyn Log, partition: u16) -> Result<(), EngineError> {
-    let Bounds { kept_from, .. } = log.bounds(partition)?;
-    match restore.awaits().filter(|awaited| *awaited < kept_from) {
-        Some(awaited) => Err(EngineError::Gap { partition, checkpoint: awaited.0, kept_from: kept_from.0 }),
-        None => Ok(()),
+/// An error where the log has dropped records from `needed` on: where catching up begins, or of events that rows name.
+pub(crate) fn check_kept(partition: u16, kept_from: Offset, needed: Offset) -> Result<(), EngineError> {
+    match needed < kept_from {
+        true => Err(EngineError::Gap { partition, checkpoint: needed.0, kept_from: kept_from.0 }),
+        false => Ok(()),
+    }
+}
+
+/// An error where the log ends before what the checkpoint knows of.
+pub(crate) fn check_reached(partition: u16, log: &dyn Log, until: Offset) -> Result<(), EngineError> {
+    match log.reaches(partition, until) {
+        true => Ok(()),
+        false => Err(EngineError::Short { partition, checkpoint: until.0 }),
     }
 }
 

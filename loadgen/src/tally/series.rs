@@ -171,7 +171,7 @@ impl Series {
                 counts.accepted += answer.accepted;
                 counts.duplicates += answer.duplicates;
                 counts.late += answer.late;
-                counts.rejected += answer.rejected.len() as u64 + answer.unlisted();
+                counts.rejected += answer.refused();
             }
             other => {
                 counts.lost += events;

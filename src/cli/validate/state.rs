@@ -3,10 +3,11 @@
 use super::Verdict;
 use super::log::{Folded, Scanned};
 use crate::engine::{
-    Back, Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, check_awaited, put_back, restore,
+    Back, Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, check_kept, check_reached, put_back,
+    restore,
 };
 use crate::log::{Bounds, EmbeddedLog, Log};
-use saccade_topology::{Plan, Restore, RowKind, Topology};
+use saccade_topology::{Offset, Plan, Restore, RowKind, Topology};
 use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -95,14 +96,10 @@ impl<'a> Stored<'a> {
         let begun = checkpoint.restore(self.plan).map_err(unreadable)?.map_err(|e| fail(e.to_string()))?;
         let Begun { mut restore, until, .. } = begun;
         let refused = |error: EngineError| Verdict::fail(error.to_string(), "until then `serve` does not start");
-        if offset < kept_from.0 {
-            return Err(refused(EngineError::Gap { partition, checkpoint: offset, kept_from: kept_from.0 }));
-        }
-        if !self.log.reaches(partition, until) {
-            return Err(refused(EngineError::Short { partition, checkpoint: until.0 }));
-        }
+        check_kept(partition, kept_from, Offset(offset)).map_err(refused)?;
+        check_reached(partition, self.log, until).map_err(refused)?;
         let back = rows(checkpoint, &mut restore).map_err(fail)?;
-        check_awaited(&mut restore, self.log, partition).map_err(refused)?;
+        restore.awaits().map_or(Ok(()), |awaited| check_kept(partition, kept_from, awaited)).map_err(refused)?;
         let (rows, tombstones) = (back.rows, back.gone.len());
         if first > offset {
             let text = format!("partition {partition}: at offset {offset}; the log goes on at {first}");

@@ -455,7 +455,7 @@ impl Stored {
             restore.feedback(&feedback);
         }
         let books = self.books()?;
-        let until = Offset(books.as_of.max(globals.offset));
+        let until = self.end(&books);
         let over = books.over;
         let [previous, current] = self.over.until(over.0);
         if let Err(why) = restore.books(books, previous, current) {
@@ -476,8 +476,11 @@ impl Stored {
     /// the globals are known.
     pub fn until(&self) -> Result<Offset, StoreError> {
         let Globals { format, offset, .. } = *self.globals();
-        let books = if format == CHECKPOINT_FORMAT { self.books()?.as_of } else { 0 };
-        Ok(Offset(books.max(offset)))
+        if format == CHECKPOINT_FORMAT { Ok(self.end(&self.books()?)) } else { Ok(Offset(offset)) }
+    }
+
+    fn end(&self, books: &Books) -> Offset {
+        Offset(books.as_of.max(self.globals().offset))
     }
 
     fn damaged(&self, what: String) -> StoreError {
