@@ -2,9 +2,10 @@
 
 use super::{Common, Failure, Format, reader};
 use crate::config::Config;
-use crate::engine::{Engine, RewardFiles};
+use crate::engine::{Engine, EngineError, RewardFiles};
 use crate::{http, telemetry};
 use clap::Args;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,28 +32,39 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
     telemetry::install_metrics();
     let runtime = runtime()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         // Where files may not grow (`ulimit -f`) a write then fails, and it is said which.
         if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
             tracing::warn!(%error, "SIGXFSZ cannot be watched");
         }
         // The address comes first: a second server on the same port should say so before it reads a log.
         let listener = listen(&config).await?;
-        let engine = Engine::open(&config, &args.common.data).map_err(Failure::failed)?;
-        let engine = Arc::new(engine);
-        if args.discard {
-            tracing::warn!("--discard: events are counted as accepted and thrown away");
-        }
         let address = listener.local_addr().map_err(Failure::failed)?;
-        tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
-        let watching = tokio::spawn(RewardFiles::new(Arc::clone(&engine)).watch());
-        let stopper = Arc::clone(&engine);
-        http::serve(engine, config, listener, stop_signal()).await.map_err(Failure::failed)?;
-        watching.abort();
-        tracing::info!("stopping: writing the last checkpoint");
-        stopper.stop();
+        let opening = open(&config, args, address);
+        match http::serve(opening, config.clone(), listener, stop_signal()).await.map_err(Failure::failed)? {
+            Some(engine) => {
+                tracing::info!("stopping: writing the last checkpoint");
+                engine.stop();
+            }
+            None => tracing::info!("stopping: the log was not yet replayed, and is as it was"),
+        }
         Ok(())
-    })
+    });
+    // A log that is still being replayed is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+async fn open(config: &Config, args: &ServeArgs, address: SocketAddr) -> Result<Arc<Engine>, EngineError> {
+    let (given, data) = (config.clone(), args.common.data.clone());
+    let opened = tokio::task::spawn_blocking(move || Engine::open(&given, &data)).await;
+    let engine = Arc::new(opened.unwrap_or_else(|end| std::panic::resume_unwind(end.into_panic()))?);
+    if args.discard {
+        tracing::warn!("--discard: events are counted as accepted and thrown away");
+    }
+    tokio::spawn(RewardFiles::new(Arc::clone(&engine)).watch());
+    tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
+    Ok(engine)
 }
 
 /// What takes connections and signals; requests have threads of their own.

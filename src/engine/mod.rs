@@ -333,7 +333,7 @@ impl Engine {
         &self.shared.latency
     }
 
-    /// True once the log is replayed, until the process stops.
+    /// False once it is told to stop.
     pub fn ready(&self) -> bool {
         !self.shared.stopping.load(Ordering::Relaxed)
     }

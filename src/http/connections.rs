@@ -7,7 +7,7 @@ use super::reader::{Reader, SEND_BYTES};
 use super::threads::Threads;
 use super::{App, auth, files, metrics, stopped};
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,6 +28,9 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 /// Why the server did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// There is nothing to serve.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// Anyone could reach it.
     #[error("{0}")]
     Open(String),
@@ -42,16 +45,17 @@ pub enum ServeError {
     Threads(std::io::Error),
 }
 
-/// Serves `engine` on `listener`, on threads of its own, until `stop` is done and every running request is answered, for 5 s at most.
+/// Serves on `listener`, on threads of its own, until `stop` is done and every running request is answered, for 5 s at most. Gives the
+/// engine, to be stopped: none where the stop came before `opening` was done. Until then `/health` is answered 200 and all else 503.
 ///
 /// Streams end at once, but for a moment in which their readers may take what is on its way. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
 /// longer; so a client should expect its idle connections to go.
 pub async fn serve(
-    engine: Arc<Engine>,
+    opening: impl Future<Output = Result<Arc<Engine>, EngineError>>,
     config: Config,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+) -> Result<Option<Arc<Engine>>, ServeError> {
     let address = listener.local_addr().map_err(ServeError::Address)?;
     // Connections have it from the listener.
     if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BYTES) {
@@ -60,21 +64,28 @@ pub async fn serve(
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
     let connections_max = files::connections(config.server.connections_max);
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
+    let body_timeout = Duration::from_millis(config.server.body_timeout.0.unsigned_abs());
     let write_timeout = Duration::from_millis(config.server.write_timeout.0.unsigned_abs());
     let (stopping_sender, stopping) = watch::channel(false);
-    let app = App::new(engine, config, stopping.clone())?;
-    let door = Arc::new(Door::new(app.clone()));
-    let threads = Threads::start(&app.config).map_err(ServeError::Threads)?;
+    let door = Arc::new(Door::closed(body_timeout));
+    let threads = Threads::start(&config).map_err(ServeError::Threads)?;
+    let connections = metrics::connections();
     let slots = Arc::new(Semaphore::new(connections_max as usize));
     let mut builder = http1::Builder::new();
     // An answer is short: to copy it into one piece costs less than to send two.
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(BUFFER_BYTES_MAX).writev(false);
 
-    tokio::pin!(stop);
+    tokio::pin!(stop, opening);
+    let mut engine = None;
     loop {
         let (stream, slot) = tokio::select! {
             biased;
             () = &mut stop => break,
+            opened = &mut opening, if engine.is_none() => {
+                let opened = engine.insert(opened?);
+                door.open(App::new(Arc::clone(opened), config.clone(), stopping.clone())?);
+                continue;
+            }
             accepted = accept(&listener, &slots) => accepted,
         };
         let stream = match stream.into_std() {
@@ -84,7 +95,7 @@ pub async fn serve(
                 continue;
             }
         };
-        let counted = metrics::Held::new(&app.metrics.connections);
+        let counted = metrics::Held::new(&connections);
         threads.spawn(|of_thread| {
             let open = Open { _slot: slot, _counted: counted, _of_thread: of_thread };
             connection(stream, write_timeout, builder.clone(), Arc::clone(&door), stopping.clone(), open)
@@ -96,7 +107,7 @@ pub async fn serve(
     if tokio::time::timeout(STOP_TIME, slots.acquire_many(connections_max)).await.is_err() {
         tracing::warn!("some connections were still busy after {} s and are dropped", STOP_TIME.as_secs());
     }
-    Ok(())
+    Ok(engine)
 }
 
 /// What an open connection holds.
@@ -162,6 +173,7 @@ mod tests {
     use super::*;
     use crate::http::testing::event;
     use saccade_topology::Duration as Millis;
+    use std::future::ready;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
@@ -170,7 +182,7 @@ mod tests {
     struct Server {
         address: SocketAddr,
         stop: oneshot::Sender<()>,
-        running: JoinHandle<Result<(), ServeError>>,
+        running: JoinHandle<Result<Option<Arc<Engine>>, ServeError>>,
         _data: tempfile::TempDir,
     }
 
@@ -179,11 +191,20 @@ mod tests {
         edit(&mut config);
         let data = tempfile::tempdir().expect("a temporary directory");
         let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
+        start_with(ready(Ok(engine)), config, data).await
+    }
+
+    /// Listens, and serves what `opening` gives.
+    async fn start_with(
+        opening: impl Future<Output = Result<Arc<Engine>, EngineError>> + Send + 'static,
+        config: Config,
+        data: tempfile::TempDir,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { stopped.await.unwrap_or(()) };
-        let running = tokio::spawn(serve(engine, config, listener, stopped));
+        let running = tokio::spawn(serve(opening, config, listener, stopped));
         Server { address, stop, running, _data: data }
     }
 
@@ -193,11 +214,49 @@ mod tests {
         stream
     }
 
+    /// Sends a request, and reads what is there then: a short answer comes as one piece.
+    async fn ask(stream: &mut TcpStream, request: &str) -> String {
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let mut bytes = vec![0; 4096];
+        let count = stream.read(&mut bytes).await.expect("the server answers");
+        String::from_utf8(bytes[..count].to_vec()).expect("answers are text")
+    }
+
     async fn rest(mut stream: TcpStream) -> String {
         let mut bytes = Vec::new();
         // A reset after the answer is an end like any other.
         let _ = stream.read_to_end(&mut bytes).await;
         String::from_utf8(bytes).expect("answers are text")
+    }
+
+    #[tokio::test]
+    async fn who_is_early_is_told_so_and_served_later_over_the_same_connection() {
+        let (config, data) = (Config::default(), tempfile::tempdir().expect("a temporary directory"));
+        let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
+        let (opened, opening) = oneshot::channel::<Arc<Engine>>();
+        let opening = async { Ok(opening.await.expect("the test opens it")) };
+        let server = start_with(opening, config, data).await;
+        let body = event("e1", "s1");
+        let post = format!("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut stream = open(&server, "").await;
+        for (request, status) in [(get("/health"), "200"), (get("/ready"), "503"), (post.clone(), "503")] {
+            let answer = ask(&mut stream, &request).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+            assert!(status == "200" || answer.contains("not_ready") && answer.contains("retry-after: 1"), "{answer}");
+        }
+        assert!(opened.send(engine).is_ok(), "the server waits for it");
+        while !ask(&mut stream, &get("/ready")).await.starts_with("HTTP/1.1 200 ") {}
+        let answer = ask(&mut stream, &post).await;
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_until_there_is_something_to_serve() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let server = start_with(std::future::pending(), Config::default(), data).await;
+        server.stop.send(()).expect("the server runs");
+        assert!(server.running.await.expect("no panic").expect("a clean end").is_none());
     }
 
     #[tokio::test]
@@ -375,7 +434,7 @@ mod tests {
         let config = Config::default();
         let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
         let listener = TcpListener::bind("0.0.0.0:0").await.expect("a free port");
-        let error = serve(engine, config, listener, async {}).await.expect_err("no keys are set");
+        let error = serve(ready(Ok(engine)), config, listener, async {}).await.err().expect("no keys are set");
         assert!(error.to_string().contains("auth.write_keys"), "{error}");
     }
 }

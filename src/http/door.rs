@@ -2,27 +2,44 @@
 //!
 //! Nearly all requests are batches of events. The router around their handler, its layers and their boxed futures took a tenth of the
 //! time of the threads that read them.
+//!
+//! Until the log is replayed the door is closed: whoever watches over the process hears that it lives, all others that they are early.
 
-use super::{App, cors, events, routes};
+use super::error::Refusal;
+use super::{App, body, cors, events, routes};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::Method;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// All calls.
 pub(super) struct Door {
+    /// How long a request that is early may take to be read.
+    patience: Duration,
+    inside: OnceLock<Inside>,
+}
+
+struct Inside {
     app: Arc<App>,
     router: TowerToHyperService<Router>,
 }
 
 impl Door {
-    pub(super) fn new(app: Arc<App>) -> Door {
-        Door { router: TowerToHyperService::new(routes::router(app.clone())), app }
+    /// A door that nobody comes through yet.
+    pub(super) fn closed(patience: Duration) -> Door {
+        Door { patience, inside: OnceLock::new() }
+    }
+
+    /// From here on requests are answered by `app`.
+    pub(super) fn open(&self, app: Arc<App>) {
+        self.inside.get_or_init(|| Inside { router: TowerToHyperService::new(routes::router(app.clone())), app });
     }
 
     pub(super) async fn call<B>(&self, request: Request<B>) -> Response
@@ -30,11 +47,22 @@ impl Door {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError> + Display,
     {
+        let Some(Inside { app, router }) = self.inside.get() else { return self.turn_away(request).await };
         if request.method() == Method::POST && request.uri().path() == events::PATH {
-            return cors::marked(&self.app, request, |request| events::answer(&self.app, request)).await;
+            return cors::marked(app, request, |request| events::answer(app, request)).await;
         }
-        let Ok(response) = self.router.call(request.map(Body::new)).await;
+        let Ok(response) = router.call(request.map(Body::new)).await;
         response
+    }
+
+    async fn turn_away<B: HttpBody + Unpin>(&self, request: Request<B>) -> Response {
+        if request.method() == Method::GET && request.uri().path() == routes::HEALTH {
+            return routes::health().await.into_response();
+        }
+        let (parts, rest) = request.into_parts();
+        body::discard(&parts.headers, rest, Instant::now() + self.patience).await;
+        let message = "the log is still being replayed; the server's own log says how far it is";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message).retry_after(1).into_response()
     }
 }
 

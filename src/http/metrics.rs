@@ -46,8 +46,6 @@ pub(super) struct Metrics {
     pub(super) rank: Histogram,
     /// Readers of the context stream.
     pub(super) streams: Gauge,
-    /// Open connections.
-    pub(super) connections: Gauge,
 }
 
 /// Counters of one source, one for each bucket an event can end in.
@@ -91,14 +89,12 @@ impl Metrics {
         describe_counter!(BYTES, Unit::Bytes, "Bytes of requests that bring events, as sent");
         describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
         describe_histogram!(RANK, Unit::Seconds, "Request for a decision, from its first byte to its answer");
-        describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
         Metrics {
             events: Results::new(Source::Events),
             cmcd: Results::new(Source::Cmcd),
             bytes: counter!(BYTES),
             rank: histogram!(RANK),
             streams: gauge!(STREAMS),
-            connections: gauge!(CONNECTIONS),
         }
     }
 
@@ -128,6 +124,12 @@ impl Metrics {
     pub(super) fn bytes(&self, n: usize) {
         self.bytes.increment(n as u64);
     }
+}
+
+/// Open connections: there are some before there is anything else to count.
+pub(super) fn connections() -> Gauge {
+    describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
+    gauge!(CONNECTIONS)
 }
 
 /// Adds one to a gauge for as long as it lives.

@@ -10,6 +10,9 @@ use axum::routing::{MethodRouter, any, get, post};
 use axum::{Json, Router};
 use std::sync::Arc;
 
+/// Answered from the start.
+pub(super) const HEALTH: &str = "/health";
+
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// What a call asks of its caller.
@@ -122,7 +125,7 @@ fn table() -> Vec<Route> {
         route("/v1/schema", "GET", "what each slot of the vector means", Read, get(schema)),
         route("/v1/openapi.json", "GET", "this interface, for machines", Read, get(openapi)),
         route("/metrics", "GET", "Prometheus metrics", Read, get(metrics)),
-        route("/health", "GET", "200 while the process lives", Open, get(health)),
+        route(HEALTH, "GET", "200 while the process lives", Open, get(health)),
         route("/ready", "GET", "200 once the log is replayed", Open, get(ready)),
     ]
 }
@@ -178,7 +181,7 @@ async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.engine.metrics())
 }
 
-async fn health() -> Json<serde_json::Value> {
+pub(super) async fn health() -> Json<serde_json::Value> {
     Json(serde_json::json!({"status": "ok"}))
 }
 
@@ -189,8 +192,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
             Err(why) => Json(serde_json::json!({"status": "read_only", "why": why.to_string()})).into_response(),
         };
     }
-    let message = "the log is still being replayed, or the server is stopping";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message).retry_after(1).into_response()
+    Refusal::stopping().into_response()
 }
 
 #[cfg(test)]

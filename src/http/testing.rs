@@ -64,7 +64,9 @@ impl Site {
         let engine = Engine::open(&config, data.path()).expect("an engine opens in its directory");
         let (stop, stopping) = watch::channel(false);
         let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
-        Site { door: Door::new(app.clone()), app, recorder, stop, data }
+        let door = Door::closed(std::time::Duration::from_secs(1));
+        door.open(app.clone());
+        Site { door, app, recorder, stop, data }
     }
 
     /// Sends and returns the answer with its body still open.
