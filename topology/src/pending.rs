@@ -145,6 +145,8 @@ const CHUNK_BITS: u32 = 12;
 /// Lists of released entries that are walked side by side, an entry of each with each one that is taken: more than come. What a step has
 /// asked for is near by the next.
 const WALKS: usize = 2;
+/// What is dated further ahead than this, ms, lies apart: it is let go that much later, and chunks of others would wait for it.
+const AHEAD_MS: i64 = 5000;
 /// How many entries ahead memory is asked for.
 const AHEAD: usize = 3;
 
@@ -217,8 +219,10 @@ pub(crate) struct Slab {
     inputs: Vec<u64>,
     chunks: Vec<Chunk>,
     free: Vec<u32>,
-    /// The chunk that entries are taken from.
-    current: usize,
+    /// The chunks that entries are taken from: most of them, and those that are dated ahead.
+    current: [usize; 2],
+    /// The greatest event time there was.
+    newest: i64,
     /// Entries that were not released.
     used: usize,
     /// Entries that were released and not counted as gone yet: the first of each list, and how many are left of it.
@@ -238,7 +242,8 @@ impl Slab {
             inputs: vec![ABSENT; inputs],
             chunks: vec![],
             free: vec![],
-            current: 0,
+            current: [usize::MAX; 2],
+            newest: i64::MAX,
             used: 0,
             released: VecDeque::new(),
             walks: [(NONE, 0); WALKS],
@@ -293,16 +298,17 @@ impl Slab {
 
     /// An entry that is linked to none, with an event.
     pub(crate) fn insert(&mut self, event: &Arriving<'_>) -> u32 {
-        let i = self.take(event.at);
-        let chunk = &mut self.chunks[self.current];
+        let is_ahead = event.at.time > self.newest.saturating_add(AHEAD_MS);
+        let i = self.take(event.at, is_ahead);
+        let chunk = &mut self.chunks[place(i).0];
         chunk.filled += pack(&mut chunk.words[chunk.filled..], event.kind, &event.id, event.inputs);
         i
     }
 
     /// An entry that is linked to none, with room for an event that [`Slab::fill`] gives it later.
     pub(crate) fn reserve(&mut self, at: At) -> u32 {
-        let i = self.take(at);
-        self.chunks[self.current].filled += self.stride;
+        let i = self.take(at, false);
+        self.chunks[place(i).0].filled += self.stride;
         i
     }
 
@@ -313,17 +319,23 @@ impl Slab {
         pack(&mut words[starts[nth] as usize..], kind, &id, inputs);
     }
 
-    /// An entry whose words begin where those of the current chunk end; there is room for the longest.
-    fn take(&mut self, at: At) -> u32 {
+    /// Says what the greatest event time is.
+    pub(crate) fn set_newest(&mut self, newest: i64) {
+        self.newest = newest;
+    }
+
+    /// An entry whose words begin where those of its chunk end; there is room for the longest.
+    fn take(&mut self, at: At, is_ahead: bool) -> u32 {
         (0..WALKS).for_each(|walk| self.step(walk));
         self.used += 1;
         let stride = self.stride;
-        let step = self.chunks.get(self.current).and_then(|chunk| chunk.step(at.offset, stride));
+        let step = self.chunks.get(self.current[usize::from(is_ahead)]).and_then(|chunk| chunk.step(at.offset, stride));
         let step = step.unwrap_or_else(|| {
-            self.begin_chunk(at.offset);
+            self.begin_chunk(at.offset, is_ahead);
             0
         });
-        let chunk = &mut self.chunks[self.current];
+        let current = self.current[usize::from(is_ahead)];
+        let chunk = &mut self.chunks[current];
         let nth = chunk.taken;
         chunk.taken += 1;
         chunk.live += 1;
@@ -332,19 +344,19 @@ impl Slab {
         if let Some(later) = chunk.words.get(chunk.filled + AHEAD * stride / 2..) {
             prefetch(&later[..(stride / 2).min(later.len())]);
         }
-        (self.current * CHUNK + nth) as u32
+        (current * CHUNK + nth) as u32
     }
 
     #[cold]
-    fn begin_chunk(&mut self, offset: u64) {
-        let before = self.current;
-        self.current = self.free.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
-        if self.current == self.chunks.len() {
+    fn begin_chunk(&mut self, offset: u64, is_ahead: bool) {
+        let current = self.free.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
+        let before = std::mem::replace(&mut self.current[usize::from(is_ahead)], current);
+        if current == self.chunks.len() {
             self.chunks.push(Chunk::new(self.stride));
         }
-        let chunk = &mut self.chunks[self.current];
+        let chunk = &mut self.chunks[current];
         (chunk.begin, chunk.taken, chunk.filled) = (offset, 0, 0);
-        if before != self.current && self.chunks[before].live == 0 {
+        if self.chunks.get(before).is_some_and(|chunk| chunk.live == 0) {
             self.free.push(before as u32);
         }
     }
@@ -354,7 +366,7 @@ impl Slab {
         let (i, left) = self.walks[walk];
         if left > 0 {
             let (chunk, nth) = place(i);
-            let is_current = chunk == self.current;
+            let is_current = self.current.contains(&chunk);
             let Chunk { links, live, .. } = &mut self.chunks[chunk];
             *live -= 1;
             if *live == 0 && !is_current {
@@ -445,6 +457,28 @@ mod tests {
             chunks.push(slab.chunks.len());
         }
         assert!(chunks[199] <= 6, "{chunks:?}");
+    }
+
+    #[test]
+    fn what_is_dated_ahead_keeps_no_chunk_of_others() {
+        let mut slab = Slab::new(7);
+        let inputs = inputs(7, 0);
+        let mut kept = VecDeque::new();
+        for time in 0..100 * CHUNK as i64 {
+            // One in a hundred stays for good; of the others each for the time of a chunk.
+            let is_ahead = time % 100 == 0;
+            let at = At { time: time + if is_ahead { 2 * AHEAD_MS } else { 0 }, offset: time as u64 };
+            slab.set_newest(time - 1);
+            let entry = slab.insert(&Arriving { at, id: IdWords::new("i"), kind: 1, inputs: &inputs });
+            if !is_ahead {
+                kept.push_back(entry);
+            }
+            if kept.len() > CHUNK {
+                slab.release(kept.pop_front().expect("there are some"), 1);
+            }
+        }
+        // Two or three of those that go, and what stays.
+        assert!(slab.chunks.len() <= 3 + 1 + 1, "{}", slab.chunks.len());
     }
 
     proptest! {

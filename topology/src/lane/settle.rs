@@ -86,6 +86,7 @@ impl Lane {
     /// Settles a few of the keys whose events are all certain: what is silent does not keep its memory, and few rows and events
     /// stay in the near caches. Other keys are settled as events arrive. `newest`: the greatest time there was.
     pub(crate) fn sweep(&mut self, count: usize, horizon: i64, newest: i64) {
+        self.slab.set_newest(newest);
         for _ in 0..count {
             // Those in front are the oldest, but for some of clocks that are ahead: they must not keep the others waiting.
             let Some((_, i)) = self.unsettled.front().copied().filter(|(time, _)| *time < horizon || *time > newest)
