@@ -267,7 +267,7 @@ fn every_number_of_the_configuration_has_a_range_and_the_default_file_names_it()
 #[test]
 fn a_feature_that_cannot_be_is_refused_with_its_place_name_and_the_way_out() {
     let feature = |rest: &str| refusal(&format!("{EVENTS}[[features]]\nname = \"odd\"\n{rest}\n"));
-    let table: [(&str, &[&str]); 10] = [
+    let table: [(&str, &[&str]); 12] = [
         ("type = \"decayed_count\"", &["features[1].half_lives", "\"odd\"", "missing"]),
         (
             "type = \"count\"\nhalf_lives = [\"1m\"]",
@@ -279,6 +279,8 @@ fn a_feature_that_cannot_be_is_refused_with_its_place_name_and_the_way_out() {
         ("type = \"playback\"\noutputs = [\"played\"]", &["features[1].outputs", "\"played\"", "played_s"]),
         ("type = \"distinct\"\nfield = \"item\"\nsize = 100", &["features[1].size", "100", "power of two"]),
         ("type = \"count\"\nby = \"type\"", &["features[1].values", "`by` and `values` together"]),
+        ("type = \"count\"\nabsent = -1", &["features[1].absent", "not a key of this type"]),
+        ("type = \"local_time\"\nscale = 2", &["features[1].scale", "not a key of this type"]),
         ("type = \"count\"\non = []", &["features[1].on", "0 values", "1 to 63"]),
         ("type = \"count\"\nscope = \"viewer\"\n[viewer]\nenabled = false", &["features[1].scope", "viewer.enabled"]),
     ];

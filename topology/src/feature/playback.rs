@@ -169,7 +169,7 @@ const QUIT: u64 = 9;
 
 #[derive(Debug)]
 pub(crate) struct Playback {
-    /// Input: code of the event type in [`KINDS`].
+    /// Input: code of the event type in `MOVES`.
     pub kind: usize,
     /// Input: code of `Event::state`, in the order of `PlayState`.
     pub state: usize,
@@ -476,10 +476,18 @@ fn cover(state: &mut [u64], from: u64, to: u64) {
     intervals[2 * (kept_count + 1)..].fill(0);
 }
 
-fn unique_ms(state: &[u64]) -> f64 {
-    let spans = state[FIRST_INTERVAL..].chunks_exact(2).filter(|w| w[0] != 0);
-    let placed: u64 = spans.map(|w| (w[1] & u64::from(u32::MAX)) - (w[1] >> 32)).sum();
-    (placed + state[RETIRED_MS]) as f64 + f64::from_bits(state[UNPLACED_MS])
+/// Unique milliseconds, and those of the current item. What has no place or was retired is taken for this item's while no other is among the
+/// intervals.
+fn watched_ms(state: &[u64]) -> (f64, f64) {
+    let (mut all, mut of_item) = (0, 0);
+    for [owner, span] in state[FIRST_INTERVAL..].as_chunks::<2>().0.iter().filter(|[owner, _]| *owner != 0) {
+        let ms = (span & u64::from(u32::MAX)) - (span >> 32);
+        all += ms;
+        of_item += if *owner == state[ITEM] | 1 { ms } else { 0 };
+    }
+    let elsewhere = state[RETIRED_MS] as f64 + f64::from_bits(state[UNPLACED_MS]);
+    let unique = all as f64 + elsewhere;
+    (unique, if of_item == all { unique } else { of_item as f64 })
 }
 
 /// All figures, in the order of [`OUTPUTS`]; none before the player was heard of.
@@ -490,7 +498,7 @@ fn figures(state: &[u64]) -> [Option<f64>; OUTPUTS.len()] {
     let seconds = |word: usize| Some(state[word] as f64 / 1000.0);
     let is = |code: u64| Some(f64::from(u8::from(state[STATE] == code)));
     let count = |word: usize| Some(state[word] as f64);
-    let unique_s = unique_ms(state) / 1000.0;
+    let (unique_ms, of_item_ms) = watched_ms(state);
     let busy = state[PLAYED_MS] + state[REBUFFERING_MS];
     [
         is(PLAYING),
@@ -500,7 +508,7 @@ fn figures(state: &[u64]) -> [Option<f64>; OUTPUTS.len()] {
         is(ENDED),
         seconds(PLAYED_MS),
         Some(f64::from_bits(state[CONTENT_MS]) / 1000.0),
-        Some(unique_s),
+        Some(unique_ms / 1000.0),
         count(PAUSES),
         seconds(PAUSED_MS),
         Some(longest_pause_ms(state) as f64 / 1000.0),
@@ -512,7 +520,7 @@ fn figures(state: &[u64]) -> [Option<f64>; OUTPUTS.len()] {
         kept(state[STARTUP_MS]).map(|ms| ms / 1000.0),
         Some(kept(state[RATE]).unwrap_or(1.0)),
         kept(state[PLAYHEAD_MS]).map(|ms| ms / 1000.0),
-        kept(state[DURATION_S]).filter(|s| *s > 0.0).map(|s| (unique_s / s).min(1.0)),
+        kept(state[DURATION_S]).filter(|s| *s > 0.0).map(|s| (of_item_ms / 1000.0 / s).min(1.0)),
         count(PLAYS),
         count(STATE),
     ]

@@ -1,9 +1,12 @@
 //! A model compiled against the plan: which slots it looks at, how many features that makes, what it learns by.
 
 use super::spec::{ContextSpec, ItemFeature, ModelSpec};
-use crate::learn::{Estimator, HalfLife, Learning, VALUE_MAX};
+use crate::learn::{Estimator, HalfLife, Learning, Setting, VALUE_MAX};
 use crate::plan::{PlanError, Slot, error};
 use crate::record::{Fields, Value};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Joint features at most.
@@ -124,19 +127,35 @@ impl ItemFeature {
                 Some(Value::Bool(true)) => self.scale,
                 _ => 0.0,
             }),
-            Some(values) => out.extend(values.iter().map(|wanted| match value {
-                Some(Value::Text(text)) if text == wanted => self.scale,
-                Some(Value::Json(list)) if lists(list, wanted) => self.scale,
-                _ => 0.0,
-            })),
+            Some(values) => {
+                let listed = match value {
+                    Some(Value::Json(json)) => texts(json),
+                    _ => vec![],
+                };
+                let has = |wanted: &String| match value {
+                    Some(Value::Text(text)) => text == wanted,
+                    _ => listed.iter().any(|text| text == wanted),
+                };
+                out.extend(values.iter().map(|wanted| if has(wanted) { self.scale } else { 0.0 }));
+            }
         }
     }
 }
 
-/// Whether a JSON list of texts has this one; texts with escapes are not looked for.
-fn lists(json: &str, wanted: &str) -> bool {
-    let items = json.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or("");
-    items.split(',').any(|item| item.trim().strip_prefix('"').and_then(|t| t.strip_suffix('"')) == Some(wanted))
+/// The texts of a JSON list; what else there is in it is passed over. None where it is no list.
+fn texts(json: &str) -> Vec<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Part<'a> {
+        Text(#[serde(borrow)] Cow<'a, str>),
+        Other(IgnoredAny),
+    }
+    let parts: Vec<Part<'_>> = serde_json::from_str(json).unwrap_or_default();
+    let texts = parts.into_iter().filter_map(|part| match part {
+        Part::Text(text) => Some(text),
+        Part::Other(_) => None,
+    });
+    texts.collect()
 }
 
 fn joint_width(spec: &ModelSpec, context: usize) -> usize {
@@ -203,6 +222,19 @@ fn check(index: usize, spec: &ModelSpec) -> Result<(), PlanError> {
     if !(1e-6..=1e6).contains(&spec.prior.ridge) {
         return Err(error(key("prior.ridge"), spec.prior.ridge, "1e-6 to 1e6"));
     }
+    for (name, setting, least) in
+        [("prior.noise", spec.prior.noise, 1e-12), ("prior.centre", spec.prior.centre, -VALUE_MAX)]
+    {
+        if let Setting::Fixed(x) = setting
+            && !(least..=VALUE_MAX).contains(&x)
+        {
+            return Err(error(key(name), x, format!("{least:e} to {VALUE_MAX:e}, or \"auto\"")));
+        }
+    }
+    if let Some(feature) = spec.items.iter().find(|f| !(-VALUE_MAX..=VALUE_MAX).contains(&f.scale)) {
+        let range = format!("-{VALUE_MAX:e} to {VALUE_MAX:e}");
+        return Err(error(key(&format!("items.{}.scale", feature.field)), feature.scale, range));
+    }
     if spec.ladder.half_lives.is_empty() || spec.ladder.half_lives.len() > 8 {
         return Err(error(key("ladder.half_lives"), format!("{} values", spec.ladder.half_lives.len()), "1 to 8"));
     }
@@ -211,4 +243,27 @@ fn check(index: usize, spec: &ModelSpec) -> Result<(), PlanError> {
         return Err(error(key(&format!("items.{}.values", feature.field)), "none or too many", "1 to 256 values"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_list_are_found_whatever_is_in_them() {
+        let feature =
+            serde_json::from_str::<ItemFeature>(r#"{"field": "genres", "values": ["Drama, Crime", "News", "a\"b"]}"#);
+        let feature = feature.expect("a feature of items");
+        for (value, found) in [
+            (Value::Json(r#"["Drama, Crime", 7, ["News"]]"#), [1.0, 0.0, 0.0]),
+            (Value::Json(r#"["a\"b","News"]"#), [0.0, 1.0, 1.0]),
+            (Value::Json(r#"{"News": "News"}"#), [0.0; 3]),
+            (Value::Text("News"), [0.0, 1.0, 0.0]),
+        ] {
+            let (mut bytes, mut out) = (vec![], vec![]);
+            Fields::push(&mut bytes, "genres", value);
+            feature.read(&[Fields::from_bytes(&bytes)], &mut out);
+            assert_eq!(out, found, "{value:?}");
+        }
+    }
 }

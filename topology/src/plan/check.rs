@@ -98,6 +98,16 @@ fn check_lists(index: usize, f: &FeatureSpec) -> Result<(), PlanError> {
             return Err(error(key(index, f, "half_lives"), format!("\"{bad}\""), "\"100ms\" to 100 years"));
         }
     }
+    // What counts from nothing is 0 where nothing was seen.
+    use FeatureType::*;
+    let counts = matches!(f.kind, Count | Sum | DecayedCount | DecayedSum | DecayedRate | Distinct | LocalTime);
+    for (name, is_wrong) in
+        [("absent", f.absent.is_some() && counts), ("scale", f.scale.is_some() && f.kind == LocalTime)]
+    {
+        if is_wrong {
+            return Err(error(key(index, f, name), "not a key of this type", "other types"));
+        }
+    }
     for (name, value) in [("absent", f.absent), ("scale", f.scale)] {
         if value.is_some_and(|x| !x.is_finite() || x.abs() > 1e30) {
             return Err(error(key(index, f, name), value.unwrap_or_default(), "a finite number up to 1e30"));

@@ -1,6 +1,7 @@
 //! Inputs: the words a plan takes from each event, extracted once on arrival and kept while the event can still be re-folded.
 
 use crate::feature::ABSENT;
+use crate::learn::VALUE_MAX;
 use crate::names::Names;
 use crate::record::{Event, Value};
 use crate::zones::Zones;
@@ -49,7 +50,7 @@ pub(crate) const FIELDS: [(&str, Source); 14] = [
 /// How a field becomes a word.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Encoding {
-    /// Bits of a finite number; texts and truth values are absent.
+    /// Bits of a number within [`VALUE_MAX`]; others, texts and truth values are absent. So no sum ever becomes infinite.
     Number,
     /// Place in a list of values; others are absent.
     Code(Names),
@@ -177,7 +178,7 @@ impl Input {
     #[inline]
     fn encode_number(&self, x: f64) -> u64 {
         match &self.encoding {
-            Encoding::Number if x.is_finite() => x.to_bits(),
+            Encoding::Number if x.abs() <= VALUE_MAX => x.to_bits(),
             Encoding::Hash => hash(&x.to_bits().to_le_bytes()),
             _ => ABSENT,
         }

@@ -317,6 +317,8 @@ fn what_else_is_on_the_page_is_not_what_plays() {
 
 #[test]
 fn another_item_has_its_own_playhead_and_seconds() {
-    let driver = play(&["0 play p=0 i=a", "10000 ended p=10 i=a", "11000 play p=0 i=b", "16000 pause p=5 i=b"]);
-    expect(&driver, "plays=2 unique_s=15 playhead_s=5");
+    let lines = ["0 play p=0 i=a d=10", "10000 ended p=10 i=a", "11000 play p=0 i=b d=20", "16000 pause p=5 i=b"];
+    expect(&play(&lines[..2]), "unique_s=10 completion=1");
+    expect(&play(&lines[..3]), "plays=2 unique_s=10 completion=0");
+    expect(&play(&lines), "plays=2 unique_s=15 playhead_s=5 completion=0.25");
 }

@@ -100,7 +100,7 @@ impl World {
         let book = &mut learnt.books.models[0];
         let action = book.action(item, learnt.offset, self.room);
         let at = At { event_time: n * 1000, ordinal: n };
-        let entry = Entry { action, context: x, joint: &joint, at, expected: 0.0, deviation: 0.0 };
+        let entry = Entry { action: Some(action), context: x, joint: &joint, at, expected: 0.0, deviation: 0.0 };
         book.decisions += 1;
         book.ends[DecisionEnd::Joined as usize] += 1;
         let evidence = book.spec(1).evidence(&model.learning, &entry).expect("it fits");
