@@ -38,7 +38,7 @@ fn refresh_hybrid(bencher: Bencher<'_, '_>, joint: usize) {
         let (context, joint) = (normals(14), normals(joint));
         let at = At { event_time: n as i64 * 1000, ordinal: n as i64 };
         let action = (n * 7 % u64::from(ITEMS)) as u32;
-        let entry = Entry { action, context: &context, joint: &joint, at, expected: 0.0, deviation: 0.0 };
+        let entry = Entry { action: Some(action), context: &context, joint: &joint, at, expected: 0.0, deviation: 0.0 };
         evidence.decide(&entry);
         evidence.outcome(&entry, context[0]);
     };

@@ -263,6 +263,7 @@ impl Topology {
             self.progress.event(time, ingest_time);
             self.close(offset, sink);
         } else {
+            self.feedback.late_event(moment(&self.plan, &self.progress, offset), event);
             self.counters.late += 1;
         }
         let (horizon, newest) = (self.progress.horizon(&self.plan.spec.time), self.progress.event_time_max);

@@ -71,6 +71,11 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) const START: Progress = Progress { event_time_max: i64::MIN, ingest_time: i64::MIN };
 
+    /// Whether an event told what time it is.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.event_time_max != Self::START.event_time_max
+    }
+
     /// An event counts for the watermark only up to its arrival: one clock that is ahead must not make the others late.
     pub(crate) fn event(&mut self, time: i64, ingest_time: IngestTime) {
         let time = time.min(ingest_time.0);

@@ -132,7 +132,7 @@ impl Player {
 impl Pending {
     fn entry(&self) -> Entry<'_> {
         Entry {
-            action: self.action as u32,
+            action: Some(self.action as u32),
             context: &self.x,
             joint: &[],
             at: At { event_time: self.round as i64 * 1000, ordinal: self.round as i64 },

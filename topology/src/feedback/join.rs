@@ -8,7 +8,7 @@ use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd};
 use crate::record::Event;
 use crate::sink::Sink;
 
-/// Bytes of open decisions per partition, about; at the limit a further one takes the place of its model's oldest.
+/// Bytes of open decisions per partition, about; at the limit the oldest of its model make room for a further one, then those of others.
 const OPEN_BYTES_MAX: usize = 512 << 20;
 
 /// What an event that names no decision says of the one it belongs to.
@@ -48,12 +48,9 @@ impl Feedback {
             sink.decision_late(d.id);
             return false;
         }
-        let is_full = self.table.of_model(model) >= m.models[model].spec.decisions_max as usize
-            || self.table.bytes() >= OPEN_BYTES_MAX;
         // While catching up there are some that were not made by now; who had to go is known.
-        if is_full
-            && m.offset >= self.books.as_of
-            && let Some(oldest) = self.table.oldest(model)
+        while m.offset >= self.books.as_of
+            && let Some(oldest) = self.in_the_way(m, &open)
         {
             self.evict(m, oldest, sink);
         }
@@ -64,6 +61,14 @@ impl Feedback {
         self.claim_recent(m, place);
         self.reschedule(m, place);
         true
+    }
+
+    /// The next that has to go before there is room for `open`.
+    fn in_the_way(&self, m: Moment<'_>, open: &Open) -> Option<u32> {
+        let is_many = self.table.of_model(open.model) >= m.models[open.model].spec.decisions_max as usize;
+        let is_much = self.table.bytes() + open.bytes() > OPEN_BYTES_MAX;
+        let of_model = self.table.oldest(open.model).filter(|_| is_many || is_much);
+        of_model.or_else(|| self.table.oldest_of_all().filter(|_| is_much))
     }
 
     /// A deferred decision is shown. False where none of this id is deferred.
@@ -306,10 +311,17 @@ impl Feedback {
             if self.choose(m, model, claim, None) != Some(place) {
                 continue;
             }
+            let counts = |place: u32| self.counts(m, place, &event, held.time);
+            let of_others = (0..m.models.len()).filter(|other| *other != model);
+            let is_elsewhere = of_others.filter_map(|other| self.choose(m, other, claim, None)).any(counts);
             let before = self.choose(m, model, claim, Some(place));
-            let was_joined = before.is_some_and(|before| self.detach(m, before, &event, held.time));
+            let was_joined = before.is_some_and(counts);
+            if before.is_some_and(|before| was_joined && !self.detach(m, before, &event, held.time)) {
+                // It has settled there, ahead of its time, and stays.
+                continue;
+            }
             let is_joined = self.attach(m, place, &event, held.time) == Some(RewardEnd::Joined);
-            if is_joined && !was_joined {
+            if is_joined && !was_joined && !is_elsewhere {
                 self.books.reward(m.offset, RewardEnd::Joined);
             }
         }

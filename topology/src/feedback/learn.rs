@@ -1,10 +1,10 @@
 //! What was observed of a pick becomes a reward, and the reward goes into the books: once, and by the difference afterwards.
 
-use super::open::{Open, OpenSpec, decode};
+use super::open::{Open, decode};
 use super::{Feedback, Moment};
 use crate::decision::{Decision, ExplicitReward};
-use crate::learn::{At, Entry, Provisional, VALUE_MAX};
-use crate::model::RewardEnd;
+use crate::learn::{At, Entry, Estimator, Provisional};
+use crate::model::{ModelBook, ModelPlan, RewardEnd};
 use crate::record::Event;
 use crate::reward::Reward;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) struct Slot {
 }
 
 /// A pick as it is learnt from. A decision made elsewhere brings no belief.
-fn entry<'a>(d: &'a Decision<'_>, pick: usize, version: u32, action: u32, since: i64) -> Entry<'a> {
+fn entry<'a>(d: &'a Decision<'_>, pick: usize, version: u32, action: Option<u32>, since: i64) -> Entry<'a> {
     let pick = &d.picks[pick];
     let belief = pick.beliefs.iter().find(|belief| belief.spec == version);
     Entry {
@@ -29,6 +29,19 @@ fn entry<'a>(d: &'a Decision<'_>, pick: usize, version: u32, action: u32, since:
         expected: belief.map_or(0.0, |belief| belief.expected),
         deviation: belief.map_or(0.0, |belief| belief.deviation),
     }
+}
+
+/// The place of a pick's own sums, none where they were forgotten; none at all where nothing is learnt from the pick.
+fn action(book: &ModelBook, plan: &ModelPlan, open: &Open, pick: usize) -> Option<Option<u32>> {
+    let place = book.actions.place_since(&open.state.picks[pick].item, open.state.shown_by);
+    let is_learnt = place.is_some() || plan.learning.estimator != Estimator::PerAction;
+    (is_learnt && open.served.is_learnt()).then_some(place)
+}
+
+/// The share of the default reward that a pick without a reward is counted as: from here on it is the caller's.
+fn take_leant(book: &mut ModelBook, version: u32, open: &Open, pick: usize) -> f64 {
+    let book = book.specs.iter_mut().find(|book| book.version == version);
+    book.and_then(|book| book.leant.remove(&(open.state.offset, pick as u32))).unwrap_or(0.0)
 }
 
 impl Feedback {
@@ -42,7 +55,7 @@ impl Feedback {
         for (i, pick) in open.state.picks.iter().enumerate() {
             let action = book.action(&pick.item, m.offset, plan.spec.actions_max as usize);
             for spec in pick.specs.iter().filter(|spec| open.reward(rewards, spec.version).is_some()) {
-                let entry = entry(d, i, spec.version, action, since);
+                let entry = entry(d, i, spec.version, Some(action), since);
                 if let Some(evidence) = book.spec(spec.version).evidence(&plan.learning, &entry) {
                     evidence.decide(&entry);
                 }
@@ -72,7 +85,7 @@ impl Feedback {
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];
             if state.observed.event(&reward, since, time, event) {
                 is_joined = true;
-                state.observed.settle(&reward, since, m.horizon);
+                state.observed.settle(&reward, m.horizon);
                 self.revalue(m, slot, &reward);
             }
         }
@@ -80,7 +93,17 @@ impl Feedback {
         (matters || !is_in_force).then_some(end)
     }
 
-    /// Takes an event out again that belongs to another decision after all. False where it was not counted.
+    /// Whether an event that the decision was chosen for counts for it.
+    pub(super) fn counts(&self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> bool {
+        let open = self.table.get(place);
+        if m.offset < open.as_of {
+            return false;
+        }
+        let Some(pick) = open.pick(event.item, event.position) else { return false };
+        open.state.picks[pick].specs.iter().any(|spec| spec.observed.has(open.dated(time), event.id))
+    }
+
+    /// Takes an event out again that belongs to another decision after all. False where it was not counted, or has settled.
     pub(super) fn detach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> bool {
         let open = self.table.get(place);
         if m.offset < open.as_of {
@@ -189,14 +212,11 @@ impl Feedback {
         if spec.version == open.reward_version {
             book.earn(open.served, spec.known, value);
         }
-        let known = book.actions.place_since(&pick.item, open.state.shown_by);
-        let is_small = |value: Option<f64>| value.is_none_or(|value| value.abs() <= VALUE_MAX);
-        let Some(action) = known.filter(|_| open.served.is_learnt() && is_small(value)) else { return };
+        let leant = take_leant(book, spec.version, open, slot.pick);
+        let Some(action) = action(book, &m.models[open.model], open, slot.pick) else { return };
         let entry = entry(d, slot.pick, spec.version, action, since);
-        let learning = &m.models[open.model].learning;
         let book = book.spec(spec.version);
-        let leant = book.leant.remove(&(open.state.offset, slot.pick as u32)).unwrap_or(0.0);
-        let Some(evidence) = book.evidence(learning, &entry) else { return };
+        let Some(evidence) = book.evidence(&m.models[open.model].learning, &entry) else { return };
         match (spec.known, value) {
             (None, Some(value)) => evidence.outcome_of(&entry, value, leant, default),
             (Some(from), Some(value)) => evidence.correct(&entry, from, value),
@@ -209,14 +229,9 @@ impl Feedback {
     pub(super) fn lean(&mut self, m: Moment<'_>, slot: Slot, default: f64) {
         let open = self.table.get(slot.place);
         let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
-        let pick = &open.state.picks[slot.pick];
-        let version = pick.specs[slot.spec].version;
+        let version = open.state.picks[slot.pick].specs[slot.spec].version;
         let book = &mut books.models[open.model];
-        let Some(action) =
-            book.actions.place_since(&pick.item, open.state.shown_by).filter(|_| open.served.is_learnt())
-        else {
-            return;
-        };
+        let Some(action) = action(book, &m.models[open.model], open, slot.pick) else { return };
         let (d, key) = (decode(&open.record), (open.state.offset, slot.pick as u32));
         let entry = entry(&d, slot.pick, version, action, since);
         let book = book.spec(version);
@@ -234,20 +249,16 @@ impl Feedback {
     /// Takes a decision out of the books again whose reward will never be known.
     pub(super) fn withdraw(&mut self, m: Moment<'_>, open: &Open) {
         let (Some(since), Some(books)) = (open.state.since, self.books.at(m.offset)) else { return };
-        if !open.served.is_learnt() {
-            return;
-        }
         let d = decode(&open.record);
         let (book, rewards) = (&mut books.models[open.model], self.registry.model(open.model));
         for (i, pick) in open.state.picks.iter().enumerate() {
-            let Some(action) = book.actions.place_since(&pick.item, open.state.shown_by) else { continue };
-            let is_entered = |spec: &&OpenSpec| spec.known.is_none() && open.reward(rewards, spec.version).is_some();
-            for spec in pick.specs.iter().filter(is_entered) {
+            for spec in pick.specs.iter().filter(|spec| spec.known.is_none()) {
+                let leant = take_leant(book, spec.version, open, i);
+                let Some(reward) = open.reward(rewards, spec.version) else { continue };
+                let Some(action) = action(book, &m.models[open.model], open, i) else { continue };
                 let entry = entry(&d, i, spec.version, action, since);
-                let book = book.spec(spec.version);
-                book.leant.remove(&(open.state.offset, i as u32));
-                if let Some(evidence) = book.evidence(&m.models[open.model].learning, &entry) {
-                    evidence.withdraw(&entry);
+                if let Some(evidence) = book.spec(spec.version).evidence(&m.models[open.model].learning, &entry) {
+                    evidence.withdraw(&entry, leant, reward.spec().default_reward);
                 }
             }
         }

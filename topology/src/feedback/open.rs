@@ -199,7 +199,11 @@ impl Open {
         let since = self.state.since?;
         let before = since.saturating_sub(time).max(0);
         let mut specs = self.state.picks.first()?.specs.iter();
-        let is_rewarded = specs.any(|spec| time <= spec.end(since) && self.reward(rewards, spec.version).is_some());
+        let begins = |reward: &Reward| since.saturating_add(reward.spec().start_after.0);
+        let is_rewarded = specs.any(|spec| {
+            let reward = self.reward(rewards, spec.version);
+            time <= spec.end(since) && reward.is_some_and(|reward| self.dated(time) >= begins(reward))
+        });
         (is_rewarded && self.is_near(time, tolerance) && self.state.picks.iter().any(|pick| *pick.item == *item))
             .then_some(before)
     }

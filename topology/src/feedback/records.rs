@@ -83,7 +83,10 @@ impl Topology {
             self.dedup.insert(fingerprint);
         }
         let is_known = self.is_known(offset, reward.decision);
-        sink.rewarded(self.feedback.reward(moment(&self.plan, &self.progress, offset), reward, is_known));
+        // Before the first event there is no other time than that of its arrival.
+        let event_time = reward.event_time.or((!self.progress.is_begun()).then_some(EventTime(ingest_time.0)));
+        let reward = ExplicitReward { event_time, ..*reward };
+        sink.rewarded(self.feedback.reward(moment(&self.plan, &self.progress, offset), &reward, is_known));
         Outcome::Accepted
     }
 

@@ -90,10 +90,9 @@ impl Feedback {
     fn settle(&mut self, place: u32, horizon: i64) {
         let Some(open) = self.table.settling(place) else { return };
         let rewards = self.registry.model(open.model);
-        let since = open.state.since.unwrap_or(open.time);
         for spec in open.state.picks.iter_mut().flat_map(|pick| &mut pick.specs) {
             match rewards.spec_since(spec.version, open.state.offset) {
-                Some(reward) => spec.observed.settle(reward, since, horizon),
+                Some(reward) => spec.observed.settle(reward, horizon),
                 None => spec.observed.let_go(),
             }
         }

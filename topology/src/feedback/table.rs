@@ -61,6 +61,12 @@ impl Table {
         self.by_age[model].first_key_value().map(|(_, place)| *place)
     }
 
+    /// The oldest there is.
+    pub(crate) fn oldest_of_all(&self) -> Option<u32> {
+        let oldest = self.by_age.iter().filter_map(|places| places.first_key_value());
+        oldest.min_by_key(|(offset, _)| **offset).map(|(_, place)| *place)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -119,24 +125,31 @@ impl Table {
     /// `as_of`: records before it contain the removal.
     pub(crate) fn remove(&mut self, place: u32, as_of: u64) -> Open {
         self.unschedule(place);
+        self.disown(place);
         let open = self.places[place as usize].take().expect("the place is taken");
         self.free.push(place);
         self.bytes -= open.bytes();
         self.by_id.remove(&open.id);
         self.by_age[open.model].remove(&open.state.offset);
-        for owner in open.owners.into_iter().filter(|owner| *owner != 0) {
-            if let Some(places) = self.by_owner.get_mut(&owner) {
-                places.retain(|p| *p != place);
-                if places.is_empty() {
-                    self.by_owner.remove(&owner);
-                }
-            }
-        }
         self.pass_over(&open.id, as_of);
         if self.keeps_until.is_some_and(|latest| open.state.offset <= latest) {
             self.ended.push(Ended { open: open.clone(), as_of });
         }
         open
+    }
+
+    fn disown(&mut self, place: u32) {
+        let Open { owners, state, .. } = self.get(place);
+        let (owners, offset) = (*owners, state.offset);
+        for owner in owners.into_iter().filter(|owner| *owner != 0) {
+            let Some(places) = self.by_owner.get_mut(&owner) else { continue };
+            let offset_of = |place: u32| self.places[place as usize].as_ref().map_or(0, |open| open.state.offset);
+            let at = places.partition_point(|place| offset_of(*place) < offset);
+            places.remove(at);
+            if places.is_empty() {
+                self.by_owner.remove(&owner);
+            }
+        }
     }
 
     /// From now on those that are open now leave their rows when they end, until [`Table::forget_ended`].

@@ -129,6 +129,9 @@ impl Evidence {
             let deviation = if entered { entry.deviation } else { 0.0 };
             rung.settle(entry, deviation, reward, stamp.share(1.0 - share));
             rung.moments.add(reward, entry.expected, stamp.share(1.0 - share));
+            if share > 0.0 {
+                rung.count_once(entry);
+            }
         }
         self.settled += 1;
         let weight = self.rungs[self.framed.rung].moments.weight(self.now());
@@ -148,6 +151,9 @@ impl Evidence {
             rung.enter(entry, 0.0, stamp);
             rung.settle(entry, 0.0, believed, stamp);
             rung.moments.add(believed, entry.expected, stamp);
+            if from > 0.0 {
+                rung.count_once(entry);
+            }
         }
     }
 
@@ -171,11 +177,16 @@ impl Evidence {
         self.settled = self.settled.saturating_sub(1);
     }
 
-    /// No reward will come and none is to be assumed: takes the decision out again.
-    pub fn withdraw(&mut self, entry: &Entry<'_>) {
-        if self.learning.provisional == Provisional::Predicted {
-            for rung in &mut self.rungs {
-                rung.withdraw(entry, entry.deviation, rung.half_life.stamp(entry.at));
+    /// No reward will come and none is to be assumed: takes the decision out again, and what [`Evidence::lean`] counted of it, which is
+    /// `share` of `believed`.
+    pub fn withdraw(&mut self, entry: &Entry<'_>, share: f64, believed: f64) {
+        for rung in &mut self.rungs {
+            let stamp = rung.half_life.stamp(entry.at);
+            if self.learning.provisional == Provisional::Predicted {
+                rung.withdraw(entry, entry.deviation, stamp);
+            } else if share > 0.0 {
+                rung.reopen(entry, 0.0, believed, stamp.share(share));
+                rung.withdraw(entry, 0.0, stamp.share(share));
             }
         }
     }
@@ -272,8 +283,8 @@ impl Evidence {
         }
     }
 
-    fn grow(&mut self, action: u32) {
-        if self.learning.estimator != Estimator::Shared {
+    fn grow(&mut self, action: Option<u32>) {
+        if let Some(action) = action.filter(|_| self.learning.estimator != Estimator::Shared) {
             self.grow_to(action as usize + 1);
         }
     }

@@ -43,8 +43,9 @@ pub struct Learning {
 /// A decision as it is learnt from: all of it is in the decision's record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry<'a> {
-    /// Position of the action. Positions are dense: sums are kept for all up to the greatest.
-    pub action: u32,
+    /// Position of the action. Positions are dense: sums are kept for all up to the greatest. None where its own sums were forgotten:
+    /// then only shared ones learn.
+    pub action: Option<u32>,
     /// Features of the context; empty for a shared estimator.
     pub context: &'a [f64],
     /// Joint features of context and this action; empty for a per-action estimator.

@@ -134,7 +134,8 @@ impl Rung {
 
     /// The sums that a decision goes into, with the features that belong to each.
     fn parts<'a>(&'a mut self, entry: &Entry<'a>) -> impl Iterator<Item = (&'a mut Sums, &'a [f64])> {
-        let own = self.actions.get_mut(entry.action as usize).map(|sums| (Arc::make_mut(sums), entry.context));
+        let own = entry.action.and_then(|action| self.actions.get_mut(action as usize));
+        let own = own.map(|sums| (Arc::make_mut(sums), entry.context));
         self.shared.as_mut().map(|sums| (Arc::make_mut(sums), entry.joint)).into_iter().chain(own)
     }
 
@@ -142,17 +143,26 @@ impl Rung {
         for (sums, x) in self.parts(entry) {
             sums.enter(x, deviation, stamp);
         }
-        if let Some(cross) = self.cross.get_mut(entry.action as usize) {
-            Arc::make_mut(cross).add(entry.context, entry.joint, stamp, 1.0);
-        }
+        self.cross(entry, stamp, 1.0);
     }
 
     pub(crate) fn withdraw(&mut self, entry: &Entry<'_>, deviation: f64, stamp: Stamp) {
         for (sums, x) in self.parts(entry) {
             sums.withdraw(x, deviation, stamp);
         }
-        if let Some(cross) = self.cross.get_mut(entry.action as usize) {
-            Arc::make_mut(cross).add(entry.context, entry.joint, stamp, -1.0);
+        self.cross(entry, stamp, -1.0);
+    }
+
+    fn cross(&mut self, entry: &Entry<'_>, stamp: Stamp, sign: f64) {
+        if let Some(cross) = entry.action.and_then(|action| self.cross.get_mut(action as usize)) {
+            Arc::make_mut(cross).add(entry.context, entry.joint, stamp, sign);
+        }
+    }
+
+    /// A decision that was counted before, with another share of its weight, is still one.
+    pub(crate) fn count_once(&mut self, entry: &Entry<'_>) {
+        for (sums, _) in self.parts(entry) {
+            sums.count_once();
         }
     }
 

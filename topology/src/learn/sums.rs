@@ -104,6 +104,11 @@ impl Sums {
         self.count = self.count.saturating_sub(2);
     }
 
+    /// What was added last is a further share of a decision that is counted already.
+    pub(crate) fn count_once(&mut self) {
+        (self.entered, self.count) = (self.entered.saturating_sub(1), self.count.saturating_sub(1));
+    }
+
     /// A settled reward turns out to be `to`, not `from`: Δr·x, with the weight of the decision. Exact, whenever it comes.
     pub fn correct(&mut self, x: &[f64], from: f64, to: f64, stamp: Stamp) {
         let w = self.weigh(stamp);

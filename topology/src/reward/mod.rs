@@ -22,6 +22,7 @@ mod watched;
 pub use observed::{Observed, PENDING_MAX};
 pub use spec::{Aggregation, RewardSpec, SignalFold, SignalSpec};
 
+use crate::learn::VALUE_MAX;
 use crate::record::{Event, Fields, Value};
 use check::SIGNALS_MAX;
 use evaluate::Run;
@@ -64,7 +65,7 @@ pub struct RewardError {
 pub struct Worth {
     /// The reward.
     pub reward: f64,
-    /// The expression failed or gave no finite number: this is the default reward.
+    /// The expression failed, or gave no number that can be learnt: this is the default reward.
     pub failed: bool,
 }
 
@@ -232,16 +233,13 @@ impl Reward {
         }
     }
 
-    /// Held within the clip; the default where there is none.
+    /// Held within the clip; the default where there is none, or it is more than can be learnt.
     fn worth(&self, value: Option<f64>) -> Worth {
-        let Some(value) = value.filter(|x| x.is_finite()) else {
-            return Worth { reward: self.spec.default_reward, failed: true };
-        };
-        let reward = match self.spec.clip {
-            Some([least, _]) if value < least => least,
-            Some([_, greatest]) if value > greatest => greatest,
-            _ => value,
-        };
-        Worth { reward, failed: false }
+        let [least, greatest] = self.spec.clip.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        let clipped = value.filter(|x| x.is_finite()).map(|x| x.clamp(least, greatest));
+        match clipped.filter(|x| x.abs() <= VALUE_MAX) {
+            Some(reward) => Worth { reward, failed: false },
+            None => Worth { reward: self.spec.default_reward, failed: true },
+        }
     }
 }

@@ -74,6 +74,12 @@ impl Observed {
         true
     }
 
+    /// Whether an event is in, or what came later has settled.
+    pub fn has(&self, time: i64, id: &str) -> bool {
+        let order = (time, IdWords::new(id));
+        self.0.as_ref().is_some_and(|seen| seen.waiting.has(order) || seen.floor.is_some_and(|floor| order <= floor))
+    }
+
     /// Takes an event out again, because it belongs to another decision. False where it is not in, or has settled.
     pub fn retract(&mut self, time: i64, id: &str) -> bool {
         let Some(seen) = &mut self.0 else { return false };
@@ -92,7 +98,7 @@ impl Observed {
     }
 
     /// Nothing before `horizon` will come any more: what is before it may be kept folded. Invisible from outside.
-    pub fn settle(&mut self, reward: &Reward, _since: i64, horizon: i64) {
+    pub fn settle(&mut self, reward: &Reward, horizon: i64) {
         let Some(seen) = &mut self.0 else { return };
         let count = seen.waiting.before(horizon);
         if count > 0 {
@@ -109,7 +115,7 @@ impl Observed {
     }
 
     /// What the pick is worth; none where nothing was observed. Explicit rewards go before the expression. A reward that
-    /// cannot be had, or is not finite, is the default reward.
+    /// cannot be had, or is beyond ±[`VALUE_MAX`](crate::learn::VALUE_MAX), is the default reward.
     pub fn value(&self, reward: &Reward, since: i64, fields: Fields<'_>) -> Option<Worth> {
         let seen = self.0.as_ref()?;
         if let Some(told) = seen.told.aggregate(reward.spec.aggregation) {

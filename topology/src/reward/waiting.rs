@@ -39,6 +39,10 @@ impl Waiting {
         self.events.first().map(|event| event.order.0)
     }
 
+    pub(super) fn has(&self, order: (i64, IdWords)) -> bool {
+        self.events.binary_search_by(|event| event.order.cmp(&order)).is_ok()
+    }
+
     /// False where it is not there.
     pub(super) fn remove(&mut self, order: (i64, IdWords)) -> bool {
         let Ok(place) = self.events.binary_search_by(|event| event.order.cmp(&order)) else { return false };

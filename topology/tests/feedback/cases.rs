@@ -2,7 +2,7 @@
 
 use crate::history::*;
 use saccade_topology::decision::*;
-use saccade_topology::model::{DecisionEnd, ModelSpec, RewardEnd};
+use saccade_topology::model::{ContextSpec, DecisionEnd, ModelSpec, RewardEnd};
 use saccade_topology::*;
 
 /// A partition, its next offset, and what its sink was told.
@@ -432,4 +432,180 @@ fn what_names_a_decision_whose_specs_are_all_retired_is_late() {
     }
     let ends = [RewardEnd::Joined, RewardEnd::Late].map(|end| topology.reward_ends()[end as usize]);
     assert_eq!(ends, [1, 1]);
+}
+
+/// A world whose first spec is another.
+fn rewarded_by(spec: &str, change: impl FnOnce(&mut ModelSpec)) -> World {
+    let mut w = World { topology: Topology::new(plan(model(change))), next: 0, told: Told::default() };
+    for (action, spec) in [(Act::Propose, spec), (Act::Activate, "")] {
+        let control = Control { model: "home", action, version: 1, spec, by: "test" };
+        assert_eq!(w.apply(0, Record::Control(control)), Outcome::Accepted);
+    }
+    w
+}
+
+#[test]
+fn a_reward_beyond_what_can_be_learnt_is_the_default_and_harms_no_later_one() {
+    let spec = r#"{"version": 1, "expression": "v", "wait": "1h", "default_reward": 2,
+        "signals": {"v": {"fold": "last", "field": "value", "on": ["rate"]}}}"#;
+    let mut w = rewarded_by(spec, |_| {});
+    w.decide("d", 0, 1, |_| {});
+    let rate = |id, at, value| {
+        let event = Event { viewer: Some("v"), item: Some("i0"), ..Event::new(id, "rate", EventTime(T0 + at)) };
+        Record::Event(Event { value: Some(value), ..event })
+    };
+    for (id, at, value, known) in [("e1", 1000, 1e200, 2.0), ("e2", 2000, 7.0, 7.0), ("e3", 3000, -1e31, 2.0)] {
+        w.apply(at, rate(id, at, value));
+        assert_eq!(w.known("d", 0, 1), Some(known), "{value}");
+    }
+    let books = w.topology.books(Offset(0));
+    let evidence = books.models[0].specs[0].evidence.as_ref().expect("something was learnt");
+    let sums = evidence.action(0).expect("of the first item");
+    let [weight, sum, squares] = sums.moments(saccade_topology::learn::HalfLife::None.stamp(Default::default()));
+    assert_eq!((weight, sum, squares), (1.0, 2.0, 4.0));
+    assert_eq!(books.models[0].served[Served::Policy as usize].sum, 2.0);
+}
+
+#[test]
+fn shared_weights_learn_from_items_that_were_forgotten_since() {
+    use saccade_topology::learn::Estimator;
+    for (estimator, learnt) in [(Estimator::PerAction, 0), (Estimator::Shared, 1), (Estimator::Hybrid, 1)] {
+        let stars = serde_json::from_str(r#"{"field": "stars"}"#).expect("a feature of items");
+        let plan = plan(model(|model| {
+            (model.estimator, model.actions_max) = (Some(estimator), 1);
+            (model.context, model.items) = (ContextSpec::Slots(vec!["events".into()]), vec![stars]);
+        }));
+        let learning = plan.models()[0].learning.clone();
+        let mut topology = Topology::new(plan);
+        let next = begin(&mut topology, &mut Ignore);
+        let mut w = World { topology, next, told: Told::default() };
+        let made = |d: &mut Decision<'_>| {
+            d.context = vec![1.0; learning.context];
+            d.picks.iter_mut().for_each(|pick| pick.joint = vec![1.0; learning.joint]);
+        };
+        w.decide("d0", 0, 1, made);
+        w.decide("d1", 1000, 2, |d| {
+            made(d);
+            d.picks.remove(0);
+        });
+        w.event("e", 2000, "click", None, Some("d0"));
+        assert_eq!((w.known("d0", 0, 1), w.rewarded(RewardEnd::Joined)), (Some(10.0), 1), "{estimator:?}");
+        assert_eq!(w.learnt(1).1, learnt, "{estimator:?}");
+    }
+}
+
+#[test]
+fn what_was_leant_on_goes_with_a_decision_that_is_evicted() {
+    use saccade_topology::learn::{HalfLife, Provisional};
+    let mut w = World::new(|model| (model.provisional, model.decisions_max) = (Provisional::Weighted, 1));
+    // Delays are known from a first one.
+    w.decide("d0", 0, 1, |_| {});
+    w.event("e0", 500, "click", None, Some("d0"));
+    pass(&mut w.topology, w.next, 2 * HOUR, &mut w.told);
+    w.next += 1;
+    let sums = |w: &World| {
+        let books = w.topology.books(Offset(0));
+        let book = &books.models[0].specs[0];
+        let sums = book.evidence.as_ref().expect("something was learnt").action(0).expect("the item").clone();
+        (sums.moments(HalfLife::None.stamp(Default::default())), sums.counts())
+    };
+    let before = sums(&w);
+    w.decide("d1", 2 * HOUR, 1, |_| {});
+    for minute in 1..20 {
+        pass(&mut w.topology, w.next, 2 * HOUR + minute * 60_000, &mut w.told);
+        w.next += 1;
+    }
+    let leant = sums(&w);
+    assert!(leant.0[0] > before.0[0] + 0.5 && leant.1 == (before.1.0 + 1, before.1.1 + 1), "{before:?} {leant:?}");
+    w.decide("d2", 3 * HOUR - 60_000, 1, |_| {});
+    let after = sums(&w);
+    assert_eq!((w.ended(DecisionEnd::Evicted), after.1), (1, before.1));
+    assert!(before.0.iter().zip(after.0).all(|(a, b)| (a - b).abs() < 1e-9), "{before:?} {after:?}");
+}
+
+#[test]
+fn a_reward_without_a_time_before_the_first_event_waits_for_its_decision() {
+    let mut w = World::new(|_| {});
+    w.reward("d", 1000, 4.0, |r| r.event_time = None);
+    w.event("e", 1000, "scroll", None, None);
+    assert_eq!(w.topology.open_decisions(), (0, 1));
+    w.decide("d", 500, 1, |_| {});
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Joined)), (Some(4.0), 1));
+}
+
+#[test]
+fn an_event_that_settled_too_early_and_names_a_decision_is_a_late_reward() {
+    let mut topology = Topology::new(plan_with(model(|_| {}), |spec| spec.session.pending_max = 1));
+    let next = begin(&mut topology, &mut Ignore);
+    let mut w = World { topology, next, told: Told::default() };
+    w.decide("d", 0, 1, |_| {});
+    w.event("e1", 1000, "scroll", None, None);
+    w.event("e2", 2000, "scroll", None, None);
+    let outcome = w.event("e3", 500, "click", Some("i0"), Some("d"));
+    assert_eq!((outcome, w.rewarded(RewardEnd::Late)), (Outcome::Late(Late::SettledEarly), 1));
+}
+
+#[test]
+fn an_event_belongs_to_the_decision_whose_window_has_begun() {
+    let spec = r#"{"version": 1, "expression": "clicked", "wait": "1h", "start_after": "10s",
+        "signals": {"clicked": {"fold": "count", "on": ["click"]}}}"#;
+    let mut w = rewarded_by(spec, |_| {});
+    w.decide("d1", 0, 1, |_| {});
+    w.decide("d2", 60_000, 1, |_| {});
+    w.event("e1", 65_000, "click", Some("i0"), None);
+    w.event("e2", 75_000, "click", Some("i0"), None);
+    assert_eq!((w.known("d1", 0, 1), w.known("d2", 0, 1)), (Some(1.0), Some(1.0)));
+}
+
+#[test]
+fn an_event_that_counts_for_two_models_is_joined_once_in_any_order() {
+    for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
+        let other = ModelSpec { name: "other".into(), ..model(|_| {}) };
+        let plan = plan_with(model(|_| {}), |spec| spec.models.push(other));
+        let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
+        for model in ["home", "other"] {
+            for (action, spec) in [(Act::Propose, REWARDS[1]), (Act::Activate, "")] {
+                let control = Control { model, action, version: 2, spec, by: "test" };
+                assert_eq!(w.apply(0, Record::Control(control)), Outcome::Accepted);
+            }
+        }
+        for step in order {
+            match step {
+                0 => w.decide("a", 0, 1, |_| {}),
+                1 => w.decide("b", 0, 1, |d| d.model = "other"),
+                _ => w.event("e", 1000, "click", Some("i0"), None),
+            };
+        }
+        assert_eq!((w.known("a", 0, 2), w.known("b", 0, 2)), (Some(1.0), Some(1.0)), "{order:?}");
+        assert_eq!(w.rewarded(RewardEnd::Joined), 1, "{order:?}");
+    }
+}
+
+#[test]
+fn an_event_that_settled_where_it_was_is_not_claimed_by_a_later_decision_too() {
+    let mut w = World::new(|_| {});
+    w.decide("d1", 0, 1, |_| {});
+    for n in 0..=reward::PENDING_MAX as i64 {
+        w.event(&format!("e{n:03}"), 10_000 + n, "click", Some("i0"), None);
+    }
+    w.decide("d2", 5000, 1, |_| {});
+    let clicks = reward::PENDING_MAX as u64 + 1;
+    assert_eq!(w.rewarded(RewardEnd::Joined), clicks);
+    assert_eq!((w.known("d1", 0, 2), w.known("d2", 0, 2)), (Some(1.0), Some(clicks as f64 - 1.0)));
+}
+
+#[test]
+fn numbers_of_a_model_have_ranges() {
+    use saccade_topology::learn::Setting;
+    let refused = |change: fn(&mut ModelSpec)| {
+        let count = serde_json::from_str(r#"{"name": "events", "type": "count"}"#).expect("a feature");
+        let spec = Spec { models: vec![model(change)], features: vec![count], ..Spec::default() };
+        Plan::compile(&spec).expect_err("it is out of range").key
+    };
+    assert!(refused(|m| m.prior.noise = Setting::Fixed(0.0)).starts_with("models[0].prior.noise"));
+    assert!(refused(|m| m.prior.centre = Setting::Fixed(f64::NAN)).starts_with("models[0].prior.centre"));
+    let stars = |m: &mut ModelSpec| {
+        m.items = vec![serde_json::from_str(r#"{"field": "stars", "scale": 1e300}"#).expect("a feature of items")];
+    };
+    assert!(refused(stars).starts_with("models[0].items.stars.scale"));
 }

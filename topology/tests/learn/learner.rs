@@ -15,7 +15,7 @@ pub fn plain(context: usize) -> Learning {
 
 /// The entry of a per-action decision.
 pub fn entry(action: u32, context: &[f64], n: i64) -> Entry<'_> {
-    Entry { action, context, joint: &[], at: at(n), expected: 0.0, deviation: 0.0 }
+    Entry { action: Some(action), context, joint: &[], at: at(n), expected: 0.0, deviation: 0.0 }
 }
 
 /// Seeded features and noise.

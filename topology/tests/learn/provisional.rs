@@ -31,7 +31,7 @@ fn a_withdrawn_decision_leaves_the_sums_as_they_were() {
     let mut evidence = Evidence::new(&plain(2));
     let entry = Entry { expected: 0.5, deviation: 0.5, ..entry(0, &[1.0, 2.0], 0) };
     evidence.decide(&entry);
-    evidence.withdraw(&entry);
+    evidence.withdraw(&entry, 0.0, 0.0);
     let (outer, rewards, settled, _) = evidence.action(0).expect("it was known").at(HalfLife::None.stamp(at(0)));
     assert!(outer.iter().chain(rewards).chain(settled).all(|sum| *sum == 0.0));
 }

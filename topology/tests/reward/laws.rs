@@ -138,7 +138,7 @@ proptest! {
         for (block, settle) in history.chunks(lateness + 1).zip(settles) {
             let horizon = T0 + block[0].ms;
             match settle % 4 {
-                0 => settled.settle(&reward, T0, horizon),
+                0 => settled.settle(&reward, horizon),
                 1 => settled = postcard::from_bytes(&postcard::to_stdvec(&settled).unwrap()).unwrap(),
                 _ => {}
             }
@@ -148,7 +148,7 @@ proptest! {
                 prop_assert_eq!(bits(&plain, &reward), bits(&settled, &reward));
             }
         }
-        settled.settle(&reward, T0, i64::MAX);
+        settled.settle(&reward, i64::MAX);
         prop_assert_eq!(bits(&plain, &reward), bits(&settled, &reward));
     }
 
@@ -159,7 +159,7 @@ proptest! {
         for happening in sorted(&history) {
             take(&mut limited, &reward, &happening.event());
             take(&mut settled, &reward, &happening.event());
-            settled.settle(&reward, T0, T0 + happening.ms);
+            settled.settle(&reward, T0 + happening.ms);
         }
         prop_assert_eq!(bits(&limited, &reward), bits(&settled, &reward));
     }

@@ -164,7 +164,7 @@ fn an_empty_observation_takes_a_word_and_a_settled_one_little() {
     let reward = compile("n", &["n = { fold = \"count\" }", "c = { fold = \"any\", on = [\"click\"] }"]);
     let mut observed = Observed::default();
     (0..100).for_each(|i| assert!(take(&mut observed, &reward, &at(i, &format!("{i}"), "x"))));
-    observed.settle(&reward, T0, T0 + 1000);
+    observed.settle(&reward, T0 + 1000);
     let bytes = postcard::to_stdvec(&observed).unwrap();
     assert!(bytes.len() < 100, "{}", bytes.len());
     assert_eq!(postcard::from_bytes::<Observed>(&bytes).unwrap(), observed);
