@@ -4,7 +4,7 @@ use super::held::{Held, Queue, RECENT_MAX, WAITING_MAX};
 use super::open::{Open, owners};
 use super::{Feedback, Moment, decision_key};
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
-use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd};
+use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd, Rewards};
 use crate::record::Event;
 use crate::sink::Sink;
 
@@ -18,6 +18,14 @@ struct Claim<'a> {
     among: &'a [u32],
     item: &'a str,
     time: i64,
+}
+
+/// A reward spec that runs.
+#[derive(Clone, Copy)]
+struct Running {
+    /// Place of its model in the plan.
+    model: usize,
+    version: u32,
 }
 
 /// What is known of a decision by its id.
@@ -118,7 +126,7 @@ impl Feedback {
         if let Some(id) = event.decision {
             match self.named(m, id, is_known) {
                 Named::Shown(place) => {
-                    if let Some(end) = self.attach(m, place, event, time) {
+                    if let Some(end) = self.attach(m, place, event, time, None) {
                         self.books.reward(m.offset, end);
                     }
                 }
@@ -132,16 +140,7 @@ impl Feedback {
             let owners = owners(event.viewer, event.session);
             let among = self.table.of_owners(owners, m.offset);
             if !among.is_empty() {
-                let claim = Claim { among: &among, item, time };
-                let mut is_joined = false;
-                for model in 0..m.models.len() {
-                    if let Some(place) = self.choose(m, model, claim, None) {
-                        is_joined |= self.attach(m, place, event, time) == Some(RewardEnd::Joined);
-                    }
-                }
-                if is_joined {
-                    self.books.reward(m.offset, RewardEnd::Joined);
-                }
+                self.join(m, event, Claim { among: &among, item, time });
             }
             let bytes = postcard::to_extend(event, self.recent.buffer()).expect("memory takes any record");
             self.recent.push(Held { time, owners, bytes, ..m.held() });
@@ -151,6 +150,19 @@ impl Feedback {
                 let Some(old) = self.recent.pop() else { break };
                 self.recent.recycle(old);
             }
+        }
+    }
+
+    /// An event that names no decision: each spec finds its own, so that one in shadow changes nothing of what is learnt under another.
+    fn join(&mut self, m: Moment<'_>, event: &Event<'_>, claim: Claim<'_>) {
+        let mut is_joined = false;
+        for spec in self.running() {
+            if let Some(place) = self.choose(m, spec, claim, None) {
+                is_joined |= self.attach(m, place, event, claim.time, Some(spec.version)) == Some(RewardEnd::Joined);
+            }
+        }
+        if is_joined {
+            self.books.reward(m.offset, RewardEnd::Joined);
         }
     }
 
@@ -200,16 +212,27 @@ impl Feedback {
         Ok(())
     }
 
-    /// The decision of a model that an event belongs to; `without` is not asked. Where none was made before it, the nearest after it
+    /// The reward specs that run, of all models.
+    fn running(&self) -> Vec<Running> {
+        let models = self.registry.models.iter().enumerate();
+        let of = |(model, rewards): (usize, &Rewards)| {
+            rewards.running.iter().map(move |r| Running { model, version: r.reward.spec().version }).collect::<Vec<_>>()
+        };
+        models.flat_map(of).collect()
+    }
+
+    /// The decision that an event belongs to under a spec; `without` is not asked. Where none was made before it, the nearest after it
     /// within the tolerance.
-    fn choose(&self, m: Moment<'_>, model: usize, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
+    fn choose(&self, m: Moment<'_>, spec: Running, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
+        let Running { model, version } = spec;
         let rewards = self.registry.model(model);
         let tolerance = m.models[model].spec.attribution_tolerance.0;
         let fitting = claim.among.iter().filter_map(|place| {
             let open = self.table.get(*place);
             // While catching up there are decisions that were not made, or not shown, by now.
             let is_asked = Some(*place) != without && open.model == model && open.state.shown_by <= m.offset;
-            let before = open.covers(claim.time, claim.item, tolerance, rewards).filter(|_| is_asked)?;
+            let before =
+                open.covers(claim.time, claim.item, tolerance, open.reward(rewards, version)?).filter(|_| is_asked)?;
             Some((before, *place))
         });
         let fitting: Vec<(i64, u32)> = fitting.collect();
@@ -279,7 +302,7 @@ impl Feedback {
                     .map(|reward| self.tell(m, place, &reward, Some(held.time), held.offset)),
                 false => postcard::from_bytes::<Event<'_>>(&held.bytes)
                     .ok()
-                    .and_then(|event| self.attach(m, place, &event, held.time)),
+                    .and_then(|event| self.attach(m, place, &event, held.time, None)),
             };
             if let Some(end) = end {
                 self.books.reward(m.offset, end);
@@ -308,24 +331,35 @@ impl Feedback {
             let Ok(event) = postcard::from_bytes::<Event<'_>>(&held.bytes) else { continue };
             let Some(item) = event.item else { continue };
             let claim = Claim { among: &self.table.of_owners(held.owners, m.offset), item, time: held.time };
-            if self.choose(m, model, claim, None) != Some(place) {
-                continue;
-            }
-            let counts = |place: u32| self.counts(m, place, &event, held.time);
-            let of_others = (0..m.models.len()).filter(|other| *other != model);
-            let is_elsewhere = of_others.filter_map(|other| self.choose(m, other, claim, None)).any(counts);
-            let before = self.choose(m, model, claim, Some(place));
-            let was_joined = before.is_some_and(counts);
-            if before.is_some_and(|before| was_joined && !self.detach(m, before, &event, held.time)) {
-                // It has settled there, ahead of its time, and stays.
-                continue;
-            }
-            let is_joined = self.attach(m, place, &event, held.time) == Some(RewardEnd::Joined);
-            if is_joined && !was_joined && !is_elsewhere {
-                self.books.reward(m.offset, RewardEnd::Joined);
-            }
+            self.claim_event(m, place, &event, claim);
         }
         self.recent = recent;
+    }
+
+    /// Moves an event to the decision from those that it belonged to before, under each spec that chooses it.
+    fn claim_event(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, claim: Claim<'_>) {
+        let running = self.running();
+        let mine = |all: &Feedback, spec: &Running| all.choose(m, *spec, claim, None) == Some(place);
+        let claimed: Vec<Running> = running.iter().filter(|spec| mine(self, spec)).copied().collect();
+        if claimed.is_empty() {
+            return;
+        }
+        let was_joined = running.iter().any(|spec| {
+            let before = self.choose(m, *spec, claim, Some(place));
+            before.is_some_and(|before| self.counts(m, before, event, claim.time, spec.version))
+        });
+        let mut is_joined = false;
+        for spec in claimed {
+            let before = self.choose(m, spec, claim, Some(place));
+            let before = before.filter(|before| self.counts(m, *before, event, claim.time, spec.version));
+            // What has settled there, ahead of its time, stays.
+            if before.is_none_or(|before| self.detach(m, before, event, claim.time, spec.version)) {
+                is_joined |= self.attach(m, place, event, claim.time, Some(spec.version)) == Some(RewardEnd::Joined);
+            }
+        }
+        if is_joined && !was_joined {
+            self.books.reward(m.offset, RewardEnd::Joined);
+        }
     }
 }
 

@@ -63,9 +63,16 @@ impl Feedback {
         }
     }
 
-    /// Takes an event in for a decision; none where it is of no interest to it. Where none of its specs is in force any more, its windows are
+    /// Takes an event in for a decision, under one of its specs or all; none where it is of no interest to it. Where none of its specs is in force any more, its windows are
     /// over. Events of types that no spec at all takes do not come here.
-    pub(super) fn attach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> Option<RewardEnd> {
+    pub(super) fn attach(
+        &mut self,
+        m: Moment<'_>,
+        place: u32,
+        event: &Event<'_>,
+        time: i64,
+        version: Option<u32>,
+    ) -> Option<RewardEnd> {
         let open = self.table.get(place);
         if m.offset < open.as_of {
             return None;
@@ -74,7 +81,7 @@ impl Feedback {
         let Some(pick) = open.pick(event.item, event.position) else { return Some(RewardEnd::Dangling) };
         let time = open.dated(time);
         let (mut is_in_force, mut matters, mut is_joined) = (false, false, false);
-        for spec in 0..open.state.picks[pick].specs.len() {
+        for spec in open.specs(pick, version) {
             let slot = Slot { place, pick, spec };
             let Some(reward) = self.reward_of(slot) else { continue };
             is_in_force = true;
@@ -94,17 +101,18 @@ impl Feedback {
     }
 
     /// Whether an event that the decision was chosen for counts for it.
-    pub(super) fn counts(&self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> bool {
+    pub(super) fn counts(&self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64, version: u32) -> bool {
         let open = self.table.get(place);
         if m.offset < open.as_of {
             return false;
         }
         let Some(pick) = open.pick(event.item, event.position) else { return false };
-        open.state.picks[pick].specs.iter().any(|spec| spec.observed.has(open.dated(time), event.id))
+        let specs = &open.state.picks[pick].specs;
+        open.specs(pick, Some(version)).any(|spec| specs[spec].observed.has(open.dated(time), event.id))
     }
 
     /// Takes an event out again that belongs to another decision after all. False where it was not counted, or has settled.
-    pub(super) fn detach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64) -> bool {
+    pub(super) fn detach(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64, version: u32) -> bool {
         let open = self.table.get(place);
         if m.offset < open.as_of {
             return false;
@@ -112,7 +120,7 @@ impl Feedback {
         let Some(pick) = open.pick(event.item, event.position) else { return false };
         let time = open.dated(time);
         let mut was_counted = false;
-        for spec in 0..open.state.picks[pick].specs.len() {
+        for spec in open.specs(pick, Some(version)) {
             let slot = Slot { place, pick, spec };
             let Some(reward) = self.reward_of(slot) else { continue };
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];

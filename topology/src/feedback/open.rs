@@ -193,19 +193,27 @@ impl Open {
         }
     }
 
-    /// How long before the decision an event of this time and item is dated, at most `tolerance`, ms; 0 where it is in its windows.
+    /// How long before the decision an event of this time and item is dated, at most `tolerance`, ms; 0 where it is in its window.
     /// None where it cannot belong to it.
-    pub(crate) fn covers(&self, time: i64, item: &str, tolerance: i64, rewards: &Rewards) -> Option<i64> {
+    pub(crate) fn covers(&self, time: i64, item: &str, tolerance: i64, reward: &Reward) -> Option<i64> {
         let since = self.state.since?;
         let before = since.saturating_sub(time).max(0);
-        let mut specs = self.state.picks.first()?.specs.iter();
-        let begins = |reward: &Reward| since.saturating_add(reward.spec().start_after.0);
-        let is_rewarded = specs.any(|spec| {
-            let reward = self.reward(rewards, spec.version);
-            time <= spec.end(since) && reward.is_some_and(|reward| self.dated(time) >= begins(reward))
-        });
+        let (begins, ends) = (reward.spec().start_after.0, reward.spec().wait.0);
+        let is_rewarded = (since.saturating_add(begins)..=since.saturating_add(ends)).contains(&self.dated(time));
         (is_rewarded && self.is_near(time, tolerance) && self.state.picks.iter().any(|pick| *pick.item == *item))
             .then_some(before)
+    }
+
+    /// Places of the specs of a pick: of the one of this version, or all.
+    pub(crate) fn specs(&self, pick: usize, version: Option<u32>) -> impl Iterator<Item = usize> + use<> {
+        let specs = &self.state.picks[pick].specs;
+        match version {
+            None => 0..specs.len(),
+            Some(version) => {
+                let at = specs.iter().position(|spec| spec.version == version);
+                at.map_or(0..0, |at| at..at + 1)
+            }
+        }
     }
 
     /// Whether an event of this time is in its windows or, by another clock, just before them.

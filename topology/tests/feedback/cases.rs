@@ -2,7 +2,7 @@
 
 use crate::history::*;
 use saccade_topology::decision::*;
-use saccade_topology::model::{ContextSpec, DecisionEnd, ModelSpec, RewardEnd};
+use saccade_topology::model::{Attribute, ContextSpec, DecisionEnd, ModelSpec, RewardEnd};
 use saccade_topology::*;
 
 /// A partition, its next offset, and what its sink was told.
@@ -608,4 +608,29 @@ fn numbers_of_a_model_have_ranges() {
         m.items = vec![serde_json::from_str(r#"{"field": "stars", "scale": 1e300}"#).expect("a feature of items")];
     };
     assert!(refused(stars).starts_with("models[0].items.stars.scale"));
+}
+
+#[test]
+fn a_spec_in_shadow_changes_nothing_of_what_is_learnt_under_another() {
+    let spec = |version: u32, wait: &str| {
+        let signals = r#"{"clicked": {"fold": "count", "on": ["click"]}}"#;
+        format!(r#"{{"version": {version}, "expression": "clicked", "wait": "{wait}", "signals": {signals}}}"#)
+    };
+    for in_shadow in [false, true] {
+        let mut w = rewarded_by(&spec(1, "30m"), |model| model.attribute = Attribute::Earliest);
+        if in_shadow {
+            let longer = spec(2, "1d");
+            let control = Control { model: "home", action: Act::Propose, version: 2, spec: &longer, by: "test" };
+            assert_eq!(w.apply(0, Record::Control(control)), Outcome::Accepted);
+        }
+        w.decide("d1", 0, 1, |_| {});
+        w.decide("d2", 40 * 60_000, 1, |_| {});
+        w.event("e", 45 * 60_000, "click", Some("i0"), None);
+        assert_eq!(w.known("d2", 0, 1), Some(1.0), "{in_shadow}");
+        assert_eq!(w.rewarded(RewardEnd::Joined), 1);
+        if in_shadow {
+            let known = [w.known("d1", 0, 1), w.known("d1", 0, 2), w.known("d2", 0, 2)];
+            assert_eq!(known, [Some(0.0), Some(1.0), None]);
+        }
+    }
 }
