@@ -255,7 +255,6 @@ impl Restore {
         }
         let t = &mut self.topology;
         t.make_members();
-        let lateness = t.plan.spec.time.allowed_lateness.0;
         for places in t.sessions.places().collect::<Vec<_>>().chunks(LINKED_AT_ONCE) {
             for i in places {
                 t.sessions.refold(&t.plan.session, *i, &mut t.scratch);
@@ -263,15 +262,12 @@ impl Restore {
             }
             for i in places {
                 t.link(*i);
-                let due = t.plan.session.due(t.sessions.current(*i));
-                let closed = t.sessions.heads[*i as usize].closed;
-                t.sessions.schedule(*i, if closed { due + lateness } else { due });
+                t.sessions.schedule(*i, t.session_acts_at(*i));
             }
         }
         for i in t.viewers.places().collect::<Vec<_>>() {
             t.viewers.refold(&t.plan.viewer, i, &mut t.scratch);
-            let due = t.plan.viewer.due(t.viewers.current(i));
-            t.viewers.schedule(i, due.saturating_add(lateness));
+            t.viewers.schedule(i, t.viewer_gone_at(i));
         }
         t.feedback.schedule_all(moment(&t.plan, &t.progress, Offset(self.offset)));
         Ok(self.topology)

@@ -12,28 +12,25 @@ impl Topology {
     /// Ends and removes what the watermark has passed, in order of time.
     pub(crate) fn close(&mut self, offset: Offset, sink: &mut dyn Sink) {
         let watermark = self.progress.watermark(&self.plan.spec.time);
-        let lateness = self.plan.spec.time.allowed_lateness.0;
         self.catch_up_parted(offset, sink);
         while let Some((scheduled, i)) = self.sessions.next_due(watermark) {
-            let due = self.plan.session.due(self.sessions.current(i));
-            let closed = self.sessions.heads[i as usize].closed;
-            let acts_at = if closed { due + lateness } else { due };
+            let acts_at = self.session_acts_at(i);
             if acts_at > scheduled {
                 self.sessions.schedule(i, acts_at);
-            } else if closed {
+            } else if self.sessions.heads[i as usize].closed {
                 self.remove_session(i, offset, sink);
             } else {
-                let reason = if due == self.sessions.current(i)[LAST] as i64 + self.plan.spec.session.gap.0 {
+                let reason = if acts_at == self.sessions.current(i)[LAST] as i64 + self.plan.spec.session.gap.0 {
                     EndReason::Gap
                 } else {
                     EndReason::MaxLength
                 };
                 self.end_session(i, reason, sink);
                 // Nothing can reopen it: it goes at once.
-                if lateness == 0 {
+                if self.plan.spec.time.allowed_lateness.0 == 0 {
                     self.remove_session(i, offset, sink);
                 } else {
-                    self.sessions.schedule(i, due + lateness);
+                    self.sessions.schedule(i, self.session_acts_at(i));
                 }
             }
         }
@@ -91,7 +88,13 @@ impl Topology {
         }
     }
 
-    pub(super) fn viewer_gone_at(&self, i: u32) -> i64 {
+    /// When a session ends or, where it has ended, nothing can reopen it any more.
+    pub(crate) fn session_acts_at(&self, i: u32) -> i64 {
+        let due = self.plan.session.due(self.sessions.current(i));
+        if self.sessions.heads[i as usize].closed { due + self.plan.spec.time.allowed_lateness.0 } else { due }
+    }
+
+    pub(crate) fn viewer_gone_at(&self, i: u32) -> i64 {
         let due = self.plan.viewer.due(self.viewers.current(i));
         due.saturating_add(self.plan.spec.time.allowed_lateness.0)
     }
@@ -110,14 +113,12 @@ impl Topology {
     /// Makes room: removes the session that would close first.
     pub(super) fn evict(&mut self, offset: Offset, sink: &mut dyn Sink) {
         while let Some((scheduled, i)) = self.sessions.next_due(i64::MAX) {
-            let closed = self.sessions.heads[i as usize].closed;
-            let due = self.plan.session.due(self.sessions.current(i));
-            let acts_at = if closed { due + self.plan.spec.time.allowed_lateness.0 } else { due };
+            let acts_at = self.session_acts_at(i);
             if acts_at > scheduled {
                 self.sessions.schedule(i, acts_at);
                 continue;
             }
-            if !closed {
+            if !self.sessions.heads[i as usize].closed {
                 self.end_session(i, EndReason::Evicted, sink);
             }
             self.remove_session(i, offset, sink);

@@ -1,9 +1,10 @@
 //! Why a candidate got its score: what each group of features adds.
 
 use super::ask::RankError;
+use super::rank::{RankScratch, model, score_by};
 use super::version::ModelVersion;
 use crate::decision::Decision;
-use crate::learn::{Candidates, Drawn, Key, Model, Scores};
+use crate::learn::{Drawn, Key, Model};
 use std::sync::Arc;
 
 /// One candidate of a decision.
@@ -23,32 +24,15 @@ pub struct Explained<'a> {
     pub contributions: Vec<(&'a str, f64)>,
 }
 
-/// What the model says of the candidates of a decision.
-struct Scored {
-    model: Arc<Model>,
-    actions: Vec<u32>,
-    joint: Vec<f64>,
-    scores: Scores,
-}
-
-fn scored(version: &ModelVersion, decision: &Decision<'_>) -> Result<Scored, RankError> {
-    let (plan, context) = (version.plan(), &decision.context);
-    let width = plan.learning.joint;
-    let fitting = version.model().filter(|model| model.fits(context.len(), width));
-    let model = fitting.map_or_else(|| version.prior(context.len()), Arc::clone);
-    if !model.fits(context.len(), width) {
+/// What the model says of the candidates of a decision, as when it was made.
+fn scored(version: &ModelVersion, decision: &Decision<'_>) -> Result<(Arc<Model>, RankScratch), RankError> {
+    let (context, mut scratch) = (&decision.context, RankScratch::default());
+    let model = model(version, context, &mut scratch.prior);
+    if !model.fits(context.len(), version.plan().learning.joint) {
         return Err(RankError::Dimension { found: context.len(), allowed: model.context() });
     }
-    let place = |item: &str| version.items().place(item).unwrap_or(u32::MAX);
-    let actions: Vec<u32> = decision.candidates.iter().map(|candidate| place(candidate.item)).collect();
-    let mut joint = vec![];
-    for candidate in decision.candidates.iter().filter(|_| width > 0) {
-        let known = version.catalogue().get(candidate.item).unwrap_or_default();
-        plan.joint_of(context, &[candidate.features, known], &mut joint);
-    }
-    let mut scores = Scores::default();
-    model.score(&Candidates { context, joint: &joint, actions: &actions }, &mut scores);
-    Ok(Scored { model, actions, joint, scores })
+    score_by(&model, version, &decision.candidates, context, &mut scratch);
+    Ok((model, scratch))
 }
 
 /// The draws of a decision, one per position, by the version it was made with: of what was left at each position, the number that
@@ -56,7 +40,7 @@ fn scored(version: &ModelVersion, decision: &Decision<'_>) -> Result<Scored, Ran
 pub fn draws(version: &ModelVersion, decision: &Decision<'_>) -> Result<Vec<Drawn>, RankError> {
     let spec = &version.plan().spec;
     let Some(policy) = spec.answers(decision.served) else { return Ok(vec![]) };
-    let mut left = scored(version, decision)?.scores;
+    let mut left = scored(version, decision)?.1.scores;
     let mut candidates: Vec<usize> = (0..left.len()).collect();
     let (mut draws, mut distribution) = (vec![], vec![]);
     for position in 0..decision.picks.len() as u32 {
@@ -71,7 +55,7 @@ pub fn draws(version: &ModelVersion, decision: &Decision<'_>) -> Result<Vec<Draw
 
 /// Explains a decision by the version it was made with.
 pub fn explain<'a>(version: &'a ModelVersion, decision: &'a Decision<'a>) -> Result<Vec<Explained<'a>>, RankError> {
-    let Scored { model, actions, joint, scores } = scored(version, decision)?;
+    let (model, RankScratch { actions, joint, scores, .. }) = scored(version, decision)?;
     let (context, width) = (&decision.context, version.plan().learning.joint);
     let (context_groups, joint_groups) = (context_groups(version, context.len()), joint_groups(version));
     let explained = decision.candidates.iter().enumerate().map(|(i, candidate)| {

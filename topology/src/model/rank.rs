@@ -20,15 +20,15 @@ const UNKNOWN: u32 = u32::MAX;
 /// Memory of decisions, to be used again.
 #[derive(Default)]
 pub struct RankScratch {
-    actions: Vec<u32>,
-    joint: Vec<f64>,
-    scores: Scores,
+    pub(super) actions: Vec<u32>,
+    pub(super) joint: Vec<f64>,
+    pub(super) scores: Scores,
     beliefs: Scores,
     slate: SlateScratch,
     preferred: Vec<f64>,
     fields: Vec<u8>,
     places: Vec<Option<Range<usize>>>,
-    prior: Option<(u64, Arc<Model>)>,
+    pub(super) prior: Option<(u64, Arc<Model>)>,
 }
 
 /// Decides.
@@ -73,11 +73,22 @@ pub fn elsewhere<'a>(
 fn score(version: &ModelVersion, ask: &Ask<'_>, scratch: &mut RankScratch) -> Result<Vec<f64>, RankError> {
     let context = context(version, ask)?;
     check(version, ask, &context)?;
-    place(version, ask.candidates, &context, scratch);
     let model = model(version, &context, &mut scratch.prior);
-    let asked = Candidates { context: &context, joint: &scratch.joint, actions: &scratch.actions };
-    model.score(&asked, &mut scratch.scores);
+    score_by(&model, version, ask.candidates, &context, scratch);
     Ok(context)
+}
+
+/// Scores of a model for candidates, with their places and joint features. Also what a decision is explained by.
+pub(super) fn score_by(
+    model: &Model,
+    version: &ModelVersion,
+    candidates: &[Candidate<'_>],
+    context: &[f64],
+    scratch: &mut RankScratch,
+) {
+    place(version, candidates, context, scratch);
+    let asked = Candidates { context, joint: &scratch.joint, actions: &scratch.actions };
+    model.score(&asked, &mut scratch.scores);
 }
 
 fn picks<'a>(version: &ModelVersion, placed: impl IntoIterator<Item = Placed>, scratch: &RankScratch) -> Vec<Pick<'a>> {
@@ -191,7 +202,7 @@ fn place(version: &ModelVersion, candidates: &[Candidate<'_>], context: &[f64], 
 }
 
 /// The model under the spec in force, or what is believed before there is one that fits.
-fn model(version: &ModelVersion, context: &[f64], cached: &mut Option<(u64, Arc<Model>)>) -> Arc<Model> {
+pub(super) fn model(version: &ModelVersion, context: &[f64], cached: &mut Option<(u64, Arc<Model>)>) -> Arc<Model> {
     let (plan, n) = (version.plan(), context.len());
     if let Some(model) = version.model().filter(|model| model.fits(n, plan.learning.joint)) {
         return Arc::clone(model);
