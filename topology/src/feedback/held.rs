@@ -6,10 +6,10 @@ use crate::prefetch::prefetch;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::VecDeque;
 
-/// Rewards that wait for their decision, at most.
-pub(crate) const WAITING_MAX: usize = 4096;
-/// Recent events, at most.
-pub(crate) const RECENT_MAX: usize = 4096;
+/// Records of a queue, at most.
+const HELD_MAX: usize = 4096;
+/// Bytes of their records, at most.
+pub(super) const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// A record as it came, with what it was taken for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,13 +45,30 @@ pub(crate) struct Queue {
     held: VecDeque<Held>,
     /// No time among them is less.
     oldest: i64,
+    /// Of their records.
+    #[serde(skip)]
+    bytes: usize,
     #[serde(skip)]
     spare: Vec<Vec<u8>>,
 }
 
 impl Queue {
+    /// One that was stored.
+    pub(crate) fn restored(self) -> Queue {
+        Queue { bytes: self.held.iter().map(|held| held.bytes.len()).sum(), ..self }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.held.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the first have to go.
+    pub(crate) fn is_over(&self) -> bool {
+        self.held.len() > HELD_MAX || self.bytes > HELD_BYTES_MAX
     }
 
     /// An empty buffer for the bytes of the next.
@@ -61,11 +78,14 @@ impl Queue {
 
     pub(crate) fn push(&mut self, held: Held) {
         self.oldest = if self.held.is_empty() { held.time } else { self.oldest.min(held.time) };
+        self.bytes += held.bytes.len();
         self.held.push_back(held);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Held> {
-        self.held.pop_front()
+        let held = self.held.pop_front()?;
+        self.bytes -= held.bytes.len();
+        Some(held)
     }
 
     pub(crate) fn front(&self) -> Option<&Held> {
@@ -96,9 +116,13 @@ impl Queue {
 
     /// Takes out those about the same.
     pub(crate) fn take(&mut self, about: u64) -> VecDeque<Held> {
-        let all = std::mem::take(&mut self.held);
-        let (taken, left) = all.into_iter().partition(|held| held.about == about);
-        self.held = left;
+        self.take_those(|held| held.about == about)
+    }
+
+    fn take_those(&mut self, is_wanted: impl Fn(&Held) -> bool) -> VecDeque<Held> {
+        let taken: VecDeque<Held>;
+        (taken, self.held) = std::mem::take(&mut self.held).into_iter().partition(is_wanted);
+        self.bytes -= taken.iter().map(|held| held.bytes.len()).sum::<usize>();
         taken
     }
 
@@ -111,8 +135,7 @@ impl Queue {
         if self.held.is_empty() || self.oldest >= horizon {
             return VecDeque::new();
         }
-        let (taken, left) = std::mem::take(&mut self.held).into_iter().partition(|held| held.time < horizon);
-        self.held = left;
+        let taken = self.take_those(|held| held.time < horizon);
         self.oldest = self.held.iter().map(|held| held.time).min().unwrap_or(i64::MAX);
         taken
     }

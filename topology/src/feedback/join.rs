@@ -1,6 +1,6 @@
 //! Which decision a record is about.
 
-use super::held::{Held, Queue, RECENT_MAX, WAITING_MAX};
+use super::held::{Held, Queue};
 use super::open::{Open, owners};
 use super::{Feedback, Moment, decision_key};
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
@@ -146,7 +146,7 @@ impl Feedback {
             self.recent.push(Held { time, owners, bytes, ..m.held() });
             let tolerance = m.models.iter().map(|model| model.spec.attribution_tolerance.0).max().unwrap_or(0);
             let is_old = |held: &Held| held.time.saturating_add(tolerance) < m.horizon;
-            while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(is_old) {
+            while self.recent.is_over() || self.recent.front().is_some_and(is_old) {
                 let Some(old) = self.recent.pop() else { break };
                 self.recent.recycle(old);
             }
@@ -265,7 +265,7 @@ impl Feedback {
     fn wait(&mut self, m: Moment<'_>, held: Held) {
         self.waited += 1;
         self.waiting.push(held);
-        if self.waiting.len() > WAITING_MAX
+        while self.waiting.is_over()
             && let Some(old) = self.waiting.pop()
         {
             self.books.reward(m.offset, RewardEnd::Evicted);

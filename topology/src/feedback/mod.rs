@@ -143,7 +143,7 @@ impl Feedback {
 
     /// Bytes of state, about; without what was learnt.
     pub(crate) fn bytes(&self) -> usize {
-        self.table.bytes() + self.over.bytes()
+        self.table.bytes() + self.over.bytes() + self.waiting.bytes() + self.recent.bytes()
     }
 }
 

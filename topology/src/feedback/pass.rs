@@ -4,7 +4,7 @@
 //! neither dangles nor makes room, and ends in no bucket here. Its copy (`Passed`) is known by where it came from, so that it may be
 //! sent again until its taking in is confirmed (`Landed`), and counts where the decision is.
 
-use super::held::Held;
+use super::held::{HELD_BYTES_MAX, Held};
 use super::{Feedback, Moment, decision_key};
 use crate::decision::{ExplicitReward, Landed, Leaving, Passed, Told};
 use crate::fold::Topology;
@@ -62,7 +62,8 @@ impl Feedback {
     /// Lets go of what waits for a decision. False where nothing does, or too much is on its way.
     pub(crate) fn leave(&mut self, m: Moment<'_>, l: &Leaving<'_>, sink: &mut dyn Sink) -> bool {
         let about = decision_key(l.decision);
-        if self.away.len() >= AWAY_MAX || !self.waiting.has(about) {
+        let bytes: usize = self.away.iter().map(|gone| gone.held.bytes.len()).sum();
+        if self.away.len() >= AWAY_MAX || bytes > HELD_BYTES_MAX || !self.waiting.has(about) {
             return false;
         }
         for held in self.waiting.take(about) {

@@ -72,7 +72,7 @@ impl Feedback {
         for rewards in &kept.rewards {
             self.registry.restore(rewards, &model);
         }
-        (self.waiting, self.recent) = (kept.waiting.into_owned(), kept.recent.into_owned());
+        (self.waiting, self.recent) = (kept.waiting.into_owned().restored(), kept.recent.into_owned().restored());
         self.away = kept.away.into_owned();
         self.collect_kinds();
     }

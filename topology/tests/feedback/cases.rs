@@ -634,3 +634,19 @@ fn a_spec_in_shadow_changes_nothing_of_what_is_learnt_under_another() {
         }
     }
 }
+
+#[test]
+fn what_waits_is_bound_in_bytes_too() {
+    let mut w = World::new(|_| {});
+    let mut fields = vec![];
+    Fields::push(&mut fields, "note", Value::Text(&"x".repeat(32 << 10)));
+    let fields = Fields::from_bytes(&fields);
+    let waiting = (0..3000).map(|n| {
+        let id = format!("e{n}");
+        let event = Event { viewer: Some(&id), decision: Some("nobody"), ..Event::new(&id, "click", EventTime(T0)) };
+        w.apply(0, Record::Event(Event { fields, ..event }));
+        w.topology.open_decisions().1
+    });
+    assert_eq!(waiting.max(), Some(2044), "64 MiB of 32 KiB each and a little more");
+    assert_eq!(w.rewarded(RewardEnd::Evicted), 3000 - 2044);
+}
