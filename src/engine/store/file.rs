@@ -35,12 +35,14 @@ pub(super) enum Kind {
     Globals = 8,
     /// [`saccade_topology::Note`]s, in words.
     Notes = 9,
+    /// Which file it goes on from: its number, and the hash of its globals.
+    Follows = 10,
 }
 
 impl Kind {
     fn of(number: u32) -> Option<Kind> {
         use Kind::*;
-        [Ids, Over, Departures, Gone, Rows, Feedback, Books, Globals, Notes]
+        [Ids, Over, Departures, Gone, Rows, Feedback, Books, Globals, Notes, Follows]
             .into_iter()
             .find(|kind| *kind as u32 == number)
     }

@@ -3,7 +3,8 @@
 //! A file is *full*: it has all that is alive; or it has what *changed* since the file before it. A checkpoint is the newest file, those it
 //! goes on from, and the full one at their end. Of each key the entry with the greatest `as_of` counts, be it a row or a tombstone; a row and
 //! a tombstone of one `as_of` are of what ended while the checkpoint was made, and in later ones of nothing. Ids go on from those of the
-//! files before. What is not per key, and the notes, are those of the newest file.
+//! files before. What is not per key, and the notes, are those of the newest file. A file names the one it goes on from, so that none can be
+//! taken out of between unseen.
 //!
 //! While it is written a file is named `PARTITION-NUMBER.making`; whole and on the disk, `.full` or `.changes`. So it is there or not, all of
 //! it. What a full one makes superfluous is then removed. It is due when the files that go on from one are as large as that.
@@ -30,6 +31,7 @@ use saccade_topology::{
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Files that may go on from a full one.
 const CHANGES_MAX: usize = 64;
@@ -138,6 +140,8 @@ pub struct Chain {
     changes: u64,
     count: usize,
     gone: u64,
+    /// The newest: its number, and the hash of its globals.
+    newest: Option<[u64; 2]>,
 }
 
 impl Chain {
@@ -196,7 +200,7 @@ impl Store {
         let mut stored = Stored::default();
         for (number, extent) in files {
             let path = self.path(partition, number, extent);
-            stored.add(extent, &path)?;
+            stored.add(number, extent, &path)?;
             stored.files.push(path);
         }
         stored.chain.gone = GONE_BYTES * stored.gone.len() as u64;
@@ -238,11 +242,13 @@ impl Store {
         books: &Books,
         chain: Chain,
     ) -> Result<Chain, StoreError> {
-        made.rest(
-            Some(feedback.bytes()),
-            Some(&postcard::to_allocvec(books).expect("memory takes any state")),
-            &serde_json::to_vec(globals).expect("globals are plain data"),
-        )?;
+        let globals = serde_json::to_vec(globals).expect("globals are plain data");
+        let newest = Some([made.number, xxh3_64(&globals)]);
+        if let Some(before) = chain.newest.filter(|_| made.extent == Extent::Changes) {
+            made.writer.put(Kind::Follows, [&to_bytes(before), &[]])?;
+        }
+        let books = postcard::to_allocvec(books).expect("memory takes any state");
+        made.rest(Some(feedback.bytes()), Some(&books), &globals)?;
         let Making { partition, number, extent, writer, gone } = made;
         let bytes = writer.bytes;
         writer.finish(&self.path(partition, number, extent))?;
@@ -251,13 +257,14 @@ impl Store {
                 changes: chain.changes + bytes,
                 count: chain.count + 1,
                 gone: chain.gone + gone,
+                newest,
                 ..chain
             });
         }
         for (before, extent) in self.files(partition)?.into_iter().filter(|(before, _)| *before < number) {
             self.remove(partition, before, extent)?;
         }
-        Ok(Chain { full: bytes, gone, ..Chain::default() })
+        Ok(Chain { full: bytes, gone, newest, ..Chain::default() })
     }
 
     /// Forgets everything of a partition: its state will be rebuilt from the log. The oldest goes first: what a full one is missing of is none,
@@ -385,9 +392,10 @@ pub struct Stored {
 
 impl Stored {
     /// What the file adds, but for its rows.
-    fn add(&mut self, extent: Extent, path: &Path) -> Result<(), StoreError> {
+    fn add(&mut self, number: u64, extent: Extent, path: &Path) -> Result<(), StoreError> {
         let mut reader = Reader::open(path, SKIM_BYTES)?;
         (self.globals, self.feedback, self.books) = Default::default();
+        let mut newest = None;
         self.notes.clear();
         while let Some(Block { kind, bytes }) = reader.next(|kind| kind != Kind::Rows)? {
             let damaged = |what: &str| reader.damaged(what);
@@ -409,9 +417,15 @@ impl Stored {
                     }
                 }
                 Kind::Rows | Kind::Departures => {}
+                // Files of before have none.
+                Kind::Follows if !self.chain.newest.is_some_and(|newest| bytes == to_bytes(newest)) => {
+                    return Err(damaged("the file that it goes on from is missing, or is another"));
+                }
+                Kind::Follows => {}
                 Kind::Feedback => self.feedback = bytes,
                 Kind::Books => self.books = bytes,
                 Kind::Globals => {
+                    newest = Some([number, xxh3_64(&bytes)]);
                     self.globals = Some(serde_json::from_slice(&bytes).map_err(|e| damaged(&e.to_string()))?);
                 }
             }
@@ -422,6 +436,7 @@ impl Stored {
             Some(globals) if globals.format <= CHECKPOINT_FORMAT => reader.check_kinds()?,
             Some(_) => {}
         }
+        self.chain.newest = newest;
         let bytes = std::fs::metadata(path).map_err(StoreError::doing("reading", path))?.len();
         match extent {
             Extent::Full => self.chain.full = bytes,

@@ -242,3 +242,30 @@ fn a_checkpoint_of_a_newer_program_is_told_as_that_and_an_unknown_block_of_this_
         }
     }
 }
+
+#[test]
+fn a_checkpoint_from_which_a_file_was_taken_out_or_put_in_is_damaged() {
+    let spoil = |change: &dyn Fn(&Store)| {
+        let (_place, store) = place();
+        let mut chain = write(&store, true, 0, &[(Session, "a", 1)], NOTHING, Chain::default());
+        for offset in [10, 20, 30] {
+            chain = write(&store, false, offset, &[(Session, "b", offset + 1)], NOTHING, chain);
+        }
+        assert!(store.checkpoint(0).expect("it is whole").is_some());
+        change(&store);
+        store.checkpoint(0).map(|stored| stored.expect("there is one").globals().offset)
+    };
+    let path = |store: &Store, number| store.path(0, number, Extent::Changes);
+    let without_one = spoil(&|store| std::fs::remove_file(path(store, 2)).expect("it is there"));
+    assert!(
+        without_one
+            .expect_err("it is missed")
+            .to_string()
+            .contains("000003.changes is damaged: the file that it goes on from")
+    );
+    let with_another = spoil(&|store| {
+        std::fs::copy(path(store, 3), path(store, 2)).expect("it is there");
+    });
+    assert!(with_another.is_err());
+    assert_eq!(spoil(&|store| std::fs::remove_file(path(store, 3)).expect("it is there")).expect("an older one"), 20);
+}
