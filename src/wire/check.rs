@@ -248,6 +248,15 @@ pub(super) fn state(key: &Key, value: Scalar<'_>) -> Result<Option<PlayState>, R
     Ok(STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state))
 }
 
+/// A time of a record: epoch milliseconds as they are, since the event was taken with them once.
+pub(super) fn recorded_time(key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> {
+    match value {
+        Scalar::Unsigned(x) if i64::try_from(x).is_ok() => Ok(EventTime(x as i64)),
+        Scalar::Signed(x) => Ok(EventTime(x)),
+        _ => time(key, value),
+    }
+}
+
 /// Epoch milliseconds or RFC 3339, within 2000 to 2199.
 #[inline]
 pub(super) fn time(key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> {
