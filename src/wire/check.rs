@@ -58,9 +58,9 @@ const LOOKS_LIKE_SECONDS_BELOW: i64 = 100_000_000_000;
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// Largest text per field, bytes.
-pub(super) const ID_BYTES_MAX: usize = 128;
+pub(crate) const ID_BYTES_MAX: usize = 128;
 pub(super) const KIND_BYTES_MAX: usize = 64;
-pub(super) const ITEM_BYTES_MAX: usize = 256;
+pub(crate) const ITEM_BYTES_MAX: usize = 256;
 pub(super) const DEVICE_BYTES_MAX: usize = 64;
 pub(super) const COUNTRY_BYTES_MAX: usize = 8;
 pub(super) const TIMEZONE_BYTES_MAX: usize = 64;

@@ -29,6 +29,7 @@ mod write;
 
 pub use answer::{write_decision, write_rank};
 pub use body::BodyError;
+pub(crate) use check::{ID_BYTES_MAX, ITEM_BYTES_MAX};
 pub use context::{Layout, rfc3339, write_context};
 pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};
 pub use row::Scratch;
