@@ -63,7 +63,7 @@ impl BodyMemory {
     }
 
     fn reserve(&self) -> Reserved {
-        Reserved { memory: self.0.clone(), permit: None }
+        Reserved { memory: self.0.clone(), permit: None, bytes: 0 }
     }
 }
 
@@ -71,11 +71,15 @@ impl BodyMemory {
 pub(super) struct Reserved {
     memory: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
+    bytes: usize,
 }
 
 impl Reserved {
+    /// Adds `bytes`. Only their sum is rounded up: a body may come in any number of pieces.
     fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let wanted = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+        let bytes = self.bytes + bytes;
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = u32::try_from(bytes.div_ceil(KIB) - held).unwrap_or(u32::MAX);
         match self.memory.clone().try_acquire_many_owned(wanted) {
             Ok(more) => match &mut self.permit {
                 None => self.permit = Some(more),
@@ -86,6 +90,7 @@ impl Reserved {
                 return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message).retry_after(1));
             }
         }
+        self.bytes = bytes;
         Ok(())
     }
 }
@@ -329,5 +334,15 @@ mod tests {
         assert_eq!(two.grow(1).map_err(|refusal| refusal.code), Err("overloaded"));
         drop(one);
         assert_eq!(two.grow(3 * KIB), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_body_takes_as_much_memory_in_pieces_of_a_byte_as_in_one() {
+        let memory = BodyMemory::of(10 * KIB);
+        let pieces = (0..10_000).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b" ")));
+        let mut body = Body::from_stream(futures_util::stream::iter(pieces));
+        let (bytes, _reserved) = collect(&mut body, 10_000, memory.reserve()).await.expect("it has room");
+        assert_eq!(bytes.len(), 10_000);
+        assert_eq!(memory.reserve().grow(1).map_err(|refusal| refusal.code), Err("overloaded"));
     }
 }
