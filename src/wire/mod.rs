@@ -46,8 +46,8 @@ use saccade_topology::Event;
 pub struct RowError {
     /// Place in the batch, from 0.
     pub index: usize,
-    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`,
-    /// `unknown_key`.
+    /// Short, stable, snake_case: `invalid_json`, `invalid_utf8`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`,
+    /// `bad_value`, `unknown_key`.
     pub code: &'static str,
     /// Names the field, the value found and the rule.
     pub message: String,
