@@ -7,7 +7,7 @@ use super::error::Refusal;
 use super::metrics::Source;
 use super::{App, threads};
 use crate::engine::{Batch, Receipt, Sent};
-use crate::wire::{DECISION, ElsewhereDecision, ITEM, RowError, item_of};
+use crate::wire::{OtherRow, RowError};
 use bumpalo::Bump;
 use saccade_topology::{Event, IngestTime};
 use std::collections::BTreeMap;
@@ -56,16 +56,16 @@ impl Rows {
 
     /// As [`Rows::take`], of rows that may be decisions made elsewhere and things of the catalogue too.
     pub(super) fn take_any<'a>(&mut self, app: &App, row: Result<Event<'a>, RowError>, arena: &'a Bump) {
-        let taken = match &row {
-            Ok(event) if event.kind == ITEM => item_of(event, arena).map(|item| self.batch.push_item(item)),
-            Ok(event) if event.kind == DECISION => {
-                let now = self.batch.ingest_time;
-                let batch = &mut self.batch;
-                ElsewhereDecision::of(event, arena)
-                    .and_then(|told| record_elsewhere(app, &told, now, |decision| batch.push_decision(decision)))
+        let other = row.as_ref().ok().and_then(|event| OtherRow::of(event, arena));
+        let Some(other) = other else { return self.take(app, row) };
+        let (now, batch) = (self.batch.ingest_time, &mut self.batch);
+        let taken = other.and_then(|other| match other {
+            OtherRow::Item(item) => {
+                batch.push_item(item);
+                Ok(())
             }
-            _ => return self.take(app, row),
-        };
+            OtherRow::Decision(told) => record_elsewhere(app, &told, now, |decision| batch.push_decision(decision)),
+        });
         let index = self.seen;
         self.seen += 1;
         if let Err(error) = taken {

@@ -33,7 +33,7 @@ pub(crate) use check::{ID_BYTES_MAX, ITEM_BYTES_MAX};
 pub use context::{Layout, rfc3339, write_context};
 pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};
 pub use row::Scratch;
-pub use told::{DECISION, ElsewhereDecision, ITEM, Shown, item_of};
+pub use told::{ElsewhereDecision, OtherRow, Shown};
 pub use write::{read_record, write_event, write_record};
 
 use crate::config::Ingest;
