@@ -70,7 +70,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(server.post("/v1/events", event("e2", "s1").to_string()).status, 401);
     let three = serde_json::json!([event("e3", "s1"), event("e4", "s1"), event("e5", "s1")]).to_string();
     let answer = server.post("/v1/events?key=k1", three);
-    assert_eq!(answer.status, 400, "the file's keys that the environment does not name still hold: {}", answer.body);
+    assert_eq!(answer.status, 413, "the file's keys that the environment does not name still hold: {}", answer.body);
     assert!(answer.body.contains("ingest.batch_events_max = 2"), "{}", answer.body);
 }
 
