@@ -90,3 +90,33 @@ fn a_second_server_on_the_same_data_directory_ends_with_1_and_the_first_goes_on(
     }
     assert_eq!(server.context("s1")["features"]["events"], 1.0);
 }
+
+#[test]
+fn a_configuration_can_be_checked_beside_a_server_in_the_directory_that_nobody_named() {
+    let place = tempdir().expect("a directory");
+    let (file, data) = (place.path().join("mine.toml"), place.path().join("data"));
+    std::fs::write(&file, "").expect("the configuration is written");
+    let _server = Server::start(&data);
+    let mut beside = std::process::Command::new(env!("CARGO_BIN_EXE_saccade"));
+    beside.args(["validate", "--config", "mine.toml"]).current_dir(place.path()).env_clear();
+    let output = beside.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("in use by another process"), "{}", text(&output.stdout));
+    refused(super::server::command(&["validate"], &data), 1, &["checks failed"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let data = tempdir().expect("a directory");
+    let server = Server::start(data.path());
+    server.accept(&[event("e1", "s1")]);
+    drop(server);
+    for arguments in [&["export"][..], &["validate"], &["inspect", "session", "s1"]] {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let mut command = super::server::command(arguments, data.path());
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        let output = output.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
