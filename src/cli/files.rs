@@ -7,6 +7,7 @@ use super::Failure;
 use crate::wire::{EventReader, OtherRow, RowError, Scratch, read_record};
 use bumpalo::Bump;
 use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Record};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -44,6 +45,15 @@ impl Rejected {
 const READ_BYTES: usize = 1 << 17;
 /// Lines whose records are handed on together.
 const GROUP_LINES: usize = 64;
+
+/// A file to read; `-` is standard input.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+    let opened = |e| Failure::Failed(format!("opening {}: {e}", path.display()));
+    Ok(match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(File::open(path).map_err(opened)?),
+    })
+}
 
 /// Records of a file that follow each other. Raw events arrive when they happened, or with the latest before them, and are
 /// counted by their offsets.
