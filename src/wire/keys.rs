@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn the_default_configuration_names_all_that_can_be_mapped() {
+        let text = include_str!("../../configs/default.toml");
+        let comment = text.split_once("fields of Saccade's: ").and_then(|(_, rest)| rest.split_once('.'));
+        let named = comment.expect("the comment is there").0.replace("\n#", "");
+        assert_eq!(named, allowed(false));
+    }
+
+    #[test]
     fn a_mapped_name_hides_an_equal_canonical_name() {
         let table = compile("map = { item = \"id\", id = \"event_id\" }").expect("valid");
         assert_eq!(table.get("id").map(|k| (k.field, k.mapped)), Some((Field::Item, true)));
