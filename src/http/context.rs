@@ -31,7 +31,8 @@ fn get(app: &App, kind: ContextKind, id: Id, headers: &HeaderMap) -> Response {
 }
 
 fn answer(app: &App, context: &Context, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{}\"", context.version);
+    // The same version is another context where the configuration gives the vector another layout.
+    let tag = format!("\"{}-{}\"", context.version, app.engine.layout().schema_version);
     let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| matches_tag(value, &tag));
     let validators = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".to_string())];
     match known {
@@ -106,6 +107,20 @@ mod tests {
         let newer = site.send(get().header("if-none-match", &tag), "").await;
         assert_eq!(newer.status, 200);
         assert_ne!(newer.header("etag"), tag);
+    }
+
+    #[tokio::test]
+    async fn a_version_under_another_layout_has_another_tag() {
+        let sites =
+            [Site::new(|_| {}), Site::new(|config| config.features.retain(|feature| feature.name != "viewer_items"))];
+        let mut seen = vec![];
+        for site in &sites {
+            site.send(request("POST", "/v1/events"), event("e1", "s1")).await;
+            let answer = site.send(request("GET", "/v1/context/session/s1"), "").await;
+            seen.push((answer.json()["version"].clone(), answer.header("etag").to_string()));
+        }
+        assert_eq!(seen[0].0, seen[1].0);
+        assert_ne!(seen[0].1, seen[1].1);
     }
 
     #[tokio::test]
