@@ -241,11 +241,9 @@ pub(super) const STATES: [(&str, PlayState); 9] = [
 ];
 
 /// A state of the player by its name; `None` where pages of their own mean something else by the word.
-pub(super) fn state(key: &Key, value: Scalar<'_>) -> Result<Option<PlayState>, RowError> {
-    let (Scalar::Text(name) | Scalar::Printable(name)) = value else {
-        return Err(problem(key, "wrong_type", value, "expected a string such as \"playing\""));
-    };
-    Ok(STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state))
+pub(super) fn state(value: Scalar<'_>) -> Option<PlayState> {
+    let (Scalar::Text(name) | Scalar::Printable(name)) = value else { return None };
+    STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state)
 }
 
 /// A time of a record: epoch milliseconds as they are, since the event was taken with them once.
