@@ -262,6 +262,19 @@ mod tests {
     }
 
     #[test]
+    fn the_openapi_document_names_all_fields_and_states_of_an_event() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../http/openapi.json")).expect("it is JSON");
+        let event = &document["components"]["schemas"]["Event"];
+        for (name, _, _) in CANONICAL.iter().filter(|(_, field, _)| *field != Field::SentAtInferred) {
+            assert!(event["properties"][name].is_object(), "{name}");
+        }
+        let states: Vec<_> = check::STATES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(event["properties"]["state"]["anyOf"][0]["enum"], serde_json::json!(states));
+        assert_eq!(event["required"], serde_json::json!(["type", "event_time"]));
+    }
+
+    #[test]
     fn a_mapped_name_hides_an_equal_canonical_name() {
         let table = compile("map = { item = \"id\", id = \"event_id\" }").expect("valid");
         assert_eq!(table.get("id").map(|k| (k.field, k.mapped)), Some((Field::Item, true)));
