@@ -3,6 +3,7 @@
 //! Players take refusals badly: on a 410 dash.js sends hundreds of requests a second, on a 503 hls.js sends everything again
 //! with each event. So whatever is wrong is counted here and never told.
 
+use super::asked::receive;
 use super::error::Refusal;
 use super::metrics::Source;
 use super::query::Pairs;
@@ -38,26 +39,20 @@ pub(super) async fn any(
 /// `Err` is a request that was not read at all.
 async fn take(app: &Arc<App>, session: Option<String>, request: Request) -> Result<(), Refusal> {
     let (parts, body) = request.into_parts();
-    let key = match app.auth.writer(&parts) {
-        Ok(key) => key,
-        Err(refusal) => {
-            body::discard(&parts.headers, body, body::deadline(app)).await;
-            return Err(refusal);
-        }
-    };
+    let asked = app.auth.writer(&parts);
     let query = Pairs::of(&parts.uri);
     let owner = Owner {
         session: session.or_else(|| query.get("sid").map(str::to_string)),
         viewer: app.reader.somebody(query.get("viewer")).map(str::to_string),
     };
-    let (rows, reserved) = match parts.method {
+    let (key, rows, reserved) = match parts.method {
         Method::POST => {
-            let received = body::receive(app, &parts.headers, body).await?;
+            let (key, received) = receive(app, &parts.headers, body, asked).await?;
             app.metrics.bytes(received.len());
             let (rows, reserved) = body::digest(app, received, move |app, bytes| read_body(app, bytes, &owner)).await?;
-            (rows, Some(reserved))
+            (key, rows, Some(reserved))
         }
-        Method::GET | Method::HEAD => (read_one(app, &parts, &query, &owner)?, None),
+        Method::GET | Method::HEAD => (asked?, read_one(app, &parts, &query, &owner)?, None),
         _ => return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send POST or GET")),
     };
     // A refusal of the engine is counted with the rows it costs, and not told.

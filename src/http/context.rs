@@ -1,32 +1,30 @@
 //! `GET /v1/context/{session,viewer}/{id}`: the latest published context, and its JSON, which the stream shares.
 
 use super::App;
+use super::asked::{Named, path};
 use super::error::Refusal;
 use crate::engine::{Context, ContextKind};
 use crate::wire::write_context;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-type Id = Result<Path<String>, PathRejection>;
-
-pub(super) async fn session(State(app): State<Arc<App>>, id: Id, headers: HeaderMap) -> Response {
+pub(super) async fn session(State(app): State<Arc<App>>, id: Named<String>, headers: HeaderMap) -> Response {
     get(&app, ContextKind::Session, id, &headers)
 }
 
-pub(super) async fn viewer(State(app): State<Arc<App>>, id: Id, headers: HeaderMap) -> Response {
+pub(super) async fn viewer(State(app): State<Arc<App>>, id: Named<String>, headers: HeaderMap) -> Response {
     get(&app, ContextKind::Viewer, id, &headers)
 }
 
-fn get(app: &App, kind: ContextKind, id: Id, headers: &HeaderMap) -> Response {
-    match id {
-        Ok(Path(id)) => match app.engine.contexts().get(kind, &id) {
+fn get(app: &App, kind: ContextKind, id: Named<String>, headers: &HeaderMap) -> Response {
+    match path(id) {
+        Ok(id) => match app.engine.contexts().get(kind, &id) {
             Some(context) => answer(app, &context, headers),
             None => missing(app, kind, &id).into_response(),
         },
-        Err(error) => Refusal::new(StatusCode::BAD_REQUEST, "bad_id", error.body_text()).into_response(),
+        Err(refusal) => refusal.into_response(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `POST /v1/events`: answered when every event of the body is durable, set aside or named as rejected.
 
+use super::asked::receive;
 use super::error::Refusal;
 use super::metrics::Source;
 use super::rows::{Rows, Submitted};
@@ -58,19 +59,12 @@ where
     B::Error: Display,
 {
     let (parts, body) = request.into_parts();
-    let key = match app.auth.writer(&parts) {
-        Ok(key) => key,
-        Err(refusal) => {
-            body::discard(&parts.headers, body, body::deadline(app)).await;
-            return Err(refusal);
-        }
-    };
-    // Before its body is parsed: that takes longer than all else.
-    if app.engine.is_overloaded(threads::wait()) {
-        body::discard(&parts.headers, body, body::deadline(app)).await;
-        return Err(SubmitError::Overloaded.into());
-    }
-    let received = body::receive(app, &parts.headers, body).await?;
+    let asked = app.auth.writer(&parts).and_then(|key| match app.engine.is_overloaded(threads::wait()) {
+        // Before its body is parsed: that takes longer than all else.
+        true => Err(SubmitError::Overloaded.into()),
+        false => Ok(key),
+    });
+    let (key, received) = receive(app, &parts.headers, body, asked).await?;
     app.metrics.bytes(received.len());
     let (rows, reserved) = body::digest(app, received, read).await?;
     rows?.submit(app, key, Source::Events, Some(reserved)).await
