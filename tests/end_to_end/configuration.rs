@@ -1,7 +1,7 @@
 //! What the operator sets, and what is said where it cannot be used.
 
 use super::events::event;
-use super::server::{Server, run, serve, text};
+use super::server::{Server, run, run_for_lines, serve, text};
 use tempfile::tempdir;
 
 /// Ends with `code`, and its error names each of `parts`.
@@ -119,4 +119,13 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         let output = output.wait_with_output().expect("it ends");
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{arguments:?}");
     }
+}
+
+#[test]
+fn an_import_says_as_json_what_became_of_its_rows() {
+    let data = tempdir().expect("a directory");
+    let file = data.path().join("rows.ndjson");
+    std::fs::write(&file, format!("{}\n{{}}\n", event("e1", "s1"))).expect("the rows are written");
+    let lines = run_for_lines(&["import", &file.display().to_string(), "--format", "json"], data.path());
+    assert_eq!(lines, [serde_json::json!({"imported": 1, "left_out": 0, "rejected": 1})]);
 }

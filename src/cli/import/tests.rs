@@ -248,3 +248,15 @@ fn nothing_but_rejected_rows_is_a_failure_and_nothing_at_all_is_not() {
         assert_eq!(done.is_ok(), is_done, "{text}");
     }
 }
+
+#[test]
+fn what_comes_before_a_file_that_cannot_be_read_on_is_whole_in_the_log() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("events.ndjson");
+    std::fs::write(&path, format!(r#"{{"type":"play","event_time":{T0},"session":"s"}}"#)).expect("written");
+    let common = common(&dir, 1);
+    // It opens as a file does, and cannot be read.
+    let done = run(&ImportArgs { common: common.clone(), files: vec![path, dir.path().into()] });
+    assert!(matches!(done, Err(Failure::Failed(message)) if message.contains("reading")));
+    assert_eq!(stored(&common)[0].len(), 1);
+}
