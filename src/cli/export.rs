@@ -32,7 +32,7 @@ pub(crate) struct ExportArgs {
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let config = args.common.config()?;
     let log = EmbeddedLog::open(args.common.existing_data()?, &config.log, None).map_err(Failure::failed)?;
-    let writing = |e| Failure::Failed(format!("writing {}: {e}", args.out.display()));
+    let writing = |e| Failure::writing(&args.out, e);
     let out: Box<dyn Write> = match args.out.as_os_str() == "-" {
         true => Box::new(std::io::stdout()),
         false => Box::new(std::fs::File::create(&args.out).map_err(writing)?),

@@ -1,9 +1,13 @@
 //! Files of events, line by line: raw events under `ingest.map`, envelopes, or what `saccade export` wrote.
+//!
+//! A row of type `item` becomes a thing of the catalogue, as when it is sent. One of type `decision` is not taken: what it is worth to
+//! its model is known by a running server alone.
 
 use super::Failure;
-use crate::wire::{EventReader, RowError, Scratch, read_record};
+use crate::wire::{EventReader, OtherRow, RowError, Scratch, read_record};
 use bumpalo::Bump;
 use saccade_topology::{Arrived, Event, EventTime, IngestTime, Offset, Record};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -41,6 +45,15 @@ impl Rejected {
 const READ_BYTES: usize = 1 << 17;
 /// Lines whose records are handed on together.
 const GROUP_LINES: usize = 64;
+
+/// A file to read; `-` is standard input.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+    let opened = |e| Failure::Failed(format!("opening {}: {e}", path.display()));
+    Ok(match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(File::open(path).map_err(opened)?),
+    })
+}
 
 /// Records of a file that follow each other. Raw events arrive when they happened, or with the latest before them, and are
 /// counted by their offsets.
@@ -105,10 +118,6 @@ pub(crate) fn read_records(
     Ok(lines.rejected)
 }
 
-fn arrived(time: i64, event: Event<'_>) -> Arrived<'_> {
-    Arrived { ingest_time: IngestTime(time), record: Record::Event(event) }
-}
-
 struct Lines<'p> {
     path: &'p Path,
     reader: &'p EventReader,
@@ -150,18 +159,25 @@ impl Lines<'_> {
             return;
         }
         // Read where it stays: an event is too large to be moved without need.
-        group.records.push(arrived(0, Event::new("", "", EventTime(0))));
+        let record = Record::Event(Event::new("", "", EventTime(0)));
+        group.records.push(Arrived { ingest_time: IngestTime(0), record });
         let Some(Arrived { ingest_time, record: Record::Event(event) }) = group.records.last_mut() else {
             unreachable!("an event was put there");
         };
         match self.reader.read_next(text, arena, &mut self.scratch, event) {
-            Ok(()) => {
-                self.clock = self.clock.max(event.event_time.0);
-                *ingest_time = IngestTime(self.clock);
-                group.offsets.push(Offset(self.next));
-                group.partitions.push(None);
-                self.next += 1;
-            }
+            Ok(()) => match OtherRow::of(event, arena) {
+                None => {
+                    let (time, offset) = self.next(event.event_time);
+                    *ingest_time = time;
+                    group.offsets.push(offset);
+                    group.partitions.push(None);
+                }
+                Some(other) => {
+                    let event_time = event.event_time;
+                    group.records.pop();
+                    self.take_other(event_time, other, group);
+                }
+            },
             Err(error) => {
                 group.records.pop();
                 self.other(text, error, arena, group);
@@ -169,12 +185,30 @@ impl Lines<'_> {
         }
     }
 
-    fn event<'a>(&mut self, event: Event<'a>, group: &mut Group<'a>) {
-        self.clock = self.clock.max(event.event_time.0);
-        group.records.push(arrived(self.clock, event));
-        group.offsets.push(Offset(self.next));
-        group.partitions.push(None);
+    /// When and as which a raw row of `event_time` arrives.
+    fn next(&mut self, event_time: EventTime) -> (IngestTime, Offset) {
+        self.clock = self.clock.max(event_time.0);
         self.next += 1;
+        (IngestTime(self.clock), Offset(self.next - 1))
+    }
+
+    fn push<'a>(&mut self, event_time: EventTime, record: Record<'a>, group: &mut Group<'a>) {
+        let (ingest_time, offset) = self.next(event_time);
+        group.records.push(Arrived { ingest_time, record });
+        group.offsets.push(offset);
+        group.partitions.push(None);
+    }
+
+    fn take_other<'a>(&mut self, event_time: EventTime, other: Result<OtherRow<'a>, RowError>, group: &mut Group<'a>) {
+        match other {
+            Ok(OtherRow::Item(item)) => self.push(event_time, Record::Item(item), group),
+            Ok(OtherRow::Decision(_)) => {
+                let rule =
+                    "`type` is \"decision\"; send decisions made elsewhere to a running server (POST /v1/events)";
+                self.rejected.note(self.path, self.number, &RowError::new("bad_value", rule.into()));
+            }
+            Err(error) => self.rejected.note(self.path, self.number, &error),
+        }
     }
 
     /// A line that is no event may be a record of an export, or hold several events.
@@ -201,7 +235,10 @@ impl Lines<'_> {
         }
         for row in rows {
             match row {
-                Ok(event) => self.event(event, group),
+                Ok(event) => match OtherRow::of(&event, arena) {
+                    None => self.push(event.event_time, Record::Event(event), group),
+                    Some(other) => self.take_other(event.event_time, other, group),
+                },
                 Err(error) => self.rejected.note(self.path, self.number, &error),
             }
         }

@@ -8,7 +8,7 @@
 
 use super::files::{self, Group};
 use super::replay::progress;
-use super::{Common, Failure, reader};
+use super::{Common, Failure, Format, print, reader};
 use crate::engine::{partition_of, partition_of_decision, partition_of_key};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::Args;
@@ -36,22 +36,35 @@ const BATCH_RECORDS: u64 = 1000;
 pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let config = args.common.config()?;
     let reader = reader(&config)?;
+    // All of them, before the log is touched: a name with a slip in it leaves no half of an import.
+    let inputs = args.files.iter().map(|path| files::open(path)).collect::<Result<Vec<_>, _>>()?;
     let log =
         EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
     let mut writer = Writer::new(&log, &args.files)?;
     let bar = progress(args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
-    for path in &args.files {
-        let input: Box<dyn Read> = match path.as_os_str() == "-" {
-            true => Box::new(std::io::stdin()),
-            false => {
-                Box::new(File::open(path).map_err(|e| Failure::Failed(format!("opening {}: {e}", path.display())))?)
-            }
-        };
-        let rejected = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |group| writer.take(group))?;
-        rejected.report();
-    }
+    let mut rejected = 0;
+    let read: Result<(), Failure> = args.files.iter().zip(inputs).try_for_each(|(path, input)| {
+        let of_file = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |group| writer.take(group))?;
+        of_file.report();
+        rejected += of_file.count;
+        Ok(())
+    });
     bar.finish_and_clear();
+    // What came before a file that cannot be read on is taken, and said to be.
     let (imported, left_out) = writer.finish()?;
+    let said = say(args, imported, left_out, rejected);
+    read.and(said)?;
+    match imported + left_out == 0 && rejected > 0 {
+        true => Err(Failure::Failed("no row was taken; see above why the first were rejected".into())),
+        false => Ok(()),
+    }
+}
+
+fn say(args: &ImportArgs, imported: u64, left_out: u64, rejected: u64) -> Result<(), Failure> {
+    if args.common.format == Format::Json {
+        let counts = serde_json::json!({ "imported": imported, "left_out": left_out, "rejected": rejected });
+        return print(&format!("{counts}\n"));
+    }
     if left_out > 0 {
         eprintln!(
             "{left_out} ticks, reward specs and records between partitions left out: the log has another number of partitions than the export"

@@ -12,7 +12,7 @@ mod tests;
 mod text;
 
 use super::replay::progress;
-use super::{Failure, Format};
+use super::{Failure, Format, print};
 use crate::config::Config;
 use crate::inspect::dangling::DanglingReport;
 use crate::inspect::decision::DecisionReport;
@@ -21,7 +21,6 @@ use crate::log::{Bounds, EmbeddedLog, Log, LogError};
 use clap::Subcommand;
 use saccade_topology::Plan;
 use serde::Serialize;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,11 +131,7 @@ pub(crate) fn run(command: &InspectCommand) -> Result<(), Failure> {
             shown(command, &report, dangling::render)
         }
     };
-    match std::io::stdout().write_all(out.as_bytes()) {
-        // The reader has seen enough: `saccade inspect … | head`.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|e| Failure::Failed(format!("writing to standard output: {e}"))),
-    }
+    print(&out)
 }
 
 fn shown<T: Serialize>(command: &InspectCommand, report: &T, render: impl Fn(&T) -> String) -> String {

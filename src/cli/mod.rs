@@ -12,7 +12,8 @@ mod validate;
 use crate::config::{Config, ConfigError};
 use crate::wire::EventReader;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Real-time feedback for media products: player events in, a fresh context vector out after every event.
@@ -82,6 +83,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Exit code 1.
     Failed(String),
+    /// Exit code 0: who reads what is written has seen enough, as in `saccade export | head`.
+    Closed,
 }
 
 impl From<ConfigError> for Failure {
@@ -94,6 +97,20 @@ impl Failure {
     pub(crate) fn failed(error: impl ToString) -> Self {
         Failure::Failed(error.to_string())
     }
+
+    /// Of a write to `path`, where `-` is standard output.
+    fn writing(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Closed,
+            _ => Failure::Failed(format!("writing {}: {error}", path.display())),
+        }
+    }
+}
+
+/// Writes a result to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::writing(Path::new("-"), e))
 }
 
 impl Common {
@@ -102,7 +119,7 @@ impl Common {
     }
 
     /// The data directory, which must be there.
-    pub(crate) fn existing_data(&self) -> Result<&std::path::Path, Failure> {
+    pub(crate) fn existing_data(&self) -> Result<&Path, Failure> {
         if self.data.join("log").is_dir() {
             return Ok(&self.data);
         }
@@ -129,7 +146,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => (args.common.format, import::run(&args)),
     };
     let (code, message) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Closed) => return ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => (2, message),
         Err(Failure::Failed(message)) => (1, message),
     };

@@ -14,7 +14,6 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use output::Output;
 use saccade_topology::{Arrived, Ignore, Offset, Outcome, Plan, Record, Sink, Topology};
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,11 +110,7 @@ fn replay_files(args: &ReplayArgs, config: &Config, plan: &Arc<Plan>) -> Result<
     let progress = progress(args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
     let one = |i: usize, path: &PathBuf| -> Result<Tally, Failure> {
         let mut partition = Partition::new(args, plan, i as u16)?;
-        let open = |e| Failure::Failed(format!("opening {}: {e}", path.display()));
-        let input: Box<dyn std::io::Read> = match path.as_os_str() == "-" {
-            true => Box::new(std::io::stdin()),
-            false => Box::new(File::open(path).map_err(open)?),
-        };
+        let input = files::open(path)?;
         let rejected = files::read_records(path, input, &reader, &mut |n| progress.inc(n), &mut |group| {
             partition.fold.warm(&group.records);
             for (nth, (offset, arrived)) in group.offsets.iter().zip(&group.records).enumerate() {

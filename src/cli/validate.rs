@@ -8,7 +8,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use super::{Failure, Format};
+use super::{Failure, Format, print};
 use crate::config::Config;
 use crate::log::free_bytes;
 use crate::log::{EmbeddedLog, LogError};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Check configuration and data: named checks, PASS, FAIL or SKIP.
 ///
-/// Without a data directory, the checks of data are skipped. Exit code 1 where a check fails.
+/// The checks of data are skipped where none is named and `data` is not there or in use. Exit code 1 where a check fails.
 #[derive(Args)]
 pub(crate) struct ValidateArgs {
     #[command(flatten)]
@@ -122,12 +122,12 @@ type Report = Vec<(Check, Verdict)>;
 
 pub(crate) fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let report = validate(args);
-    match args.common.format {
-        Format::Text => print!("{}", text(&report)),
-        Format::Json => println!("{}", json(&report)),
-    }
+    let printed = print(&match args.common.format {
+        Format::Text => text(&report),
+        Format::Json => json(&report) + "\n",
+    });
     match report.iter().filter(|(_, v)| v.outcome == Outcome::Fail).count() {
-        0 => Ok(()),
+        0 => printed,
         failed => Err(Failure::Failed(format!("{failed} of {} checks failed", report.len()))),
     }
 }
@@ -170,10 +170,11 @@ fn validate(args: &ValidateArgs) -> Report {
 /// The checks of a data directory.
 fn data(config: &Config, plan: &Arc<Plan>, args: &ValidateArgs, wanted: &[Check]) -> Report {
     let path = args.common.data.as_deref().unwrap_or(Path::new("data"));
+    let is_asked_for = args.common.data.is_some() || !args.checks.is_empty();
     let all = |verdict: Verdict| wanted.iter().map(|check| (*check, verdict.clone())).collect();
     if !path.join("log").is_dir() {
         let found = format!("there is no log in {}", path.display());
-        return match args.common.data.is_some() || !args.checks.is_empty() {
+        return match is_asked_for {
             true => all(Verdict::fail(
                 found,
                 "name a directory that `saccade serve` or `saccade import` has made (--data DIR)",
@@ -184,7 +185,7 @@ fn data(config: &Config, plan: &Arc<Plan>, args: &ValidateArgs, wanted: &[Check]
     let log = match EmbeddedLog::open(path, &config.log, None) {
         Ok(log) => log,
         Err(error) => {
-            let verdict = unopened(&error);
+            let verdict = unopened(&error, is_asked_for);
             let unopened = wanted.iter().map(|check| match check {
                 Check::DataOpen => (*check, verdict.clone()),
                 Check::Disk => (*check, disk(config, path)),
@@ -215,8 +216,13 @@ fn data(config: &Config, plan: &Arc<Plan>, args: &ValidateArgs, wanted: &[Check]
     wanted.iter().map(|check| (*check, verdict(*check))).collect()
 }
 
-fn unopened(error: &LogError) -> Verdict {
+/// A server that is running in the directory nobody named is what one would expect.
+fn unopened(error: &LogError, is_asked_for: bool) -> Verdict {
     match error {
+        LogError::InUse { path } if !is_asked_for => Verdict::skip(format!(
+            "{} is in use by another process; name it with --data DIR to check it",
+            path.display()
+        )),
         LogError::InUse { path } => Verdict::fail(
             format!("{} is in use by another process", path.display()),
             "stop the server, or check a copy of the directory; of a running server, see /metrics and `saccade inspect --url`",

@@ -5,15 +5,12 @@
 
 use super::record::{Keys, Scalar};
 use super::{Reader, Rejection, kind};
+use crate::wire::{ID_BYTES_MAX, ITEM_BYTES_MAX};
 use saccade_topology::record::{Event, EventTime, Fields, Value};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Greatest `v` that is understood.
 const VERSION_MAX: f64 = 2.0;
-/// Bytes of a session id.
-pub(super) const SID_BYTES_MAX: usize = 128;
-/// Bytes of a content id.
-pub(super) const CID_BYTES_MAX: usize = 256;
 /// Bytes of a text among the free fields; longer ones are cut.
 pub(super) const TEXT_BYTES_MAX: usize = 256;
 
@@ -32,7 +29,9 @@ impl<'a> Reader<'_, 'a> {
         check_version(keys)?;
         let session = self.session(keys)?;
         let item = keys.text("cid").filter(|cid| !cid.is_empty());
-        check_length("cid", "cmcd_cid_too_long", item.unwrap_or(""), CID_BYTES_MAX)?;
+        check_text("cid", "cmcd_cid_too_long", item.unwrap_or(""), ITEM_BYTES_MAX)?;
+        let viewer = self.request.viewer.filter(|viewer| !viewer.is_empty());
+        check_text("viewer", "cmcd_viewer_too_long", viewer.unwrap_or(""), ID_BYTES_MAX)?;
 
         let is_request = kind::is_request(keys);
         let ts = keys.number("ts").filter(|ts| *ts >= 1.0).map(|ts| ts as i64);
@@ -40,7 +39,7 @@ impl<'a> Reader<'_, 'a> {
         let mut event = Event::new(id, kind::kind(keys, self.arena), EventTime(ts.unwrap_or(self.arrival.0)));
         event.sent_at = ts.map(|ts| EventTime(ts.saturating_add(if is_request { took_ms(keys) } else { 0 })));
         event.session = Some(session);
-        event.viewer = self.request.viewer.filter(|viewer| !viewer.is_empty());
+        event.viewer = viewer;
         event.item = item;
         event.playhead_s = self.playhead_s(keys);
         event.throughput_kbps = keys.number("mtp").filter(|mtp| *mtp >= 0.0);
@@ -62,7 +61,7 @@ impl<'a> Reader<'_, 'a> {
             let message = "a record without sid needs a session in the address: /cmcd/<session> or ?sid=<session>";
             return Err(Rejection { code: "cmcd_no_session", message: message.into() });
         }
-        check_length("sid", "cmcd_sid_too_long", session, SID_BYTES_MAX)?;
+        check_text("sid", "cmcd_sid_too_long", session, ID_BYTES_MAX)?;
         Ok(session)
     }
 
@@ -97,11 +96,17 @@ fn check_version(keys: &Keys<'_>) -> Result<(), Rejection> {
     }
 }
 
-fn check_length(key: &str, code: &'static str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
-    if text.len() <= bytes_max {
-        return Ok(());
+/// What `/v1/events` asks of an id, too: an address may hold any text of any length.
+fn check_text(key: &str, too_long: &'static str, text: &str, bytes_max: usize) -> Result<(), Rejection> {
+    if text.len() > bytes_max {
+        let message = format!("{key} has {} bytes; allowed: 1 to {bytes_max}", text.len());
+        return Err(Rejection { code: too_long, message });
     }
-    Err(Rejection { code, message: format!("{key} has {} bytes; allowed: 1 to {bytes_max}", text.len()) })
+    if text.chars().any(char::is_control) {
+        let message = format!("{key} is {text:?}; control characters are not allowed");
+        return Err(Rejection { code: "cmcd_control_character", message });
+    }
+    Ok(())
 }
 
 /// How long a request took that began at `ts`.

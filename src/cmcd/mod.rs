@@ -9,7 +9,8 @@
 //! | `cmcd_syntax` | is not an RFC 8941 dictionary with CMCD keys |
 //! | `cmcd_version` | has a `v` greater than 2 |
 //! | `cmcd_no_session` | has no `sid`, and the request names no session |
-//! | `cmcd_sid_too_long`, `cmcd_cid_too_long` | has a session above 128 bytes, a `cid` above 256 |
+//! | `cmcd_sid_too_long`, `cmcd_viewer_too_long`, `cmcd_cid_too_long` | has a session or viewer above 128 bytes, a `cid` above 256 |
+//! | `cmcd_control_character` | has one in its session or viewer, as only addresses can |
 //! | `batch_too_long` | comes after `cmcd.batch_records_max` others |
 
 mod event;
@@ -30,18 +31,12 @@ use saccade_topology::record::{Event, EventTime, IngestTime};
 pub struct Request<'a> {
     /// Session of records without `sid`, from the path or `?sid=`.
     pub session: Option<&'a str>,
-    /// Viewer of all records, from `?viewer=`, at most 128 bytes: checked by the caller.
+    /// Viewer of all records, from `?viewer=`.
     pub viewer: Option<&'a str>,
 }
 
 /// Where rows go: in the order of the records, one call a record.
 pub type Rows<'r, 'a> = &'r mut dyn FnMut(Result<Event<'a>, RowError>);
-
-/// True for the content types of a CMCD body: `application/cmcd` (CTA-5004-B) and `text/cmcd` (CTA-5004-A).
-pub fn accepted_content_type(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or("").trim();
-    ["application/cmcd", "text/cmcd"].iter().any(|accepted| essence.eq_ignore_ascii_case(accepted))
-}
 
 /// Reads the body of an event-mode POST: one record a line, LF or CRLF, empty lines skipped.
 ///

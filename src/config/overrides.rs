@@ -41,7 +41,10 @@ pub(super) fn apply(
 /// The key that a variable names; none where it is not of the configuration.
 fn key(name: &str) -> Option<Result<Vec<String>, String>> {
     let key = name.strip_prefix(PREFIX)?.to_lowercase();
-    let known = Table::try_from(Config::default()).expect("a configuration is plain data");
+    let mut all = Config::default();
+    // The one key that is absent by default.
+    all.auth.read_token = Some(String::new());
+    let known = Table::try_from(all).expect("a configuration is plain data");
     if key.contains("__") || known.contains_key(&key) {
         return Some(Ok(key.split("__").map(str::to_string).collect()));
     }
@@ -118,8 +121,13 @@ mod tests {
 
     #[test]
     fn one_underscore_for_two_is_told_and_what_others_set_is_not_looked_at() {
-        let error = with(&[("SACCADE_LOG_DURABILITY", "buffered")]).expect_err("no key").to_string();
-        assert!(error.contains("SACCADE_LOG__DURABILITY, with two underscores"), "{error}");
+        for (one, two) in [
+            ("SACCADE_LOG_DURABILITY", "SACCADE_LOG__DURABILITY"),
+            ("SACCADE_AUTH_READ_TOKEN", "SACCADE_AUTH__READ_TOKEN"),
+        ] {
+            let error = with(&[(one, "buffered")]).expect_err("no key").to_string();
+            assert!(error.contains(&format!("{two}, with two underscores")), "{error}");
+        }
         let config = with(&[("SACCADE_SERVICE_HOST", "10.0.0.1"), ("SACCADE_LOG_SERVICE_PORT", "80")]);
         assert_eq!(config.expect("valid"), with(&[]).expect("valid"));
     }

@@ -43,7 +43,7 @@ pub(super) fn describe() {
         ("saccade_log_bytes", Bytes, "log on the disk"),
         ("saccade_log_offset", Count, "offset the next record gets"),
         ("saccade_checkpoint_offset", Count, "records before it need no replay after a restart"),
-        ("saccade_checkpoint_bytes", Bytes, "rows written by the last checkpoint"),
+        ("saccade_checkpoint_bytes", Bytes, "bytes written by the last checkpoint"),
         ("saccade_checkpoint_rows", Count, "rows written by the last checkpoint"),
         (OPEN, Count, "decisions whose window is open, by model"),
         ("saccade_disk_free_bytes", Bytes, "free on the disk of the data directory"),

@@ -63,7 +63,7 @@ impl BodyMemory {
     }
 
     fn reserve(&self) -> Reserved {
-        Reserved { memory: self.0.clone(), permit: None }
+        Reserved { memory: self.0.clone(), permit: None, bytes: 0 }
     }
 }
 
@@ -71,11 +71,15 @@ impl BodyMemory {
 pub(super) struct Reserved {
     memory: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
+    bytes: usize,
 }
 
 impl Reserved {
+    /// Adds `bytes`. Only their sum is rounded up: a body may come in any number of pieces.
     fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let wanted = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+        let bytes = self.bytes + bytes;
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = u32::try_from(bytes.div_ceil(KIB) - held).unwrap_or(u32::MAX);
         match self.memory.clone().try_acquire_many_owned(wanted) {
             Ok(more) => match &mut self.permit {
                 None => self.permit = Some(more),
@@ -86,6 +90,7 @@ impl Reserved {
                 return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message).retry_after(1));
             }
         }
+        self.bytes = bytes;
         Ok(())
     }
 }
@@ -156,30 +161,36 @@ where
 {
     let deadline = deadline(app);
     let bytes_max = app.config.ingest.body_bytes_max;
-    let result = match expected(headers, bytes_max) {
-        Err(refusal) => Err(refusal),
-        Ok(encoding) => match timeout_at(deadline, collect(&mut body, bytes_max, app.body_memory.reserve())).await {
-            Ok(Ok((bytes, reserved))) => Ok(Received { bytes, encoding, bytes_max, reserved }),
-            Ok(Err(refusal)) => Err(refusal),
-            Err(_) => {
-                let message =
-                    format!("the body did not arrive within {} (server.body_timeout)", app.config.server.body_timeout);
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message))
-            }
-        },
+    let encoding = match expected(headers, bytes_max) {
+        Ok(encoding) => encoding,
+        Err(refusal) => {
+            discard(headers, body, deadline).await;
+            return Err(refusal);
+        }
     };
-    if result.is_err() {
-        discard(headers, body, deadline).await;
+    let refusal = match timeout_at(deadline, collect(&mut body, bytes_max, app.body_memory.reserve())).await {
+        Ok(Ok((bytes, reserved))) => return Ok(Received { bytes, encoding, bytes_max, reserved }),
+        Ok(Err(refusal)) => refusal,
+        Err(_) => {
+            let message =
+                format!("the body did not arrive within {} (server.body_timeout)", app.config.server.body_timeout);
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
+        }
+    };
+    drain(body, deadline).await;
+    Err(refusal)
+}
+
+/// [`drain`] of a body that nothing was read of: who waits to be told to go on (`Expect: 100-continue`) has sent none of it.
+pub(super) async fn discard<B: HttpBody + Unpin>(headers: &HeaderMap, body: B, deadline: Instant) {
+    if !headers.contains_key(header::EXPECT) {
+        drain(body, deadline).await;
     }
-    result
 }
 
 /// Reads on without keeping it, until `deadline`: a sender that is still writing would see a reset connection instead of the
 /// answer. There is no limit on bytes, as none are kept: whatever it were, a body beyond it would be cut off in the middle.
-pub(super) async fn discard<B: HttpBody + Unpin>(headers: &HeaderMap, mut body: B, deadline: Instant) {
-    if headers.contains_key(header::EXPECT) {
-        return;
-    }
+async fn drain<B: HttpBody + Unpin>(mut body: B, deadline: Instant) {
     let drain = async { while let Some(Ok(_)) = body.frame().await {} };
     // Out of time is as good as done: the answer is sent either way.
     let _ = timeout_at(deadline, drain).await;
@@ -248,6 +259,7 @@ mod tests {
     use super::*;
     use crate::http::testing::{Site, event, gzip, request};
     use axum::body::Body;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const LIMIT: usize = 2048;
 
@@ -319,6 +331,45 @@ mod tests {
         assert_eq!((answer.status, answer.code()), (408, "body_timeout".into()));
     }
 
+    #[tokio::test]
+    async fn a_body_that_was_asked_for_is_read_to_its_end_whatever_is_answered() {
+        for (encoding, status, pieces_read) in [("identity", 413, 10), ("br", 415, 0)] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let count = read.clone();
+            let pieces = (0..10).map(move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(Bytes::from(vec![b' '; KIB]))
+            });
+            let asked = request("POST", "/v1/events").header("expect", "100-continue");
+            let body = Body::from_stream(futures_util::stream::iter(pieces));
+            let answer = small().send(asked.header("content-encoding", encoding), body).await;
+            assert_eq!((answer.status, read.load(Ordering::Relaxed)), (status, pieces_read), "{encoding}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_answered_to_bodies_that_are_not_read_is_in_the_openapi_document() {
+        let document: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).expect("it is JSON");
+        let site = small();
+        for (path, described) in [
+            ("/v1/events", "/v1/events"),
+            ("/v1/rank/home", "/v1/rank/{model}"),
+            ("/v1/decisions/d1/activate", "/v1/decisions/{id}/activate"),
+            ("/v1/decisions/d1/reward", "/v1/decisions/{id}/reward"),
+            ("/v1/rewards/home", "/v1/rewards/{model}"),
+        ] {
+            let pending = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+            for (encoding, body, status) in
+                [("identity", pending, 408), ("identity", padded(LIMIT + 1).into(), 413), ("br", "x".into(), 415)]
+            {
+                let answer = site.send(request("POST", path).header("content-encoding", encoding), body).await;
+                assert_eq!(answer.status, status, "{path}: {}", answer.body);
+                let answers = &document["paths"][described]["post"]["responses"];
+                assert!(answers[status.to_string()].is_object(), "{status} is not among those of {described}");
+            }
+        }
+    }
+
     #[test]
     fn bodies_together_are_held_to_their_memory_and_give_it_back() {
         let memory = BodyMemory::of(4 * KIB);
@@ -329,5 +380,15 @@ mod tests {
         assert_eq!(two.grow(1).map_err(|refusal| refusal.code), Err("overloaded"));
         drop(one);
         assert_eq!(two.grow(3 * KIB), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_body_takes_as_much_memory_in_pieces_of_a_byte_as_in_one() {
+        let memory = BodyMemory::of(10 * KIB);
+        let pieces = (0..10_000).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b" ")));
+        let mut body = Body::from_stream(futures_util::stream::iter(pieces));
+        let (bytes, _reserved) = collect(&mut body, 10_000, memory.reserve()).await.expect("it has room");
+        assert_eq!(bytes.len(), 10_000);
+        assert_eq!(memory.reserve().grow(1).map_err(|refusal| refusal.code), Err("overloaded"));
     }
 }

@@ -3,6 +3,7 @@
 //! Players take refusals badly: on a 410 dash.js sends hundreds of requests a second, on a 503 hls.js sends everything again
 //! with each event. So whatever is wrong is counted here and never told.
 
+use super::asked::receive;
 use super::error::Refusal;
 use super::metrics::Source;
 use super::query::Pairs;
@@ -15,6 +16,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 const HEADERS: [&str; 4] = ["cmcd-object", "cmcd-request", "cmcd-session", "cmcd-status"];
@@ -37,26 +39,20 @@ pub(super) async fn any(
 /// `Err` is a request that was not read at all.
 async fn take(app: &Arc<App>, session: Option<String>, request: Request) -> Result<(), Refusal> {
     let (parts, body) = request.into_parts();
-    let key = match app.auth.writer(&parts) {
-        Ok(key) => key,
-        Err(refusal) => {
-            body::discard(&parts.headers, body, body::deadline(app)).await;
-            return Err(refusal);
-        }
-    };
+    let asked = app.auth.writer(&parts);
     let query = Pairs::of(&parts.uri);
     let owner = Owner {
         session: session.or_else(|| query.get("sid").map(str::to_string)),
         viewer: app.reader.somebody(query.get("viewer")).map(str::to_string),
     };
-    let (rows, reserved) = match parts.method {
+    let (key, rows, reserved) = match parts.method {
         Method::POST => {
-            let received = body::receive(app, &parts.headers, body).await?;
+            let (key, received) = receive(app, &parts.headers, body, asked).await?;
             app.metrics.bytes(received.len());
             let (rows, reserved) = body::digest(app, received, move |app, bytes| read_body(app, bytes, &owner)).await?;
-            (rows, Some(reserved))
+            (key, rows, Some(reserved))
         }
-        Method::GET | Method::HEAD => (read_one(app, &parts, &query, &owner)?, None),
+        Method::GET | Method::HEAD => (asked?, read_one(app, &parts, &query, &owner)?, None),
         _ => return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send POST or GET")),
     };
     // A refusal of the engine is counted with the rows it costs, and not told.
@@ -90,6 +86,7 @@ fn read_one(app: &App, parts: &Parts, query: &Pairs, owner: &Owner) -> Result<Ro
     let mut rows = Rows::new(app, arrival);
     let mut row = |row: Result<_, _>| rows.take(app, row);
     let headers = cmcd_headers(&parts.headers);
+    let headers: Vec<&str> = headers.iter().map(|value| &**value).collect();
     match (headers.is_empty(), query.get("CMCD")) {
         (false, _) => {
             app.metrics.bytes(headers.iter().map(|value| value.len()).sum());
@@ -106,13 +103,16 @@ fn read_one(app: &App, parts: &Parts, query: &Pairs, owner: &Owner) -> Result<Ro
     Ok(rows)
 }
 
-fn cmcd_headers(headers: &HeaderMap) -> Vec<&str> {
-    HEADERS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|value| value.to_str().ok()).collect()
+/// A byte that is not UTF-8 costs the value it is in, as in a body.
+fn cmcd_headers(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
+    let values = HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use crate::http::testing::{Site, gzip, now_ms, request};
+    use axum::http::HeaderValue;
 
     fn record(session: &str) -> String {
         format!("e=ps,sid=\"{session}\",sn=1,sta=p,ts={},v=2", now_ms())
@@ -133,11 +133,14 @@ mod tests {
         let posted = request("POST", "/v1/cmcd").header("content-type", "application/cmcd");
         let packed = request("POST", "/v1/cmcd?sid=s1&viewer=v1").header("content-encoding", "gzip");
         let headed = plain().header("cmcd-session", record("s1")).header("cmcd-status", "bs");
+        let latin = [record("s1").as_bytes(), b",cid=\"caf\xe9\""].concat();
+        let latin = HeaderValue::from_bytes(&latin).expect("a header may hold it");
         for (what, request, body) in [
             ("body", posted, format!("{}\n", record("s1")).into_bytes()),
             ("compressed body", packed, gzip(record("s1").as_bytes())),
             ("query", request("GET", &query), Vec::new()),
             ("headers", headed, Vec::new()),
+            ("a header that is not UTF-8", plain().header("cmcd-session", latin), Vec::new()),
         ] {
             let site = Site::new(|_| {});
             let answer = site.send(request, body).await;
@@ -169,6 +172,7 @@ mod tests {
     #[tokio::test]
     async fn whatever_is_wrong_the_answer_is_204_and_it_is_counted() {
         let long = "x".repeat(4096);
+        let of_nobody = format!("/v1/cmcd/s1?viewer={long}");
         let table = [
             ("POST", "/v1/cmcd", "", long.as_str(), "body_too_large"),
             ("POST", "/v1/cmcd", "br", "x", "unsupported_encoding"),
@@ -176,6 +180,7 @@ mod tests {
             ("POST", "/v1/cmcd/?key=wrong", "", "x", "unauthorized"),
             ("GET", "/v1/cmcd/s1", "", "", "empty"),
             ("DELETE", "/v1/cmcd/a/b", "", "", "method_not_allowed"),
+            ("POST", &of_nobody, "", "e=t", "cmcd_viewer_too_long"),
         ];
         for (method, path, encoding, body, code) in table {
             let wrong_key = code == "unauthorized";

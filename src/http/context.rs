@@ -1,37 +1,36 @@
 //! `GET /v1/context/{session,viewer}/{id}`: the latest published context, and its JSON, which the stream shares.
 
 use super::App;
+use super::asked::{Named, path};
 use super::error::Refusal;
 use crate::engine::{Context, ContextKind};
 use crate::wire::write_context;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-type Id = Result<Path<String>, PathRejection>;
-
-pub(super) async fn session(State(app): State<Arc<App>>, id: Id, headers: HeaderMap) -> Response {
+pub(super) async fn session(State(app): State<Arc<App>>, id: Named<String>, headers: HeaderMap) -> Response {
     get(&app, ContextKind::Session, id, &headers)
 }
 
-pub(super) async fn viewer(State(app): State<Arc<App>>, id: Id, headers: HeaderMap) -> Response {
+pub(super) async fn viewer(State(app): State<Arc<App>>, id: Named<String>, headers: HeaderMap) -> Response {
     get(&app, ContextKind::Viewer, id, &headers)
 }
 
-fn get(app: &App, kind: ContextKind, id: Id, headers: &HeaderMap) -> Response {
-    match id {
-        Ok(Path(id)) => match app.engine.contexts().get(kind, &id) {
+fn get(app: &App, kind: ContextKind, id: Named<String>, headers: &HeaderMap) -> Response {
+    match path(id) {
+        Ok(id) => match app.engine.contexts().get(kind, &id) {
             Some(context) => answer(app, &context, headers),
             None => missing(app, kind, &id).into_response(),
         },
-        Err(error) => Refusal::new(StatusCode::BAD_REQUEST, "bad_id", error.body_text()).into_response(),
+        Err(refusal) => refusal.into_response(),
     }
 }
 
 fn answer(app: &App, context: &Context, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{}\"", context.version);
+    // The same version is another context where the configuration gives the vector another layout.
+    let tag = format!("\"{}-{}\"", context.version, app.engine.layout().schema_version);
     let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| matches_tag(value, &tag));
     let validators = [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache".to_string())];
     match known {
@@ -106,6 +105,20 @@ mod tests {
         let newer = site.send(get().header("if-none-match", &tag), "").await;
         assert_eq!(newer.status, 200);
         assert_ne!(newer.header("etag"), tag);
+    }
+
+    #[tokio::test]
+    async fn a_version_under_another_layout_has_another_tag() {
+        let sites =
+            [Site::new(|_| {}), Site::new(|config| config.features.retain(|feature| feature.name != "viewer_items"))];
+        let mut seen = vec![];
+        for site in &sites {
+            site.send(request("POST", "/v1/events"), event("e1", "s1")).await;
+            let answer = site.send(request("GET", "/v1/context/session/s1"), "").await;
+            seen.push((answer.json()["version"].clone(), answer.header("etag").to_string()));
+        }
+        assert_eq!(seen[0].0, seen[1].0);
+        assert_ne!(seen[0].1, seen[1].1);
     }
 
     #[tokio::test]

@@ -24,6 +24,12 @@ pub(super) fn version(app: &App, model: &str) -> Result<Arc<ModelVersion>, Refus
     })
 }
 
+/// Of what is dated too far ahead of its arrival.
+pub(super) fn future(app: &App) -> Refusal {
+    let message = format!("`event_time` is further ahead than {} (time.max_future)", app.config.time.max_future);
+    Refusal::new(StatusCode::BAD_REQUEST, "future", message)
+}
+
 /// The published context a request is about: its session's, else its viewer's.
 fn published(app: &App, session: Option<&str>, viewer: Option<&str>) -> Option<Context> {
     let contexts = app.engine.contexts();

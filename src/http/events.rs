@@ -1,12 +1,13 @@
 //! `POST /v1/events`: answered when every event of the body is durable, set aside or named as rejected.
 
+use super::asked::receive;
 use super::error::Refusal;
 use super::metrics::Source;
 use super::rows::{Rows, Submitted};
 use super::{App, body, threads};
 use crate::clock::now;
 use crate::engine::SubmitError;
-use crate::wire::RowError;
+use crate::wire::{BodyError, RowError};
 use axum::Json;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{Request, State};
@@ -15,9 +16,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::fmt::Display;
 use std::sync::Arc;
-
-/// Code of a body, or the rest of one, that is not of any shape events come in.
-const UNREADABLE: &str = "unreadable_body";
 
 #[derive(Serialize)]
 struct Answer {
@@ -61,19 +59,12 @@ where
     B::Error: Display,
 {
     let (parts, body) = request.into_parts();
-    let key = match app.auth.writer(&parts) {
-        Ok(key) => key,
-        Err(refusal) => {
-            body::discard(&parts.headers, body, body::deadline(app)).await;
-            return Err(refusal);
-        }
-    };
-    // Before its body is parsed: that takes longer than all else.
-    if app.engine.is_overloaded(threads::wait()) {
-        body::discard(&parts.headers, body, body::deadline(app)).await;
-        return Err(SubmitError::Overloaded.into());
-    }
-    let received = body::receive(app, &parts.headers, body).await?;
+    let asked = app.auth.writer(&parts).and_then(|key| match app.engine.is_overloaded(threads::wait()) {
+        // Before its body is parsed: that takes longer than all else.
+        true => Err(SubmitError::Overloaded.into()),
+        false => Ok(key),
+    });
+    let (key, received) = receive(app, &parts.headers, body, asked).await?;
     app.metrics.bytes(received.len());
     let (rows, reserved) = body::digest(app, received, read).await?;
     rows?.submit(app, key, Source::Events, Some(reserved)).await
@@ -82,15 +73,19 @@ where
 fn read(app: &App, body: &[u8]) -> Result<Rows, Refusal> {
     let arena = bumpalo::Bump::new();
     let mut rows = Rows::of(app, now(), body);
-    let end = app.reader.read_body(body, &arena, &mut |row| rows.take_any(app, row, &arena));
-    match end {
-        Ok(()) => Ok(rows),
-        Err(error) if rows.seen == 0 => Err(Refusal::new(StatusCode::BAD_REQUEST, UNREADABLE, error.to_string())),
-        // What came before the fault was read and is kept: a bad part never fails the rest.
-        Err(error) => {
-            rows.reject(RowError { index: rows.seen, code: UNREADABLE, message: error.to_string() });
-            Ok(rows)
-        }
+    app.reader.read_body(body, &arena, &mut |row| rows.take_any(app, row, &arena))?;
+    Ok(rows)
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Refusal {
+        let (status, code) = match error {
+            BodyError::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            BodyError::NotUtf8 { .. } | BodyError::Empty | BodyError::NotJson { .. } => {
+                (StatusCode::BAD_REQUEST, "unreadable_body")
+            }
+        };
+        Refusal::new(status, code, error.to_string())
     }
 }
 
@@ -150,6 +145,20 @@ mod tests {
     async fn a_body_without_any_event_in_it_is_a_bad_request() {
         let answer = Site::new(|_| {}).send(request("POST", "/v1/events"), "<html>").await;
         assert_eq!((answer.status, answer.code()), (400, "unreadable_body".into()), "{}", answer.body);
+    }
+
+    #[tokio::test]
+    async fn more_events_than_a_body_may_hold_are_told_apart_from_a_body_that_is_none() {
+        let site = Site::new(|config| config.ingest.batch_events_max = 2);
+        for (count, status) in [(2, 202), (3, 413)] {
+            let rows: Vec<String> = (0..count).map(|i| event(&format!("e{i}"), "s1")).collect();
+            let answer = site.send(request("POST", "/v1/events"), rows.join("\n")).await;
+            assert_eq!(answer.status, status, "{}", answer.body);
+            if status == 413 {
+                assert_eq!(answer.code(), "too_many_events");
+                assert!(answer.body.contains("ingest.batch_events_max = 2"), "{}", answer.body);
+            }
+        }
     }
 
     #[tokio::test]

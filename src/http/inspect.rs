@@ -5,14 +5,13 @@
 //! server stops. The partitions do not notice it but for the disk and the processor it uses.
 
 use super::App;
+use super::asked::{Named, path};
 use super::error::Refusal;
-use super::rank::path;
 use crate::inspect::dangling::DanglingReport;
 use crate::inspect::{Found, Step, decision, inspect};
 use crate::log::LogError;
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use std::ops::ControlFlow;
@@ -28,7 +27,7 @@ impl Drop for Abandon {
     }
 }
 
-type Id = Result<Path<String>, PathRejection>;
+type Id = Named<String>;
 
 pub(super) async fn session(State(app): State<Arc<App>>, id: Id) -> Response {
     let read = |app: &App, id: &str, step: Step<'_>| inspect(app.engine.log(), app.engine.plan(), id, step);

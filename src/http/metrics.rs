@@ -88,7 +88,11 @@ impl Metrics {
         );
         describe_counter!(BYTES, Unit::Bytes, "Bytes of requests that bring events, as sent");
         describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
-        describe_histogram!(RANK, Unit::Seconds, "Request for a decision, from its first byte to its answer");
+        describe_histogram!(
+            RANK,
+            Unit::Seconds,
+            "All requests for a decision, refused ones too, from their head to their answer"
+        );
         Metrics {
             events: Results::new(Source::Events),
             cmcd: Results::new(Source::Cmcd),

@@ -3,6 +3,7 @@
 //! A thin edge: it reads, checks keys and limits, hands batches to the engine and answers when the engine has. It keeps no
 //! state but open connections, holds no lock across an await, and never tells a CMCD player that something is wrong.
 
+mod asked;
 mod auth;
 mod bell;
 mod body;

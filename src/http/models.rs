@@ -1,12 +1,11 @@
 //! `GET /v1/models` and `GET /v1/models/{model}`: what there is, and what each knows.
 
 use super::App;
+use super::asked::{Named, path};
 use super::decide::version;
 use super::error::Refusal;
-use super::rank::path;
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
@@ -28,7 +27,7 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<serde_json::Value>
     Json(serde_json::json!({ "models": models.collect::<Vec<_>>() }))
 }
 
-pub(super) async fn get(State(app): State<Arc<App>>, model: Result<Path<String>, PathRejection>) -> Response {
+pub(super) async fn get(State(app): State<Arc<App>>, model: Named<String>) -> Response {
     let version = match path(model).and_then(|model| version(&app, &model)) {
         Ok(version) => version,
         Err(refusal) => return refusal.into_response(),

@@ -1,15 +1,15 @@
 //! `POST /v1/decisions/{id}/reward`, `…/activate` and `GET /v1/decisions/{id}`: what is told of a decision, and its record.
 
+use super::asked::{Named, path, receive};
+use super::decide::future;
 use super::error::Refusal;
 use super::query::Pairs;
-use super::rank::{future, path, receive};
 use super::{App, body};
 use crate::clock::now;
 use crate::engine::{Batch, Receipt};
 use crate::wire::{ActivateRequest, RewardRequest, decision_id, write_decision};
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use saccade_topology::model::RewardEnd;
@@ -20,31 +20,29 @@ use std::time::Duration;
 /// How long `?sync=true` waits for the learner.
 const SYNC_MAX: Duration = Duration::from_secs(10);
 
-type Id = Result<Path<String>, PathRejection>;
-
 #[derive(Clone, Copy, PartialEq)]
 enum Told {
     Reward,
     Activation,
 }
 
-pub(super) async fn reward(State(app): State<Arc<App>>, id: Id, request: Request) -> Response {
+pub(super) async fn reward(State(app): State<Arc<App>>, id: Named<String>, request: Request) -> Response {
     tell(&app, id, request, Told::Reward).await.unwrap_or_else(Refusal::into_response)
 }
 
-pub(super) async fn activate(State(app): State<Arc<App>>, id: Id, request: Request) -> Response {
+pub(super) async fn activate(State(app): State<Arc<App>>, id: Named<String>, request: Request) -> Response {
     tell(&app, id, request, Told::Activation).await.unwrap_or_else(Refusal::into_response)
 }
 
-async fn tell(app: &Arc<App>, id: Id, request: Request, what: Told) -> Result<Response, Refusal> {
+async fn tell(app: &Arc<App>, id: Named<String>, request: Request, what: Told) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let asked = app.auth.decider(&parts).and_then(|key| {
         let id = path(id)?;
         decision_id(&id)?;
         let sync = Pairs::of(&parts.uri).only(&["sync"])?.flag("sync")?;
-        Ok((key, (id, sync)))
+        Ok((key, id, sync))
     });
-    let (key, ((id, sync), received)) = receive(app, &parts, body, asked).await?;
+    let ((key, id, sync), received) = receive(app, &parts.headers, body, asked).await?;
     if let Some(key) = key {
         app.rates.take(key, 1)?;
     }
@@ -97,7 +95,7 @@ fn outcome(app: &App, id: &str, what: Told, is_open: bool, receipt: Receipt) -> 
 }
 
 /// The record of a decision that is not over, and its answer.
-pub(super) async fn get(State(app): State<Arc<App>>, id: Id) -> Response {
+pub(super) async fn get(State(app): State<Arc<App>>, id: Named<String>) -> Response {
     let id = match path(id) {
         Ok(id) => id,
         Err(refusal) => return refusal.into_response(),

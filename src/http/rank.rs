@@ -2,18 +2,16 @@
 //!
 //! A decision that is known by its id is answered from its record: by the same bytes, whatever the model has learnt since.
 
+use super::asked::{Named, path, receive};
 use super::body::Reserved;
-use super::decide::{answer, decide, version};
+use super::decide::{answer, decide, future, version};
 use super::error::Refusal;
 use super::query::Pairs;
 use super::{App, body};
 use crate::clock::now;
 use crate::engine::Batch;
 use crate::wire::RankRequest;
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use saccade_topology::model::ModelVersion;
@@ -38,11 +36,7 @@ impl Ids {
     }
 }
 
-pub(super) async fn post(
-    State(app): State<Arc<App>>,
-    model: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
+pub(super) async fn post(State(app): State<Arc<App>>, model: Named<String>, request: Request) -> Response {
     let begin = Instant::now();
     let done = take(&app, model, request).await;
     app.metrics.rank.record(begin.elapsed());
@@ -60,18 +54,14 @@ enum Made {
     New { batch: Batch, id: String, json: Vec<u8> },
 }
 
-async fn take(
-    app: &Arc<App>,
-    model: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Vec<u8>, Refusal> {
+async fn take(app: &Arc<App>, model: Named<String>, request: Request) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
     let asked = app.auth.decider(&parts).and_then(|key| {
         let version = version(app, &path(model)?)?;
         let explained = Pairs::of(&parts.uri).only(&["explain"])?.flag("explain")?;
-        Ok((key, (version, explained)))
+        Ok((key, version, explained))
     });
-    let (key, ((version, explained), received)) = receive(app, &parts, body, asked).await?;
+    let ((key, version, explained), received) = receive(app, &parts.headers, body, asked).await?;
     if let Some(key) = key {
         app.rates.take(key, 1)?;
     }
@@ -90,36 +80,6 @@ async fn take(
         return Err(future(app));
     }
     Ok(json)
-}
-
-/// Of what is dated too far ahead of its arrival.
-pub(super) fn future(app: &App) -> Refusal {
-    let message = format!("`event_time` is further ahead than {} (time.max_future)", app.config.time.max_future);
-    Refusal::new(StatusCode::BAD_REQUEST, "future", message)
-}
-
-/// The path's parameter.
-pub(super) fn path(name: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
-    match name {
-        Ok(Path(name)) => Ok(name),
-        Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_id", error.body_text())),
-    }
-}
-
-/// Reads the body of a request that passed what comes before; of one that did not, reads on without keeping it.
-pub(super) async fn receive<K, T>(
-    app: &App,
-    parts: &Parts,
-    body: Body,
-    asked: Result<(K, T), Refusal>,
-) -> Result<(K, (T, body::Received)), Refusal> {
-    match asked {
-        Ok((key, value)) => Ok((key, (value, body::receive(app, &parts.headers, body).await?))),
-        Err(refusal) => {
-            body::discard(&parts.headers, body, body::deadline(app)).await;
-            Err(refusal)
-        }
-    }
 }
 
 fn make(app: &App, version: &ModelVersion, bytes: &[u8], explained: bool) -> Result<Made, Refusal> {

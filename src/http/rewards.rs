@@ -3,15 +3,14 @@
 //! Each change is a record in the log, with who made it. A spec that cannot be used is refused with its place, and the one in force
 //! stays in force.
 
+use super::asked::{Named, path, receive};
 use super::decide::version;
 use super::error::Refusal;
 use super::query::Pairs;
-use super::rank::{path, receive};
 use super::{App, body};
 use crate::engine::ChangeError;
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -25,8 +24,6 @@ use std::time::Duration;
 const SHOWN_MAX: Duration = Duration::from_secs(10);
 /// Bytes of the name of who changes what runs.
 const BY_BYTES_MAX: usize = 256;
-
-type Named<T> = Result<Path<T>, PathRejection>;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
     let models: Vec<_> = app.engine.versions().iter().map(|version| of(version)).collect();
@@ -61,7 +58,7 @@ pub(super) async fn propose(State(app): State<Arc<App>>, model: Named<String>, r
     let (parts, body) = request.into_parts();
     let proposed = async {
         let model = path(model).and_then(|model| version(&app, &model));
-        let (version, ((), received)) = receive(&app, &parts, body, model.map(|model| (model, ()))).await?;
+        let (version, received) = receive(&app, &parts.headers, body, model).await?;
         let (spec, _reserved) = body::digest(&app, received, |_, bytes| read(bytes)).await?;
         let spec = spec?;
         let json = serde_json::to_string(&spec).expect("a spec is plain data");
@@ -83,7 +80,7 @@ pub(super) async fn retire(app: State<Arc<App>>, named: Named<(String, u32)>, re
 async fn act(State(app): State<Arc<App>>, named: Named<(String, u32)>, request: Request, act: Act) -> Response {
     let (parts, _) = request.into_parts();
     let done = async {
-        let Path((model, number)) = named.map_err(|e| bad(e.body_text()))?;
+        let (model, number) = path(named)?;
         let version = version(&app, &model)?;
         control(&app, &version, &parts, (act, number, "")).await
     };
@@ -105,10 +102,6 @@ pub(super) async fn rollback(State(app): State<Arc<App>>, model: Named<String>, 
         control(&app, &version, &parts, (Act::Activate, to, "")).await
     };
     done.await.unwrap_or_else(Refusal::into_response)
-}
-
-fn bad(message: String) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, "bad_id", message)
 }
 
 /// A spec as JSON, or as TOML where it does not begin like JSON.

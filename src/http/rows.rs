@@ -7,7 +7,7 @@ use super::error::Refusal;
 use super::metrics::Source;
 use super::{App, threads};
 use crate::engine::{Batch, Receipt, Sent};
-use crate::wire::{DECISION, ElsewhereDecision, ITEM, RowError, item_of};
+use crate::wire::{OtherRow, RowError};
 use bumpalo::Bump;
 use saccade_topology::{Event, IngestTime};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const NO_ROOM: &str = "catalogue_full";
 pub(super) struct Rows {
     batch: Batch,
     /// Rows of either fate.
-    pub(super) seen: usize,
+    seen: usize,
     rejected: Vec<RowError>,
     codes: BTreeMap<&'static str, u64>,
 }
@@ -56,16 +56,16 @@ impl Rows {
 
     /// As [`Rows::take`], of rows that may be decisions made elsewhere and things of the catalogue too.
     pub(super) fn take_any<'a>(&mut self, app: &App, row: Result<Event<'a>, RowError>, arena: &'a Bump) {
-        let taken = match &row {
-            Ok(event) if event.kind == ITEM => item_of(event, arena).map(|item| self.batch.push_item(item)),
-            Ok(event) if event.kind == DECISION => {
-                let now = self.batch.ingest_time;
-                let batch = &mut self.batch;
-                ElsewhereDecision::of(event, arena)
-                    .and_then(|told| record_elsewhere(app, &told, now, |decision| batch.push_decision(decision)))
+        let other = row.as_ref().ok().and_then(|event| OtherRow::of(event, arena));
+        let Some(other) = other else { return self.take(app, row) };
+        let (now, batch) = (self.batch.ingest_time, &mut self.batch);
+        let taken = other.and_then(|other| match other {
+            OtherRow::Item(item) => {
+                batch.push_item(item);
+                Ok(())
             }
-            _ => return self.take(app, row),
-        };
+            OtherRow::Decision(told) => record_elsewhere(app, &told, now, |decision| batch.push_decision(decision)),
+        });
         let index = self.seen;
         self.seen += 1;
         if let Err(error) = taken {
@@ -74,7 +74,7 @@ impl Rows {
     }
 
     /// Notes a row that is not taken.
-    pub(super) fn reject(&mut self, error: RowError) {
+    fn reject(&mut self, error: RowError) {
         *self.codes.entry(error.code).or_default() += 1;
         if self.rejected.len() < REJECTED_LISTED_MAX {
             self.rejected.push(error);
@@ -189,6 +189,23 @@ pub(super) struct Submitted {
 mod tests {
     use crate::http::testing::{Site, event, request};
     use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_row_that_is_not_taken_is_among_what_the_dashboard_calls_rejected() {
+        let dashboard: serde_json::Value =
+            serde_json::from_str(include_str!("../../deploy/grafana/saccade.json")).expect("the dashboard is JSON");
+        let mut panels = dashboard["panels"].as_array().expect("panels").iter();
+        let panel = panels.find(|panel| panel["title"] == "Late and rejected").expect("it is there");
+        let asked = panel["targets"][0]["expr"].as_str().expect("an expression");
+        let site = Site::new(|_| {});
+        site.send(request("POST", "/v1/events"), format!("{}\n{{}}", event("e1", "s1"))).await;
+        let served = site.metrics();
+        let names = asked.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("saccade_"));
+        for name in names {
+            let is_counted = |line: &str| line.starts_with(name) && line.ends_with("result=\"rejected\"} 1");
+            assert!(served.lines().any(is_counted), "{name} is not counted in\n{served}");
+        }
+    }
 
     #[tokio::test]
     async fn events_of_a_sender_that_hung_up_are_counted_too() {

@@ -44,18 +44,26 @@ impl EventReader {
     /// - An array that breaks in the middle gives the rows before, then one `invalid_json` for all that follows.
     /// - An object that has one of `ingest.envelope` with an array, and no `type`, is an envelope: its rows inherit its
     ///   fields but for `id`. Its unknown keys are dropped. A bad field of it is reported for each row.
-    /// - In a body of several lines a bad line is one bad row. Blank lines are skipped and not numbered.
+    /// - In a body of several lines a bad line is one bad row, also one that is no text. Blank lines are skipped and not numbered.
     ///
     /// An error means that `row` was never called.
     pub fn read_body<'a>(&self, body: &'a [u8], arena: &'a Bump, row: Row<'_, 'a>) -> Result<(), BodyError> {
-        let text = std::str::from_utf8(body).map_err(|e| BodyError::NotUtf8 { valid_up_to: e.valid_up_to() })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+        let text = match std::str::from_utf8(body) {
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii(),
+            Err(error) => {
+                let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
+                if is_lines(body) {
+                    return self.read_lines(body.split(|b| *b == b'\n').map(as_text), arena, row);
+                }
+                return Err(BodyError::NotUtf8 { valid_up_to: error.valid_up_to() });
+            }
+        };
         match text.as_bytes().first() {
             None => Err(BodyError::Empty),
             Some(b'[') => self.read_array(text, arena, row),
             Some(b'{') => self.read_objects(text, arena, row),
             Some(_) if text.lines().any(|line| line.trim_ascii_start().starts_with('{')) => {
-                self.read_lines(text, arena, row)
+                self.read_lines(text.split('\n').map(Ok), arena, row)
             }
             Some(_) => {
                 let start = &text[..text.floor_char_boundary(32)];
@@ -69,7 +77,7 @@ impl EventReader {
         let end = scan::value_end(text.as_bytes(), 0);
         let has_lines = text.contains('\n');
         if has_lines && end.is_some_and(|end| end < text.len()) {
-            return self.read_lines(text, arena, row);
+            return self.read_lines(text.split('\n').map(Ok), arena, row);
         }
         if end == Some(text.len())
             && let Some(arrays) = self.find_events(text)
@@ -81,27 +89,33 @@ impl EventReader {
         // on a line of its own.
         let is_broken = event.as_ref().is_err_and(|e| e.code == "invalid_json");
         if has_lines && is_broken && text.lines().next().is_some_and(|line| line.trim_ascii() != "{") {
-            return self.read_lines(text, arena, row);
+            return self.read_lines(text.split('\n').map(Ok), arena, row);
         }
         row(event);
         Ok(())
     }
 
-    fn read_lines<'a>(&self, text: &'a str, arena: &'a Bump, row: Row<'_, 'a>) -> Result<(), BodyError> {
+    /// Reads a row a line; of a line that is no text, `lines` says why.
+    fn read_lines<'a>(
+        &self,
+        lines: impl Iterator<Item = Result<&'a str, RowError>>,
+        arena: &'a Bump,
+        row: Row<'_, 'a>,
+    ) -> Result<(), BodyError> {
         let max = self.batch_events_max;
-        let lines = text.split('\n').map(str::trim_ascii).filter(|line| !line.is_empty());
-        let lines: Vec<&str> = lines.take(max + 1).collect();
+        let lines = lines.map(|line| line.map(str::trim_ascii)).filter(|line| *line != Ok(""));
+        let lines: Vec<_> = lines.take(max + 1).collect();
         if lines.len() > max {
             return Err(BodyError::TooManyEvents { max });
         }
-        self.deliver(&lines, None, arena, row);
+        self.deliver(lines, None, arena, row);
         Ok(())
     }
 
     fn read_array<'a>(&self, text: &'a str, arena: &'a Bump, row: Row<'_, 'a>) -> Result<(), BodyError> {
         let max = self.batch_events_max;
-        // None may be taken of too many; where there are not even as many braces, they need not be counted first.
-        if memchr::memchr_iter(b'{', text.as_bytes()).count() > max {
+        // None may be taken of too many; where there are not even as many commas, they need not be counted first.
+        if memchr::memchr_iter(b',', text.as_bytes()).count() >= max {
             let mut rows = Vec::new();
             let _ = scan::split_array(text, 0, max + 1, &mut rows);
             if rows.len() > max {
@@ -194,7 +208,7 @@ impl EventReader {
         envelope.push_str(&text[rest..]);
         let index = rows.len();
         match row::read_envelope(&self.keys, arena.alloc_str(&envelope), arena) {
-            Ok(inherited) => self.deliver(&rows, Some(&inherited), arena, row),
+            Ok(inherited) => self.deliver(rows.into_iter().map(Ok), Some(&inherited), arena, row),
             Err(problem) => {
                 let message = format!("in the envelope: {}", problem.message);
                 for index in 0..rows.len() {
@@ -209,12 +223,38 @@ impl EventReader {
         Ok(())
     }
 
-    fn deliver<'a>(&self, rows: &[&'a str], inherited: Option<&Inherited<'a>>, arena: &'a Bump, row: Row<'_, 'a>) {
+    fn deliver<'a>(
+        &self,
+        rows: impl IntoIterator<Item = Result<&'a str, RowError>>,
+        inherited: Option<&Inherited<'a>>,
+        arena: &'a Bump,
+        row: Row<'_, 'a>,
+    ) {
         let mut scratch = Scratch::default();
-        for (index, text) in rows.iter().enumerate() {
+        for (index, text) in rows.into_iter().enumerate() {
             let mut event = row::blank();
-            let read = self.read_row(text, inherited, arena, &mut scratch, &mut event);
+            let read = text.and_then(|text| self.read_row(text, inherited, arena, &mut scratch, &mut event));
             row(read.map(|()| event).map_err(|error| RowError { index, ..error }));
         }
     }
+}
+
+/// Whether a body that is not all text is one object a line, so that the bad bytes cost only their lines.
+fn is_lines(body: &[u8]) -> bool {
+    let mut lines = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    match body.first() {
+        None | Some(b'[') => false,
+        Some(b'{') => match scan::value_end(body, 0) {
+            Some(end) => end < body.len() && body.contains(&b'\n'),
+            None => lines.next().is_some_and(|first| first != b"{" && first.len() < body.len()),
+        },
+        Some(_) => lines.any(|line| line.starts_with(b"{") && line.ends_with(b"}")),
+    }
+}
+
+fn as_text(line: &[u8]) -> Result<&str, RowError> {
+    std::str::from_utf8(line).map_err(|error| {
+        let message = format!("the line is not UTF-8 from byte {} on", error.valid_up_to());
+        RowError::new("invalid_utf8", message)
+    })
 }

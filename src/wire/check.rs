@@ -58,9 +58,9 @@ const LOOKS_LIKE_SECONDS_BELOW: i64 = 100_000_000_000;
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// Largest text per field, bytes.
-pub(super) const ID_BYTES_MAX: usize = 128;
+pub(crate) const ID_BYTES_MAX: usize = 128;
 pub(super) const KIND_BYTES_MAX: usize = 64;
-pub(super) const ITEM_BYTES_MAX: usize = 256;
+pub(crate) const ITEM_BYTES_MAX: usize = 256;
 pub(super) const DEVICE_BYTES_MAX: usize = 64;
 pub(super) const COUNTRY_BYTES_MAX: usize = 8;
 pub(super) const TIMEZONE_BYTES_MAX: usize = 64;
@@ -241,11 +241,18 @@ pub(super) const STATES: [(&str, PlayState); 9] = [
 ];
 
 /// A state of the player by its name; `None` where pages of their own mean something else by the word.
-pub(super) fn state(key: &Key, value: Scalar<'_>) -> Result<Option<PlayState>, RowError> {
-    let (Scalar::Text(name) | Scalar::Printable(name)) = value else {
-        return Err(problem(key, "wrong_type", value, "expected a string such as \"playing\""));
-    };
-    Ok(STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state))
+pub(super) fn state(value: Scalar<'_>) -> Option<PlayState> {
+    let (Scalar::Text(name) | Scalar::Printable(name)) = value else { return None };
+    STATES.iter().find(|(n, _)| *n == name).map(|(_, state)| *state)
+}
+
+/// A time of a record: epoch milliseconds as they are, since the event was taken with them once.
+pub(super) fn recorded_time(key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> {
+    match value {
+        Scalar::Unsigned(x) if i64::try_from(x).is_ok() => Ok(EventTime(x as i64)),
+        Scalar::Signed(x) => Ok(EventTime(x)),
+        _ => time(key, value),
+    }
 }
 
 /// Epoch milliseconds or RFC 3339, within 2000 to 2199.

@@ -2,8 +2,10 @@
 //!
 //! A table is compiled once from `ingest.map` and never changes. It does not read values: see `check`.
 
-use super::check::ID_BYTES_MAX;
+use super::RowError;
+use super::check::{self, ID_BYTES_MAX, Scalar};
 use crate::config::{Ingest, MapFrom};
+use saccade_topology::EventTime;
 use saccade_topology::names::Names;
 
 /// Viewer ids in `ingest.nobody`.
@@ -105,12 +107,14 @@ pub(super) struct KeyTable {
     names: Names,
     /// Viewers that are none.
     nobody: Names,
+    /// Of records, which were checked when they came.
+    is_of_records: bool,
 }
 
 impl KeyTable {
-    /// The canonical names alone, as records are written with: whoever is named in one is somebody.
+    /// The canonical names alone, as records are written with: whoever is named in one is somebody, and its times are as they are.
     pub(super) fn canonical() -> KeyTable {
-        KeyTable::of(canonical_keys(), &[])
+        KeyTable { is_of_records: true, ..KeyTable::of(canonical_keys(), &[]) }
     }
 
     /// The canonical names and those of `ingest.map`; a mapped name hides an equal canonical one. With the viewers of `ingest.nobody`.
@@ -139,13 +143,20 @@ impl KeyTable {
     }
 
     fn of(keys: Vec<Key>, nobody: &[String]) -> KeyTable {
-        KeyTable { names: Names::new(keys.iter().map(|k| &k.name)), nobody: Names::new(nobody), keys }
+        let names = Names::new(keys.iter().map(|k| &k.name));
+        KeyTable { names, nobody: Names::new(nobody), keys, is_of_records: false }
     }
 
     /// The viewer, unless the id stands for nobody.
     #[inline]
     pub(super) fn somebody<'v>(&self, viewer: Option<&'v str>) -> Option<&'v str> {
         viewer.filter(|viewer| self.nobody.place(viewer).is_none())
+    }
+
+    /// The time that is the value of `key`.
+    #[inline]
+    pub(super) fn time(&self, key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> {
+        if self.is_of_records { check::recorded_time(key, value) } else { check::time(key, value) }
     }
 
     /// The key called `name`, if any is.
@@ -240,6 +251,27 @@ mod tests {
             assert!(table.get(&name[1..]).is_none());
         }
         assert!(table.get("").is_none());
+    }
+
+    #[test]
+    fn the_default_configuration_names_all_that_can_be_mapped() {
+        let text = include_str!("../../configs/default.toml");
+        let comment = text.split_once("fields of Saccade's: ").and_then(|(_, rest)| rest.split_once('.'));
+        let named = comment.expect("the comment is there").0.replace("\n#", "");
+        assert_eq!(named, allowed(false));
+    }
+
+    #[test]
+    fn the_openapi_document_names_all_fields_and_states_of_an_event() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../http/openapi.json")).expect("it is JSON");
+        let event = &document["components"]["schemas"]["Event"];
+        for (name, _, _) in CANONICAL.iter().filter(|(_, field, _)| *field != Field::SentAtInferred) {
+            assert!(event["properties"][name].is_object(), "{name}");
+        }
+        let states: Vec<_> = check::STATES.iter().map(|(name, _)| *name).collect();
+        assert_eq!(event["properties"]["state"]["anyOf"][0]["enum"], serde_json::json!(states));
+        assert_eq!(event["required"], serde_json::json!(["type", "event_time"]));
     }
 
     #[test]

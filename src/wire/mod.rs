@@ -29,10 +29,11 @@ mod write;
 
 pub use answer::{write_decision, write_rank};
 pub use body::BodyError;
+pub(crate) use check::{ID_BYTES_MAX, ITEM_BYTES_MAX};
 pub use context::{Layout, rfc3339, write_context};
 pub use requests::{ActivateRequest, ITEMS_MAX, NUMBERS_MAX, RankRequest, RewardRequest, decision_id};
 pub use row::Scratch;
-pub use told::{DECISION, ElsewhereDecision, ITEM, Shown, item_of};
+pub use told::{ElsewhereDecision, OtherRow, Shown};
 pub use write::{read_record, write_event, write_record};
 
 use crate::config::Ingest;
@@ -45,8 +46,8 @@ use saccade_topology::Event;
 pub struct RowError {
     /// Place in the batch, from 0.
     pub index: usize,
-    /// Short, stable, snake_case: `invalid_json`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`, `bad_value`,
-    /// `unknown_key`.
+    /// Short, stable, snake_case: `invalid_json`, `invalid_utf8`, `missing_field`, `wrong_type`, `out_of_range`, `too_long`,
+    /// `bad_value`, `unknown_key`.
     pub code: &'static str,
     /// Names the field, the value found and the rule.
     pub message: String,

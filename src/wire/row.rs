@@ -223,6 +223,15 @@ impl<'s, 'a> Row<'s, 'a> {
         }
         match self.keys.get(name) {
             Some(key) if matches!(key.field, Field::Network | Field::Fields) => self.object(key, map),
+            Some(key) if key.field == Field::State && self.keep_compounds => {
+                // A page's own, it may be an object or array, and then is kept as one.
+                let raw = self.raw(map)?;
+                match scalar_of(raw, self.arena) {
+                    Scalar::Object | Scalar::Array => self.free_raw(&key.name, raw),
+                    value => self.set(key, value),
+                }
+                Ok(())
+            }
             Some(key) => {
                 let value = map.next_value_seed(Json::scalar(self.arena))?;
                 self.set(key, value);
@@ -290,8 +299,8 @@ impl<'s, 'a> Row<'s, 'a> {
             Field::Id if self.is_envelope => {}
             Field::Id => event.id = check::id(key, value, check::ID_BYTES_MAX, self.arena)?,
             Field::Kind => event.kind = check::kind(key, value)?,
-            Field::EventTime => self.event_time = Some(check::time(key, value)?),
-            Field::SentAt => event.sent_at = Some(check::time(key, value)?),
+            Field::EventTime => self.event_time = Some(self.keys.time(key, value)?),
+            Field::SentAt => event.sent_at = Some(self.keys.time(key, value)?),
             Field::SentAtInferred => event.sent_at_inferred = check::boolean(key, value)?,
             Field::Session => event.session = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),
             Field::Viewer => event.viewer = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),
@@ -306,7 +315,7 @@ impl<'s, 'a> Row<'s, 'a> {
             Field::Timezone => event.timezone = Some(check::text(key, value, check::TIMEZONE_BYTES_MAX)?),
             Field::ThroughputKbps => event.throughput_kbps = Some(check::not_negative(key, value)?),
             Field::RttMs => event.rtt_ms = Some(check::not_negative(key, value)?),
-            Field::State => match check::state(key, value)? {
+            Field::State => match check::state(value) {
                 Some(state) => event.state = Some(state),
                 None => self.free_scalar(&key.name, value),
             },
@@ -317,11 +326,7 @@ impl<'s, 'a> Row<'s, 'a> {
 
     fn free<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         if self.keep_compounds {
-            let raw: LazyValue<'a> = map.next_value()?;
-            let raw = match raw.as_raw_cow() {
-                Cow::Borrowed(raw) => raw,
-                Cow::Owned(raw) => self.arena.alloc_str(&raw),
-            };
+            let raw = self.raw(map)?;
             self.free_raw(name, raw);
             return Ok(());
         }
@@ -330,10 +335,18 @@ impl<'s, 'a> Row<'s, 'a> {
         Ok(())
     }
 
+    /// The next value as it stands.
+    fn raw<A: MapAccess<'a>>(&mut self, map: &mut A) -> Result<&'a str, A::Error> {
+        let raw: LazyValue<'a> = map.next_value()?;
+        Ok(match raw.as_raw_cow() {
+            Cow::Borrowed(raw) => raw,
+            Cow::Owned(raw) => self.arena.alloc_str(&raw),
+        })
+    }
+
     fn free_raw(&mut self, name: &str, raw: &'a str) {
         if !raw.starts_with(['{', '[']) {
-            let value = Json::scalar(self.arena).deserialize(&mut Deserializer::from_str(raw));
-            return self.free_scalar(name, value.expect("the first pass has read this value"));
+            return self.free_scalar(name, scalar_of(raw, self.arena));
         }
         // Valid JSON has no line breaks but between tokens; exported records are one line each.
         let line = if raw.contains(['\n', '\r']) { raw.replace(['\n', '\r'], " ").into() } else { Cow::Borrowed(raw) };
@@ -423,6 +436,12 @@ impl<'s, 'a> Take<'a, 's> for Row<'s, 'a> {
         }
         true
     }
+}
+
+/// What `raw` is; of an object or array only that it is one.
+fn scalar_of<'a>(raw: &'a str, arena: &'a Bump) -> Scalar<'a> {
+    let value = Json::scalar(arena).deserialize(&mut Deserializer::from_str(raw));
+    value.expect("the first pass has read this value")
 }
 
 #[cold]

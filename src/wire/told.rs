@@ -14,10 +14,30 @@ use saccade_topology::learn::VALUE_MAX;
 use saccade_topology::{Event, Fields, Value};
 use std::collections::HashMap;
 
+/// What a row is that is not something a viewer or player did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OtherRow<'a> {
+    /// A thing of the catalogue.
+    Item(Item<'a>),
+    /// A decision that was made elsewhere.
+    Decision(Box<ElsewhereDecision<'a>>),
+}
+
+impl<'a> OtherRow<'a> {
+    /// Told by the event's type, which is [`ITEM`] or [`DECISION`]; `None` where it is another.
+    pub fn of(event: &Event<'a>, arena: &'a Bump) -> Option<Result<OtherRow<'a>, RowError>> {
+        match event.kind {
+            ITEM => Some(item_of(event, arena).map(OtherRow::Item)),
+            DECISION => Some(ElsewhereDecision::of(event, arena).map(|told| OtherRow::Decision(Box::new(told)))),
+            _ => None,
+        }
+    }
+}
+
 /// `type` of a decision that was made elsewhere.
-pub const DECISION: &str = "decision";
+pub(super) const DECISION: &str = "decision";
 /// `type` of a thing of the catalogue: such a row needs no session or viewer.
-pub const ITEM: &str = "item";
+pub(super) const ITEM: &str = "item";
 
 /// A decision that was made elsewhere.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +160,7 @@ fn missing(name: &str, rule: &str) -> RowError {
 
 /// The thing of the catalogue that an event of type [`ITEM`] tells of. Its free fields, and its `duration_s`, `value` and `country`,
 /// replace what was known of it. Without any of them (`"fields": null`), or with `removed: true`, the thing is removed.
-pub fn item_of<'a>(event: &Event<'a>, arena: &'a Bump) -> Result<Item<'a>, RowError> {
+pub(super) fn item_of<'a>(event: &Event<'a>, arena: &'a Bump) -> Result<Item<'a>, RowError> {
     let id =
         event.item.ok_or_else(|| RowError::new("missing_field", "`item` is missing; send which thing it is".into()))?;
     if event.fields.get("removed") == Some(Value::Bool(true)) {

@@ -1,7 +1,7 @@
 //! What the operator sets, and what is said where it cannot be used.
 
 use super::events::event;
-use super::server::{Server, run, serve, text};
+use super::server::{Server, run, run_for_lines, serve, text};
 use tempfile::tempdir;
 
 /// Ends with `code`, and its error names each of `parts`.
@@ -70,7 +70,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(server.post("/v1/events", event("e2", "s1").to_string()).status, 401);
     let three = serde_json::json!([event("e3", "s1"), event("e4", "s1"), event("e5", "s1")]).to_string();
     let answer = server.post("/v1/events?key=k1", three);
-    assert_eq!(answer.status, 400, "the file's keys that the environment does not name still hold: {}", answer.body);
+    assert_eq!(answer.status, 413, "the file's keys that the environment does not name still hold: {}", answer.body);
     assert!(answer.body.contains("ingest.batch_events_max = 2"), "{}", answer.body);
 }
 
@@ -89,4 +89,43 @@ fn a_second_server_on_the_same_data_directory_ends_with_1_and_the_first_goes_on(
         assert!(error.contains("in use by") && error.contains("--url"), "{arguments:?}: {error}");
     }
     assert_eq!(server.context("s1")["features"]["events"], 1.0);
+}
+
+#[test]
+fn a_configuration_can_be_checked_beside_a_server_in_the_directory_that_nobody_named() {
+    let place = tempdir().expect("a directory");
+    let (file, data) = (place.path().join("mine.toml"), place.path().join("data"));
+    std::fs::write(&file, "").expect("the configuration is written");
+    let _server = Server::start(&data);
+    let mut beside = std::process::Command::new(env!("CARGO_BIN_EXE_saccade"));
+    beside.args(["validate", "--config", "mine.toml"]).current_dir(place.path()).env_clear();
+    let output = beside.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("in use by another process"), "{}", text(&output.stdout));
+    refused(super::server::command(&["validate"], &data), 1, &["checks failed"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let data = tempdir().expect("a directory");
+    let server = Server::start(data.path());
+    server.accept(&[event("e1", "s1")]);
+    drop(server);
+    for arguments in [&["export"][..], &["validate"], &["inspect", "session", "s1"]] {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let mut command = super::server::command(arguments, data.path());
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).spawn().expect("the binary runs");
+        let output = output.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_import_says_as_json_what_became_of_its_rows() {
+    let data = tempdir().expect("a directory");
+    let file = data.path().join("rows.ndjson");
+    std::fs::write(&file, format!("{}\n{{}}\n", event("e1", "s1"))).expect("the rows are written");
+    let lines = run_for_lines(&["import", &file.display().to_string(), "--format", "json"], data.path());
+    assert_eq!(lines, [serde_json::json!({"imported": 1, "left_out": 0, "rejected": 1})]);
 }

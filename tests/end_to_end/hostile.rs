@@ -41,8 +41,8 @@ fn garbage_gets_a_clear_answer_and_the_service_stays_up() {
         (
             "too many rows",
             [b"[{}".to_vec(), b",{}".repeat(10_000), b"]".to_vec()].concat(),
-            400,
-            "unreadable_body",
+            413,
+            "too_many_events",
             "10000",
         ),
         ("a line of 5 MB", line.to_string().into_bytes(), 413, "body_too_large", "ingest.body_bytes_max"),

@@ -193,3 +193,70 @@ fn raw_events_are_all_taken_among_lists_of_them_and_records_of_an_export() {
         assert_eq!(found, ["a", "b", "c", "d", "e"], "{partitions} partitions");
     }
 }
+
+#[test]
+fn things_of_the_catalogue_are_taken_as_such_and_decisions_made_elsewhere_are_not() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("rows.ndjson");
+    let row = |id: &str, kind: &str, more: &str| {
+        format!(r#"{{"id":"{id}","type":"{kind}","event_time":{T0},"item":"i-{id}"{more}}}"#)
+    };
+    let shown = r#","session":"s","fields":{"model":"home","items":[{"id":"x","propensity":0.5}]}"#;
+    let list = format!("[{},{}]", row("b", "item", r#","fields":{"year":2001}"#), row("c", "decision", shown));
+    let rows = [
+        row("a", "item", r#","fields":{"year":1999}"#),
+        list,
+        row("d", "decision", shown),
+        row("e", "play", r#","session":"s""#),
+    ];
+    std::fs::write(&path, rows.join("\n")).expect("written");
+    for partitions in [1, 2] {
+        let there = tempdir().expect("a directory");
+        let common = common(&there, partitions);
+        assert!(run(&ImportArgs { common: common.clone(), files: vec![path.clone()] }).is_ok());
+        let told = |bytes: &Vec<u8>| match decode(bytes).expect("a record").record {
+            Record::Item(item) => format!("{} of {:?}", item.id, item.fields.and_then(|fields| fields.get("year"))),
+            Record::Event(event) => event.kind.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let stored = stored(&common);
+        assert!(stored[1..].iter().flatten().all(|bytes| told(bytes) == "play"), "the catalogue is of partition 0");
+        let mut found: Vec<String> = stored.iter().flatten().map(told).collect();
+        found.sort();
+        assert_eq!(found, ["i-a of Some(Number(1999.0))", "i-b of Some(Number(2001.0))", "play"]);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_keeps_the_others_out_of_the_log_too() {
+    let dir = tempdir().expect("a directory");
+    let (path, missing) = (dir.path().join("events.ndjson"), dir.path().join("missing.ndjson"));
+    std::fs::write(&path, format!(r#"{{"type":"play","event_time":{T0},"session":"s"}}"#)).expect("written");
+    let common = common(&dir, 1);
+    let done = run(&ImportArgs { common: common.clone(), files: vec![path, missing] });
+    assert!(matches!(done, Err(Failure::Failed(message)) if message.contains("missing.ndjson")));
+    assert!(!common.data.exists());
+}
+
+#[test]
+fn nothing_but_rejected_rows_is_a_failure_and_nothing_at_all_is_not() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("rows.ndjson");
+    for (text, is_done) in [("", true), ("{}\nnope\n", false)] {
+        std::fs::write(&path, text).expect("written");
+        let done = run(&ImportArgs { common: common(&dir, 1), files: vec![path.clone()] });
+        assert_eq!(done.is_ok(), is_done, "{text}");
+    }
+}
+
+#[test]
+fn what_comes_before_a_file_that_cannot_be_read_on_is_whole_in_the_log() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("events.ndjson");
+    std::fs::write(&path, format!(r#"{{"type":"play","event_time":{T0},"session":"s"}}"#)).expect("written");
+    let common = common(&dir, 1);
+    // It opens as a file does, and cannot be read.
+    let done = run(&ImportArgs { common: common.clone(), files: vec![path, dir.path().into()] });
+    assert!(matches!(done, Err(Failure::Failed(message)) if message.contains("reading")));
+    assert_eq!(stored(&common)[0].len(), 1);
+}

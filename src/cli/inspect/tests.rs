@@ -63,6 +63,7 @@ fn message(failure: Failure) -> String {
     match failure {
         Failure::Usage(message) => format!("2: {message}"),
         Failure::Failed(message) => format!("1: {message}"),
+        Failure::Closed => "0".into(),
     }
 }
 

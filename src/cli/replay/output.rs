@@ -98,9 +98,11 @@ impl Output {
         };
         match end {
             Ok(()) => Ok(self.written),
-            // A reader such as `head` that has seen enough is no failure.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(self.written),
-            Err(error) => Err(Failure::Failed(format!("writing {}: {error}", self.path.display()))),
+            Err(error) => match Failure::writing(&self.path, error) {
+                // What was read is summed up all the same.
+                Failure::Closed => Ok(self.written),
+                failure => Err(failure),
+            },
         }
     }
 }

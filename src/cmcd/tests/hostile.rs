@@ -1,15 +1,23 @@
 //! Input that means harm: each line still gives exactly one row, and quickly.
 
-use super::{ARRIVAL, outcomes, with_rows};
+use super::{ARRIVAL, outcome, outcomes, with_rows_from};
 use crate::cmcd::{Request, read_headers, read_query};
-use crate::config::Cmcd;
+use crate::config::{Cmcd, Ingest};
+use crate::wire::{EventReader, read_record, write_record};
 use bumpalo::Bump;
 use proptest::prelude::*;
+use saccade_topology::{Arrived, Event, Offset, Record};
 
-/// Checks what holds for any body: a row a line, and events within their bounds.
+/// Checks what holds for any body: a row a line, and events within their bounds that are exported and imported as they are.
 fn check(body: &str) {
+    check_from(body, &Request::default());
+}
+
+/// As [`check`], whatever the address says.
+fn check_from(body: &str, request: &Request<'_>) {
     let lines = body.split('\n').filter(|line| !line.chars().all(|c| matches!(c, ' ' | '\t' | '\r'))).count();
-    with_rows(body, |rows| {
+    let is_id = |id: &str| (1..=128).contains(&id.len()) && !id.chars().any(char::is_control);
+    with_rows_from(body, request, &Cmcd::default(), |rows| {
         assert_eq!(rows.len(), lines, "{body:?}");
         for (index, row) in rows.iter().enumerate() {
             match row {
@@ -17,14 +25,32 @@ fn check(body: &str) {
                 Ok(event) => {
                     assert!((1..=64).contains(&event.kind.len()) && is_snake_case(event.kind), "{}", event.kind);
                     assert_eq!(event.id.len(), 37);
-                    assert!(event.session.is_some_and(|sid| (1..=128).contains(&sid.len())));
+                    assert!(event.session.is_some_and(is_id), "{:?}", event.session);
+                    assert!(event.viewer.is_none_or(is_id), "{:?}", event.viewer);
                     assert!(event.item.is_none_or(|cid| (1..=256).contains(&cid.len())));
                     assert!(event.event_time.0 > 0);
                     assert!(event.playhead_s.is_none_or(|s| s.is_finite() && s >= 0.0));
+                    check_record(event);
                 }
             }
         }
     });
+}
+
+/// A record of the event is read again as it was written.
+fn check_record(event: &Event<'_>) {
+    let (mut line, arena) = (vec![], Bump::new());
+    let reader = EventReader::new(&Ingest::default()).expect("the default compiles");
+    write_record(&mut line, 0, Offset(7), &Arrived { ingest_time: ARRIVAL, record: Record::Event(*event) });
+    let line = String::from_utf8(line).expect("JSON is text");
+    let (_, _, arrived) = read_record(&reader, &line, &arena).unwrap_or_else(|e| panic!("{line}: {e:?}"));
+    let Record::Event(read) = arrived.record else { panic!("{line}") };
+    let told = |e: &Event<'_>| (e.event_time, e.sent_at, e.playhead_s, e.throughput_kbps, e.value, e.state);
+    assert_eq!(told(&read), told(event), "{line}");
+    assert_eq!(
+        (read.id, read.kind, read.session, read.viewer, read.item),
+        (event.id, event.kind, event.session, event.viewer, event.item)
+    );
 }
 
 fn is_snake_case(kind: &str) -> bool {
@@ -79,6 +105,11 @@ proptest! {
     }
 
     #[test]
+    fn whatever_the_address_says_ids_are_within_their_bounds(session in "(?s).{0,150}", viewer in "(?s).{0,150}") {
+        check_from("e=t\ne=t,sid=\"s\"", &Request { session: Some(&session), viewer: Some(&viewer) });
+    }
+
+    #[test]
     fn records_with_any_values_give_a_row_a_line(records in prop::collection::vec(record(), 0..6)) {
         check(&records.join("\n"));
     }
@@ -107,6 +138,24 @@ fn five_megabytes_on_a_line_give_one_row() {
     }
     let custom: String = (0..BYTES / 16).map(|n| format!(",k-{n}={n}")).collect();
     assert_eq!(outcomes(&format!("e=t,sid=\"s\"{custom}")), ["progress"]);
+}
+
+#[test]
+fn ids_of_the_address_are_taken_at_their_limits_and_refused_beyond() {
+    let (at, beyond) = ("a".repeat(128), "a".repeat(129));
+    for (session, viewer, expected) in [
+        (at.as_str(), at.as_str(), "progress"),
+        (&beyond, "v", "!cmcd_sid_too_long"),
+        ("s", &beyond, "!cmcd_viewer_too_long"),
+        ("s\n", "v", "!cmcd_control_character"),
+        ("s", "v\u{7f}", "!cmcd_control_character"),
+        ("s", "", "progress"),
+    ] {
+        let request = Request { session: Some(session), viewer: Some(viewer) };
+        with_rows_from("e=t", &request, &Cmcd::default(), |rows| {
+            assert_eq!(outcome(&rows[0]), expected, "{session:?} {viewer:?}")
+        });
+    }
 }
 
 #[test]

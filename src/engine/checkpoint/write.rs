@@ -174,8 +174,8 @@ fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, 
     let p = partition.to_string();
     metrics::histogram!("saccade_checkpoint_seconds").record(took);
     metrics::histogram!("saccade_checkpoint_pause_seconds").record(pause);
-    metrics::gauge!("saccade_checkpoint_rows").set(written.rows as f64);
-    metrics::gauge!("saccade_checkpoint_bytes").set(written.bytes as f64);
+    metrics::gauge!("saccade_checkpoint_rows", "partition" => p.clone()).set(written.rows as f64);
+    metrics::gauge!("saccade_checkpoint_bytes", "partition" => p.clone()).set(written.bytes as f64);
     metrics::gauge!("saccade_checkpoint_offset", "partition" => p).set(globals.offset as f64);
     tracing::debug!(partition, rows = written.rows, offset = globals.offset, ?took, ?pause, "checkpoint complete");
 }

@@ -418,7 +418,7 @@ impl Stored {
                 }
                 Kind::Rows | Kind::Departures => {}
                 // Files of before have none.
-                Kind::Follows if !self.chain.newest.is_some_and(|newest| bytes == to_bytes(newest)) => {
+                Kind::Follows if self.chain.newest.is_none_or(|newest| bytes != to_bytes(newest)) => {
                     return Err(damaged("the file that it goes on from is missing, or is another"));
                 }
                 Kind::Follows => {}

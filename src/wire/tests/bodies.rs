@@ -88,12 +88,34 @@ fn bodies_of_which_nothing_can_be_read_are_refused_as_a_whole() {
         (b" \r\n\t", BodyError::Empty),
         ("\u{feff}".as_bytes(), BodyError::Empty),
         (b"[{\"a\":\"\xff\"}]", BodyError::NotUtf8 { valid_up_to: 7 }),
+        (b"{\"a\":\"\xff\"}\n", BodyError::NotUtf8 { valid_up_to: 6 }),
+        (b"{\n\"a\":\"\xff\"\n}", BodyError::NotUtf8 { valid_up_to: 7 }),
+        (b"{\n\"a\":\"\xff\"\n", BodyError::NotUtf8 { valid_up_to: 7 }),
+        (b"\xff\n{\xfe\n", BodyError::NotUtf8 { valid_up_to: 0 }),
     ] {
         assert_eq!(body(&reader(""), bytes), Err(expected));
     }
     let garbage = "x1,\n".repeat(250_000);
     let refused = body(&reader(""), garbage.as_bytes()).expect_err("garbage");
     assert!(matches!(&refused, BodyError::NotJson { message } if message.len() < 200), "{refused}");
+}
+
+#[test]
+fn bytes_that_are_no_text_cost_only_their_line() {
+    let (a, b) = (row("a"), row("b"));
+    let bad = b"{\"id\":\"\xff\",\"type\":\"play\"}".to_vec();
+    for (lines, expected) in [
+        (vec![a.as_bytes(), &bad, b.as_bytes()], vec!["a", "1 invalid_utf8", "b"]),
+        (vec![&bad, b"", a.as_bytes()], vec!["0 invalid_utf8", "a"]),
+        (vec![b"\xff", a.as_bytes()], vec!["0 invalid_utf8", "a"]),
+        (vec![b"{\"id\":\"\xff", a.as_bytes()], vec!["0 invalid_utf8", "a"]),
+        (vec![b"\xef\xbb\xbf{\"id\":1}", &bad], vec!["0 missing_field", "1 invalid_utf8"]),
+    ] {
+        let expected: Vec<String> = expected.into_iter().map(String::from).collect();
+        assert_eq!(body(&reader(""), &lines.join(&b"\r\n"[..])), Ok(expected));
+    }
+    let many = [a.as_bytes(), &bad, b.as_bytes(), b.as_bytes()].join(&b'\n');
+    assert_eq!(body(&reader("batch_events_max = 3"), &many), Err(BodyError::TooManyEvents { max: 3 }));
 }
 
 #[test]
@@ -107,6 +129,9 @@ fn more_events_than_allowed_are_refused_before_the_first_is_taken() {
                 Ok(taken) => assert_eq!((count, taken.len()), (3, 3)),
                 Err(error) => assert_eq!((count, error), (4, BodyError::TooManyEvents { max: 3 })),
             }
+        }
+        for text in [format!("[{}]", vec!["0"; count].join(",")), format!("[{}]", vec!["[]"; count].join(" ,"))] {
+            assert_eq!(body(&reader, text.as_bytes()).is_ok(), count == 3, "{text}");
         }
     }
 }

@@ -62,7 +62,7 @@ fn single_values_get_the_code_of_what_is_wrong_with_them() {
         (r#""fields":[]"#, "wrong_type"),
         (r#""state":"paused""#, "ok"),
         (r#""state":"asleep""#, "ok"),
-        (r#""state":1"#, "wrong_type"),
+        (r#""state":1"#, "ok"),
         (r#""sent_at_inferred":1"#, "wrong_type"),
         (r#""device":1"#, "wrong_type"),
         (r#""item":true"#, "wrong_type"),
@@ -226,6 +226,18 @@ fn a_state_that_is_no_state_of_a_player_is_a_free_field() {
     with_event(r#""state":"hidden""#, |e| {
         assert_eq!((e.state, e.fields.get("state")), (None, Some(Value::Text("hidden"))));
     });
+    for (state, expected) in [
+        ("1", Value::Number(1.0)),
+        ("true", Value::Bool(true)),
+        ("[1]", Value::Json("[1]")),
+        (r#"{"a":{}}"#, Value::Json(r#"{"a":{}}"#)),
+    ] {
+        with_event(&format!(r#""state":{state},"x":[]"#), |e| {
+            assert_eq!((e.state, e.fields.get("state")), (None, Some(expected)), "{state}");
+        });
+        with_event(&format!(r#""state":{state}"#), |e| assert_eq!(e.fields.get("state"), Some(expected), "{state}"));
+    }
+    with_event(r#""state":"paused","x":[]"#, |e| assert_eq!(e.state, Some(PlayState::Paused)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use saccade_topology::decision::{Passed, Told};
 use saccade_topology::{Arrived, Event, EventTime, Fields, IngestTime, Offset, Record, Value};
 
 /// Owns what an event borrows.
@@ -155,6 +156,24 @@ fn a_tick_is_written_and_read_again() {
     assert_eq!(line, b"{\"offset\":9,\"partition\":3,\"ingest_time\":-7,\"tick\":true}\n");
     let text = std::str::from_utf8(&line).expect("JSON is text");
     assert_eq!(read_record(&reader(""), text, &Bump::new()), Ok((3, Offset(9), tick)));
+}
+
+#[test]
+fn a_record_keeps_times_that_no_event_may_come_with() {
+    // A player that sends seconds is taken in: its clock is corrected, and what it sent is what is kept.
+    for ms in [1000, 1_760_000_000, 0, -1, 1_760_000_000_000_000, i64::MAX, i64::MIN] {
+        let mut event = Event::new("e", "play", EventTime(ms));
+        (event.session, event.sent_at) = (Some("s"), Some(EventTime(ms)));
+        let told = Told::Event(event);
+        let passed = Passed { from: 1, offset: 2, event_time: EventTime(ms), told };
+        for record in [Record::Event(event), Record::Passed(Box::new(passed))] {
+            let (mut line, arena) = (Vec::new(), Bump::new());
+            let arrived = Arrived { ingest_time: IngestTime(5), record };
+            write_record(&mut line, 3, Offset(9), &arrived);
+            let text = std::str::from_utf8(&line).expect("JSON is text");
+            assert_eq!(read_record(&reader(""), text, &arena), Ok((3, Offset(9), arrived)), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Decisions made elsewhere and things of the catalogue, told as events.
 
 use super::*;
+use crate::wire::told::item_of;
 use proptest::prelude::*;
 use saccade_topology::{EventTime, Value};
 
