@@ -10,6 +10,7 @@ use crate::log::RecordBatch;
 use saccade_topology::decision::Passed;
 use saccade_topology::model::{DecisionEnd, RewardEnd};
 use saccade_topology::{Arrived, Away, ContextRef, DecisionView, EndReason, Kind, Part, Record, SessionEnd, Sink};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How many contexts before its turn the memory of a published context is asked for.
@@ -24,6 +25,7 @@ const TOLD_AT_ONCE: usize = 32;
 pub(super) struct Stage {
     pub decisions: StagedDecisions,
     contexts: Vec<Staged>,
+    of_record: OfRecord,
     text: String,
     numbers: Vec<f32>,
     removed: Vec<(Kind, u32, String)>,
@@ -35,6 +37,31 @@ pub(super) struct Stage {
     number: u16,
     parts: Vec<RecordBatch>,
     left: Option<u64>,
+}
+
+/// The contexts of the record that caused the last one: where the latest of each key is, as far as it was asked for.
+#[derive(Default)]
+struct OfRecord {
+    version: u64,
+    /// The first of them in all contexts, and the first that is not in `latest`; beyond all where none is.
+    begin: usize,
+    indexed: usize,
+    latest: HashMap<(Kind, u32), usize>,
+}
+
+impl OfRecord {
+    /// The latest context of the key by this record, before the next one. `staged` are all.
+    fn before(&mut self, staged: &[Staged], key: (Kind, u32)) -> Option<usize> {
+        if self.indexed > staged.len() {
+            self.latest.clear();
+            self.indexed = self.begin;
+        }
+        for (nth, staged) in staged.iter().enumerate().skip(self.indexed) {
+            self.latest.insert(staged.at(), nth);
+        }
+        self.indexed = staged.len();
+        self.latest.get(&key).copied()
+    }
 }
 
 struct Staged {
@@ -72,9 +99,14 @@ impl Sink for Stage {
             })
         };
         let (session, viewer) = (put(c.session), put(c.viewer));
-        if c.is_again {
-            let of_record = self.contexts.iter_mut().rev().take_while(|staged| staged.version == c.version);
-            of_record.filter(|staged| staged.at() == (c.kind, c.place)).for_each(|staged| staged.is_past = true);
+        if self.contexts.is_empty() || self.of_record.version != c.version {
+            let of = &mut self.of_record;
+            (of.version, of.begin, of.indexed) = (c.version, self.contexts.len(), usize::MAX);
+        }
+        if c.is_again
+            && let Some(before) = self.of_record.before(&self.contexts, (c.kind, c.place))
+        {
+            self.contexts[before].is_past = true;
         }
         self.numbers.extend_from_slice(c.vector);
         let ContextRef { kind, place, is_renamed, version, event_time, part, .. } = *c;
@@ -212,6 +244,7 @@ impl Stage {
         if self.contexts.capacity() > 2 * HELD_BACK_MAX {
             self.contexts.shrink_to(HELD_BACK_MAX);
             self.numbers.shrink_to(HELD_BACK_MAX);
+            self.of_record = OfRecord::default();
         }
         self.removed.clear();
         self.closed = [0; 3];
@@ -222,24 +255,39 @@ impl Stage {
 mod tests {
     use super::*;
 
+    fn context<'a>(kind: Kind, place: u32, version: u64, is_again: bool) -> ContextRef<'a> {
+        let (session, part, vector) = (Some("s"), Part::Whole, &[1.0]);
+        ContextRef {
+            kind,
+            place,
+            session,
+            viewer: None,
+            is_renamed: true,
+            version,
+            is_again,
+            event_time: 0,
+            vector,
+            part,
+        }
+    }
+
+    #[test]
+    fn a_record_that_refreshes_all_there_is_several_times_takes_a_step_for_each() {
+        const KEYS: u32 = 100_000;
+        let mut stage = Stage::of(0);
+        // As if one tick ended three sessions of each viewer: looking through all of them each time would take hours.
+        for (round, place) in (0..3).flat_map(|round| (0..KEYS).map(move |place| (round, place))) {
+            stage.context(&context(Kind::Viewer, place, 7, round > 0));
+        }
+        let shown = stage.contexts.iter().filter(|staged| !staged.is_past);
+        assert!(shown.map(|staged| staged.place).eq(0..KEYS));
+    }
+
     #[test]
     fn of_several_contexts_that_a_record_caused_of_one_key_the_last_is_shown() {
         let mut stage = Stage::of(0);
         for (place, version, is_again) in [(1, 4, false), (1, 5, false), (2, 5, false), (1, 5, true), (1, 5, true)] {
-            let (kind, session, part) = (Kind::Session, Some("s"), Part::Whole);
-            let vector = &[1.0];
-            stage.context(&ContextRef {
-                kind,
-                place,
-                session,
-                viewer: None,
-                is_renamed: true,
-                version,
-                is_again,
-                event_time: 0,
-                vector,
-                part,
-            });
+            stage.context(&context(Kind::Session, place, version, is_again));
         }
         assert!(stage.contexts.iter().map(|staged| staged.is_past).eq([false, true, false, true, false]));
     }
