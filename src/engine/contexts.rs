@@ -62,6 +62,8 @@ type Batch = Arc<Vec<Context>>;
 
 type Map = DashMap<CompactString, Cell>;
 
+/// How often it is looked for a session of a viewer that is theirs.
+const LOOKS: usize = 4;
 /// Parts of a map. Publishing waits while one of them grows: with a million keys in eight parts, 10 ms.
 const SHARDS: usize = 1024;
 
@@ -103,16 +105,20 @@ impl Contexts {
 
     /// The latest context of `id`.
     pub fn get(&self, kind: ContextKind, id: &str) -> Option<Context> {
-        let mut context = self.cell(kind, id)?.read();
-        if context.vector.is_empty()
-            && let Some(session) = context.session.as_deref().and_then(|s| self.cell(Kind::Session, s))
-        {
-            // The session may have been refreshed between the two looks: the newer version names what is shown.
-            let session = session.read();
-            context.vector = session.vector;
-            context.version = context.version.max(session.version);
-        }
-        Some(context)
+        (0..LOOKS).find_map(|_| {
+            let mut context = self.cell(kind, id)?.read();
+            if context.vector.is_empty() {
+                // Between the two looks the session may have ended, or be another viewer's: then this one's is another.
+                let session = self.cell(Kind::Session, context.session.as_deref()?)?.read();
+                if session.viewer.as_deref() != Some(id) {
+                    return None;
+                }
+                // Or it was refreshed: the newer version names what is shown.
+                context.vector = session.vector;
+                context.version = context.version.max(session.version);
+            }
+            Some(context)
+        })
     }
 
     /// Contexts of live sessions and of viewers.

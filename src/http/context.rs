@@ -72,6 +72,7 @@ pub(super) fn to_json(app: &App, context: &Context) -> String {
 mod tests {
     use crate::http::testing::{Site, event, event_at, request};
     use crate::wire::rfc3339;
+    use saccade_topology::Duration as Millis;
 
     #[tokio::test]
     async fn a_context_is_there_once_its_event_is_accepted() {
@@ -119,6 +120,24 @@ mod tests {
         }
         assert_eq!(seen[0].0, seen[1].0);
         assert_ne!(seen[0].1, seen[1].1);
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_though_what_it_sent_is_sent_again_and_again() {
+        let site = Site::new(|config| {
+            let time = &mut config.time;
+            (time.idle_timeout, time.out_of_orderness, time.allowed_lateness) = (Millis(100), Millis(0), Millis(0));
+            config.session.gap = Millis(1000);
+        });
+        let body = event("e1", "s1");
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let mut status = 200;
+        while status == 200 && std::time::Instant::now() < until {
+            assert_eq!(site.send(request("POST", "/v1/events"), body.clone()).await.status, 202);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            status = site.send(request("GET", "/v1/context/session/s1"), "").await.status;
+        }
+        assert_eq!(status, 404, "duplicates bring no later time");
     }
 
     #[tokio::test]

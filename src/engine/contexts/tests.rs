@@ -107,7 +107,7 @@ fn the_session_of_a_viewer_may_change_whatever_its_length() {
         let of_viewer = ContextRef { kind: Kind::Viewer, session, ..context("", 0, version, &[]) };
         contexts.publish(&mut places, &of_viewer);
         contexts.publish(&mut places, &ContextRef { session: None, viewer: None, is_renamed: false, ..of_viewer });
-        let v = contexts.get(Kind::Viewer, "v").expect("it was published");
+        let v = contexts.at(&places, Kind::Viewer, 0).expect("it was published");
         assert_eq!((v.session.as_deref(), v.viewer.as_deref()), (session, Some("v")));
         assert_eq!((v.version, v.updates), (version, 2 * version));
     }
@@ -116,6 +116,22 @@ fn the_session_of_a_viewer_may_change_whatever_its_length() {
     contexts.publish(&mut places, &alone);
     let v = contexts.get(Kind::Viewer, "v").expect("it was published");
     assert_eq!((v.session, v.vector, v.updates), (None, vec![1.0], 13));
+}
+
+#[test]
+fn a_viewer_is_shown_with_the_vector_of_a_session_of_theirs_or_not_at_all() {
+    let contexts = Contexts::new(1, 64, &[]);
+    let mut places = Places::default();
+    let show = |places: &mut Places, viewer, version| {
+        contexts.publish(places, &ContextRef { viewer: Some(viewer), ..context("s", 0, version, &[7.0]) });
+    };
+    contexts.publish(&mut places, &ContextRef { kind: Kind::Viewer, ..context("s", 0, 1, &[]) });
+    assert_eq!(contexts.get(Kind::Viewer, "v"), None, "without its session there is no vector");
+    show(&mut places, "v", 2);
+    let v = contexts.get(Kind::Viewer, "v").expect("it was published");
+    assert_eq!((v.vector, v.version), (vec![7.0], 2));
+    show(&mut places, "w", 3);
+    assert_eq!(contexts.get(Kind::Viewer, "v"), None, "the session is another's by now");
 }
 
 #[test]
