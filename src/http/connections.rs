@@ -62,7 +62,7 @@ pub async fn serve(
         tracing::debug!(%error, "setting SO_SNDBUF");
     }
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
-    let connections_max = files::connections(config.server.connections_max);
+    let connections_max = files::connections(config.server.connections_max, config.log.partitions);
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
     let body_timeout = Duration::from_millis(config.server.body_timeout.0.unsigned_abs());
     let write_timeout = Duration::from_millis(config.server.write_timeout.0.unsigned_abs());

@@ -56,7 +56,8 @@ fn run(files: &Files, first: u64, sender: &Sender<io::Result<File>>) {
         let mut is_made;
         loop {
             is_made = made.is_ok();
-            let interval = if tidied.tidy(files) { RETENTION_INTERVAL } else { BUSY_INTERVAL };
+            // What could not be made may soon be: an error is no older than this when it is told.
+            let interval = if tidied.tidy(files) && is_made { RETENTION_INTERVAL } else { BUSY_INTERVAL };
             match sender.send_timeout(made, interval) {
                 Ok(()) => break,
                 Err(SendTimeoutError::Timeout(Ok(file))) => made = Ok(file),

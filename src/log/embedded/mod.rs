@@ -308,8 +308,12 @@ impl Log for EmbeddedLog {
                 Ok(Some(Ok((_, reader)))) => reader,
                 Ok(Some(Err(what))) => return Err(damaged(next, what)),
                 Ok(None) => return Err(damaged(next, "a segment is empty")),
-                // Dropped by age or size meanwhile.
-                Err(gone) if gone.kind() == ErrorKind::NotFound && number < self.files.tail().segments[0].number => {
+                // Dropped by age or size meanwhile. Behind what was read it would be a hole.
+                Err(gone)
+                    if gone.kind() == ErrorKind::NotFound
+                        && next == begin
+                        && number < self.files.tail().segments[0].number =>
+                {
                     continue;
                 }
                 Err(source) => return Err(error(source)),
