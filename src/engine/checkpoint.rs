@@ -35,6 +35,8 @@ const IDS_AT_ONCE: u64 = 4 * SLICE_IDS;
 const SPREAD: f64 = 0.8;
 /// Slices that may wait for the writer; beyond, the partition goes on without handing out any.
 const SLICES_WAITING: usize = 16;
+/// How long a stop waits before it looks again whether the writer has taken some.
+const WRITER_TIME: Duration = Duration::from_micros(200);
 
 /// What the partition gives to the writer.
 pub(super) enum Slice {
@@ -208,13 +210,13 @@ impl Walk {
         let is_unchanged = globals.ids == self.ids && changes.is_empty() && self.revision == fold.learnt_revision();
         // What the log keeps for a partition begins at its checkpoint before the last. Where nothing changes there would be no further one, and
         // no partition's records would ever be dropped from there on: two that say no more than that nothing has changed let them go.
-        if is_unchanged && !self.writer.log.is_held_by(self.partition) {
+        let given_up = self.writer.given_up(self.partition);
+        let is_cut = std::mem::replace(&mut self.given_up, given_up) != given_up;
+        if is_unchanged && !is_cut && !self.writer.log.is_held_by(self.partition) {
             return fold.end_changes();
         }
         self.revision = fold.learnt_revision();
         let feedback = fold.stored_feedback();
-        let given_up = self.writer.given_up(self.partition);
-        let is_cut = std::mem::replace(&mut self.given_up, given_up) != given_up;
         let is_full = is_cut || self.writer.is_full_due(self.partition);
         let changes = if is_full { fold.all_of(changes) } else { changes };
         if is_full {
@@ -342,6 +344,10 @@ impl Walk {
     fn drain(&mut self, fold: &mut Fold, next: Offset) {
         self.add_removed(fold);
         while !self.is_exhausted() {
+            // All that is alive at once would take as much memory again.
+            while self.writer.slices.len() >= SLICES_WAITING {
+                std::thread::sleep(WRITER_TIME);
+            }
             self.slice(fold, next, Pending::Whole);
         }
     }

@@ -70,7 +70,8 @@ pub(super) struct Partition {
     load: Arc<Load>,
     trend: Trend,
     pace: Pace,
-    last_record: Instant,
+    /// The watermark, and since when it is there.
+    moved: (Option<i64>, Instant),
     last_gauges: Instant,
     /// Sessions of one viewer at the last warning.
     warned: usize,
@@ -142,7 +143,7 @@ impl Partition {
             load,
             trend: Trend::default(),
             pace: Pace::new(now),
-            last_record: now,
+            moved: (None, now),
             last_gauges: now - Duration::from_secs(60),
             warned: 0,
             is_full_told: false,
@@ -250,10 +251,10 @@ impl Partition {
         if is_urgent {
             self.committer.urge();
         }
-        self.last_record = Instant::now();
         self.walk.step(&mut self.fold, self.next);
         self.gauges();
         let now = Instant::now();
+        self.note_time(now);
         self.load.turned(&mut self.trend, Turn { batches, records, took: now - begun, waited }, now);
         self.pace.turned(begun, now);
     }
@@ -346,10 +347,12 @@ impl Partition {
         for (decision, to) in self.fold.awaited(newest, &elsewhere) {
             let record = Record::Leaving(Leaving { decision: &decision, to });
             let arrived = Arrived { ingest_time: now(), record };
-            if self.fold.apply(self.next, &arrived, &mut self.stage) == Outcome::Accepted {
-                self.log_batch.push(&arrived);
-                self.next.0 += 1;
+            if self.fold.apply(self.next, &arrived, &mut self.stage) != Outcome::Accepted {
+                // No more may be on its way.
+                break;
             }
+            self.log_batch.push(&arrived);
+            self.next.0 += 1;
         }
     }
 
@@ -377,9 +380,7 @@ impl Partition {
     /// Nothing arrived: time passes for sessions too, and checkpoints go on.
     pub(super) fn idle(&mut self) {
         let idle_timeout = Duration::from_millis(self.shared.config.time.idle_timeout.0 as u64);
-        if self.last_record.elapsed() >= idle_timeout
-            && (self.fold.live().0 > 0 || self.fold.open_decisions() != (0, 0))
-        {
+        if self.moved.1.elapsed() >= idle_timeout && (self.fold.live().0 > 0 || self.fold.open_decisions() != (0, 0)) {
             self.tick();
         }
         self.look_again();
@@ -399,7 +400,15 @@ impl Partition {
         self.next.0 += 1;
         self.append();
         self.publish();
-        self.last_record = Instant::now();
+        self.moved = (self.fold.watermark(), Instant::now());
+    }
+
+    /// What is late, or seen before, does not make time pass.
+    fn note_time(&mut self, now: Instant) {
+        let watermark = self.fold.watermark();
+        if watermark != self.moved.0 {
+            self.moved = (watermark, now);
+        }
     }
 
     fn gauges(&mut self) {

@@ -48,6 +48,8 @@ pub(crate) struct Feedback {
     recent: Queue,
     /// What is on its way to other partitions.
     away: VecDeque<Gone>,
+    /// Of their records.
+    away_bytes: usize,
     /// Keys of decisions that are over. As the books, it contains the log before one offset.
     pub over: Dedup,
     /// Grows with each reward that begins to wait.
@@ -91,6 +93,7 @@ impl Feedback {
             waiting: Queue::default(),
             recent: Queue::default(),
             away: VecDeque::new(),
+            away_bytes: 0,
             over: Dedup::growing(ids_max),
             waited: 0,
             kinds: Some(Set::default()),
@@ -143,7 +146,7 @@ impl Feedback {
 
     /// Bytes of state, about; without what was learnt.
     pub(crate) fn bytes(&self) -> usize {
-        self.table.bytes() + self.over.bytes() + self.waiting.bytes() + self.recent.bytes()
+        self.table.bytes() + self.over.bytes() + self.waiting.bytes() + self.recent.bytes() + self.away_bytes
     }
 }
 

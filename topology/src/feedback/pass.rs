@@ -62,13 +62,13 @@ impl Feedback {
     /// Lets go of what waits for a decision. False where nothing does, or too much is on its way.
     pub(crate) fn leave(&mut self, m: Moment<'_>, l: &Leaving<'_>, sink: &mut dyn Sink) -> bool {
         let about = decision_key(l.decision);
-        let bytes: usize = self.away.iter().map(|gone| gone.held.bytes.len()).sum();
-        if self.away.len() >= AWAY_MAX || bytes > HELD_BYTES_MAX || !self.waiting.has(about) {
+        if self.away.len() >= AWAY_MAX || self.away_bytes > HELD_BYTES_MAX || !self.waiting.has(about) {
             return false;
         }
         for held in self.waiting.take(about) {
             let gone = Gone { to: l.to, left: m.offset, held };
             gone.emit(sink);
+            self.away_bytes += gone.held.bytes.len();
             self.away.push_back(gone);
         }
         true
@@ -78,7 +78,12 @@ impl Feedback {
     pub(crate) fn landed(&mut self, l: &Landed) -> bool {
         let before = self.away.len();
         self.away.retain(|gone| gone.left > l.until);
+        self.count_away();
         self.away.len() < before
+    }
+
+    pub(super) fn count_away(&mut self) {
+        self.away_bytes = self.away.iter().map(|gone| gone.held.bytes.len()).sum();
     }
 
     /// Takes in what came from another partition. `is_known`: its decision was made once; `is_told`: the reward's id is known.

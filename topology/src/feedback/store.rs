@@ -74,6 +74,7 @@ impl Feedback {
         }
         (self.waiting, self.recent) = (kept.waiting.into_owned().restored(), kept.recent.into_owned().restored());
         self.away = kept.away.into_owned();
+        self.count_away();
         self.collect_kinds();
     }
 
