@@ -48,9 +48,10 @@ pub fn run<P: FnMut(Progress<'_>)>(
         None => None,
     };
     let measure_from = drive.measure_from;
+    let mut source = load.source(true);
     let wanted = Wanted {
         probes: watch.probes,
-        viewers_expected: load.viewers(),
+        viewers_expected: load.viewers(&source),
         config: watch.config.clone(),
         measure_from,
         end: Arc::clone(&drive.interrupt),
@@ -59,7 +60,6 @@ pub fn run<P: FnMut(Progress<'_>)>(
         0 => (None, None),
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
     };
-    let mut source = load.source(true);
     let progress = live();
     let (start, began) = (Instant::now(), SystemTime::now());
     let mut done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;

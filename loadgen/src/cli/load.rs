@@ -148,12 +148,13 @@ impl Load {
         }
     }
 
-    /// Viewers that do something in the run, about; 0 where that is not known beforehand.
-    pub fn viewers(&self) -> u64 {
-        match &self.what {
+    /// Viewers of its source that do something in the run, about.
+    pub fn viewers(&self, source: &Source) -> u64 {
+        match (&self.what, source) {
+            (_, Source::Viewers(viewers)) => viewers.population_len().min(self.plan.events / ACTS_OF_A_VIEWER),
             // Two sessions make a viewer.
-            What::Simple { sessions, .. } => sessions.div_ceil(2),
-            What::Viewers { profile, .. } => u64::from(profile.viewers.count).min(self.plan.events / ACTS_OF_A_VIEWER),
+            (What::Simple { sessions, .. }, _) => sessions.div_ceil(2),
+            (What::Viewers { .. }, Source::Simple(_)) => unreachable!("a profile's source is its viewers"),
         }
     }
 

@@ -105,7 +105,6 @@ impl Population {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub fn viewers(&self) -> usize {
         self.viewers.len() - 1
     }

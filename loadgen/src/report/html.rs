@@ -276,7 +276,10 @@ impl Report {
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke: {first}"));
         let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
         let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", counted(publish.count, "event")));
-        for note in fewer.chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
+        let seconds = [format!("{}.", self.publish_seconds_text())];
+        for note in
+            fewer.chain(seconds).chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone())
+        {
             let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
         }
         out + "</section>"

@@ -334,7 +334,22 @@ impl Report {
             format!("{} of {} streams broke or were refused ({first})", checked.broken, checked.sessions)
         });
         let vectors = checked.vectors.not_compared.as_ref().map(|why| format!("vectors were not compared: {why}"));
-        broken.into_iter().chain(vectors).collect()
+        let (measured, seconds) = self.publish_seconds();
+        let publish = (2 * measured < seconds).then(|| self.publish_seconds_text());
+        broken.into_iter().chain(vectors).chain(publish).collect()
+    }
+
+    /// Seconds with a publish latency, and all of those that count in which events were accepted.
+    fn publish_seconds(&self) -> (usize, usize) {
+        let counted =
+            self.seconds.iter().filter(|s| s.second as f64 >= self.asked.measure_from_s.floor() && s.accepted > 0);
+        (counted.clone().filter(|s| s.publish.is_some()).count(), counted.count())
+    }
+
+    /// The same in words.
+    fn publish_seconds_text(&self) -> String {
+        let (measured, seconds) = self.publish_seconds();
+        format!("publish was measured in {measured} of {}", counted(seconds as u64, "second"))
     }
 
     /// The verdict in words, with what it rests on less than it seems.

@@ -441,6 +441,21 @@ fn what_was_not_checked_is_said_beside_the_verdict() {
 }
 
 #[test]
+fn a_report_says_in_how_many_seconds_publish_was_measured() {
+    let mut report = stalled();
+    report.checked = Some(Checked { sessions: 4, contexts: 9, ..Checked::default() });
+    report.verdict = Verdict::Ok;
+    report.seconds[2].publish = report.seconds[2].intended;
+    let told = "publish was measured in 1 of 3 seconds";
+    let (text, html) = (report.to_string(), report.to_html());
+    assert!(text.contains(&format!("ok, but not all was checked: {told}")) && html.contains(told), "{text}");
+    // Of the seconds that count, it is all.
+    report.asked.measure_from_s = 2.0;
+    let text = report.to_string();
+    assert!(text.contains("publish was measured in 1 of 1 second") && text.ends_with("\nok\n"), "{text}");
+}
+
+#[test]
 fn arrivals_are_kept_shown_and_compared_and_older_reports_say_nothing_of_them() {
     let (mut a, b) = (stalled(), stalled());
     a.asked.arrivals = Some(Arrivals::Poisson);

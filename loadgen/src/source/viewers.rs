@@ -89,6 +89,11 @@ impl Viewers {
         }
     }
 
+    /// How many viewers there are.
+    pub fn population_len(&self) -> u64 {
+        self.population.viewers() as u64
+    }
+
     /// What came of decisions.
     pub fn so_far(&self) -> &Loop {
         self.population.so_far()
