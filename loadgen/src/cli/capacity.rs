@@ -97,6 +97,9 @@ impl Capacity {
         self.run.format().print(&told)?;
         match (told.found.ended_early, told.found.capacity) {
             (Some(why), _) => Err(why),
+            (None, Some(_)) if told.found.without_capacity > 0 => {
+                Ok(Verdict::Failed("no rate held in the last search".into()))
+            }
             (None, Some(_)) => Ok(Verdict::Ok),
             (None, None) => Ok(Verdict::Failed("no rate holds the objectives".into())),
         }
