@@ -360,9 +360,9 @@ impl Shared {
         self.refused(status, is_not_permitted(status) || is_not_there(status));
     }
 
-    /// Ends the run where the server said that this reader may not follow.
+    /// Ends the run where the server said that this reader may not follow, unless it may have until then: what was measured counts.
     fn not_permitted(&self, status: u16) {
-        self.refused(status, is_not_permitted(status));
+        self.refused(status, is_not_permitted(status) && self.state.borrow().contexts == 0);
     }
 
     fn refused(&self, status: u16, is_for_all: bool) {

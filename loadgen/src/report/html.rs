@@ -264,14 +264,17 @@ impl Report {
             ("versions that went back", none(checked.backwards)),
             ("streams that broke or were refused", none(checked.broken)),
         ];
-        if vectors.not_compared.is_none() {
+        if vectors.compared() > 0 {
             rows.push(("vectors same as the fold, bit for bit", count(vectors.same)));
             rows.push(("vectors that differ", none(vectors.different)));
             rows.push(("viewers and events folded", format!("{} / {}", count(vectors.viewers), count(vectors.events))));
         }
+        if vectors.ended > 0 {
+            rows.push(("sessions not compared: ended on the server", count(vectors.ended)));
+        }
         let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
         let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
-        let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
+        let not = vectors.not_all();
         let left_out = vectors.left_out.iter().map(|(why, n)| format!("{} not compared: {why}", counted(*n, "viewer")));
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke: {first}"));
         let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);

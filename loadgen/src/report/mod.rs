@@ -333,10 +333,9 @@ impl Report {
             let first = checked.first_broken.as_deref().unwrap_or_default();
             format!("{} of {} streams broke or were refused ({first})", checked.broken, checked.sessions)
         });
-        let vectors = checked.vectors.not_compared.as_ref().map(|why| format!("vectors were not compared: {why}"));
         let (measured, seconds) = self.publish_seconds();
         let publish = (2 * measured < seconds).then(|| self.publish_seconds_text());
-        broken.into_iter().chain(vectors).chain(publish).collect()
+        broken.into_iter().chain(checked.vectors.not_all()).chain(publish).collect()
     }
 
     /// Seconds with a publish latency, and all of those that count in which events were accepted.
@@ -400,8 +399,8 @@ impl Report {
         if let Some(checked) = &self.checked {
             let counts = [("unpublished", checked.unpublished), ("backwards", checked.backwards)];
             values.extend(counts.map(|(name, count)| (name.to_owned(), (count as f64).into())));
-            let compared = checked.vectors.not_compared.is_none().then_some(checked.vectors.different);
-            values.extend(compared.map(|different| ("mismatches".to_owned(), (different as f64).into())));
+            let mismatches = checked.vectors.mismatches();
+            values.extend(mismatches.map(|different| ("mismatches".to_owned(), (different as f64).into())));
         }
         let server = self.server.as_ref();
         let counted_s = took_s - self.asked.measure_from_s;
@@ -436,7 +435,7 @@ impl Report {
             ("publish" | "unpublished" | "backwards" | "mismatches", None) => {
                 "no sessions were followed, see --probes".into()
             }
-            ("mismatches", Some(checked)) => checked.vectors.not_compared.clone().unwrap_or_default(),
+            ("mismatches", Some(checked)) => checked.vectors.why_not().unwrap_or_default(),
             ("publish", Some(checked)) if checked.contexts == 0 => checked.no_context(),
             ("publish", Some(_)) => {
                 format!("no event was sent{} while the stream of its session was open", self.measured_from())

@@ -443,7 +443,8 @@ fn what_was_not_checked_is_said_beside_the_verdict() {
 #[test]
 fn a_report_says_in_how_many_seconds_publish_was_measured() {
     let mut report = stalled();
-    report.checked = Some(Checked { sessions: 4, contexts: 9, ..Checked::default() });
+    let vectors = crate::check::Compared { same: 4, ..Default::default() };
+    report.checked = Some(Checked { sessions: 4, contexts: 9, vectors, ..Checked::default() });
     report.verdict = Verdict::Ok;
     report.seconds[2].publish = report.seconds[2].intended;
     let told = "publish was measured in 1 of 3 seconds";
@@ -453,6 +454,39 @@ fn a_report_says_in_how_many_seconds_publish_was_measured() {
     report.asked.measure_from_s = 2.0;
     let text = report.to_string();
     assert!(text.contains("publish was measured in 1 of 1 second") && text.ends_with("\nok\n"), "{text}");
+}
+
+#[test]
+fn what_was_found_before_the_comparison_ended_counts_and_nothing_compared_holds_nothing() {
+    let told = |vectors: crate::check::Compared| {
+        let mut tally = Tally::default();
+        tally.counts.accepted = 10;
+        let checked = Checked { sessions: 4, contexts: 9, vectors, ..Checked::default() };
+        let publish = crate::tally::histogram();
+        let findings = Findings { checked, publish, by_second: BTreeMap::new(), refused: None };
+        let objectives = [crate::slo::objective("mismatches=0").expect("an objective")];
+        let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &objectives);
+        (report.to_string(), report.to_html())
+    };
+    let vectors = || crate::check::Compared { same: 3, ..Default::default() };
+    let (text, _) = told(vectors());
+    assert!(text.contains("held: mismatches=0 (measured: 0)") && text.ends_with("\nok\n"), "{text}");
+    let why = Some("only 3 of 9 contexts were: GET / was not answered".to_owned());
+    let first_difference = Some("session s: slot 1".to_owned());
+    let vectors = crate::check::Compared { different: 1, first_difference, not_compared: why.clone(), ..vectors() };
+    let (text, html) = told(vectors.clone());
+    assert!(text.contains("MISSED: mismatches=0 (measured: 1)"), "{text}");
+    assert!(text.contains("FAILED: 1 contexts are not the fold of what was acknowledged; first: session s"), "{text}");
+    for told in [&text, &html] {
+        assert!(told.contains("not all vectors were compared: only 3 of 9"), "{told}");
+    }
+    assert!(text.contains("3 vectors the same") && html.contains("vectors that differ"), "{text}");
+    let (text, _) = told(crate::check::Compared { different: 0, first_difference: None, ..vectors });
+    assert!(text.contains("MISSED: mismatches=0 (not measured: only 3 of 9"), "{text}");
+    let (text, html) = told(crate::check::Compared { ended: 7, ..Default::default() });
+    let why = "7 sessions had ended on the server";
+    assert!(text.contains(&format!("MISSED: mismatches=0 (not measured: {why}")), "{text}");
+    assert!(text.contains("7 sessions not compared") && html.contains("vectors were not compared: 7"), "{text}");
 }
 
 #[test]

@@ -146,17 +146,22 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
         writeln!(f, "           {} streams broke or were refused; first: {first}", checked.broken)?;
     }
     let vectors = &checked.vectors;
-    if let Some(why) = &vectors.not_compared {
-        return writeln!(f, "           vectors NOT compared: {why}");
+    if let Some(not_all) = vectors.not_all() {
+        writeln!(f, "           {not_all}")?;
     }
-    writeln!(
-        f,
-        "           {} the same as the fold of {} of {}, {} different",
-        counted(vectors.same, "vector"),
-        counted(vectors.events, "event"),
-        counted(vectors.viewers, "viewer"),
-        vectors.different
-    )?;
+    if vectors.compared() > 0 {
+        writeln!(
+            f,
+            "           {} the same as the fold of {} of {}, {} different",
+            counted(vectors.same, "vector"),
+            counted(vectors.events, "event"),
+            counted(vectors.viewers, "viewer"),
+            vectors.different
+        )?;
+    }
+    if vectors.ended > 0 {
+        writeln!(f, "           {} not compared: ended on the server", counted(vectors.ended, "session"))?;
+    }
     for (why, n) in &vectors.left_out {
         writeln!(f, "           {} not compared: {why}", counted(*n, "viewer"))?;
     }
