@@ -74,10 +74,7 @@ pub struct Run {
 impl Run {
     /// Runs, prints the report and returns its verdict.
     pub fn execute(self) -> Result<Verdict, String> {
-        let load = self.load.resolve()?;
-        if let Some(from) = self.measure_from.filter(|from| *from >= load.duration) {
-            return Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration));
-        }
+        let load = self.load()?;
         load.warn();
         if let Some(file) = &self.write {
             let written = out::write(load.source(false), file)?;
@@ -110,7 +107,7 @@ impl Run {
         Ok(report.verdict().clone())
     }
 
-    /// One run of a search: as asked, but for these; `nth` makes ids of its own.
+    /// One run of a search: as asked, but for these; `nth` makes ids of its own. One of another length counts from its start.
     pub(super) fn measured(
         &self,
         rate: u64,
@@ -119,13 +116,20 @@ impl Run {
         interrupt: &Arc<AtomicBool>,
     ) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
-        let drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
+        let mut drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
+        if duration.is_some() {
+            drive.measure_from = Duration::ZERO;
+        }
         measure::run(drive, &load, None, &self.watching.watch(&load)?, || |_: Progress<'_>| ())
     }
 
-    /// The load of each run of a search, but for its rate.
+    /// The load; of a search that of each run, but for its rate. An error where nothing of it would count.
     pub(super) fn load(&self) -> Result<Load, String> {
-        self.load.resolve()
+        let load = self.load.resolve()?;
+        match self.measure_from.filter(|from| *from >= load.duration) {
+            Some(from) => Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration)),
+            None => Ok(load),
+        }
     }
 
     /// An error where nobody listens.
