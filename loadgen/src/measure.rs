@@ -6,7 +6,7 @@ use crate::cli::Load;
 use crate::drive::{self, Drive, Progress};
 use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint, write_hint};
 use crate::observe::Observer;
-use crate::report::{Report, Run};
+use crate::report::{Asked, Report, Run};
 use crate::scrape::{Follower, Reading};
 use crate::slo::Objective;
 use std::path::PathBuf;
@@ -41,12 +41,6 @@ pub fn run<P: FnMut(Progress<'_>)>(
         true => Some(Observer::start(target.clone(), timeout).map_err(|e| format!("--observe: {e}"))?),
         false => None,
     };
-    let follower = match before {
-        Some(_) => {
-            Some(Follower::start(target.clone(), drive.measure_from).map_err(|e| format!("reading /metrics: {e}"))?)
-        }
-        None => None,
-    };
     let measure_from = drive.measure_from;
     let mut source = load.source(true);
     let wanted = Wanted {
@@ -60,6 +54,10 @@ pub fn run<P: FnMut(Progress<'_>)>(
         0 => (None, None),
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
     };
+    // By the clock of the schedule.
+    let warm_at = (!measure_from.is_zero()).then(|| Instant::now() + drive::LEAD + measure_from);
+    let follow = |_: &Reading| Follower::start(target.clone(), warm_at).map_err(|e| format!("reading /metrics: {e}"));
+    let follower = before.as_ref().map(follow).transpose()?;
     let progress = live();
     let (start, began) = (Instant::now(), SystemTime::now());
     let mut done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
@@ -79,14 +77,22 @@ pub fn run<P: FnMut(Progress<'_>)>(
     let left = give_up.map_or(timeout, |give_up| timeout.min(give_up.saturating_duration_since(Instant::now())));
     let after = before.as_ref().map_or(Ok(None), |_| scrape(&target, left))?;
     let run = Run {
-        asked: load.asked(&target, done.events, source.repeated(), measure_from),
+        asked: Asked {
+            timeout_s: Some(timeout.as_secs_f64()),
+            probes: Some(watch.probes),
+            observe: Some(watch.observe),
+            ..load.asked(&target, done.events, source.repeated(), measure_from)
+        },
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
         tally: done.tally,
         idle: done.idle,
         interrupted: done.interrupted,
         unrecorded: done.unrecorded,
         beside: Beside::new(&done.calls, source.so_far()),
-        server: before.zip(after).map(|(before, after)| after.since(&before, warm.as_ref())),
+        server: before.zip(after).map(|(before, after)| {
+            let warm = if measure_from.is_zero() { Some(&before) } else { warm.as_ref() };
+            after.since(&before, warm)
+        }),
         server_seconds,
         observed,
         findings,
@@ -97,7 +103,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
 /// The server's metrics; a server without them is measured from outside only. An error where it is no server of HTTP at all.
 fn scrape(target: &Target, timeout: Duration) -> Result<Option<Reading>, String> {
     match get_once(target, "/metrics", timeout) {
-        Ok((200, body)) => return Ok(Some(Reading::parse(&String::from_utf8_lossy(&body)))),
+        Ok((200, body)) => return Ok(Some(Reading::now(&body))),
         Ok((status, _)) => {
             eprintln!("GET /metrics was answered {status}: the server's own figures are left out{}", read_hint(status));
         }

@@ -77,8 +77,16 @@ pub struct Load {
 }
 
 enum What {
-    Simple { sessions: u64, skew: f64 },
-    Viewers { name: String, profile: Box<Profile> },
+    Simple {
+        sessions: u64,
+        skew: f64,
+    },
+    /// `hash` is that of what the profile says of viewers and network: how much is sent, and when, is asked for beside it.
+    Viewers {
+        name: String,
+        profile: Box<Profile>,
+        hash: String,
+    },
 }
 
 impl LoadArgs {
@@ -120,7 +128,8 @@ impl LoadArgs {
                 // The population is made for the load it is going to have.
                 (profile.load.rate, profile.load.shape, profile.load.duration) = (rate, shape, Span(duration));
                 profile.viewers.count = self.viewers.unwrap_or(profile.viewers.count);
-                What::Viewers { name: name.clone(), profile: Box::new(profile) }
+                let hash = profile.hash_of_viewers();
+                What::Viewers { name: name.clone(), profile: Box::new(profile), hash }
             }
             _ => What::Simple { sessions: self.sessions, skew: self.skew },
         };
@@ -163,11 +172,13 @@ impl Load {
         matches!(self.what, What::Viewers { .. })
     }
 
-    /// What was asked for, for the report.
+    /// What was asked for, for the report, but for how it is watched.
     pub fn asked(&self, target: &Target, events: u64, repeated: u64, measure_from: Duration) -> Asked {
-        let (profile, sessions, skew) = match &self.what {
-            What::Simple { sessions, skew } => (None, *sessions, *skew),
-            What::Viewers { name, profile } => (Some(name.clone()), profile.viewers.count.into(), 0.0),
+        let (profile, sessions, skew, profile_hash) = match &self.what {
+            What::Simple { sessions, skew } => (None, *sessions, *skew, None),
+            What::Viewers { name, profile, hash } => {
+                (Some(name.clone()), profile.viewers.count.into(), 0.0, Some(hash.clone()))
+            }
         };
         Asked {
             target: target.authority.clone(),
@@ -181,6 +192,10 @@ impl Load {
             sessions,
             skew,
             connections: self.connections.into(),
+            timeout_s: None,
+            probes: None,
+            observe: None,
+            profile_hash,
             seed: self.plan.seed,
             events,
             repeated,

@@ -33,7 +33,7 @@ const TURN_MAX: usize = 64;
 /// Sockets of which one wait tells.
 const READY_MAX: usize = 1024;
 /// Time between the opening of connections and the first event, so that the first is not late.
-const LEAD: Duration = Duration::from_millis(50);
+pub const LEAD: Duration = Duration::from_millis(50);
 /// How often time-outs are looked for, at least.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -114,11 +114,16 @@ pub fn run(
         refused: None,
     };
     sending.all(progress)?;
-    let idle = sending.idle.as_secs_f64() / start.elapsed().as_secs_f64();
+    let idle = share(sending.idle, start.elapsed());
     sending.recorder.write(|record| record.flush());
     let Sending { tally, calls, events, interrupted, refused, recorder: Recorder { failed: unrecorded, .. }, .. } =
         sending;
     Ok(Done { tally, calls, events, idle, interrupted, refused, unrecorded })
+}
+
+/// Share of a time, from 0 to 1; all of none.
+fn share(part: Duration, whole: Duration) -> f64 {
+    if whole.is_zero() { 1.0 } else { (part.as_secs_f64() / whole.as_secs_f64()).min(1.0) }
 }
 
 struct Sending<'s> {

@@ -213,6 +213,15 @@ fn a_run_that_is_interrupted_ends_with_what_was_due() {
 }
 
 #[test]
+fn a_run_that_is_interrupted_before_it_begins_had_nothing_to_do() {
+    let server = Server::start(Behaviour::Accepts);
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 60_000);
+    drive.interrupt.store(true, Ordering::Relaxed);
+    let done = run(drive, &mut simple(&plan), None, None, |_| ()).expect("the server is there");
+    assert_eq!((done.idle, done.events, done.interrupted), (1.0, 0, Some(Duration::ZERO)));
+}
+
+#[test]
 fn a_connection_that_the_server_closes_is_opened_again() {
     let server = Server::start(Behaviour::Closes);
     let (drive, plan) = drive(&server, 2_000, 1..=1, 200);

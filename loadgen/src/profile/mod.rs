@@ -14,6 +14,7 @@ pub use sections::{
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Profiles that need no file.
 pub const BUILT_IN: [(&str, &str); 6] = [
@@ -87,6 +88,16 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// Names all it says but for what can be asked for beside it: how much is sent, when, and of how many viewers.
+    pub fn hash_of_viewers(&self) -> String {
+        let load = Profile::load(BUILT_IN[0].0).expect("it is shipped").load;
+        let mut rest = Profile { load, description: String::new(), ..self.clone() };
+        rest.viewers.count = 0;
+        format!("{:016x}", xxh3_64(format!("{rest:?}").as_bytes()))
+    }
+}
+
 /// Sections key by key, everything else as a whole.
 fn lay_over(under: &mut Table, over: Table) {
     for (key, value) in over {
@@ -124,6 +135,13 @@ mod tests {
         let shipped = Profile::load("steady_evening").expect("it is shipped");
         let profile = Profile::read("p.toml", "[load]\nrate = 7").expect("the rest is left out");
         assert_eq!(profile, Profile { load: Load { rate: 7, ..shipped.load.clone() }, ..shipped });
+    }
+
+    #[test]
+    fn profiles_of_one_name_that_differ_have_other_hashes_and_the_load_does_not_count() {
+        let hash = |text: &str| Profile::read("p.toml", text).expect("a profile").hash_of_viewers();
+        assert_eq!(hash("[load]\nrate = 7\n[viewers]\ncount = 9"), hash("# nothing"));
+        assert_ne!(hash("[disorder]\nduplicates = 0.25"), hash(""));
     }
 
     #[test]

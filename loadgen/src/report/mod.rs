@@ -100,6 +100,18 @@ pub struct Asked {
     pub skew: f64,
     /// Connections.
     pub connections: usize,
+    /// Longest wait for an answer, seconds; older reports do not say, here and below.
+    #[serde(default)]
+    pub timeout_s: Option<f64>,
+    /// Viewers that are followed at a time.
+    #[serde(default)]
+    pub probes: Option<usize>,
+    /// Whether the stream of all contexts is followed.
+    #[serde(default)]
+    pub observe: Option<bool>,
+    /// Names what the profile says of viewers and network, as what it is called does not.
+    #[serde(default)]
+    pub profile_hash: Option<String>,
     /// Seed.
     pub seed: u64,
     /// Events in the schedule.
@@ -141,6 +153,9 @@ pub struct Report {
     /// Why what `--record` asked for is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unrecorded: Option<String>,
+    /// When the last acknowledgment came, seconds from the start; older reports do not say.
+    #[serde(default)]
+    answered_s: Option<f64>,
     /// Each second of the schedule.
     seconds: Vec<Second>,
     server: Option<Measured>,
@@ -221,6 +236,7 @@ impl Report {
             interrupted_s: interrupted.map(|at| at.as_secs_f64()),
             unrecorded,
             counts: tally.counts,
+            answered_s: Some(tally.series.answered_by().as_secs_f64()),
             seconds: tally.series.finish(by_second),
             server,
             server_seconds,
@@ -304,6 +320,13 @@ impl Report {
         }
     }
 
+    /// Why the server's processor time and histogram are not there, where a reading of them is missing.
+    fn untimed(&self) -> Option<String> {
+        let server = self.server.as_ref().filter(|s| !s.restarted && s.cpu_seconds.is_none() && s.timed_s.is_none())?;
+        let is_wanted = self.asked.measure_from_s > 0.0 && server.rss_bytes.is_some();
+        is_wanted.then(|| format!("no reading of /metrics came{} to count from", self.measured_from()))
+    }
+
     /// The server's processor seconds per million events of the time in which they were counted.
     fn cpu_per_million(&self) -> Option<f64> {
         let server = self.server.as_ref()?;
@@ -368,16 +391,20 @@ impl Report {
 
     /// Seconds until everything was answered: longer than the schedule where a backlog was left at its end.
     pub fn took_s(&self) -> f64 {
-        let last = self.seconds.iter().rfind(|second| second.answered > 0).map_or(0, |second| second.second);
-        let schedule_s = self.sent_s();
-        // What was on its way at the end comes a moment later.
-        if last as f64 > schedule_s { last as f64 + 1.0 } else { schedule_s }
+        let last =
+            || self.seconds.iter().rfind(|second| second.answered > 0).map_or(0.0, |second| second.second as f64);
+        self.sent_s().max(self.answered_s.unwrap_or_else(last))
+    }
+
+    /// Events and CMCD records taken per second; none of a run that was over before it began.
+    fn throughput(&self) -> Option<f64> {
+        let took_s = self.took_s();
+        (took_s > 0.0).then(|| self.taken() as f64 / took_s)
     }
 
     /// Measured values by the names that objectives use.
     pub fn values(&self) -> Values {
         let c = &self.counts;
-        let took_s = self.took_s();
         let status_429 = c.http_errors.get("429").copied().unwrap_or(0);
         let mut values: Values = [
             ("lost", c.lost),
@@ -391,7 +418,7 @@ impl Report {
         .into_iter()
         .map(|(name, count)| (name.to_owned(), (count as f64).into()))
         .collect();
-        values.insert("throughput".into(), (self.taken() as f64 / took_s).into());
+        values.extend(self.throughput().map(|rate| ("throughput".to_owned(), rate.into())));
         for (name, latency) in self.latencies().filter(|(_, latency)| latency.count > 0) {
             let name = if name == "own lag" { "lag" } else { name };
             values.extend(latency.named().map(|(percentile, value)| (format!("{name}_{percentile}"), value)));
@@ -403,8 +430,9 @@ impl Report {
             values.extend(mismatches.map(|different| ("mismatches".to_owned(), (different as f64).into())));
         }
         let server = self.server.as_ref();
-        let counted_s = took_s - self.asked.measure_from_s;
-        values.extend(server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), (s / counted_s).into())));
+        let timed_s = server.and_then(|s| s.timed_s).unwrap_or(self.took_s() - self.asked.measure_from_s);
+        let cpu_seconds = server.and_then(|s| s.cpu_seconds).filter(|_| timed_s > 0.0);
+        values.extend(cpu_seconds.map(|s| ("server_cpu".into(), (s / timed_s).into())));
         values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), (bytes as f64).into())));
         values
     }
@@ -444,7 +472,8 @@ impl Report {
             ("rank" | "reward" | "cmcd", _) => {
                 format!("no such call was answered{}, see --profile", self.measured_from())
             }
-            ("server", _) => "the server's /metrics did not say".into(),
+            ("server", _) => self.untimed().unwrap_or("the server's /metrics did not say".into()),
+            ("throughput", _) => "the run was over before it began".into(),
             _ => format!("nothing was sent{}", self.measured_from()),
         }
     }
@@ -507,13 +536,17 @@ impl Report {
 
     fn failures_of_counts(&self) -> Vec<String> {
         let c = &self.counts;
-        let error = || c.first_error.clone().unwrap_or_default();
+        let first = |first: &Option<String>| first.clone().unwrap_or_default();
         let mut failures = vec![];
         if c.lost > c.unsent {
-            failures.push(format!("{} events were not acknowledged; first: {}", c.lost - c.unsent, error()));
+            failures.push(format!(
+                "{} events were not acknowledged; first: {}",
+                c.lost - c.unsent,
+                first(&c.first_lost)
+            ));
         }
         if c.rejected_total() > 0 {
-            failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), error()));
+            failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), first(&c.first_rejected)));
         }
         if c.duplicates > self.asked.repeated {
             failures.push(format!(

@@ -18,6 +18,10 @@ fn asked(events: u64) -> Asked {
         sessions: 1,
         skew: 0.0,
         connections: 1,
+        timeout_s: Some(10.0),
+        probes: Some(0),
+        observe: Some(false),
+        profile_hash: None,
         seed: 1,
         events,
         repeated: 0,
@@ -419,7 +423,7 @@ fn a_run_that_was_ended_early_shows_no_collapse_at_its_end() {
     }
     let mut report = report(0, tally, None, "");
     (report.asked.duration_s, report.interrupted_s) = (20.0, Some(1.5));
-    let acknowledged = &report.throughput().lines[0].points;
+    let acknowledged = &report.throughput_chart().lines[0].points;
     assert_eq!(acknowledged, &[(0.5, Some(10.0)), (1.5, Some(10.0))]);
     assert!(report.to_html().contains("20 s, interrupted after 1.5 s"));
 }
@@ -487,6 +491,73 @@ fn what_was_found_before_the_comparison_ended_counts_and_nothing_compared_holds_
     let why = "7 sessions had ended on the server";
     assert!(text.contains(&format!("MISSED: mismatches=0 (not measured: {why}")), "{text}");
     assert!(text.contains("7 sessions not compared") && html.contains("vectors were not compared: 7"), "{text}");
+}
+
+#[test]
+fn throughput_counts_until_the_last_acknowledgment_and_of_no_time_there_is_none() {
+    let mut tally = Tally::default();
+    let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
+    let (due, waited) = (Duration::from_millis(900), Duration::from_millis(1_000));
+    let times = Times { due, intended: waited, service: waited, lag: Duration::ZERO, is_measured: true };
+    tally.add(10, &Outcome::Acknowledged(answer), times);
+    let mut report = report(10, tally, None, "");
+    assert_eq!((report.took_s(), report.values()["throughput"].value), (1.9, 10.0 / 1.9));
+    report.asked.duration_s = 1.5;
+    let acknowledged = report.throughput_chart().lines[0].points[1];
+    assert_eq!(acknowledged.1.map(f64::round), Some(11.0), "ten within 0.9 s, not within a part of them");
+    (report.interrupted_s, report.answered_s, report.counts.accepted) = (Some(0.0), Some(0.0), 0);
+    assert!(!report.values().contains_key("throughput") && !report.to_html().contains("NaN"));
+}
+
+#[test]
+fn processor_time_is_of_the_time_between_its_readings_and_without_both_there_is_none() {
+    let judged = |server: Measured, from: f64| {
+        let mut report = report(0, Tally::default(), None, "");
+        (report.asked.duration_s, report.asked.measure_from_s, report.server) = (5.0, from, Some(server));
+        (report.values().get("server_cpu").map(|cpu| cpu.value), report.why_not("server_cpu"), report.to_string())
+    };
+    let timed = |cpu, timed_s| Measured { cpu_seconds: cpu, timed_s, rss_bytes: Some(1), ..Measured::default() };
+    assert_eq!(judged(timed(Some(3.0), Some(2.0)), 2.0).0, Some(1.5));
+    assert_eq!(judged(timed(Some(3.0), None), 2.0).0, Some(1.0), "of an older report");
+    assert_eq!(judged(timed(Some(3.0), None), 9.0).0, None, "of a run that was over before");
+    let (cpu, why, text) = judged(timed(None, None), 2.0);
+    let wanted = "no reading of /metrics came from 2 s on to count from";
+    assert_eq!((cpu, why.as_str()), (None, wanted));
+    assert!(text.contains(&format!("processor time not measured: {wanted}")), "{text}");
+}
+
+#[test]
+fn the_first_of_what_was_lost_and_of_what_was_rejected_are_told_apart() {
+    let mut tally = Tally::default();
+    let answer = Outcome::read(202, br#"{"accepted":0,"rejected":[{"index":4,"code":"future"}]}"#, 1);
+    let (due, took) = (Duration::ZERO, Duration::from_millis(1));
+    let times = Times { due, intended: took, service: took, lag: Duration::ZERO, is_measured: true };
+    tally.add(1, &answer, times);
+    tally.add(1, &Outcome::Refused(503, "busy".into()), times);
+    let why = report(2, tally, None, "").verdict().to_string();
+    assert!(why.contains("1 events were not acknowledged; first: the server answered 503"), "{why}");
+    assert!(why.contains("1 events were rejected; first: row 4 was rejected: future"), "{why}");
+}
+
+#[test]
+fn runs_that_were_watched_or_whose_viewers_are_in_another_way_are_not_the_same() {
+    let (a, mut b) = (stalled(), stalled());
+    b.asked = Asked { timeout_s: Some(2.0), probes: Some(500), observe: Some(true), ..b.asked };
+    let text = Comparison { a: &a, b: &b }.to_string();
+    for part in [
+        "longest wait for an answer: A 10 s, B 2 s",
+        "viewers followed: A 0, B 500",
+        "all contexts followed: A no, B yes",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(b.to_html().contains("<th>viewers followed</th><td>500</td>"));
+    let mut older = b.clone();
+    older.asked = Asked { timeout_s: None, probes: None, observe: None, ..older.asked };
+    assert!(!Comparison { a: &a, b: &older }.to_string().contains("loads were not the same"));
+    let (mut a, mut b) = (a.clone(), a);
+    (a.asked.profile_hash, b.asked.profile_hash) = (Some("1".into()), Some("2".into()));
+    assert!(Comparison { a: &a, b: &b }.to_string().contains("content of the profile: A 1, B 2"));
 }
 
 #[test]

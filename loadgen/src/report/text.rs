@@ -110,6 +110,9 @@ impl Report {
             let each = self.cpu_per_million().map_or(String::new(), |each| format!(", {each:.2} s per million events"));
             writeln!(f, "           processor time {seconds:.2} s{from}{each}")?;
         }
+        if let Some(untimed) = self.untimed() {
+            writeln!(f, "           processor time not measured: {untimed}")?;
+        }
         match server.rss_bytes {
             Some(bytes) => writeln!(f, "           resident memory {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
             None => Ok(()),
