@@ -15,6 +15,7 @@ mod zipf;
 
 use crate::population::Kind;
 use course::{Course, Seen};
+use estimate::UNKNOWN_COUNTRY;
 use line::{Decision, Event, Line};
 use order::{Order, Times, histogram};
 use rate::Rate;
@@ -49,7 +50,8 @@ pub struct Fit {
     clocks: [u64; 2],
     throughput: Logs,
     rtt: Logs,
-    /// By model.
+    /// Decisions, and what models were asked.
+    decisions: u64,
     models: BTreeMap<String, Asked>,
     is_export: bool,
 }
@@ -110,6 +112,7 @@ impl Fit {
             clocks: [0; 2],
             throughput: Logs::default(),
             rtt: Logs::default(),
+            decisions: 0,
             models: BTreeMap::new(),
             is_export: false,
         }
@@ -173,6 +176,7 @@ impl Fit {
     }
 
     fn decision(&mut self, decision: &Decision<'_>) {
+        self.decisions += 1;
         let who = decision.viewer.as_ref().or(decision.session.as_ref());
         let is_counted = who.is_some_and(|who| self.course.counts_ask(xxh3_64(who.as_bytes()), &self.order));
         if self.models.len() < TEXTS_MAX || self.models.contains_key(decision.model.as_ref()) {
@@ -232,13 +236,14 @@ impl Fit {
         if let Some(device) = &event.device {
             count(&mut self.devices, device);
         }
-        let place = (event.country.as_deref().unwrap_or("ZZ"), event.timezone.as_deref().unwrap_or("UTC"));
+        let place = (event.country.as_deref().unwrap_or(UNKNOWN_COUNTRY), event.timezone.as_deref().unwrap_or("UTC"));
         // Of whom nothing is known, it is not known that they are in another place than the others.
         if event.country.is_none() && event.timezone.is_none() {
             return;
         }
-        if self.places.len() < TEXTS_MAX {
-            *self.places.entry((place.0.to_owned(), place.1.to_owned())).or_insert(0) += 1;
+        let place = (place.0.to_owned(), place.1.to_owned());
+        if self.places.len() < TEXTS_MAX || self.places.contains_key(&place) {
+            *self.places.entry(place).or_insert(0) += 1;
         }
     }
 }
