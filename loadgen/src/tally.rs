@@ -291,11 +291,6 @@ impl Outcome {
         Outcome::Acknowledged(answer)
     }
 
-    /// 202, with what became of every event.
-    pub fn is_acknowledged(&self) -> bool {
-        matches!(self, Outcome::Acknowledged(_))
-    }
-
     /// It was answered, but not acknowledged.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Outcome::Refused(..) | Outcome::Unaccounted(_))

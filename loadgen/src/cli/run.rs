@@ -58,7 +58,8 @@ pub struct Run {
     /// Token that may read contexts and /metrics
     #[arg(long, env = "SACCADE_READ_TOKEN", hide_env_values = true)]
     read_token: Option<String>,
-    /// Write a line `id TAB session TAB status` for every acknowledged event
+    /// Write a line `id TAB session TAB status` for every acknowledged event: 202, or `unsure` where rows of its batch were late or
+    /// rejected and the answer does not say which
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Send nothing: write the events into a file, one JSON object a line, `-` for standard output. They are dated from

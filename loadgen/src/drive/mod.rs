@@ -297,9 +297,13 @@ impl Sending<'_> {
         self.sockets.poll(ready, Some(Duration::ZERO))?;
         for event in ready.iter() {
             let place = event.token().0;
-            if self.connections[place].waits != Waits::Free {
+            let was_free = self.connections[place].waits == Waits::Free;
+            if !was_free {
                 self.go_on(place);
-            } else if event.is_read_closed() {
+            }
+            // What comes unasked would be taken for the next answer, and what is closed gives none.
+            let is_spent = event.is_read_closed() || was_free && event.is_readable();
+            if is_spent && self.connections[place].waits == Waits::Free {
                 self.connections[place].close();
             }
         }
@@ -362,8 +366,8 @@ impl Sending<'_> {
                 self.refused = Some(answer.status);
                 self.interrupt.store(true, Ordering::Relaxed);
             }
-            if outcome.is_acknowledged() {
-                self.recorder.write(|record| write_down(record, &request.body));
+            if let Outcome::Acknowledged(answer) = &outcome {
+                self.recorder.write(|record| write_down(record, &request.body, answer));
             }
         } else {
             let is_right = self.calls.answered(call, answer.status, body, times);
@@ -430,15 +434,19 @@ impl Recorder {
     }
 }
 
-/// One line per event of a body: id, session, status.
-fn write_down(record: &mut dyn Write, body: &[u8]) -> io::Result<()> {
+/// One line per event of a body that was not rejected: id, session, and 202 where it is certain that it is folded.
+fn write_down(record: &mut dyn Write, body: &[u8], answer: &crate::tally::Answer) -> io::Result<()> {
     #[derive(serde::Deserialize)]
     struct Named<'a> {
         id: &'a str,
         session: &'a str,
     }
     let events: Vec<Named<'_>> = serde_json::from_slice(body)?;
-    events.iter().try_for_each(|event| writeln!(record, "{}\t{}\t202", event.id, event.session))
+    let is_rejected = |index: usize| answer.rejected.iter().any(|row| row.index == index);
+    // Which rows are late, an answer does not say.
+    let status = if answer.late + answer.unlisted() > 0 { "unsure" } else { "202" };
+    let mut acknowledged = events.iter().enumerate().filter(|(index, _)| !is_rejected(*index));
+    acknowledged.try_for_each(|(_, event)| writeln!(record, "{}\t{}\t{status}", event.id, event.session))
 }
 
 /// Wall clock `ahead` of now, epoch milliseconds.
