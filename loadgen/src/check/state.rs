@@ -275,7 +275,9 @@ impl State {
     fn give_back(&mut self, now: Duration) -> bool {
         let is_over = |f: &Followed| {
             let is_left = self.viewers[f.viewer as usize].newest != f.hash;
-            f.probe.is_settled() && (is_left || now.saturating_sub(f.last) >= SILENT)
+            let is_silent = now.saturating_sub(f.last) >= SILENT;
+            // Of one whose stream could not be opened nothing comes out.
+            f.probe.is_settled() && (is_left || is_silent) || is_silent && !f.probe.is_open
         };
         let over = self.followed.iter().filter(|(_, f)| is_over(f)).min_by_key(|(_, f)| f.last);
         let Some(place) = over.map(|(place, _)| *place) else { return false };
@@ -477,7 +479,10 @@ mod tests {
         act(&mut state, "f", 2, "w", 66);
         assert_eq!((sessions(&state), state.followed_total), (vec!["w".into()], 3), "silent for a minute");
         act(&mut state, "g", 0, "s", 67);
+        assert_eq!(sessions(&state), ["w"], "it is followed no more");
         state.received(0, Received { version: 11, event_time: 5, events: Some(2) }, Instant::now());
-        assert_eq!((state.contexts, state.followed.len()), (2, 1), "what was on its way of a stream that is closed");
+        assert_eq!(state.contexts, 2, "what was on its way of a stream that is closed");
+        act(&mut state, "h", 3, "x", 126);
+        assert_eq!(sessions(&state), ["x"], "the stream of w was never opened");
     }
 }
