@@ -54,7 +54,7 @@ impl Fit {
         profile.description =
             format!("Fitted to {name}: {events} events of about {viewers} viewers within {seconds:.0} s");
         profile.load.rate =
-            ((events + self.order.duplicates + self.decisions) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
+            ((events + self.order.duplicates + self.calls) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
         profile.day.starts = self.order.first().rem_euclid(86_400_000) as f64 / 3_600_000.0;
         profile.day.starts = (profile.day.starts * 100.0).floor() / 100.0;
         if seconds < DAY_S {

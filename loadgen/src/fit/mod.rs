@@ -50,8 +50,9 @@ pub struct Fit {
     clocks: [u64; 2],
     throughput: Logs,
     rtt: Logs,
-    /// Decisions, and what models were asked.
-    decisions: u64,
+    /// Decisions and rewards told as such: calls beside events.
+    calls: u64,
+    /// What models were asked, by name.
     models: BTreeMap<String, Asked>,
     is_export: bool,
 }
@@ -112,7 +113,7 @@ impl Fit {
             clocks: [0; 2],
             throughput: Logs::default(),
             rtt: Logs::default(),
-            decisions: 0,
+            calls: 0,
             models: BTreeMap::new(),
             is_export: false,
         }
@@ -145,6 +146,7 @@ impl Fit {
         match line::read(text) {
             Some(Line::Event(event, ingest_time)) => self.event_of_line(text, &event, ingest_time),
             Some(Line::Decision(decision)) => self.decision(&decision),
+            Some(Line::Reward) => self.calls += 1,
             Some(Line::Other) => {}
             None => self.unreadable += 1,
         }
@@ -176,7 +178,7 @@ impl Fit {
     }
 
     fn decision(&mut self, decision: &Decision<'_>) {
-        self.decisions += 1;
+        self.calls += 1;
         let who = decision.viewer.as_ref().or(decision.session.as_ref());
         let is_counted = who.is_some_and(|who| self.course.counts_ask(xxh3_64(who.as_bytes()), &self.order));
         if self.models.len() < TEXTS_MAX || self.models.contains_key(decision.model.as_ref()) {
