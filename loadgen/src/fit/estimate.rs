@@ -300,7 +300,7 @@ impl Estimate {
         for note in &self.notes {
             text += &format!("# {note}.\n");
         }
-        text += &format!("\ndescription = {:?}\n", p.description);
+        text += &format!("\ndescription = {}\n", toml::Value::from(p.description.as_str()));
         let (l, v, d, c) = (&p.load, &p.viewers, &p.day, &p.catalogue);
         let pair = |[a, b]: [Span; 2]| format!("[\"{a}\", \"{b}\"]");
         text += &format!("\n[load]\nrate = {}\nduration = \"{}\"\nshape = \"{}\"\n", l.rate, l.duration, l.shape);

@@ -366,6 +366,9 @@ fn whatever_is_fitted_can_be_run() {
     assert!(!found.viewers.devices.contains_key("") && found.viewers.devices.len() > 1, "{:?}", found.viewers.devices);
     let london = found.countries.iter().find(|country| country.timezone == "Europe/London").expect("it is there");
     assert!(london.code == "ZZ" && london.share > 0.05, "{london:?}");
+    let mut fit = Fit::new(Duration::from_secs(30));
+    fit.read(text.as_bytes(), |_| ()).expect("memory can be read");
+    assert!(fit.finish("a \"log\"\u{1b}").is_ok(), "whatever its file is called");
     // One viewer alone.
     let alone = text.lines().map(|line| {
         let mut event: serde_json::Value = serde_json::from_str(line).expect("JSON");
