@@ -202,3 +202,28 @@ impl Load {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+
+    #[test]
+    fn as_many_viewers_are_expected_as_the_population_has_and_the_run_lets_act() {
+        let viewers = |options: &str| {
+            let load = Only::parse_from(format!("run {options}").split(' ')).load.resolve().expect("it can be sent");
+            load.viewers(&load.source(false))
+        };
+        // The profile says as many as the rate needs: how many that are, its population knows.
+        assert_eq!(viewers("--profile steady_evening --rate 1000 --duration 2s"), 200);
+        assert!((1_000..100_000).contains(&viewers("--profile steady_evening --rate 1000 --duration 10m")));
+        assert_eq!(viewers("--profile steady_evening --rate 1000 --duration 10m --viewers 70"), 70);
+        assert_eq!(viewers("--sessions 9"), 5);
+    }
+}
