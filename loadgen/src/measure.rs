@@ -55,7 +55,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
     };
     // By the clock of the schedule.
-    let warm_at = (!measure_from.is_zero()).then(|| Instant::now() + drive::LEAD + measure_from);
+    let warm_at = Instant::now() + if measure_from.is_zero() { Duration::ZERO } else { drive::LEAD + measure_from };
     let follow = |_: &Reading| Follower::start(target.clone(), warm_at).map_err(|e| format!("reading /metrics: {e}"));
     let follower = before.as_ref().map(follow).transpose()?;
     let progress = live();
@@ -64,6 +64,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
     if let Some(status) = done.refused {
         return Err(format!("the server answered {status} to events{}", write_hint(status)));
     }
+    let ended = before.as_ref().and_then(|_| scrape_quietly(&target, timeout.min(END_MAX)));
     done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
@@ -90,14 +91,22 @@ pub fn run<P: FnMut(Progress<'_>)>(
         unrecorded: done.unrecorded,
         beside: Beside::new(&done.calls, source.so_far()),
         server: before.zip(after).map(|(before, after)| {
-            let warm = if measure_from.is_zero() { Some(&before) } else { warm.as_ref() };
-            after.since(&before, warm)
+            let warm = warm.as_ref().or(Some(&before).filter(|_| measure_from.is_zero()));
+            after.since(&before, warm, ended.as_ref().unwrap_or(&after))
         }),
         server_seconds,
         observed,
         findings,
     };
     Ok(Report::new(run, &watch.objectives))
+}
+
+/// Longest wait for what the server says at the end of the sending.
+const END_MAX: Duration = Duration::from_secs(1);
+
+/// The server's metrics, where it gives them. What is wrong with those is said by others.
+fn scrape_quietly(target: &Target, timeout: Duration) -> Option<Reading> {
+    get_once(target, "/metrics", timeout).ok().filter(|(status, _)| *status == 200).map(|(_, body)| Reading::now(&body))
 }
 
 /// The server's metrics; a server without them is measured from outside only. An error where it is no server of HTTP at all.

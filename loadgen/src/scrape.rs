@@ -107,8 +107,9 @@ impl Reading {
         reading
     }
 
-    /// What happened between `before` and this reading; times and processor since `warm`, and without it none.
-    pub fn since(&self, before: &Reading, warm: Option<&Reading>) -> Measured {
+    /// What happened between `before` and this reading; times since `warm`, and without it none; processor from there to `end`, when all was
+    /// sent: what is read to check it costs the server, too.
+    pub fn since(&self, before: &Reading, warm: Option<&Reading>, end: &Reading) -> Measured {
         if self.started.is_some() && self.started != before.started {
             return Measured { restarted: true, rss_bytes: self.process().1, ..Measured::default() };
         }
@@ -128,15 +129,15 @@ impl Reading {
             published: published.map(|n| n as u64),
             contexts: added(self.contexts, before.contexts),
             accepted: added(accepted(self), accepted(before)),
-            timed: warm.and_then(|warm| added(accepted(self), accepted(warm))),
-            timed_s: warm.and_then(|warm| Some(self.at?.duration_since(warm.at?).as_secs_f64())),
+            timed: warm.and_then(|warm| added(accepted(end), accepted(warm))),
+            timed_s: warm.and_then(|warm| Some(end.at?.duration_since(warm.at?).as_secs_f64())),
             profile_late: added(self.profile_late, before.profile_late),
             freshness_ms_at_most: match published {
                 Some(n) if n > 0.0 => quantiles.into_iter().filter_map(bound).collect(),
                 _ => BTreeMap::new(),
             },
             freshness_ms_since_start: self.quantiles.iter().map(|(q, s)| (q.clone(), s * 1000.0)).collect(),
-            cpu_seconds: self.cpu_seconds.zip(warm.and_then(|warm| warm.cpu_seconds)).map(|(now, was)| now - was),
+            cpu_seconds: end.cpu_seconds.zip(warm.and_then(|warm| warm.cpu_seconds)).map(|(now, was)| now - was),
             rss_bytes: self.process().1,
             restarted: false,
         }
@@ -192,7 +193,7 @@ saccade_profile_late_total{partition=\"1\"} 1
     #[test]
     fn percentiles_are_the_bounds_of_what_was_added_during_the_run() {
         let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
-        let measured = after.since(&before, Some(&before));
+        let measured = after.since(&before, Some(&before), &after);
         assert_eq!(measured.published, Some(100));
         // The slowest of 100 was above the last bound: no percentile is made up for it.
         let expected = BTreeMap::from([("p50", 1.0), ("p99", 10.0)].map(|(name, ms)| (name.to_owned(), ms)));
@@ -200,33 +201,37 @@ saccade_profile_late_total{partition=\"1\"} 1
         assert_eq!(measured.freshness_ms_since_start, BTreeMap::from([("0.5".into(), 0.4), ("0.99".into(), 2.0)]));
         assert_eq!((measured.cpu_seconds, measured.rss_bytes), (Some(2.5), Some(1 << 20)));
         // Warm at the end: all was counted, nothing of it timed.
-        let measured = after.since(&before, Some(&after));
+        let measured = after.since(&before, Some(&after), &after);
         assert_eq!((measured.accepted, measured.cpu_seconds, measured.published), (Some(100), Some(0.0), Some(0)));
     }
 
     #[test]
     fn without_a_reading_to_count_from_nothing_is_timed_and_all_is_counted() {
         let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
-        let measured = after.since(&before, None);
+        let measured = after.since(&before, None, &after);
         assert_eq!((measured.accepted, measured.contexts, measured.rss_bytes), (Some(100), Some(120), Some(1 << 20)));
         assert_eq!(
             (measured.cpu_seconds, measured.timed, measured.timed_s, measured.published),
             (None, None, None, None)
         );
         assert_eq!(measured.freshness_ms_at_most, BTreeMap::new());
+        let start = Instant::now();
         let at = |reading: &Reading, ms| Reading {
-            at: Some(Instant::now() + std::time::Duration::from_millis(ms)),
+            at: Some(start + std::time::Duration::from_millis(ms)),
             ..reading.clone()
         };
-        let timed_s = at(&after, 2_500).since(&before, Some(&at(&before, 0))).timed_s.expect("both say when they came");
-        assert!((2.4..=2.5).contains(&timed_s), "{timed_s}");
+        let timed_s = after.since(&before, Some(&at(&before, 0)), &at(&after, 2_500)).timed_s;
+        assert_eq!(timed_s, Some(2.5));
+        // What was read to check it came after the end.
+        let checked = Reading { cpu_seconds: Some(9.0), ..after.clone() };
+        assert_eq!(checked.since(&before, Some(&before), &after).cpu_seconds, Some(2.5));
     }
 
     #[test]
     fn counts_of_a_server_that_was_started_anew_are_left_out() {
         let started = |at: u32| Reading::parse(&format!("{AFTER}process_start_time_seconds {at}\n"));
-        assert_eq!(started(5).since(&started(5), Some(&started(5))).accepted, Some(0));
-        let measured = started(9).since(&started(5), Some(&started(5)));
+        assert_eq!(started(5).since(&started(5), Some(&started(5)), &started(5)).accepted, Some(0));
+        let measured = started(9).since(&started(5), Some(&started(5)), &started(9));
         assert_eq!((measured.restarted, measured.accepted, measured.published), (true, None, None));
         assert_eq!(measured.rss_bytes, Some(1 << 20));
     }
@@ -234,17 +239,21 @@ saccade_profile_late_total{partition=\"1\"} 1
     #[test]
     fn partitions_are_added_up() {
         let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
-        let measured = after.since(&before, Some(&before));
+        let measured = after.since(&before, Some(&before), &after);
         assert_eq!((measured.accepted, measured.contexts, measured.profile_late), (Some(100), Some(120), Some(3)));
     }
 
     #[test]
     fn a_server_that_says_nothing_is_not_given_numbers() {
         assert_eq!(
-            Reading::parse("up 1\n\ngarbage\n").since(&Reading::default(), Some(&Reading::default())),
+            Reading::parse("up 1\n\ngarbage\n").since(
+                &Reading::default(),
+                Some(&Reading::default()),
+                &Reading::default()
+            ),
             Measured::default()
         );
         let idle = Reading::parse(AFTER);
-        assert_eq!(idle.since(&idle, Some(&idle)).freshness_ms_at_most, BTreeMap::new());
+        assert_eq!(idle.since(&idle, Some(&idle), &idle).freshness_ms_at_most, BTreeMap::new());
     }
 }

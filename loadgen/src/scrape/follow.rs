@@ -32,7 +32,7 @@ type Readings = Vec<(Instant, f64, u64)>;
 
 impl Follower {
     /// Begins to read, and keeps the first reading that is not before `warm_at`.
-    pub fn start(target: Target, warm_at: Option<Instant>) -> io::Result<Follower> {
+    pub fn start(target: Target, warm_at: Instant) -> io::Result<Follower> {
         Background::start("metrics", async move |stopped| Ok(read_on(target, warm_at, stopped).await)).map(Follower)
     }
 
@@ -43,11 +43,7 @@ impl Follower {
     }
 }
 
-async fn read_on(
-    target: Target,
-    warm_at: Option<Instant>,
-    mut stopped: oneshot::Receiver<()>,
-) -> (Readings, Option<Reading>) {
+async fn read_on(target: Target, warm_at: Instant, mut stopped: oneshot::Receiver<()>) -> (Readings, Option<Reading>) {
     let mut connection = Connection::new(target);
     let (mut readings, mut warm) = (vec![], None);
     let mut seconds = tokio::time::interval(INTERVAL);
@@ -68,7 +64,7 @@ async fn read_on(
                     // The counters are those of the time at which the server got to it.
                     readings.push((now, cpu, rss));
                 }
-                if warm.is_none() && warm_at.is_some_and(|warm_at| now >= warm_at) {
+                if warm.is_none() && now >= warm_at {
                     warm = Some(reading);
                 }
             }
