@@ -289,7 +289,7 @@ impl Report {
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke: {first}"));
         let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
         let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", counted(publish.count, "event")));
-        let seconds = [format!("{}.", self.publish_seconds_text())];
+        let seconds = self.publish_seconds_text().map(|seconds| format!("{seconds}."));
         for note in
             fewer.chain(seconds).chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone())
         {

@@ -349,7 +349,7 @@ impl Report {
             format!("{} of {} streams broke or were refused ({first})", checked.broken, checked.sessions)
         });
         let (measured, seconds) = self.publish_seconds();
-        let publish = (2 * measured < seconds).then(|| self.publish_seconds_text());
+        let publish = self.publish_seconds_text().filter(|_| 2 * measured < seconds);
         broken.into_iter().chain(checked.vectors.not_all()).chain(publish).collect()
     }
 
@@ -360,10 +360,10 @@ impl Report {
         (counted.clone().filter(|s| s.publish.is_some()).count(), counted.count())
     }
 
-    /// The same in words.
-    fn publish_seconds_text(&self) -> String {
+    /// The same in words, where there are any.
+    fn publish_seconds_text(&self) -> Option<String> {
         let (measured, seconds) = self.publish_seconds();
-        format!("publish was measured in {measured} of {}", counted(seconds as u64, "second"))
+        (seconds > 0).then(|| format!("publish was measured in {measured} of {}", counted(seconds as u64, "second")))
     }
 
     /// The verdict in words, with what it rests on less than it seems.

@@ -454,6 +454,9 @@ fn a_report_says_in_how_many_seconds_publish_was_measured() {
     let told = "publish was measured in 1 of 3 seconds";
     let (text, html) = (report.to_string(), report.to_html());
     assert!(text.contains(&format!("ok, but not all was checked: {told}")) && html.contains(told), "{text}");
+    let mut none = report.clone();
+    none.seconds.clear();
+    assert!(!none.to_string().contains("publish was measured"), "{none}");
     // Of the seconds that count, it is all.
     report.asked.measure_from_s = 2.0;
     let text = report.to_string();

@@ -47,7 +47,9 @@ impl Display for Report {
             if let Some(publish) = self.publish.as_ref().filter(|publish| publish.count < checked.contexts) {
                 writeln!(f, "           {} {FEWER_SAMPLES}", counted(publish.count, "event"))?;
             }
-            writeln!(f, "           {}", self.publish_seconds_text())?;
+            if let Some(seconds) = self.publish_seconds_text() {
+                writeln!(f, "           {seconds}")?;
+            }
         }
         for (i, judged) in self.objectives.iter().enumerate() {
             let head = if i == 0 { "\nobjectives" } else { "          " };
