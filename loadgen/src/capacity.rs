@@ -70,6 +70,8 @@ pub struct Trial {
 pub struct Found {
     /// Median of what the searches found, events per second; none where even the lowest rate misses.
     pub capacity: Option<u64>,
+    /// Searches in which even the lowest rate missed: the last one, after which there is no other.
+    pub without_capacity: u32,
     /// Lowest and highest that a search found.
     pub spread: Option<(u64, u64)>,
     /// What stopped the climbing; none where no search came to its end.
@@ -97,7 +99,7 @@ pub enum Limit {
 /// Searches; `trial` makes one run at a rate and says how it went. Where that cannot be done, the search ends with what it has.
 pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<Said, String>) -> Found {
     let mut climber = Climber { search, trial, repeat: 0, trials: vec![] };
-    let (mut capacities, mut limits, mut ended_early) = (vec![], vec![], None);
+    let (mut capacities, mut limits, mut without_capacity, mut ended_early) = (vec![], vec![], 0, None);
     for repeat in 1..=search.repeats {
         climber.repeat = repeat;
         let (start, stride) = match median(&capacities) {
@@ -114,7 +116,10 @@ pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<Said, String>) 
         limits.push(limit);
         match capacity {
             Some(capacity) => capacities.push(capacity),
-            None => break,
+            None => {
+                without_capacity += 1;
+                break;
+            }
         }
     }
     capacities.sort_unstable();
@@ -125,6 +130,7 @@ pub fn find(search: Search, trial: &mut dyn FnMut(u64) -> Result<Said, String>) 
     Found {
         capacity: median(&capacities),
         spread: capacities.first().copied().zip(capacities.last().copied()),
+        without_capacity,
         limit,
         ended_early,
         trials: climber.trials,
@@ -256,7 +262,7 @@ impl Display for Found {
                 return Ok(());
             }
         }
-        let searches = self.trials.iter().map(|trial| trial.repeat).max().unwrap_or(0);
+        let searches = self.trials.iter().map(|trial| trial.repeat).max().unwrap_or(0) - self.without_capacity;
         match (self.capacity, self.spread) {
             (Some(capacity), Some((low, high))) => {
                 write!(f, "capacity {capacity} events/s")?;
@@ -264,12 +270,19 @@ impl Display for Found {
                     _ if self.ended_early.is_some() => {
                         writeln!(f, ", from {low} to {high}, as far as the search came")?
                     }
+                    1 if self.without_capacity > 0 => writeln!(f, ", found once")?,
                     1 => writeln!(f, ", found once; --repeats shows the spread")?,
                     _ => writeln!(f, ", the median of {searches} searches from {low} to {high}")?,
                 }
             }
             _ if self.limit == Some(Limit::Generator) => writeln!(f, "no capacity: nothing could be measured")?,
             _ => writeln!(f, "no capacity: the lowest rate does not hold the objectives; try a lower --from")?,
+        }
+        if self.capacity.is_some() && self.without_capacity > 0 {
+            writeln!(
+                f,
+                "in the search after that NO rate held: the server, or the machine, is not what it was before"
+            )?;
         }
         match self.limit {
             Some(Limit::Generator) => {

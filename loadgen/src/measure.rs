@@ -6,7 +6,7 @@ use crate::cli::Load;
 use crate::drive::{self, Drive, Progress};
 use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint, write_hint};
 use crate::observe::Observer;
-use crate::report::{Report, Run};
+use crate::report::{Asked, Report, Run};
 use crate::scrape::{Follower, Reading};
 use crate::slo::Objective;
 use std::path::PathBuf;
@@ -41,16 +41,11 @@ pub fn run<P: FnMut(Progress<'_>)>(
         true => Some(Observer::start(target.clone(), timeout).map_err(|e| format!("--observe: {e}"))?),
         false => None,
     };
-    let follower = match before {
-        Some(_) => {
-            Some(Follower::start(target.clone(), drive.measure_from).map_err(|e| format!("reading /metrics: {e}"))?)
-        }
-        None => None,
-    };
     let measure_from = drive.measure_from;
+    let mut source = load.source(true);
     let wanted = Wanted {
         probes: watch.probes,
-        viewers_expected: load.viewers(),
+        viewers_expected: load.viewers(&source),
         config: watch.config.clone(),
         measure_from,
         end: Arc::clone(&drive.interrupt),
@@ -59,13 +54,17 @@ pub fn run<P: FnMut(Progress<'_>)>(
         0 => (None, None),
         _ => Checks::start(target.clone(), timeout, wanted).map(|(watcher, checks)| (Some(watcher), Some(checks)))?,
     };
-    let mut source = load.source(true);
+    // By the clock of the schedule.
+    let warm_at = Instant::now() + if measure_from.is_zero() { Duration::ZERO } else { drive::LEAD + measure_from };
+    let follow = |_: &Reading| Follower::start(target.clone(), warm_at).map_err(|e| format!("reading /metrics: {e}"));
+    let follower = before.as_ref().map(follow).transpose()?;
     let progress = live();
     let (start, began) = (Instant::now(), SystemTime::now());
     let mut done = drive::run(drive, &mut source, record, watcher, progress).map_err(|e| format!("running: {e}"))?;
     if let Some(status) = done.refused {
         return Err(format!("the server answered {status} to events{}", write_hint(status)));
     }
+    let ended = before.as_ref().and_then(|_| scrape_quietly(&target, timeout.min(END_MAX)));
     done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
@@ -79,14 +78,22 @@ pub fn run<P: FnMut(Progress<'_>)>(
     let left = give_up.map_or(timeout, |give_up| timeout.min(give_up.saturating_duration_since(Instant::now())));
     let after = before.as_ref().map_or(Ok(None), |_| scrape(&target, left))?;
     let run = Run {
-        asked: load.asked(&target, done.events, source.repeated(), measure_from),
+        asked: Asked {
+            timeout_s: Some(timeout.as_secs_f64()),
+            probes: Some(watch.probes),
+            observe: Some(watch.observe),
+            ..load.asked(&target, done.events, source.repeated(), measure_from)
+        },
         began_ms: began.duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_millis() as u64,
         tally: done.tally,
         idle: done.idle,
         interrupted: done.interrupted,
         unrecorded: done.unrecorded,
         beside: Beside::new(&done.calls, source.so_far()),
-        server: before.zip(after).map(|(before, after)| after.since(&before, warm.as_ref())),
+        server: before.zip(after).map(|(before, after)| {
+            let warm = warm.as_ref().or(Some(&before).filter(|_| measure_from.is_zero()));
+            after.since(&before, warm, ended.as_ref().unwrap_or(&after))
+        }),
         server_seconds,
         observed,
         findings,
@@ -94,10 +101,18 @@ pub fn run<P: FnMut(Progress<'_>)>(
     Ok(Report::new(run, &watch.objectives))
 }
 
+/// Longest wait for what the server says at the end of the sending.
+const END_MAX: Duration = Duration::from_secs(1);
+
+/// The server's metrics, where it gives them. What is wrong with those is said by others.
+fn scrape_quietly(target: &Target, timeout: Duration) -> Option<Reading> {
+    get_once(target, "/metrics", timeout).ok().filter(|(status, _)| *status == 200).map(|(_, body)| Reading::now(&body))
+}
+
 /// The server's metrics; a server without them is measured from outside only. An error where it is no server of HTTP at all.
 fn scrape(target: &Target, timeout: Duration) -> Result<Option<Reading>, String> {
     match get_once(target, "/metrics", timeout) {
-        Ok((200, body)) => return Ok(Some(Reading::parse(&String::from_utf8_lossy(&body)))),
+        Ok((200, body)) => return Ok(Some(Reading::now(&body))),
         Ok((status, _)) => {
             eprintln!("GET /metrics was answered {status}: the server's own figures are left out{}", read_hint(status));
         }

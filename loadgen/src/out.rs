@@ -2,7 +2,7 @@
 
 use crate::source::{Framing, Source};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 /// 2026-01-15T19:00:00Z: files of the same seed are the same.
@@ -19,13 +19,20 @@ pub fn write(mut source: Source, path: &Path) -> Result<u64, String> {
     source.start_at(EPOCH_MS);
     source.frame(Framing::Lines);
     let mut written = 0;
+    match write_all(&mut source, &mut file, &mut written) {
+        // Who reads standard output may have enough, as `head` has.
+        Err(e) if e.kind() != ErrorKind::BrokenPipe || path.as_os_str() != "-" => Err(failed(e)),
+        _ => Ok(written),
+    }
+}
+
+fn write_all(source: &mut Source, file: &mut impl Write, written: &mut u64) -> std::io::Result<()> {
     while let Some(request) = source.next() {
-        written += u64::from(request.events);
-        file.write_all(&request.body).map_err(failed)?;
+        file.write_all(&request.body)?;
+        *written += u64::from(request.events);
         source.recycle(request);
     }
-    file.flush().map_err(failed)?;
-    Ok(written)
+    file.flush()
 }
 
 #[cfg(test)]

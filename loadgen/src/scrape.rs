@@ -6,6 +6,7 @@ pub use follow::{Follower, SILENT, ServerSecond};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 const FRESHNESS: &str = "saccade_context_freshness_seconds_bucket";
 const FRESHNESS_QUANTILE: &str = "saccade_context_freshness_quantile_seconds";
@@ -19,6 +20,8 @@ const PROFILE_LATE: &str = "saccade_profile_late_total";
 /// One reading of `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
+    /// When it came.
+    at: Option<Instant>,
     /// Contexts published within a bound, over all label sets: bound in bits of an `f64` (positive, so in order), count.
     freshness: BTreeMap<u64, f64>,
     /// Quantile (as written) and seconds.
@@ -44,6 +47,9 @@ pub struct Measured {
     /// Those of the time in which processor time was counted; older reports do not say.
     #[serde(default)]
     pub timed: Option<u64>,
+    /// Length of that time, seconds; older reports do not say.
+    #[serde(default)]
+    pub timed_s: Option<f64>,
     /// Events folded into their session, but too late for their viewer's profile.
     pub profile_late: Option<u64>,
     /// Arrival to published, milliseconds; from a histogram, so each is the upper bound of its bucket. Absent above the last.
@@ -65,8 +71,13 @@ impl Reading {
         (self.cpu_seconds, self.rss_bytes.map(|bytes| bytes as u64))
     }
 
+    /// What came just now.
+    pub fn now(body: &[u8]) -> Reading {
+        Reading { at: Some(Instant::now()), ..Reading::parse(&String::from_utf8_lossy(body)) }
+    }
+
     /// Reads the Prometheus text format; lines of other metrics are passed over.
-    pub fn parse(text: &str) -> Reading {
+    fn parse(text: &str) -> Reading {
         let mut reading = Reading::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((name, labels, value)) = sample(line) else { continue };
@@ -96,15 +107,16 @@ impl Reading {
         reading
     }
 
-    /// What happened between `before` and this reading; times and processor since `warm`, where there is one.
-    pub fn since(&self, before: &Reading, warm: Option<&Reading>) -> Measured {
-        let timed = warm.unwrap_or(before);
+    /// What happened between `before` and this reading; times since `warm`, and without it none; processor from there to `end`, when all was
+    /// sent: what is read to check it costs the server, too.
+    pub fn since(&self, before: &Reading, warm: Option<&Reading>, end: &Reading) -> Measured {
         if self.started.is_some() && self.started != before.started {
             return Measured { restarted: true, rss_bytes: self.process().1, ..Measured::default() };
         }
-        let was = |bound: &u64| timed.freshness.get(bound).copied().unwrap_or(0.0);
-        let counts: Vec<(f64, f64)> =
-            self.freshness.iter().map(|(bound, n)| (f64::from_bits(*bound), n - was(bound))).collect();
+        let was = |warm: &Reading, bound| warm.freshness.get(bound).copied().unwrap_or(0.0);
+        let counts: Vec<(f64, f64)> = warm.map_or(vec![], |warm| {
+            self.freshness.iter().map(|(bound, n)| (f64::from_bits(*bound), n - was(warm, bound))).collect()
+        });
         let published = counts.last().map(|(_, n)| *n);
         let within = |q: f64| counts.iter().find(|(_, n)| *n >= q * published.unwrap_or(0.0)).map(|(bound, _)| *bound);
         let quantiles = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
@@ -117,14 +129,15 @@ impl Reading {
             published: published.map(|n| n as u64),
             contexts: added(self.contexts, before.contexts),
             accepted: added(accepted(self), accepted(before)),
-            timed: added(accepted(self), accepted(timed)),
+            timed: warm.and_then(|warm| added(accepted(end), accepted(warm))),
+            timed_s: warm.and_then(|warm| Some(end.at?.duration_since(warm.at?).as_secs_f64())),
             profile_late: added(self.profile_late, before.profile_late),
             freshness_ms_at_most: match published {
                 Some(n) if n > 0.0 => quantiles.into_iter().filter_map(bound).collect(),
                 _ => BTreeMap::new(),
             },
             freshness_ms_since_start: self.quantiles.iter().map(|(q, s)| (q.clone(), s * 1000.0)).collect(),
-            cpu_seconds: self.cpu_seconds.zip(timed.cpu_seconds).map(|(after, before)| after - before),
+            cpu_seconds: end.cpu_seconds.zip(warm.and_then(|warm| warm.cpu_seconds)).map(|(now, was)| now - was),
             rss_bytes: self.process().1,
             restarted: false,
         }
@@ -179,7 +192,8 @@ saccade_profile_late_total{partition=\"1\"} 1
 
     #[test]
     fn percentiles_are_the_bounds_of_what_was_added_during_the_run() {
-        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE), None);
+        let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
+        let measured = after.since(&before, Some(&before), &after);
         assert_eq!(measured.published, Some(100));
         // The slowest of 100 was above the last bound: no percentile is made up for it.
         let expected = BTreeMap::from([("p50", 1.0), ("p99", 10.0)].map(|(name, ms)| (name.to_owned(), ms)));
@@ -187,30 +201,59 @@ saccade_profile_late_total{partition=\"1\"} 1
         assert_eq!(measured.freshness_ms_since_start, BTreeMap::from([("0.5".into(), 0.4), ("0.99".into(), 2.0)]));
         assert_eq!((measured.cpu_seconds, measured.rss_bytes), (Some(2.5), Some(1 << 20)));
         // Warm at the end: all was counted, nothing of it timed.
-        let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
-        let measured = after.since(&before, Some(&after));
+        let measured = after.since(&before, Some(&after), &after);
         assert_eq!((measured.accepted, measured.cpu_seconds, measured.published), (Some(100), Some(0.0), Some(0)));
+    }
+
+    #[test]
+    fn without_a_reading_to_count_from_nothing_is_timed_and_all_is_counted() {
+        let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
+        let measured = after.since(&before, None, &after);
+        assert_eq!((measured.accepted, measured.contexts, measured.rss_bytes), (Some(100), Some(120), Some(1 << 20)));
+        assert_eq!(
+            (measured.cpu_seconds, measured.timed, measured.timed_s, measured.published),
+            (None, None, None, None)
+        );
+        assert_eq!(measured.freshness_ms_at_most, BTreeMap::new());
+        let start = Instant::now();
+        let at = |reading: &Reading, ms| Reading {
+            at: Some(start + std::time::Duration::from_millis(ms)),
+            ..reading.clone()
+        };
+        let timed_s = after.since(&before, Some(&at(&before, 0)), &at(&after, 2_500)).timed_s;
+        assert_eq!(timed_s, Some(2.5));
+        // What was read to check it came after the end.
+        let checked = Reading { cpu_seconds: Some(9.0), ..after.clone() };
+        assert_eq!(checked.since(&before, Some(&before), &after).cpu_seconds, Some(2.5));
     }
 
     #[test]
     fn counts_of_a_server_that_was_started_anew_are_left_out() {
         let started = |at: u32| Reading::parse(&format!("{AFTER}process_start_time_seconds {at}\n"));
-        assert_eq!(started(5).since(&started(5), None).accepted, Some(0));
-        let measured = started(9).since(&started(5), None);
+        assert_eq!(started(5).since(&started(5), Some(&started(5)), &started(5)).accepted, Some(0));
+        let measured = started(9).since(&started(5), Some(&started(5)), &started(9));
         assert_eq!((measured.restarted, measured.accepted, measured.published), (true, None, None));
         assert_eq!(measured.rss_bytes, Some(1 << 20));
     }
 
     #[test]
     fn partitions_are_added_up() {
-        let measured = Reading::parse(AFTER).since(&Reading::parse(BEFORE), None);
+        let (after, before) = (Reading::parse(AFTER), Reading::parse(BEFORE));
+        let measured = after.since(&before, Some(&before), &after);
         assert_eq!((measured.accepted, measured.contexts, measured.profile_late), (Some(100), Some(120), Some(3)));
     }
 
     #[test]
     fn a_server_that_says_nothing_is_not_given_numbers() {
-        assert_eq!(Reading::parse("up 1\n\ngarbage\n").since(&Reading::default(), None), Measured::default());
+        assert_eq!(
+            Reading::parse("up 1\n\ngarbage\n").since(
+                &Reading::default(),
+                Some(&Reading::default()),
+                &Reading::default()
+            ),
+            Measured::default()
+        );
         let idle = Reading::parse(AFTER);
-        assert_eq!(idle.since(&idle, None).freshness_ms_at_most, BTreeMap::new());
+        assert_eq!(idle.since(&idle, Some(&idle), &idle).freshness_ms_at_most, BTreeMap::new());
     }
 }

@@ -26,6 +26,8 @@ pub enum Stream {
     Turn = 9,
     /// What is asked and seen, by decision.
     Decision = 10,
+    /// How a viewer's clock is, by viewer.
+    Clock = 11,
 }
 
 /// 64 random bits for number `n` of a stream (the finaliser of SplitMix64, Steele et al. 2014, applied twice).

@@ -139,6 +139,12 @@ pub struct Counts {
     pub http_errors: BTreeMap<String, u64>,
     /// First unexpected thing, in words.
     pub first_error: Option<String>,
+    /// First of what was not acknowledged, in words.
+    #[serde(default)]
+    pub first_lost: Option<String>,
+    /// First of what was rejected, in words.
+    #[serde(default)]
+    pub first_rejected: Option<String>,
 }
 
 /// Why a request was not acknowledged, in words: `cause` is a key of [`Counts::http_errors`].
@@ -166,7 +172,14 @@ impl Counts {
     fn error(&mut self, cause: String, events: u64, in_words: String) {
         self.lost += events;
         *self.http_errors.entry(cause).or_insert(0) += 1;
+        self.first_lost.get_or_insert_with(|| in_words.clone());
         self.first_error.get_or_insert(in_words);
+    }
+
+    fn rejected(&mut self, code: &str, rows: u64, in_words: impl Fn() -> String) {
+        *self.rejected.entry(code.into()).or_insert(0) += rows;
+        self.first_rejected.get_or_insert_with(&in_words);
+        self.first_error.get_or_insert_with(in_words);
     }
 }
 
@@ -233,14 +246,11 @@ impl Tally {
         counts.duplicates += answer.duplicates;
         counts.late += answer.late;
         for row in &answer.rejected {
-            *counts.rejected.entry(row.code.clone()).or_insert(0) += 1;
-            counts.first_error.get_or_insert_with(|| format!("row {} was rejected: {}", row.index, row.code));
+            counts.rejected(&row.code, 1, || format!("row {} was rejected: {}", row.index, row.code));
         }
-        if answer.unlisted() > 0 {
-            *counts.rejected.entry(UNLISTED.into()).or_insert(0) += answer.unlisted();
-            counts
-                .first_error
-                .get_or_insert_with(|| format!("{} rows were rejected, not said which", answer.unlisted()));
+        let unlisted = answer.unlisted();
+        if unlisted > 0 {
+            counts.rejected(UNLISTED, unlisted, || format!("{unlisted} rows were rejected, not said which"));
         }
     }
 }
@@ -279,11 +289,6 @@ impl Outcome {
             return Outcome::Unaccounted(format!("a batch of {events} events was answered with {named} outcomes"));
         }
         Outcome::Acknowledged(answer)
-    }
-
-    /// The status for the record of acknowledged events.
-    pub fn is_acknowledged(&self) -> bool {
-        matches!(self, Outcome::Acknowledged(_))
     }
 
     /// It was answered, but not acknowledged.

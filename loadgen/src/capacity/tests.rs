@@ -98,6 +98,26 @@ fn the_ends_of_the_range_are_told_apart_from_a_capacity() {
 }
 
 #[test]
+fn a_later_search_in_which_no_rate_holds_is_counted_and_told() {
+    let search_until = |repeats, broken_after| {
+        let mut trials = 0;
+        let mut trial = |rate| {
+            trials += 1;
+            said(if trials <= broken_after && rate <= 50_000 { Outcome::Held } else { Outcome::Missed })
+        };
+        find(Search { repeats, ..SEARCH }, &mut trial)
+    };
+    // As of a server that breaks once the first search is over.
+    let found = search_until(3, search_until(1, usize::MAX).trials.len());
+    assert!(found.capacity.is_some_and(|capacity| (45_000..=50_000).contains(&capacity)), "{found}");
+    assert_eq!((found.without_capacity, found.limit), (1, Some(Limit::Lowest)), "{found}");
+    let text = found.to_string();
+    assert!(text.contains(", found once\n") && text.contains("in the search after that NO rate held"), "{text}");
+    assert_eq!(search(SEARCH, 10, u64::MAX).without_capacity, 1);
+    assert_eq!(search(SEARCH, 5_000, u64::MAX).without_capacity, 0);
+}
+
+#[test]
 fn small_rates_are_searched_to_the_last_event() {
     let found = search(Search { from: 1, to: 100, repeats: 1, precision: 0.001 }, 7, u64::MAX);
     assert_eq!(found.capacity, Some(7));

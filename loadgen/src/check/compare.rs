@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::context::Context;
-use super::fold::{Expected, Folder};
+use super::fold::{Contexts, Expected, Folder};
 use super::state::State;
 use super::stream::encoded;
 use crate::http::Connection;
@@ -15,7 +15,7 @@ const TOLD_TO_END: &str = "the run was told to end before all contexts were comp
 /// What the comparison showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
-    /// Why nothing could be compared.
+    /// Why nothing could be compared, or not all.
     pub not_compared: Option<String>,
     /// Viewers whose events were folded here.
     pub viewers: u64,
@@ -39,6 +39,32 @@ impl Compared {
         Compared { not_compared: Some(why), ..Compared::default() }
     }
 
+    /// Contexts that were.
+    pub fn compared(&self) -> u64 {
+        self.same + self.different
+    }
+
+    /// Why nothing was compared, or not all; none where all was.
+    pub fn why_not(&self) -> Option<String> {
+        let left_out = || self.left_out.iter().max_by_key(|(_, n)| **n).map(|(why, _)| format!("left out: {why}"));
+        let nothing = || match self.ended {
+            0 => left_out().unwrap_or("nothing of the sampled viewers was acknowledged".into()),
+            n => format!("{n} sessions had ended on the server, which forgets their contexts"),
+        };
+        self.not_compared.clone().or_else(|| (self.compared() == 0).then(nothing))
+    }
+
+    /// The same as a sentence.
+    pub fn not_all(&self) -> Option<String> {
+        let what = if self.compared() > 0 { "not all vectors were compared" } else { "vectors were not compared" };
+        self.why_not().map(|why| format!("{what}: {why}"))
+    }
+
+    /// Contexts that differ, where that can be said: of a part that is the same nobody knows what the rest is.
+    pub fn mismatches(&self) -> Option<u64> {
+        (self.different > 0 || self.why_not().is_none()).then_some(self.different)
+    }
+
     fn differs(&mut self, session: &str, how: &str) {
         self.different += 1;
         self.first_difference.get_or_insert_with(|| format!("session {session}: {how}"));
@@ -58,11 +84,29 @@ pub async fn compare(shared: &Shared, folder: &Folder, slots: &[String]) -> Comp
         Ok(expected) => expected,
         Err(why) => return Compared::not(why),
     };
+    if let Some(why) = compare_each(shared, folder, slots, &expected, &mut compared).await {
+        let (asked, all) = (compared.compared() + compared.ended, expected.len());
+        compared.not_compared = Some(match asked {
+            0 => why,
+            _ => format!("only {asked} of {all} contexts were: {why}"),
+        });
+    }
+    compared
+}
+
+/// Asks for one context after the other; why it ended before all were there, where it did.
+async fn compare_each(
+    shared: &Shared,
+    folder: &Folder,
+    slots: &[String],
+    expected: &Contexts,
+    compared: &mut Compared,
+) -> Option<String> {
     let mut connection = Connection::new(shared.target.clone());
-    for (session, expected) in &expected {
+    for (session, expected) in expected {
         let path = format!("/v1/context/session/{}", encoded(session));
         if shared.has_given_up() {
-            return Compared::not(TOLD_TO_END.into());
+            return Some(TOLD_TO_END.into());
         }
         match tokio::time::timeout(shared.at_most(shared.timeout), connection.get(&path)).await {
             Ok(Ok((200, body))) => match serde_json::from_slice::<Context>(&body) {
@@ -74,12 +118,12 @@ pub async fn compare(shared: &Shared, folder: &Folder, slots: &[String]) -> Comp
             },
             Ok(Ok((404, _))) if may_have_ended(expected, folder) => compared.ended += 1,
             Ok(Ok((status, _))) => compared.differs(session, &format!("GET {path} was answered {status}")),
-            Ok(Err(e)) => return Compared::not(format!("GET {path}: {e}")),
-            Err(_) if shared.has_given_up() => return Compared::not(TOLD_TO_END.into()),
-            Err(_) => return Compared::not(format!("GET {path} was not answered within --timeout")),
+            Ok(Err(e)) => return Some(format!("GET {path}: {e}")),
+            Err(_) if shared.has_given_up() => return Some(TOLD_TO_END.into()),
+            Err(_) => return Some(format!("GET {path} was not answered within --timeout")),
         }
     }
-    compared
+    None
 }
 
 fn count_viewers(state: &State, compared: &mut Compared) {

@@ -25,7 +25,7 @@ use sample::Sample;
 use serde::{Deserialize, Serialize};
 use state::{Fate, Sent, State, Told};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What is to be checked.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Viewers in the sample, and sessions that are followed.
+    /// Viewers in the sample, and sessions that are followed, at a time.
     pub probes: usize,
     /// Viewers there will be, about.
     pub viewers_expected: u64,
@@ -102,7 +102,7 @@ pub struct Watched(Option<Arc<Sent>>);
 impl Watcher {
     /// A request is about to be sent that was due then.
     pub fn sending(&self, body: &[u8], due: Duration, intended: Instant) -> Watched {
-        let rows = self.sample.borrow_mut().rows(body);
+        let rows = self.sample.borrow_mut().rows(body, due);
         if rows.is_empty() {
             return Watched(None);
         }
@@ -259,15 +259,11 @@ async fn check(
     schema: Result<Schema, String>,
     mut stopped: oneshot::Receiver<()>,
 ) -> Findings {
-    let mut streams = tokio::task::JoinSet::new();
+    let mut streams = Streams::default();
     let mut ends = None;
     loop {
         shared.take_told();
-        let to_open = std::mem::take(&mut shared.state.borrow_mut().to_open);
-        for place in to_open {
-            let session = shared.state.borrow().probes[place].0.clone();
-            streams.spawn_local(stream::follow(Rc::clone(&shared), place, session));
-        }
+        streams.change(&shared);
         let is_over = ends.is_some_and(|ends| Instant::now() >= ends || shared.state.borrow().unpublished() == 0);
         if is_over {
             break;
@@ -277,7 +273,7 @@ async fn check(
             () = tokio::time::sleep(LOOK) => {}
         }
     }
-    streams.abort_all();
+    streams.running.abort_all();
     shared.state.borrow_mut().close();
     let vectors = match schema {
         Err(why) => Compared::not(why),
@@ -293,7 +289,7 @@ async fn check(
     };
     let mut state = shared.state.borrow_mut();
     let checked = Checked {
-        sessions: state.probes.len() as u64,
+        sessions: state.followed_total as u64,
         contexts: state.contexts,
         unpublished: state.unpublished(),
         backwards: state.backwards,
@@ -307,6 +303,29 @@ async fn check(
         publish: state.published.all(),
         by_second: std::mem::take(&mut state.windows).finish(),
         refused: shared.broken.borrow().refused,
+    }
+}
+
+/// The tasks that follow sessions.
+#[derive(Default)]
+struct Streams {
+    running: tokio::task::JoinSet<()>,
+    by_place: HashMap<usize, tokio::task::AbortHandle>,
+}
+
+impl Streams {
+    /// Opens and closes as the state says.
+    fn change(&mut self, shared: &Rc<Shared>) {
+        let mut state = shared.state.borrow_mut();
+        for place in std::mem::take(&mut state.to_open) {
+            let Some(followed) = state.followed.get(&place) else { continue };
+            let follow = stream::follow(Rc::clone(shared), place, followed.session.clone());
+            self.by_place.insert(place, self.running.spawn_local(follow));
+        }
+        for place in std::mem::take(&mut state.to_close) {
+            self.by_place.remove(&place).iter().for_each(tokio::task::AbortHandle::abort);
+        }
+        while self.running.try_join_next().is_some() {}
     }
 }
 
@@ -341,9 +360,9 @@ impl Shared {
         self.refused(status, is_not_permitted(status) || is_not_there(status));
     }
 
-    /// Ends the run where the server said that this reader may not follow.
+    /// Ends the run where the server said that this reader may not follow, unless it may have until then: what was measured counts.
     fn not_permitted(&self, status: u16) {
-        self.refused(status, is_not_permitted(status));
+        self.refused(status, is_not_permitted(status) && self.state.borrow().contexts == 0);
     }
 
     fn refused(&self, status: u16, is_for_all: bool) {

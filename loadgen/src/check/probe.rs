@@ -113,6 +113,11 @@ impl Probe {
         taken
     }
 
+    /// Nothing is on its way, nothing has still to come out.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.waiting.is_empty()
+    }
+
     /// Accepted events that no context has shown.
     pub fn unpublished(&self) -> u64 {
         self.pending.iter().filter(|(_, event)| event.accepted).count() as u64

@@ -2,7 +2,7 @@
 
 use super::probe::{Pending, Probe, Received};
 use super::published::Published;
-use super::sample::Row;
+use super::sample::{Row, SILENT};
 use crate::tally::Windows;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Events kept of a viewer; one with more is left out of the comparison.
 const EVENTS_MAX: usize = 20_000;
+/// Events whose texts are kept of all viewers together; who begins later is left out, too.
+const TEXTS_MAX: usize = 1_000_000;
 
 /// Sampled events of one request.
 pub struct Sent {
@@ -66,8 +68,22 @@ pub struct Viewer {
     pub events: BTreeMap<Box<str>, Kept>,
     /// Hashes of their sessions.
     sessions: BTreeSet<u64>,
+    /// The one that began last.
+    newest: u64,
     /// Why their vectors cannot be compared.
     pub left_out: Option<&'static str>,
+}
+
+/// A followed session.
+pub struct Followed {
+    /// Its id.
+    pub session: Box<str>,
+    hash: u64,
+    viewer: u32,
+    /// When its last event was due, from the start.
+    last: Duration,
+    /// Which of its events contexts contain.
+    pub probe: Probe,
 }
 
 /// Everything that is known.
@@ -79,12 +95,18 @@ pub struct State {
     unseen: Duration,
     /// By number.
     pub viewers: Vec<Viewer>,
-    /// Place of each session's probe.
+    /// Texts kept.
+    texts: usize,
+    /// Place of each followed session.
     sessions: HashMap<Box<str>, usize>,
-    /// Each followed session.
-    pub probes: Vec<(Box<str>, Probe)>,
-    /// Probes whose stream is to be opened.
+    /// Each followed session by its place, which no other ever has.
+    pub followed: BTreeMap<usize, Followed>,
+    /// Sessions that were followed, those that are no more with them.
+    pub followed_total: usize,
+    /// Places whose stream is to be opened.
     pub to_open: Vec<usize>,
+    /// And closed.
+    pub to_close: Vec<usize>,
     /// Intended sending to the context.
     pub published: Published,
     /// The same by second.
@@ -100,7 +122,7 @@ pub struct State {
 }
 
 impl State {
-    /// Follows at most `streams_max` sessions. An event that no context shows, because it was not answered or not published, counts as if its
+    /// Follows at most `streams_max` sessions at a time. An event that no context shows, because it was not answered or not published, counts as if its
     /// context had come after `unseen`.
     pub fn new(streams_max: usize, measure_from: Duration, unseen: Duration, skew_tolerance_ms: i64) -> State {
         State {
@@ -109,9 +131,12 @@ impl State {
             measure_from,
             unseen,
             viewers: vec![],
+            texts: 0,
             sessions: HashMap::new(),
-            probes: vec![],
+            followed: BTreeMap::new(),
+            followed_total: 0,
             to_open: vec![],
+            to_close: vec![],
             published: Published::new(),
             windows: Windows::default(),
             aside: HashSet::new(),
@@ -138,20 +163,21 @@ impl State {
     }
 
     /// A context of a followed session came.
-    pub fn received(&mut self, probe: usize, context: Received, at: Instant) {
+    pub fn received(&mut self, place: usize, context: Received, at: Instant) {
+        let Some(followed) = self.followed.get_mut(&place) else { return };
         self.contexts += 1;
-        if self.probes[probe].1.received(context, at) {
-            self.count_shown(probe);
+        if followed.probe.received(context, at) {
+            self.count_shown(place);
         } else {
             self.backwards += 1;
         }
     }
 
     /// Counts the latencies of events whose contexts are known now.
-    fn count_shown(&mut self, probe: usize) {
+    fn count_shown(&mut self, place: usize) {
         // Otherwise its count grows by what was not seen here too.
-        let is_counted = !self.is_aside(probe);
-        while let Some((contained, at)) = self.probes[probe].1.shown() {
+        let is_counted = !self.is_aside(place);
+        while let Some((contained, at)) = self.followed.get_mut(&place).and_then(|followed| followed.probe.shown()) {
             for event in contained.iter().filter(|event| is_counted && event.measured) {
                 self.came(event.due, at.saturating_duration_since(event.intended));
             }
@@ -170,18 +196,17 @@ impl State {
 
     /// Accepted events that no context has shown so far.
     pub fn unpublished(&self) -> u64 {
-        self.probes.iter().filter(|(_, probe)| probe.is_open).map(|(_, probe)| probe.unpublished()).sum()
+        self.followed.values().map(|followed| &followed.probe).filter(|p| p.is_open).map(Probe::unpublished).sum()
     }
 
-    fn is_aside(&self, probe: usize) -> bool {
-        !self.aside.is_empty() && self.aside.contains(&xxh3_64(self.probes[probe].0.as_bytes()))
+    fn is_aside(&self, place: usize) -> bool {
+        self.followed.get(&place).is_some_and(|followed| self.aside.contains(&followed.hash))
     }
 
     /// Nothing more will come. Leaves out every viewer of whose events one is not known to be in the log.
     pub fn close(&mut self) {
-        let followed = (0..self.probes.len()).filter(|place| self.probes[*place].1.is_open && !self.is_aside(*place));
-        let dues: Vec<Duration> =
-            followed.flat_map(|place| self.probes[place].1.unseen()).map(|event| event.due).collect();
+        let followed = self.followed.values().filter(|f| f.probe.is_open && !self.aside.contains(&f.hash));
+        let dues: Vec<Duration> = followed.flat_map(|f| f.probe.unseen()).map(|event| event.due).collect();
         dues.into_iter().for_each(|due| self.never_came(due));
         for viewer in &mut self.viewers {
             if viewer.sessions.iter().any(|session| self.aside.contains(session)) {
@@ -200,41 +225,72 @@ impl State {
             self.viewers.resize_with(number + 1, Viewer::default);
         }
         let viewer = &mut self.viewers[number];
-        viewer.sessions.extend(row.session.as_deref().map(|session| xxh3_64(session.as_bytes())));
+        let begun = row.session.as_deref().map(|session| xxh3_64(session.as_bytes()));
+        let begun = begun.filter(|session| viewer.sessions.insert(*session));
+        viewer.newest = begun.unwrap_or(viewer.newest);
         if viewer.events.contains_key(&row.id) {
             // Sent again: at most one of the two makes a context.
             return;
         }
-        if viewer.events.len() >= EVENTS_MAX {
+        if viewer.events.len() >= EVENTS_MAX || (viewer.events.is_empty() && self.texts >= TEXTS_MAX) {
             viewer.left_out = Some("too many events to keep");
-        } else {
-            let kept = Kept { text: row.text.clone(), sent_ms: sent.sent_ms, is_accepted: false };
-            viewer.events.insert(row.id.clone(), kept);
         }
-        let Some(probe) = row.session.as_deref().and_then(|session| self.probe(session)) else { return };
-        let (id, event_time) = (xxh3_64(row.id.as_bytes()), row.event_time);
+        if viewer.events.len() < EVENTS_MAX {
+            // Without its text, it is still known where it is sent again.
+            let text = if viewer.left_out.is_none() { row.text.clone() } else { Box::default() };
+            self.texts += usize::from(!text.is_empty());
+            viewer.events.insert(row.id.clone(), Kept { text, sent_ms: sent.sent_ms, is_accepted: false });
+        }
         let Sent { due, intended, .. } = *sent;
-        self.probes[probe].1.sent(Pending { id, event_time, due, intended, measured: false, accepted: false });
+        if let Some(begun) = begun {
+            self.follow(row, begun, due);
+        }
+        let Some(followed) = self.place_of(row).and_then(|place| self.followed.get_mut(&place)) else { return };
+        let (id, event_time) = (xxh3_64(row.id.as_bytes()), row.event_time);
+        followed.last = due;
+        followed.probe.sent(Pending { id, event_time, due, intended, measured: false, accepted: false });
     }
 
-    /// Place of the session's probe; a new one where there is room.
-    fn probe(&mut self, session: &str) -> Option<usize> {
-        if let Some(known) = self.sessions.get(session) {
-            return Some(*known);
+    /// Place of the session of a row, where it is followed.
+    fn place_of(&self, row: &Row) -> Option<usize> {
+        self.sessions.get(row.session.as_deref()?).copied()
+    }
+
+    /// Follows the session that begins with a row, where there is room. Of one that has begun without being followed it is not known which
+    /// events its contexts contain.
+    fn follow(&mut self, row: &Row, hash: u64, due: Duration) {
+        let Some(session) = &row.session else { return };
+        if self.followed.len() == self.streams_max && !self.give_back(due) {
+            return;
         }
-        let place = self.probes.len();
-        if place == self.streams_max {
-            return None;
-        }
-        self.sessions.insert(session.into(), place);
-        self.probes.push((session.into(), Probe::default()));
+        let place = self.followed_total;
+        self.followed_total += 1;
+        self.sessions.insert(session.clone(), place);
+        let (session, viewer, probe) = (session.clone(), row.viewer, Probe::default());
+        self.followed.insert(place, Followed { session, hash, viewer, last: due, probe });
         self.to_open.push(place);
-        Some(place)
+    }
+
+    /// Gives back the place of the session that is over for longest: its viewer has begun another, or was silent. False where there is none.
+    fn give_back(&mut self, now: Duration) -> bool {
+        let is_over = |f: &Followed| {
+            let is_left = self.viewers[f.viewer as usize].newest != f.hash;
+            let is_silent = now.saturating_sub(f.last) >= SILENT;
+            // Of one whose stream could not be opened nothing comes out.
+            f.probe.is_settled() && (is_left || is_silent) || is_silent && !f.probe.is_open
+        };
+        let over = self.followed.iter().filter(|(_, f)| is_over(f)).min_by_key(|(_, f)| f.last);
+        let Some(place) = over.map(|(place, _)| *place) else { return false };
+        if let Some(followed) = self.followed.remove(&place) {
+            self.sessions.remove(&followed.session);
+        }
+        self.to_close.push(place);
+        true
     }
 
     fn ended(&mut self, row: &Row, fate: &Fate) {
         let id = xxh3_64(row.id.as_bytes());
-        let place = row.session.as_deref().and_then(|session| self.sessions.get(session)).copied();
+        let place = self.place_of(row);
         let viewer = &mut self.viewers[row.viewer as usize];
         let is_accepted = match fate {
             Fate::Acknowledged { rejected, .. } if rejected.contains(&row.index) => {
@@ -252,7 +308,7 @@ impl State {
             Fate::Unknown | Fate::Unanswered => false,
         };
         let Some(place) = place else { return };
-        let probe = &mut self.probes[place].1;
+        let Some(Followed { probe, .. }) = self.followed.get_mut(&place) else { return };
         if is_accepted {
             probe.accepted(id);
         } else {
@@ -295,7 +351,7 @@ mod tests {
         let mut state = State::new(1, Duration::ZERO, Duration::from_secs(10), 10_000);
         let batch = sent(rows);
         state.told(Told::Sent(Arc::clone(&batch)));
-        state.probes[0].1.is_open = true;
+        state.followed.get_mut(&0).expect("it is followed").probe.is_open = true;
         state.told(Told::Ended(batch, fate, 5));
         state
     }
@@ -394,6 +450,39 @@ mod tests {
         let mut other = row(1, "b");
         other.session = Some("t".into());
         let state = after(vec![row(0, "a"), other], acknowledged(vec![], false));
-        assert_eq!((state.probes.len(), state.unpublished()), (1, 1));
+        assert_eq!((state.followed_total, state.unpublished()), (1, 1));
+    }
+
+    /// An event of a viewer in a session, due then and answered at once.
+    fn act(state: &mut State, id: &str, viewer: u32, session: &str, due_s: u64) {
+        let row = Row { viewer, session: Some(session.into()), ..row(0, id) };
+        let batch =
+            Arc::new(Sent { due: Duration::from_secs(due_s), ..Arc::into_inner(sent(vec![row])).expect("one") });
+        state.told(Told::Sent(Arc::clone(&batch)));
+        state.told(Told::Ended(batch, acknowledged(vec![], false), 5));
+    }
+
+    #[test]
+    fn a_session_that_is_over_gives_its_place_to_one_that_begins() {
+        let mut state = after(vec![row(0, "a")], acknowledged(vec![], false));
+        let sessions = |state: &State| state.followed.values().map(|f| f.session.to_string()).collect::<Vec<_>>();
+        act(&mut state, "b", 0, "t", 4);
+        assert_eq!(sessions(&state), ["s"], "an event of it is in no context yet");
+        state.received(0, Received { version: 9, event_time: 5, events: Some(1) }, Instant::now());
+        act(&mut state, "c", 0, "t", 5);
+        assert_eq!(sessions(&state), ["s"], "what t contains by now is not known");
+        act(&mut state, "d", 0, "u", 6);
+        assert_eq!((sessions(&state), std::mem::take(&mut state.to_close)), (vec!["u".into()], vec![0]));
+        state.received(1, Received { version: 10, event_time: 5, events: Some(1) }, Instant::now());
+        act(&mut state, "e", 1, "v", 65);
+        assert_eq!(sessions(&state), ["u"], "its viewer may go on");
+        act(&mut state, "f", 2, "w", 66);
+        assert_eq!((sessions(&state), state.followed_total), (vec!["w".into()], 3), "silent for a minute");
+        act(&mut state, "g", 0, "s", 67);
+        assert_eq!(sessions(&state), ["w"], "it is followed no more");
+        state.received(0, Received { version: 11, event_time: 5, events: Some(2) }, Instant::now());
+        assert_eq!(state.contexts, 2, "what was on its way of a stream that is closed");
+        act(&mut state, "h", 3, "x", 126);
+        assert_eq!(sessions(&state), ["x"], "the stream of w was never opened");
     }
 }

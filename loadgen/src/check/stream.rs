@@ -42,7 +42,7 @@ pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
                 why
             }
             Ok(Ok(response)) => {
-                shared.state.borrow_mut().probes[place].1.is_open = true;
+                let Some(()) = shared.opened(place) else { return };
                 let opened = Instant::now();
                 read(&shared, place, response.into_body()).await;
                 if opened.elapsed() > AGAIN_MAX {
@@ -71,6 +71,11 @@ async fn read(shared: &Shared, place: usize, mut body: Incoming) {
 }
 
 impl Shared {
+    /// Notes that a stream is open; nothing where its session is no longer followed.
+    fn opened(&self, place: usize) -> Option<()> {
+        self.state.borrow_mut().followed.get_mut(&place).map(|followed| followed.probe.is_open = true)
+    }
+
     fn line(&self, place: usize, line: Line<'_>, at: Instant) {
         let Line::Data(data) = line else { return };
         // The data of a notice, that something was skipped, is no context: the next one counts what it contains.

@@ -201,6 +201,89 @@ fn refused(authority: &str, token: &str) -> (Option<u16>, bool) {
     (found.refused, end.load(Ordering::Relaxed))
 }
 
+/// A server that answers each GET with what `answer` says of its path and how many there were of that before, and closes.
+fn scripted(answer: impl Fn(&str, usize) -> String + Send + 'static) -> Target {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let authority = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        let mut asked = BTreeMap::<String, usize>::new();
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let Some(head) = lines.next() else { continue };
+            lines.for_each(drop);
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let before = asked.entry(path.clone()).or_default();
+            // Who asked may have gone.
+            let _ = stream.write_all(answer(&path, *before).as_bytes());
+            *before += 1;
+        }
+    });
+    Target::new(&format!("http://{authority}"), None, None).expect("an address is a target")
+}
+
+fn json(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// What is found of a server that is sent an event of each of these sessions, and acknowledges it; the run ends after `wait`.
+fn found(target: Target, sessions: &[&str], wait: impl FnOnce()) -> (Findings, bool) {
+    let end = Arc::<AtomicBool>::default();
+    let (probes, viewers_expected, measure_from) = (4, 4, Duration::ZERO);
+    let wanted = Wanted { probes, viewers_expected, config: None, measure_from, end: Arc::clone(&end) };
+    let (watcher, checks) = Checks::start(target, TIMEOUT, wanted).expect("the checks start");
+    for session in sessions {
+        let event = r#"[{"id":"ID","type":"click","event_time":1767000000002,"session":"ID","viewer":"ID"}]"#;
+        let watched = watcher.sending(event.replace("ID", session).as_bytes(), Duration::ZERO, Instant::now());
+        let answer = crate::tally::Answer { accepted: 1, ..Default::default() };
+        watcher.ended(watched, &Outcome::Acknowledged(answer));
+    }
+    wait();
+    let found = checks.finish(None).expect("the checks end");
+    (found, end.load(Ordering::Relaxed))
+}
+
+fn schema_of_the_default() -> String {
+    let folder = Folder::new(None).expect("the default configuration loads");
+    json(&format!(r#"{{"schema_version":"{}","slots":[]}}"#, folder.schema_version()))
+}
+
+const EMPTY_CONTEXT: &str = r#"{"version":1,"event_time":"2025-12-29T09:20:00Z","vector":[]}"#;
+
+#[test]
+fn what_differs_is_told_although_a_later_context_could_not_be_had() {
+    let target = scripted(|path, _| match path {
+        "/v1/schema" => schema_of_the_default(),
+        "/v1/context/session/a" => json(EMPTY_CONTEXT),
+        _ => String::new(),
+    });
+    let (found, _) = found(target, &["a", "b", "c"], || ());
+    let vectors = &found.checked.vectors;
+    assert_eq!((vectors.different, vectors.same), (1, 0), "{vectors:?}");
+    let why = vectors.not_compared.as_deref().unwrap_or_default();
+    assert!(why.starts_with("only 1 of 3 contexts were: GET /v1/context/session/b: "), "{why}");
+    assert!(found.checked.failures()[0].contains("first: session a: the vector has 0 slots"), "{vectors:?}");
+}
+
+#[test]
+fn followers_that_may_read_no_more_are_broken_streams_and_what_was_measured_is_kept() {
+    let (asks_again, is_asked_again) = mpsc::channel();
+    let target = scripted(move |path, before| match (path, before) {
+        ("/v1/schema", _) => schema_of_the_default(),
+        // Not of the event, so that it is waited for.
+        ("/v1/context/stream?session=a", 0) => {
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {EMPTY_CONTEXT}\n\n")
+        }
+        _ => {
+            let _ = asks_again.send(());
+            "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".into()
+        }
+    });
+    let (found, is_ended) = found(target, &["a"], || is_asked_again.recv().expect("the stream ended"));
+    assert_eq!((found.refused, is_ended), (None, false));
+    assert_eq!((found.checked.contexts, found.checked.unpublished, found.checked.broken), (1, 1, 1));
+}
+
 #[test]
 fn what_is_missing_is_not_waited_for_once_the_run_was_told_to_end() {
     let mut site = Site::new(None);

@@ -95,11 +95,17 @@ impl Capacity {
         let (target, seed, objectives) = self.run.searched();
         let told = Told { target, seed, objectives, found };
         self.run.format().print(&told)?;
-        match (told.found.ended_early, told.found.capacity) {
-            (Some(why), _) => Err(why),
-            (None, Some(_)) => Ok(Verdict::Ok),
-            (None, None) => Ok(Verdict::Failed("no rate holds the objectives".into())),
-        }
+        verdict(told.found)
+    }
+}
+
+/// Every search has to find a rate that holds.
+fn verdict(found: Found) -> Result<Verdict, String> {
+    match (found.ended_early, found.capacity, found.without_capacity) {
+        (Some(why), ..) => Err(why),
+        (None, Some(_), 0) => Ok(Verdict::Ok),
+        (None, Some(_), _) => Ok(Verdict::Failed("no rate held in the last search".into())),
+        (None, None, _) => Ok(Verdict::Failed("no rate holds the objectives".into())),
     }
 }
 
@@ -166,6 +172,16 @@ mod tests {
         assert_eq!(of_living(said(Outcome::Overrun), gone).err().as_deref(), Some("nothing answers"));
         assert_eq!(of_living(said(Outcome::Overrun), || Ok(())), Ok(said(Outcome::Overrun)));
         assert_eq!(of_living(said(Outcome::Missed), gone), Ok(said(Outcome::Missed)));
+    }
+
+    #[test]
+    fn a_capacity_that_was_not_found_again_is_no_success() {
+        let found = |capacity, without_capacity| {
+            verdict(Found { capacity, spread: None, without_capacity, limit: None, ended_early: None, trials: vec![] })
+        };
+        assert_eq!(found(Some(5_000), 0), Ok(Verdict::Ok));
+        assert!(matches!(found(Some(5_000), 1), Ok(Verdict::Failed(why)) if why.contains("last search")));
+        assert!(matches!(found(None, 1), Ok(Verdict::Failed(_))));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 /// Options of `compare`.
 #[derive(Args)]
+#[command(
+    after_help = "Exits with 0 whatever differs and whatever the verdicts were; 2 where a report cannot be read."
+)]
 pub struct Compare {
     /// The run to compare with, as `run --out` wrote it
     #[arg(value_name = "A.json")]

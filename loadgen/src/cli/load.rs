@@ -77,8 +77,16 @@ pub struct Load {
 }
 
 enum What {
-    Simple { sessions: u64, skew: f64 },
-    Viewers { name: String, profile: Box<Profile> },
+    Simple {
+        sessions: u64,
+        skew: f64,
+    },
+    /// `hash` is that of what the profile says of viewers and network: how much is sent, and when, is asked for beside it.
+    Viewers {
+        name: String,
+        profile: Box<Profile>,
+        hash: String,
+    },
 }
 
 impl LoadArgs {
@@ -120,7 +128,8 @@ impl LoadArgs {
                 // The population is made for the load it is going to have.
                 (profile.load.rate, profile.load.shape, profile.load.duration) = (rate, shape, Span(duration));
                 profile.viewers.count = self.viewers.unwrap_or(profile.viewers.count);
-                What::Viewers { name: name.clone(), profile: Box::new(profile) }
+                let hash = profile.hash_of_viewers();
+                What::Viewers { name: name.clone(), profile: Box::new(profile), hash }
             }
             _ => What::Simple { sessions: self.sessions, skew: self.skew },
         };
@@ -148,12 +157,13 @@ impl Load {
         }
     }
 
-    /// Viewers that do something in the run, about; 0 where that is not known beforehand.
-    pub fn viewers(&self) -> u64 {
-        match &self.what {
+    /// Viewers of its source that do something in the run, about.
+    pub fn viewers(&self, source: &Source) -> u64 {
+        match (&self.what, source) {
+            (_, Source::Viewers(viewers)) => viewers.population_len().min(self.plan.events / ACTS_OF_A_VIEWER),
             // Two sessions make a viewer.
-            What::Simple { sessions, .. } => sessions.div_ceil(2),
-            What::Viewers { profile, .. } => u64::from(profile.viewers.count).min(self.plan.events / ACTS_OF_A_VIEWER),
+            (What::Simple { sessions, .. }, _) => sessions.div_ceil(2),
+            (What::Viewers { .. }, Source::Simple(_)) => unreachable!("a profile's source is its viewers"),
         }
     }
 
@@ -162,11 +172,13 @@ impl Load {
         matches!(self.what, What::Viewers { .. })
     }
 
-    /// What was asked for, for the report.
+    /// What was asked for, for the report, but for how it is watched.
     pub fn asked(&self, target: &Target, events: u64, repeated: u64, measure_from: Duration) -> Asked {
-        let (profile, sessions, skew) = match &self.what {
-            What::Simple { sessions, skew } => (None, *sessions, *skew),
-            What::Viewers { name, profile } => (Some(name.clone()), profile.viewers.count.into(), 0.0),
+        let (profile, sessions, skew, profile_hash) = match &self.what {
+            What::Simple { sessions, skew } => (None, *sessions, *skew, None),
+            What::Viewers { name, profile, hash } => {
+                (Some(name.clone()), profile.viewers.count.into(), 0.0, Some(hash.clone()))
+            }
         };
         Asked {
             target: target.authority.clone(),
@@ -180,9 +192,38 @@ impl Load {
             sessions,
             skew,
             connections: self.connections.into(),
+            timeout_s: None,
+            probes: None,
+            observe: None,
+            profile_hash,
             seed: self.plan.seed,
             events,
             repeated,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+
+    #[test]
+    fn as_many_viewers_are_expected_as_the_population_has_and_the_run_lets_act() {
+        let viewers = |options: &str| {
+            let load = Only::parse_from(format!("run {options}").split(' ')).load.resolve().expect("it can be sent");
+            load.viewers(&load.source(false))
+        };
+        // The profile says as many as the rate needs: how many that are, its population knows.
+        assert_eq!(viewers("--profile steady_evening --rate 1000 --duration 2s"), 200);
+        assert!((1_000..100_000).contains(&viewers("--profile steady_evening --rate 1000 --duration 10m")));
+        assert_eq!(viewers("--profile steady_evening --rate 1000 --duration 10m --viewers 70"), 70);
+        assert_eq!(viewers("--sessions 9"), 5);
     }
 }

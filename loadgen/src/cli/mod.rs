@@ -82,6 +82,15 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
+    fn a_search_whose_runs_would_measure_nothing_is_refused_as_a_run_is() {
+        for command in ["run --duration 5s", "capacity --duration 5s"] {
+            let words = format!("saccade-loadgen {command} --measure-from 5s --target http://127.0.0.1:9");
+            let error = Cli::parse_from(words.split(' ')).execute().expect_err(command);
+            assert_eq!(error, "--measure-from 5s is not before the end of the run, 5s", "{command}");
+        }
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// Options of `report`.
 #[derive(Args)]
+#[command(after_help = "Exits as its run did: 0 where it passed, else 1; 2 where the report cannot be read.")]
 pub struct Again {
     /// What `run --out` wrote
     #[arg(value_name = "RUN.json")]

@@ -58,7 +58,8 @@ pub struct Run {
     /// Token that may read contexts and /metrics
     #[arg(long, env = "SACCADE_READ_TOKEN", hide_env_values = true)]
     read_token: Option<String>,
-    /// Write a line `id TAB session TAB status` for every acknowledged event
+    /// Write a line `id TAB session TAB status` for every acknowledged event: 202, or `unsure` where rows of its batch were late or
+    /// rejected and the answer does not say which
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Send nothing: write the events into a file, one JSON object a line, `-` for standard output. They are dated from
@@ -74,10 +75,7 @@ pub struct Run {
 impl Run {
     /// Runs, prints the report and returns its verdict.
     pub fn execute(self) -> Result<Verdict, String> {
-        let load = self.load.resolve()?;
-        if let Some(from) = self.measure_from.filter(|from| *from >= load.duration) {
-            return Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration));
-        }
+        let load = self.load()?;
         load.warn();
         if let Some(file) = &self.write {
             let written = out::write(load.source(false), file)?;
@@ -110,7 +108,7 @@ impl Run {
         Ok(report.verdict().clone())
     }
 
-    /// One run of a search: as asked, but for these; `nth` makes ids of its own.
+    /// One run of a search: as asked, but for these; `nth` makes ids of its own. One of another length counts from its start.
     pub(super) fn measured(
         &self,
         rate: u64,
@@ -119,13 +117,20 @@ impl Run {
         interrupt: &Arc<AtomicBool>,
     ) -> Result<Report, String> {
         let load = self.load.changed(rate, duration, nth).resolve()?;
-        let drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
+        let mut drive = Drive { interrupt: Arc::clone(interrupt), ..self.drive(&load)? };
+        if duration.is_some() {
+            drive.measure_from = Duration::ZERO;
+        }
         measure::run(drive, &load, None, &self.watching.watch(&load)?, || |_: Progress<'_>| ())
     }
 
-    /// The load of each run of a search, but for its rate.
+    /// The load; of a search that of each run, but for its rate. An error where nothing of it would count.
     pub(super) fn load(&self) -> Result<Load, String> {
-        self.load.resolve()
+        let load = self.load.resolve()?;
+        match self.measure_from.filter(|from| *from >= load.duration) {
+            Some(from) => Err(format!("--measure-from {from:?} is not before the end of the run, {:?}", load.duration)),
+            None => Ok(load),
+        }
     }
 
     /// An error where nobody listens.

@@ -24,8 +24,8 @@ pub(super) struct Watching {
     /// Objectives; a missed one fails the run: publish_p99<1ms,lost=0,intended_p99.9<5ms
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = slo::objective, long_help = slo::HELP)]
     slo: Vec<Objective>,
-    /// Viewers that are followed from the sending of each event to its context, and whose vectors are compared with the fold of
-    /// what was acknowledged: 0 for none, at most 1000 [default: 100; 500 with a profile, few of whose viewers act at once]
+    /// Viewers that are followed at a time from the sending of each event to its context, and whose vectors are compared with the fold of
+    /// what was acknowledged; others follow those who leave. 0 for none, at most 1000 [default: 100; 500 with a profile, few of whose viewers act at once]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(0, 1000))]
     probes: Option<u16>,
     /// Configuration of the server, for the comparison of vectors; its built-in default without

@@ -173,7 +173,8 @@ impl Connection {
 
     /// Ends what is under way; gives back its request. Without an answer to it the connection is of no more use.
     pub(super) fn end(&mut self, answer: Option<Answer>, now: Instant) -> Option<Request> {
-        if answer.is_none_or(|answer| answer.is_last) {
+        let is_whole = |answer: &Answer| answer.body_at + answer.body_len == self.received_len;
+        if answer.is_none_or(|answer| answer.is_last || !is_whole(&answer)) {
             self.close();
         }
         self.free = now;
@@ -211,7 +212,8 @@ fn parse(received: &[u8]) -> io::Result<Option<Answer>> {
             let length = std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse::<usize>().ok());
             body_len = Some(length.ok_or_else(|| io::Error::other("the answer's content-length is no number"))?);
         } else if header.name.eq_ignore_ascii_case("connection") {
-            is_last |= header.value.eq_ignore_ascii_case(b"close");
+            let mut options = header.value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+            is_last |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             return Err(io::Error::other("the answer is chunked, which this client does not read"));
         }
@@ -239,6 +241,11 @@ mod tests {
         let answer = parse(text).expect("it is HTTP").expect("it is whole");
         assert_eq!((answer.status, answer.body_len, answer.is_last), (202, 2, true));
         assert_eq!(&text[answer.body_at..], b"{}");
+        for (options, is_last) in [("Close, Upgrade", true), ("keep-alive,close", true), ("enclose", false)] {
+            let text = format!("HTTP/1.1 204 No Content\r\nconnection: {options}\r\n\r\n");
+            let answer = parse(text.as_bytes()).expect("it is HTTP").expect("it is whole");
+            assert_eq!(answer.is_last, is_last, "{options}");
+        }
         let empty = parse(b"HTTP/1.1 204 No Content\r\n\r\n").expect("it is HTTP").expect("it is whole");
         assert_eq!((empty.status, empty.body_len, empty.is_last), (204, 0, false));
     }

@@ -33,7 +33,7 @@ const TURN_MAX: usize = 64;
 /// Sockets of which one wait tells.
 const READY_MAX: usize = 1024;
 /// Time between the opening of connections and the first event, so that the first is not late.
-const LEAD: Duration = Duration::from_millis(50);
+pub const LEAD: Duration = Duration::from_millis(50);
 /// How often time-outs are looked for, at least.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -114,11 +114,16 @@ pub fn run(
         refused: None,
     };
     sending.all(progress)?;
-    let idle = sending.idle.as_secs_f64() / start.elapsed().as_secs_f64();
+    let idle = share(sending.idle, start.elapsed());
     sending.recorder.write(|record| record.flush());
     let Sending { tally, calls, events, interrupted, refused, recorder: Recorder { failed: unrecorded, .. }, .. } =
         sending;
     Ok(Done { tally, calls, events, idle, interrupted, refused, unrecorded })
+}
+
+/// Share of a time, from 0 to 1; all of none.
+fn share(part: Duration, whole: Duration) -> f64 {
+    if whole.is_zero() { 1.0 } else { (part.as_secs_f64() / whole.as_secs_f64()).min(1.0) }
 }
 
 struct Sending<'s> {
@@ -292,9 +297,13 @@ impl Sending<'_> {
         self.sockets.poll(ready, Some(Duration::ZERO))?;
         for event in ready.iter() {
             let place = event.token().0;
-            if self.connections[place].waits != Waits::Free {
+            let was_free = self.connections[place].waits == Waits::Free;
+            if !was_free {
                 self.go_on(place);
-            } else if event.is_read_closed() {
+            }
+            // What comes unasked would be taken for the next answer, and what is closed gives none.
+            let is_spent = event.is_read_closed() || was_free && event.is_readable();
+            if is_spent && self.connections[place].waits == Waits::Free {
                 self.connections[place].close();
             }
         }
@@ -357,8 +366,8 @@ impl Sending<'_> {
                 self.refused = Some(answer.status);
                 self.interrupt.store(true, Ordering::Relaxed);
             }
-            if outcome.is_acknowledged() {
-                self.recorder.write(|record| write_down(record, &request.body));
+            if let Outcome::Acknowledged(answer) = &outcome {
+                self.recorder.write(|record| write_down(record, &request.body, answer));
             }
         } else {
             let is_right = self.calls.answered(call, answer.status, body, times);
@@ -425,15 +434,19 @@ impl Recorder {
     }
 }
 
-/// One line per event of a body: id, session, status.
-fn write_down(record: &mut dyn Write, body: &[u8]) -> io::Result<()> {
+/// One line per event of a body that was not rejected: id, session, and 202 where it is certain that it is folded.
+fn write_down(record: &mut dyn Write, body: &[u8], answer: &crate::tally::Answer) -> io::Result<()> {
     #[derive(serde::Deserialize)]
     struct Named<'a> {
         id: &'a str,
         session: &'a str,
     }
     let events: Vec<Named<'_>> = serde_json::from_slice(body)?;
-    events.iter().try_for_each(|event| writeln!(record, "{}\t{}\t202", event.id, event.session))
+    let is_rejected = |index: usize| answer.rejected.iter().any(|row| row.index == index);
+    // Which rows are late, an answer does not say.
+    let status = if answer.late + answer.unlisted() > 0 { "unsure" } else { "202" };
+    let mut acknowledged = events.iter().enumerate().filter(|(index, _)| !is_rejected(*index));
+    acknowledged.try_for_each(|(_, event)| writeln!(record, "{}\t{}\t{status}", event.id, event.session))
 }
 
 /// Wall clock `ahead` of now, epoch milliseconds.

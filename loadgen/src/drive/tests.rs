@@ -213,12 +213,63 @@ fn a_run_that_is_interrupted_ends_with_what_was_due() {
 }
 
 #[test]
+fn a_run_that_is_interrupted_before_it_begins_had_nothing_to_do() {
+    let server = Server::start(Behaviour::Accepts);
+    let (drive, plan) = drive(&server, 1_000, 1..=1, 60_000);
+    drive.interrupt.store(true, Ordering::Relaxed);
+    let done = run(drive, &mut simple(&plan), None, None, |_| ()).expect("the server is there");
+    assert_eq!((done.idle, done.events, done.interrupted), (1.0, 0, Some(Duration::ZERO)));
+}
+
+#[test]
 fn a_connection_that_the_server_closes_is_opened_again() {
     let server = Server::start(Behaviour::Closes);
     let (drive, plan) = drive(&server, 2_000, 1..=1, 200);
     let tally = run_quietly((drive, plan.clone()));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{:?}", tally.counts);
     assert_on_schedule(&server, &plan);
+}
+
+/// Answers each request of one event, then says `end`, then closes if it `closes`. Such a request comes in one piece on loopback.
+fn answer_curtly(mut stream: std::net::TcpStream, end: &str, closes: bool) -> io::Result<()> {
+    let text = r#"{"accepted":1}"#;
+    let answer = format!("HTTP/1.1 202 Accepted\r\ncontent-length: {}\r\n\r\n{text}{end}", text.len());
+    while io::Read::read(&mut stream, &mut [0; 4096])? > 0 {
+        stream.write_all(answer.as_bytes())?;
+        if closes {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_closes_without_a_word_or_says_too_much_loses_no_request() {
+    for (end, closes) in [("", true), ("HTTP/1.1 408 Request Timeout\r\n", false)] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        std::thread::spawn(move || {
+            let streams = listener.incoming().flatten();
+            streams.for_each(|stream| _ = std::thread::spawn(move || answer_curtly(stream, end, closes)));
+        });
+        let server = Server { address, received: Arc::default() };
+        let tally = run_quietly(drive(&server, 500, 1..=1, 200));
+        assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{end}: {:?}", tally.counts);
+    }
+}
+
+#[test]
+fn only_what_was_acknowledged_of_a_batch_is_recorded_and_what_may_be_late_says_so() {
+    let body = br#"[{"id":"a","session":"s"},{"id":"b","session":"s"},{"id":"c","session":"t"}]"#;
+    let recorded = |answer: &[u8]| {
+        let Outcome::Acknowledged(answer) = Outcome::read(202, answer, 3) else { panic!("it acknowledges") };
+        let mut record = vec![];
+        write_down(&mut record, body, &answer).expect("a Vec takes it");
+        String::from_utf8(record).expect("ids are text")
+    };
+    let rejected = recorded(br#"{"accepted":2,"rejected":[{"index":1,"code":"future"}]}"#);
+    assert_eq!(rejected, "a\ts\t202\nc\tt\t202\n");
+    assert_eq!(recorded(br#"{"accepted":2,"late":1}"#), "a\ts\tunsure\nb\ts\tunsure\nc\tt\tunsure\n");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Asked, Fit, rate, zipf};
 use crate::population::{Kind, Population};
-use crate::profile::{Country, Profile};
+use crate::profile::{CODE_MAX, Country, NAME_MAX, Profile, is_name};
 use crate::schedule::Shape;
 use crate::span::Span;
 use hdrhistogram::Histogram;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Places that a profile names; the others come with the last of them.
 const PLACES_MAX: usize = 32;
+/// Of viewers whose country is not known, or cannot be said.
+pub(super) const UNKNOWN_COUNTRY: &str = "ZZ";
 /// Fewer events are no log.
 const EVENTS_MIN: u64 = 100;
 /// A shorter log does not tell a country of many viewers from one where it is evening, seconds.
@@ -51,7 +53,8 @@ impl Fit {
         let mut profile = Profile::load("steady_evening").expect("what is built in is read by a test");
         profile.description =
             format!("Fitted to {name}: {events} events of about {viewers} viewers within {seconds:.0} s");
-        profile.load.rate = ((events + self.order.duplicates) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
+        profile.load.rate =
+            ((events + self.order.duplicates + self.calls) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
         profile.day.starts = self.order.first().rem_euclid(86_400_000) as f64 / 3_600_000.0;
         profile.day.starts = (profile.day.starts * 100.0).floor() / 100.0;
         if seconds < DAY_S {
@@ -71,18 +74,21 @@ impl Fit {
             (profile.load.shape, profile.load.duration) = (shape.clone(), *duration);
         }
         let crowd = &self.course.crowd;
-        profile.viewers.hot_share = crowd.hot_acts() as f64 / crowd.acts.max(1) as f64;
+        profile.viewers.hot_share = (crowd.hot_acts() as f64 / crowd.acts.max(1) as f64).min(0.99);
         profile.cmcd.share = self.cmcd_share();
         self.bots(&mut profile);
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         let notes = self.notes(seconds, viewers, found.as_ref());
-        Ok(Estimate { notes, kinds, profile, is_export: self.is_export })
+        let estimate = Estimate { notes, kinds, profile, is_export: self.is_export };
+        // What cannot be run is no profile.
+        Profile::read(name, &estimate.toml())
+            .map(|_| estimate)
+            .map_err(|e| format!("no profile can be made of it: {e}"))
     }
 
     fn mixes(&self, profile: &mut Profile) {
-        let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-        let mut devices: Vec<_> = self.devices.iter().filter(|(name, _)| is_plain(name)).collect();
+        let mut devices: Vec<_> = self.devices.iter().filter(|(name, _)| is_name(name, NAME_MAX)).collect();
         devices.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
         devices.truncate(16);
         let whole: u64 = devices.iter().map(|(_, n)| **n).sum();
@@ -90,16 +96,21 @@ impl Fit {
             let share = |n: u64| n as f64 / whole as f64;
             profile.viewers.devices = devices.into_iter().map(|(name, n)| (name.clone(), share(*n))).collect();
         }
-        let mut places: Vec<_> = self.places.iter().collect();
-        places.retain(|((code, zone), _)| is_plain(code) && jiff::tz::TimeZone::get(zone).is_ok());
-        places.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        let mut by_zone = BTreeMap::<(&str, &str), u64>::new();
+        for ((code, zone), n) in self.places.iter().filter(|((_, zone), _)| jiff::tz::TimeZone::get(zone).is_ok()) {
+            // What a profile cannot say of a country is not where it is.
+            let code = if is_name(code, CODE_MAX) { code } else { UNKNOWN_COUNTRY };
+            *by_zone.entry((code, zone)).or_insert(0) += n;
+        }
+        let mut places: Vec<_> = by_zone.into_iter().collect();
+        places.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         places.truncate(PLACES_MAX);
-        let whole: u64 = places.iter().map(|(_, n)| **n).sum();
+        let whole: u64 = places.iter().map(|(_, n)| n).sum();
         if whole > 0 {
-            let country = |((code, timezone), n): (&(String, String), &u64)| Country {
-                code: code.clone(),
-                timezone: timezone.clone(),
-                share: *n as f64 / whole as f64,
+            let country = |((code, timezone), n): ((&str, &str), u64)| Country {
+                code: code.to_owned(),
+                timezone: timezone.to_owned(),
+                share: n as f64 / whole as f64,
             };
             profile.countries = places.into_iter().map(country).collect();
         }
@@ -114,10 +125,11 @@ impl Fit {
             profile.catalogue.length = [span(self.item_length.min()), span(self.item_length.max())];
         }
         if let Some((median, spread)) = self.throughput.spread() {
-            (profile.network.throughput_kbps, profile.network.throughput_spread) = (median, spread.min(3.0));
+            (profile.network.throughput_kbps, profile.network.throughput_spread) =
+                (median.clamp(1.0, 1e7), spread.min(3.0));
         }
         if let Some((median, spread)) = self.rtt.spread() {
-            (profile.network.rtt_ms, profile.network.rtt_spread) = (median, spread.min(3.0));
+            (profile.network.rtt_ms, profile.network.rtt_spread) = (median.min(6e4), spread.min(3.0));
         }
     }
 
@@ -245,7 +257,7 @@ impl Fit {
     }
 
     pub(super) fn most_asked(&self) -> Option<(&String, &Asked)> {
-        self.models.iter().max_by_key(|(_, asked)| asked.counted)
+        self.models.iter().filter(|(name, _)| is_name(name, NAME_MAX)).max_by_key(|(_, asked)| asked.counted)
     }
 
     fn rank(&self, profile: &mut Profile) {
@@ -259,7 +271,7 @@ impl Fit {
         if self.course.visits >= LEAST {
             rank.share = (asked.counted as f64 / self.course.visits as f64).min(1.0);
         }
-        rank.candidates = (asked.candidates as u32).clamp(1, profile.catalogue.items);
+        rank.candidates = (asked.candidates as u32).clamp(1, profile.catalogue.items.min(10_000));
         rank.pool = rank.pool.max(rank.candidates).min(profile.catalogue.items);
         rank.k = (asked.positions as u32).clamp(1, rank.candidates);
     }
@@ -288,7 +300,7 @@ impl Estimate {
         for note in &self.notes {
             text += &format!("# {note}.\n");
         }
-        text += &format!("\ndescription = {:?}\n", p.description);
+        text += &format!("\ndescription = {}\n", toml::Value::from(p.description.as_str()));
         let (l, v, d, c) = (&p.load, &p.viewers, &p.day, &p.catalogue);
         let pair = |[a, b]: [Span; 2]| format!("[\"{a}\", \"{b}\"]");
         text += &format!("\n[load]\nrate = {}\nduration = \"{}\"\nshape = \"{}\"\n", l.rate, l.duration, l.shape);
@@ -296,20 +308,22 @@ impl Estimate {
         text += &format!("\n[viewers]\ncount = {}\nhot_share = {:.4}\n", v.count, v.hot_share);
         text += &format!("devices = {{ {} }}\n", shares(&v.devices));
         for Country { code, timezone, share } in &p.countries {
-            text += &format!("\n[[countries]]\ncode = \"{code}\"\ntimezone = \"{timezone}\"\nshare = {share:.5}\n");
+            text += &format!(
+                "\n[[countries]]\ncode = \"{code}\"\ntimezone = \"{timezone}\"\nshare = {}\n",
+                self::share(*share)
+            );
         }
         text += &format!("\n[day]\nstarts = {:.2}\nswing = {:.2}\n", d.starts, d.swing);
         text += &format!("\n[catalogue]\nitems = {}\nzipf = {:.3}\nlength = {}\n", c.items, c.zipf, pair(c.length));
         let b = &p.browse;
-        text +=
-            &format!("\n[browse]\nstep = \"{}\"\nimpression = {:.5}\nscroll = {:.5}\n", b.step, b.impression, b.scroll);
-        text += &format!("hover = {:.5}\nclick = {:.5}\n", b.hover, b.click);
-        text += &format!("add_to_list = {:.5}\nnot_interested = {:.5}\n", b.add_to_list, b.not_interested);
+        text += &format!("\n[browse]\nstep = \"{}\"\nimpression = {}\n", b.step, share(b.impression));
+        text += &format!("scroll = {}\nhover = {}\nclick = {}\n", share(b.scroll), share(b.hover), share(b.click));
+        text += &format!("add_to_list = {}\nnot_interested = {}\n", share(b.add_to_list), share(b.not_interested));
         let w = &p.watch;
         text += &format!("\n[watch]\nstartup = \"{}\"\nprogress = \"{}\"\n", w.startup, w.progress);
-        text += &format!("pause = {:.5}\nseek = {:.5}\nrebuffer = {:.5}\n", w.pause, w.seek, w.rebuffer);
-        text +=
-            &format!("quality_change = {:.5}\nabandon = {:.5}\nerror = {:.5}\n", w.quality_change, w.abandon, w.error);
+        text += &format!("pause = {}\nseek = {}\nrebuffer = {}\n", share(w.pause), share(w.seek), share(w.rebuffer));
+        text += &format!("quality_change = {}\nabandon = {}\n", share(w.quality_change), share(w.abandon));
+        text += &format!("error = {}\n", share(w.error));
         text += &format!("pause_length = {}\npause_tail = {:.3}\n", pair(w.pause_length), w.pause_tail);
         text += &format!("pause_leave = {:.4}\nrebuffer_length = \"{}\"\n", w.pause_leave, w.rebuffer_length);
         text += &format!("binge = {:.4}\nleave = {:.4}\n", w.binge, w.leave);
@@ -321,8 +335,8 @@ impl Estimate {
         text += &format!("throughput_spread = {:.3}\nrtt_spread = {:.3}\n", n.throughput_spread, n.rtt_spread);
         text += &format!("\n[clocks]\nwrong = {:.5}\noff_max = \"{}\"\n", p.clocks.wrong, p.clocks.off_max);
         let o = &p.disorder;
-        text += &format!("\n[disorder]\nreordered = {:.5}\nreordered_max = \"{}\"\n", o.reordered, o.reordered_max);
-        text += &format!("late = {:.6}\nlate_by = {}\n", o.late, pair(o.late_by));
+        text += &format!("\n[disorder]\nreordered = {}\nreordered_max = \"{}\"\n", share(o.reordered), o.reordered_max);
+        text += &format!("late = {}\nlate_by = {}\n", share(o.late), pair(o.late_by));
         if self.is_export {
             text += "# Not of the log, which has none: as in steady_evening.\n";
         }
@@ -337,8 +351,14 @@ impl Estimate {
     }
 }
 
+/// A share among others, as it is written: rounded down, so that together they are not above 1.
+fn share(of: f64) -> String {
+    // What is a part of a millionth below a number that can be written is that number.
+    format!("{:.5}", (of * 1e5 + 1e-6).floor() / 1e5)
+}
+
 fn shares(devices: &BTreeMap<String, f64>) -> String {
-    devices.iter().map(|(name, share)| format!("{name:?} = {share:.5}")).collect::<Vec<_>>().join(", ")
+    devices.iter().map(|(name, share)| format!("{name:?} = {}", self::share(*share))).collect::<Vec<_>>().join(", ")
 }
 
 impl Display for Estimate {

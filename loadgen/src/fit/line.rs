@@ -97,6 +97,8 @@ pub(super) enum Line<'a> {
     /// Boxed: it is much larger than the rest. With when it came, epoch milliseconds, where that is said.
     Event(Box<Event<'a>>, Option<i64>),
     Decision(Decision<'a>),
+    /// What a decision was worth, told as such.
+    Reward,
     /// A record that tells nothing of viewers.
     Other,
 }
@@ -113,6 +115,8 @@ pub(super) fn read(text: &str) -> Option<Line<'_>> {
         event: Option<Box<Event<'a>>>,
         #[serde(borrow, default)]
         decision: Option<Decision<'a>>,
+        #[serde(default)]
+        reward: Option<IgnoredAny>,
     }
     if !text.contains("\"offset\":") {
         return serde_json::from_str(text).ok().map(|event| Line::Event(event, None));
@@ -121,6 +125,7 @@ pub(super) fn read(text: &str) -> Option<Line<'_>> {
     Some(match (record.event, record.decision) {
         (Some(event), _) => Line::Event(event, record.ingest_time.filter(|ms| TIMES.contains(ms))),
         (None, Some(decision)) => Line::Decision(decision),
+        (None, None) if record.reward.is_some() => Line::Reward,
         (None, None) => Line::Other,
     })
 }
@@ -154,6 +159,8 @@ mod tests {
         }
         let decision = r#"{"offset":8,"partition":0,"ingest_time":5,"decision":{"id":"d","model":"home","candidates":[{"item":"a"}],"picks":[{}],"x":1}}"#;
         assert!(matches!(read(decision), Some(Line::Decision(d)) if d.model == "home" && d.candidates.len() == 1));
+        let reward = r#"{"offset":8,"partition":0,"ingest_time":5,"reward":{"decision":"d","value":1.0}}"#;
+        assert!(matches!(read(reward), Some(Line::Reward)));
         assert!(matches!(read(r#"{"offset":9,"partition":0,"ingest_time":5,"tick":true}"#), Some(Line::Other)));
         assert!(read("garbage").is_none() && read("{}").is_none());
     }

@@ -15,6 +15,7 @@ mod zipf;
 
 use crate::population::Kind;
 use course::{Course, Seen};
+use estimate::UNKNOWN_COUNTRY;
 use line::{Decision, Event, Line};
 use order::{Order, Times, histogram};
 use rate::Rate;
@@ -49,7 +50,9 @@ pub struct Fit {
     clocks: [u64; 2],
     throughput: Logs,
     rtt: Logs,
-    /// By model.
+    /// Decisions and rewards told as such: calls beside events.
+    calls: u64,
+    /// What models were asked, by name.
     models: BTreeMap<String, Asked>,
     is_export: bool,
 }
@@ -110,6 +113,7 @@ impl Fit {
             clocks: [0; 2],
             throughput: Logs::default(),
             rtt: Logs::default(),
+            calls: 0,
             models: BTreeMap::new(),
             is_export: false,
         }
@@ -142,6 +146,7 @@ impl Fit {
         match line::read(text) {
             Some(Line::Event(event, ingest_time)) => self.event_of_line(text, &event, ingest_time),
             Some(Line::Decision(decision)) => self.decision(&decision),
+            Some(Line::Reward) => self.calls += 1,
             Some(Line::Other) => {}
             None => self.unreadable += 1,
         }
@@ -173,6 +178,7 @@ impl Fit {
     }
 
     fn decision(&mut self, decision: &Decision<'_>) {
+        self.calls += 1;
         let who = decision.viewer.as_ref().or(decision.session.as_ref());
         let is_counted = who.is_some_and(|who| self.course.counts_ask(xxh3_64(who.as_bytes()), &self.order));
         if self.models.len() < TEXTS_MAX || self.models.contains_key(decision.model.as_ref()) {
@@ -232,13 +238,14 @@ impl Fit {
         if let Some(device) = &event.device {
             count(&mut self.devices, device);
         }
-        let place = (event.country.as_deref().unwrap_or("ZZ"), event.timezone.as_deref().unwrap_or("UTC"));
+        let place = (event.country.as_deref().unwrap_or(UNKNOWN_COUNTRY), event.timezone.as_deref().unwrap_or("UTC"));
         // Of whom nothing is known, it is not known that they are in another place than the others.
         if event.country.is_none() && event.timezone.is_none() {
             return;
         }
-        if self.places.len() < TEXTS_MAX {
-            *self.places.entry((place.0.to_owned(), place.1.to_owned())).or_insert(0) += 1;
+        let place = (place.0.to_owned(), place.1.to_owned());
+        if self.places.len() < TEXTS_MAX || self.places.contains_key(&place) {
+            *self.places.entry(place).or_insert(0) += 1;
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Order {
     oldest: VecDeque<u64>,
 }
 
-/// Milliseconds, two digits, up to a day.
+/// Milliseconds, three digits, up to two days.
 pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 86_400_000 * 2, 3).expect("bounds and digits are in range")
 }

@@ -354,6 +354,52 @@ fn bots_are_found_and_do_not_count_for_people() {
 }
 
 #[test]
+fn whatever_is_fitted_can_be_run() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    profile.load.rate = 100;
+    let text = String::from_utf8(log(&profile, 60)).expect("text");
+    // Names that a profile does not take; of the place, the time zone is kept.
+    let odd = text
+        .replace("\"device\":\"tv\"", "\"device\":\"\"")
+        .replace("\"country\":\"GB\"", "\"country\":\"United Kingdom\"");
+    let found = fitted(odd.as_bytes()).profile;
+    assert!(!found.viewers.devices.contains_key("") && found.viewers.devices.len() > 1, "{:?}", found.viewers.devices);
+    let london = found.countries.iter().find(|country| country.timezone == "Europe/London").expect("it is there");
+    assert!(london.code == "ZZ" && london.share > 0.05, "{london:?}");
+    let mut fit = Fit::new(Duration::from_secs(30));
+    fit.read(text.as_bytes(), |_| ()).expect("memory can be read");
+    assert!(fit.finish("a \"log\"\u{1b}").is_ok(), "whatever its file is called");
+    // One viewer alone.
+    let alone = text.lines().map(|line| {
+        let mut event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        event["viewer"] = "v".into();
+        format!("{event}\n")
+    });
+    assert_eq!(fitted(alone.collect::<String>().as_bytes()).profile.viewers.hot_share, 0.99);
+    // Six sixths are not more than a whole.
+    let mut found = fitted(text.as_bytes());
+    let (browse, watch) = (&mut found.profile.browse, &mut found.profile.watch);
+    for share in [&mut browse.impression, &mut browse.scroll, &mut browse.hover, &mut browse.click] {
+        *share = 1.0 / 6.0;
+    }
+    (browse.add_to_list, browse.not_interested) = (1.0 / 6.0, 1.0 / 6.0);
+    (watch.pause, watch.seek, watch.rebuffer, watch.abandon) = (1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0);
+    (watch.quality_change, watch.error) = (1.0 / 6.0, 1.0 / 6.0);
+    let again = Profile::read("profile.toml", &found.toml()).expect("it can be run");
+    assert_eq!((again.browse.click, again.watch.seek), (0.16666, 0.16666));
+}
+
+#[test]
+fn decisions_of_a_log_count_for_its_rate() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.rank.share) = (400, 1.0);
+    let log = exported(&profile, 60);
+    let decisions = str::from_utf8(&log).expect("text").matches("\"decision\":{").count() as f64 / 60.0;
+    assert!(decisions > 5.0, "{decisions} a second");
+    near("rate", fitted(&log).profile.load.rate as f64, 400.0, 0.01);
+}
+
+#[test]
 fn too_little_is_an_error_that_says_what_was_there() {
     let mut fit = Fit::new(Duration::from_secs(30));
     fit.read(b"{}\nx\n".as_slice(), |_| ()).expect("memory can be read");

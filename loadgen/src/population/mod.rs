@@ -34,7 +34,7 @@ pub struct Population {
     /// Viewers' time, microseconds.
     now_us: u64,
     acts: u64,
-    /// The one viewer who does more than all others, and their number.
+    /// Share of the acts that are those of one viewer, who is the last of the viewers and not in the calendar.
     hot_share: f64,
 }
 
@@ -105,7 +105,6 @@ impl Population {
     }
 
     /// How many there are.
-    #[cfg(test)]
     pub fn viewers(&self) -> usize {
         self.viewers.len() - 1
     }

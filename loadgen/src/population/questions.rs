@@ -5,6 +5,7 @@ use super::tastes::Outcome;
 use super::world::World;
 use crate::seeded::{Draws, Stream};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// What came of the decisions of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub struct Questions {
     asked: u64,
     open: Vec<Question>,
     free: Vec<u32>,
+    /// Where a shuffle has other items than at first; empty between two.
+    moved: HashMap<u32, u32>,
     /// What is to be told.
     pub(super) rewards: Vec<Reward>,
     pub(super) so_far: Loop,
@@ -110,15 +113,15 @@ impl Questions {
         question.decision = decision;
         question.is_told = draws.chance(world.profile.rank.explicit);
         question.shown.clear();
-        // The first of a shuffle that is not finished.
-        let (pool, wanted) = (world.profile.rank.pool, world.profile.rank.candidates as usize);
+        // The first of a shuffle that is not finished. What it did not move is where it was: nothing costs as much as the pool is large.
+        let pool = world.profile.rank.pool;
         question.candidates.clear();
-        question.candidates.extend(0..pool);
-        for place in 0..wanted {
-            let other = place + (draws.bits() % (u64::from(pool) - place as u64)) as usize;
-            question.candidates.swap(place, other);
+        for place in 0..world.profile.rank.candidates {
+            let other = place + (draws.bits() % u64::from(pool - place)) as u32;
+            let here = self.moved.get(&place).copied().unwrap_or(place);
+            question.candidates.push(self.moved.insert(other, here).unwrap_or(other));
         }
-        question.candidates.truncate(wanted);
+        self.moved.clear();
         (decision, slot)
     }
 

@@ -74,7 +74,7 @@ impl Tastes {
         click * (self.played * PLAYED + (1.0 - self.played) * CLICKED) + (1.0 - click) * self.sent_away * SENT_AWAY
     }
 
-    /// Which position is looked at, and what becomes of it; two draws in (0, 1].
+    /// Which position is looked at, and what becomes of it; three draws in (0, 1].
     pub(super) fn looks_at(&self, segment: u32, shown: &[u32], draws: [f64; 3]) -> (usize, Outcome) {
         let attention = self.attention_of(shown.len());
         let mut left = draws[0];

@@ -7,6 +7,7 @@ mod check;
 mod rules;
 mod sections;
 
+pub use rules::{CODE_MAX, NAME_MAX, is_name};
 pub use sections::{
     Away, Bots, Browse, Catalogue, Clocks, Cmcd, Country, Day, Disorder, Load, Network, Rank, Viewers, Watch,
 };
@@ -14,6 +15,7 @@ pub use sections::{
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Profiles that need no file.
 pub const BUILT_IN: [(&str, &str); 6] = [
@@ -80,10 +82,36 @@ impl Profile {
         let given: Table = text.parse().map_err(|e| told(&e))?;
         rules::check(&given).map_err(|e| told(&e))?;
         let mut whole: Table = BUILT_IN[0].1.parse().expect("what is built in is read by a test");
+        let rank = given.get("rank").and_then(Value::as_table).cloned().unwrap_or_default();
         lay_over(&mut whole, given);
-        let profile: Profile = whole.try_into().map_err(|e| told(&e))?;
+        let mut profile: Profile = whole.try_into().map_err(|e| told(&e))?;
+        profile.fit_candidates(&rank);
         profile.check().map_err(|e| told(&e))?;
         Ok(profile)
+    }
+}
+
+impl Profile {
+    /// Brings what is left out of the section `rank` down to what there is.
+    fn fit_candidates(&mut self, given: &Table) {
+        let (rank, items) = (&mut self.rank, self.catalogue.items);
+        at_most(given, "pool", &mut rank.pool, items);
+        at_most(given, "candidates", &mut rank.candidates, rank.pool);
+        at_most(given, "k", &mut rank.k, rank.candidates);
+    }
+
+    /// Names all it says but for what can be asked for beside it: how much is sent, when, and of how many viewers.
+    pub fn hash_of_viewers(&self) -> String {
+        let load = Profile::load(BUILT_IN[0].0).expect("it is shipped").load;
+        let mut rest = Profile { load, description: String::new(), ..self.clone() };
+        rest.viewers.count = 0;
+        format!("{:016x}", xxh3_64(format!("{rest:?}").as_bytes()))
+    }
+}
+
+fn at_most(given: &Table, key: &str, value: &mut u32, max: u32) {
+    if !given.contains_key(key) {
+        *value = max.min(*value);
     }
 }
 
@@ -124,6 +152,22 @@ mod tests {
         let shipped = Profile::load("steady_evening").expect("it is shipped");
         let profile = Profile::read("p.toml", "[load]\nrate = 7").expect("the rest is left out");
         assert_eq!(profile, Profile { load: Load { rate: 7, ..shipped.load.clone() }, ..shipped });
+    }
+
+    #[test]
+    fn profiles_of_one_name_that_differ_have_other_hashes_and_the_load_does_not_count() {
+        let hash = |text: &str| Profile::read("p.toml", text).expect("a profile").hash_of_viewers();
+        assert_eq!(hash("[load]\nrate = 7\n[viewers]\ncount = 9"), hash("# nothing"));
+        assert_ne!(hash("[disorder]\nduplicates = 0.25"), hash(""));
+    }
+
+    #[test]
+    fn what_is_left_out_of_rank_is_no_more_than_there_is() {
+        let rank = |text: &str| Profile::read("p.toml", text).map(|p| (p.rank.pool, p.rank.candidates, p.rank.k));
+        assert_eq!(rank("[catalogue]\nitems = 10"), Ok((10, 10, 4)));
+        assert_eq!(rank("[rank]\ncandidates = 3"), Ok((48, 3, 3)));
+        let error = rank("[catalogue]\nitems = 10\n[rank]\npool = 48").expect_err("it is given");
+        assert!(error.contains("rank.pool is 48; allowed: 1 to 10"), "{error}");
     }
 
     #[test]

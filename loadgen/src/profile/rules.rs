@@ -7,8 +7,9 @@ use clap::ValueEnum;
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
-/// Longest name of a device, bytes.
-const NAME_MAX: usize = 64;
+/// Longest name of a device or model, and code of a country, bytes.
+pub const NAME_MAX: usize = 64;
+pub const CODE_MAX: usize = 8;
 /// Spans, in words.
 const SPAN: &str = "a whole number with ms, s, m or h, from 1ms to 24h";
 
@@ -53,7 +54,7 @@ const RULES: [(&str, Rule); 74] = [
     ("viewers.count", Whole(0, 20_000_000)),
     ("viewers.hot_share", Number(0.0, 0.99)),
     ("viewers.devices", Devices),
-    ("countries.code", Name(8)),
+    ("countries.code", Name(CODE_MAX)),
     ("countries.timezone", Zone),
     ("countries.share", Share),
     ("day.starts", Number(0.0, 24.0)),
@@ -255,7 +256,8 @@ fn two<T>(value: &Value, of: impl Fn(&Value) -> Option<T>) -> Option<[T; 2]> {
     Some([of(first)?, of(second)?])
 }
 
-fn is_name(text: &str, bytes_max: usize) -> bool {
+/// What may be a name of at most so many bytes.
+pub fn is_name(text: &str, bytes_max: usize) -> bool {
     (1..=bytes_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 

@@ -69,6 +69,11 @@ impl Axis {
         Axis { scale: Scale::Nines, quantity: Quantity::Quantile, low: 0.0, high: 1.0 - 1.0 / count }
     }
 
+    /// Whether it is that of time, where a value is only that of its moment.
+    pub fn is_time(&self) -> bool {
+        self.quantity == Quantity::Seconds
+    }
+
     /// Where `value` is, from 0 at the low end to 1; values outside are held to the ends.
     pub fn place(&self, value: f64) -> f64 {
         let spread = |value: f64| match self.scale {

@@ -50,6 +50,13 @@ pub struct Chart {
     pub wide: bool,
 }
 
+impl Line {
+    /// The widest gap between two points next to each other.
+    fn step(&self) -> f64 {
+        self.points.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max)
+    }
+}
+
 impl Chart {
     /// A figure: title, legend, picture.
     pub fn html(&self) -> String {
@@ -131,6 +138,8 @@ impl Chart {
             let mut title = self.x.text(*x);
             for line in &self.lines {
                 let near = line.points.iter().min_by(|a, b| (a.0 - x).abs().total_cmp(&(b.0 - x).abs()));
+                let within = line.step().max(first.step()) / 2.0;
+                let near = near.filter(|near| !self.x.is_time() || (near.0 - x).abs() <= within);
                 if let Some((_, Some(y))) = near {
                     let _ = write!(title, "\n{}: {}", escape(&line.name), self.y.text(*y));
                 }
@@ -159,11 +168,45 @@ impl Chart {
     }
 }
 
-/// At most [`POINTS_MAX`] points: neighbours are joined, `join` says how.
-pub fn summed_up(points: Points, join: impl Fn(f64, f64) -> f64) -> Points {
-    let each = points.len().div_ceil(POINTS_MAX).max(1);
-    let one = |chunk: &[(f64, Option<f64>)]| (chunk[0].0, chunk.iter().filter_map(|(_, y)| *y).reduce(&join));
-    points.chunks(each).map(one).collect()
+/// How neighbours become one point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// Of rates.
+    Mean,
+    /// Of latencies, whose peaks are what is looked for.
+    Highest,
+}
+
+impl Joined {
+    fn of(self, values: &[f64]) -> Option<f64> {
+        match self {
+            Joined::Mean => (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
+            Joined::Highest => values.iter().copied().reduce(f64::max),
+        }
+    }
+
+    /// What a point of a line of so many seconds is, in words, where it is more than a second.
+    pub fn note(self, seconds: usize) -> String {
+        let what = if self == Joined::Mean { "mean" } else { "highest" };
+        match joined_at_once(seconds) {
+            1 => String::new(),
+            each => format!(" Each point is the {what} of {each} seconds."),
+        }
+    }
+}
+
+/// Of so many points, how many become one.
+fn joined_at_once(points: usize) -> usize {
+    points.div_ceil(POINTS_MAX).max(1)
+}
+
+/// At most [`POINTS_MAX`] points.
+pub fn summed_up(points: Points, joined: Joined) -> Points {
+    let one = |chunk: &[(f64, Option<f64>)]| {
+        let values: Vec<f64> = chunk.iter().filter_map(|(_, y)| *y).collect();
+        (chunk[0].0, joined.of(&values))
+    };
+    points.chunks(joined_at_once(points.len())).map(one).collect()
 }
 
 #[cfg(test)]
@@ -193,6 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_over_has_no_value_under_the_pointer() {
+        let line = |name: &str, until: u32| {
+            let points = (0..until).map(|x| (f64::from(x), Some(7.0))).collect();
+            Line { name: name.into(), colour: 0, dashed: false, points }
+        };
+        let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
+        let (title, note, lines) = ("t".into(), String::new(), vec![line("long", 9), line("short", 3)]);
+        let html = Chart { title, note, x, y, lines, filled: false, wide: false }.html();
+        assert!(html.contains("<title>2 s\nlong: 7 ms\nshort: 7 ms</title>"), "{html}");
+        assert!(html.contains("<title>3 s\nlong: 7 ms</title>"), "{html}");
+    }
+
+    #[test]
     fn a_chart_without_points_is_a_grid() {
         let html = chart(vec![]);
         assert!(html.contains("class=\"grid\"") && !html.contains("class=\"line"), "{html}");
@@ -201,9 +257,15 @@ mod tests {
     #[test]
     fn long_lines_are_summed_up_without_losing_their_peaks() {
         let points: Points = (0..10_000).map(|i| (f64::from(i), Some(if i == 7_777 { 99.0 } else { 1.0 }))).collect();
-        let short = summed_up(points, f64::max);
+        let short = summed_up(points, Joined::Highest);
         assert!(short.len() <= POINTS_MAX);
         assert_eq!(short.iter().filter_map(|(_, y)| *y).fold(0.0, f64::max), 99.0);
-        assert_eq!(summed_up(vec![(0.0, None)], f64::max), [(0.0, None)]);
+        // Of 1, 2, 3, 4 in each four.
+        let points: Points = (0..1_440).map(|i| (f64::from(i), Some(f64::from(i % 4 + 1)))).collect();
+        let rates = summed_up(points, Joined::Mean);
+        assert!(rates.len() == POINTS_MAX && rates.iter().all(|(_, y)| *y == Some(2.5)), "{:?}", rates[0]);
+        assert_eq!(Joined::Mean.note(1_440), " Each point is the mean of 4 seconds.");
+        assert_eq!(Joined::Highest.note(POINTS_MAX), "");
+        assert_eq!(summed_up(vec![(0.0, None)], Joined::Highest), [(0.0, None)]);
     }
 }

@@ -1,7 +1,7 @@
 //! Two runs side by side, with ratios: as a table for people and as a page.
 
 use super::axis::{Axis, Quantity, text};
-use super::chart::{Chart, Line, Points, summed_up};
+use super::chart::{Chart, Joined, Line, Points, summed_up};
 use super::html::{highest, lowest, percentiles};
 use super::page::{badge, escape, page, table};
 use super::{Latency, ROUGH, ROUGH_NOTE, Report};
@@ -12,8 +12,7 @@ use std::fmt::{self, Display, Formatter, Write};
 const NOTABLE: f64 = 0.05;
 
 /// Above what differs.
-const DIFFERENT: &str =
-    "The loads were not the same, so the ratios do not compare servers alone, and none is called better or worse";
+const DIFFERENT: &str = "The loads were not the same, so the ratios do not compare servers alone, and only what was lost or wrong is called better or worse";
 
 /// What a report of an older version does not say: nothing is known to differ.
 const UNKNOWN: &str = "?";
@@ -88,6 +87,7 @@ impl Comparison<'_> {
     fn differences(&self) -> Vec<String> {
         let settings = |r: &Report| {
             let a = &r.asked;
+            let said = |value: Option<String>| value.unwrap_or(UNKNOWN.into());
             let from = a.profile.as_ref().map_or("independent events".into(), |profile| format!("profile {profile}"));
             let who = match (&a.profile, a.sessions) {
                 (None, sessions) => format!("{sessions} sessions"),
@@ -98,13 +98,17 @@ impl Comparison<'_> {
                 ("what", from),
                 ("rate", format!("{} events/s", a.rate)),
                 ("shape", a.shape.clone()),
-                ("arrivals", a.arrivals.map_or(UNKNOWN.into(), |arrivals| arrivals.to_string())),
+                ("arrivals", said(a.arrivals.map(|arrivals| arrivals.to_string()))),
                 ("duration", format!("{} s", a.duration_s)),
                 ("measured from", format!("{} s on", a.measure_from_s)),
                 ("events a batch", a.batches()),
                 ("who", who),
                 ("Zipf exponent", a.skew.to_string()),
                 ("connections", a.connections.to_string()),
+                ("content of the profile", said(a.profile_hash.clone())),
+                ("longest wait for an answer", said(a.timeout_s.map(|s| format!("{s} s")))),
+                ("viewers followed", said(a.probes.map(|n| n.to_string()))),
+                ("all contexts followed", said(a.observe.map(|is| if is { "yes" } else { "no" }.to_owned()))),
                 ("interrupted", r.interrupted_s.map_or("no".into(), |at| format!("after {at:.1} s"))),
             ]
         };
@@ -138,9 +142,10 @@ impl Comparison<'_> {
         row("server processors", "server_cpu", Quantity::Cores, under_one_load(Better::Less));
         // It grows with all that was sent since the server began, of which a report knows only its own run.
         row("server memory", "server_rss", Quantity::Bytes, Better::Neither);
-        for count in ["lost", "rejected", "errors", "unpublished", "mismatches"] {
+        for count in ["lost", "rejected", "unpublished", "mismatches"] {
             row(count, count, Quantity::Cores, Better::Less);
         }
+        row("errors", "errors", Quantity::Cores, under_one_load(Better::Less));
         for count in ["duplicates", "late"] {
             row(count, count, Quantity::Cores, Better::Neither);
         }
@@ -187,14 +192,15 @@ impl Comparison<'_> {
         let cores = |r: &Report| r.over_time(|s| s.cpu_cores);
         let both = |of: &dyn Fn(&Report) -> Points| {
             let line = |name: &str, colour, points| {
-                let points = summed_up(points, f64::max);
+                let points = summed_up(points, Joined::Highest);
                 Line { name: name.into(), colour, dashed: false, points }
             };
             vec![line("A", 0, of(self.a)), line("B", 1, of(self.b))]
         };
         let (latency, processors) = (both(&p99), both(&cores));
         let chart = |title: &str, y, lines| {
-            let (title, note, x) = (title.into(), String::new(), Axis::time(seconds));
+            let (title, x) = (title.into(), Axis::time(seconds));
+            let note = Joined::Highest.note(seconds as usize);
             Chart { title, note, x, y, lines, filled: false, wide: false }
         };
         vec![

@@ -1,7 +1,7 @@
 //! The report as one page that can be mailed around: verdict, charts, tables.
 
 use super::axis::{Axis, Quantity, text};
-use super::chart::{Chart, Line, summed_up};
+use super::chart::{Chart, Joined, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
 use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict, counted};
@@ -66,7 +66,9 @@ impl Report {
         };
         let what =
             if self.taken() > self.counts.accepted { "events and CMCD records taken" } else { "events accepted" };
-        tile(text(Quantity::PerSecond, self.taken() as f64 / self.took_s()), what, "");
+        if let Some(rate) = self.throughput() {
+            tile(text(Quantity::PerSecond, rate), what, "");
+        }
         for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
             let [_, _, p99, ..] = latency.percentiles();
             tile(marked(p99), &format!("{name} p99"), "");
@@ -81,22 +83,23 @@ impl Report {
 
     fn charts(&self) -> String {
         let mut charts = vec![percentiles(self.latencies().map(|(name, l)| (name.to_owned(), colour(name), false, l)))];
-        charts.extend([latency_over_time(self.schedule()), self.throughput()]);
+        charts.extend([latency_over_time(self.schedule()), self.throughput_chart()]);
         if !self.server_seconds.is_empty() {
             charts.extend([self.processor(), self.memory()]);
         }
         charts.iter().map(Chart::html).collect()
     }
 
-    pub(super) fn throughput(&self) -> Chart {
+    pub(super) fn throughput_chart(&self) -> Chart {
         let line = |name: &str, colour, dashed, of: fn(&Second) -> u64| {
             let rate = |s: &Second| {
-                let left = self.sent_s() - s.second as f64;
-                // The last second may be a part of one.
-                of(s) as f64 / if left > 0.0 { left.min(1.0) } else { 1.0 }
+                // The last second may be a part of one; what is answered in it may come after the end of that part.
+                let until = if name == "acknowledged" { self.took_s() } else { self.sent_s() };
+                let (begin, is_of_schedule) = (s.second as f64, (s.second as f64) < self.sent_s());
+                of(s) as f64 / if is_of_schedule { (until - begin).min(1.0) } else { 1.0 }
             };
             let points = self.schedule().iter().map(|second| (second.second as f64 + 0.5, Some(rate(second))));
-            Line { name: name.into(), colour, dashed, points: summed_up(points.collect(), |a, b| (a + b) / 2.0) }
+            Line { name: name.into(), colour, dashed, points: summed_up(points.collect(), Joined::Mean) }
         };
         let mut lines = vec![line("acknowledged", 2, false, |s| s.answered), line("due", 4, true, Second::due)];
         if self.seconds.iter().any(|s| s.lost > 0) {
@@ -104,7 +107,10 @@ impl Report {
         }
         Chart {
             title: "Throughput over time".into(),
-            note: "Events per second: due by the schedule, and acknowledged in that second. A stall is a hole, then a peak.".into(),
+            note: format!(
+                "Events per second: due by the schedule, and acknowledged in that second. A stall is a hole, then a peak.{}",
+                Joined::Mean.note(self.schedule().len())
+            ),
             x: Axis::time(self.schedule().len() as f64),
             y: Axis::from_zero(Quantity::PerSecond, highest(&lines)),
             lines,
@@ -210,11 +216,12 @@ impl Report {
 
     fn asked_section(&self) -> String {
         let a = &self.asked;
+        let said = |value: Option<String>| value.unwrap_or("not kept by this report".into());
         let rows = [
             ("profile", a.profile.clone().map_or("none: independent events".into(), |name| escape(&name))),
             ("rate", format!("{} events/s", count(a.rate))),
             ("shape", escape(&a.shape)),
-            ("arrivals", a.arrivals.map_or("not kept by this report".into(), |arrivals| arrivals.to_string())),
+            ("arrivals", said(a.arrivals.map(|arrivals| arrivals.to_string()))),
             (
                 "duration",
                 format!(
@@ -231,6 +238,9 @@ impl Report {
                 (Some(_), viewers) => ("viewers", count(viewers)),
             },
             ("connections", a.connections.to_string()),
+            ("longest wait for an answer", said(a.timeout_s.map(|s| format!("{s} s")))),
+            ("viewers followed", said(a.probes.map(|n| count(n as u64)))),
+            ("all contexts followed", said(a.observe.map(|is| if is { "yes" } else { "no" }.to_owned()))),
             ("requests", count(self.counts.requests)),
             ("seed", a.seed.to_string()),
         ];
@@ -264,19 +274,25 @@ impl Report {
             ("versions that went back", none(checked.backwards)),
             ("streams that broke or were refused", none(checked.broken)),
         ];
-        if vectors.not_compared.is_none() {
+        if vectors.compared() > 0 {
             rows.push(("vectors same as the fold, bit for bit", count(vectors.same)));
             rows.push(("vectors that differ", none(vectors.different)));
             rows.push(("viewers and events folded", format!("{} / {}", count(vectors.viewers), count(vectors.events))));
         }
+        if vectors.ended > 0 {
+            rows.push(("sessions not compared: ended on the server", count(vectors.ended)));
+        }
         let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
         let mut out = format!("<section><h2>Checks</h2>{}", table(&[], &rows));
-        let not = vectors.not_compared.iter().map(|why| format!("Vectors were not compared: {why}"));
+        let not = vectors.not_all();
         let left_out = vectors.left_out.iter().map(|(why, n)| format!("{} not compared: {why}", counted(*n, "viewer")));
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke: {first}"));
         let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
         let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", counted(publish.count, "event")));
-        for note in fewer.chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
+        let seconds = self.publish_seconds_text().map(|seconds| format!("{seconds}."));
+        for note in
+            fewer.chain(seconds).chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone())
+        {
             let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
         }
         out + "</section>"
@@ -295,6 +311,7 @@ impl Report {
             row(&format!("arrival → published, {quantile}{from}"), Some(format!("≤ {}", ms(*bound))));
         }
         row(&format!("processor time{from}"), server.cpu_seconds.map(|s| format!("{s:.2} s")));
+        row("processor time", self.untimed().map(|why| format!("not measured: {why}")));
         row("per million events", self.cpu_per_million().map(|s| format!("{s:.2} s")));
         row("resident memory", server.rss_bytes.map(|bytes| text(Quantity::Bytes, bytes as f64)));
         format!("<section><h2>What the server says</h2>{}</section>", table(&[], &rows))
@@ -328,7 +345,7 @@ pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool,
 fn latency_over_time(seconds: &[Second]) -> Chart {
     let line = |name: &str, colour, dashed, of: &dyn Fn(&Second) -> Option<f64>| {
         let points = seconds.iter().map(|second| (second.second as f64 + 0.5, of(second))).collect();
-        Line { name: name.into(), colour, dashed, points: summed_up(points, f64::max) }
+        Line { name: name.into(), colour, dashed, points: summed_up(points, Joined::Highest) }
     };
     let p99 = |brief: Option<Brief>| brief.map(|brief| brief.p99_ms);
     let mut lines = vec![
@@ -342,7 +359,7 @@ fn latency_over_time(seconds: &[Second]) -> Chart {
     }
     Chart {
         title: "Latency over time".into(),
-        note: "By the second in which requests were due.".into(),
+        note: format!("By the second in which requests were due.{}", Joined::Highest.note(seconds.len())),
         x: Axis::time(seconds.len() as f64),
         y: Axis::log(Quantity::Milliseconds, lowest(&lines), highest(&lines)),
         lines,

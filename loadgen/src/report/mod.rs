@@ -4,6 +4,7 @@ mod axis;
 mod chart;
 mod compare;
 mod html;
+mod judge;
 mod latency;
 mod page;
 mod server;
@@ -40,15 +41,6 @@ const ROUGH_OBJECTIVES: &str =
 
 /// Shape of the JSON; grows when a field changes its meaning.
 const FORMAT: u32 = 2;
-
-/// A request that the generator began later than this is late.
-const LAG_MAX: Duration = Duration::from_millis(1);
-/// More than one late request in so many, and more than a few, and the generator was too slow for the numbers to mean anything.
-const LATE_ONE_IN: u64 = 100;
-const LATE_FEW: u64 = 3;
-
-/// Below this share of the time in which it had nothing to do, the generator could not keep up, wherever that shows.
-const IDLE_MIN: f64 = 0.01;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +92,18 @@ pub struct Asked {
     pub skew: f64,
     /// Connections.
     pub connections: usize,
+    /// Longest wait for an answer, seconds; older reports do not say, here and below.
+    #[serde(default)]
+    pub timeout_s: Option<f64>,
+    /// Viewers that are followed at a time.
+    #[serde(default)]
+    pub probes: Option<usize>,
+    /// Whether the stream of all contexts is followed.
+    #[serde(default)]
+    pub observe: Option<bool>,
+    /// Names what the profile says of viewers and network, as what it is called does not.
+    #[serde(default)]
+    pub profile_hash: Option<String>,
     /// Seed.
     pub seed: u64,
     /// Events in the schedule.
@@ -141,6 +145,9 @@ pub struct Report {
     /// Why what `--record` asked for is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unrecorded: Option<String>,
+    /// When the last acknowledgment came, seconds from the start; older reports do not say.
+    #[serde(default)]
+    answered_s: Option<f64>,
     /// Each second of the schedule.
     seconds: Vec<Second>,
     server: Option<Measured>,
@@ -216,11 +223,12 @@ impl Report {
             refused: Latency::of(&tally.refused),
             publish,
             lag: Latency::of(&tally.lag),
-            lag_late: tally.lag.len() - tally.lag.count_between(0, LAG_MAX.as_nanos() as u64),
+            lag_late: tally.lag.len() - tally.lag.count_between(0, judge::LAG_MAX.as_nanos() as u64),
             idle,
             interrupted_s: interrupted.map(|at| at.as_secs_f64()),
             unrecorded,
             counts: tally.counts,
+            answered_s: Some(tally.series.answered_by().as_secs_f64()),
             seconds: tally.series.finish(by_second),
             server,
             server_seconds,
@@ -304,6 +312,13 @@ impl Report {
         }
     }
 
+    /// Why the server's processor time and histogram are not there, where a reading of them is missing.
+    fn untimed(&self) -> Option<String> {
+        let server = self.server.as_ref().filter(|s| !s.restarted && s.cpu_seconds.is_none() && s.timed_s.is_none())?;
+        let is_wanted = self.asked.measure_from_s > 0.0 && server.rss_bytes.is_some();
+        is_wanted.then(|| format!("no reading of /metrics came{} to count from", self.measured_from()))
+    }
+
     /// The server's processor seconds per million events of the time in which they were counted.
     fn cpu_per_million(&self) -> Option<f64> {
         let server = self.server.as_ref()?;
@@ -333,8 +348,22 @@ impl Report {
             let first = checked.first_broken.as_deref().unwrap_or_default();
             format!("{} of {} streams broke or were refused ({first})", checked.broken, checked.sessions)
         });
-        let vectors = checked.vectors.not_compared.as_ref().map(|why| format!("vectors were not compared: {why}"));
-        broken.into_iter().chain(vectors).collect()
+        let (measured, seconds) = self.publish_seconds();
+        let publish = self.publish_seconds_text().filter(|_| 2 * measured < seconds);
+        broken.into_iter().chain(checked.vectors.not_all()).chain(publish).collect()
+    }
+
+    /// Seconds with a publish latency, and all of those that count in which events were accepted.
+    fn publish_seconds(&self) -> (usize, usize) {
+        let counted =
+            self.seconds.iter().filter(|s| s.second as f64 >= self.asked.measure_from_s.floor() && s.accepted > 0);
+        (counted.clone().filter(|s| s.publish.is_some()).count(), counted.count())
+    }
+
+    /// The same in words, where there are any.
+    fn publish_seconds_text(&self) -> Option<String> {
+        let (measured, seconds) = self.publish_seconds();
+        (seconds > 0).then(|| format!("publish was measured in {measured} of {}", counted(seconds as u64, "second")))
     }
 
     /// The verdict in words, with what it rests on less than it seems.
@@ -354,16 +383,20 @@ impl Report {
 
     /// Seconds until everything was answered: longer than the schedule where a backlog was left at its end.
     pub fn took_s(&self) -> f64 {
-        let last = self.seconds.iter().rfind(|second| second.answered > 0).map_or(0, |second| second.second);
-        let schedule_s = self.sent_s();
-        // What was on its way at the end comes a moment later.
-        if last as f64 > schedule_s { last as f64 + 1.0 } else { schedule_s }
+        let last =
+            || self.seconds.iter().rfind(|second| second.answered > 0).map_or(0.0, |second| second.second as f64);
+        self.sent_s().max(self.answered_s.unwrap_or_else(last))
+    }
+
+    /// Events and CMCD records taken per second; none of a run that was over before it began.
+    fn throughput(&self) -> Option<f64> {
+        let took_s = self.took_s();
+        (took_s > 0.0).then(|| self.taken() as f64 / took_s)
     }
 
     /// Measured values by the names that objectives use.
     pub fn values(&self) -> Values {
         let c = &self.counts;
-        let took_s = self.took_s();
         let status_429 = c.http_errors.get("429").copied().unwrap_or(0);
         let mut values: Values = [
             ("lost", c.lost),
@@ -377,7 +410,7 @@ impl Report {
         .into_iter()
         .map(|(name, count)| (name.to_owned(), (count as f64).into()))
         .collect();
-        values.insert("throughput".into(), (self.taken() as f64 / took_s).into());
+        values.extend(self.throughput().map(|rate| ("throughput".to_owned(), rate.into())));
         for (name, latency) in self.latencies().filter(|(_, latency)| latency.count > 0) {
             let name = if name == "own lag" { "lag" } else { name };
             values.extend(latency.named().map(|(percentile, value)| (format!("{name}_{percentile}"), value)));
@@ -385,145 +418,15 @@ impl Report {
         if let Some(checked) = &self.checked {
             let counts = [("unpublished", checked.unpublished), ("backwards", checked.backwards)];
             values.extend(counts.map(|(name, count)| (name.to_owned(), (count as f64).into())));
-            let compared = checked.vectors.not_compared.is_none().then_some(checked.vectors.different);
-            values.extend(compared.map(|different| ("mismatches".to_owned(), (different as f64).into())));
+            let mismatches = checked.vectors.mismatches();
+            values.extend(mismatches.map(|different| ("mismatches".to_owned(), (different as f64).into())));
         }
         let server = self.server.as_ref();
-        let counted_s = took_s - self.asked.measure_from_s;
-        values.extend(server.and_then(|s| s.cpu_seconds).map(|s| ("server_cpu".into(), (s / counted_s).into())));
+        let timed_s = server.and_then(|s| s.timed_s).unwrap_or(self.took_s() - self.asked.measure_from_s);
+        let cpu_seconds = server.and_then(|s| s.cpu_seconds).filter(|_| timed_s > 0.0);
+        values.extend(cpu_seconds.map(|s| ("server_cpu".into(), (s / timed_s).into())));
         values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), (bytes as f64).into())));
         values
-    }
-}
-
-impl Report {
-    /// Latencies less the generator's own lateness: what the server cannot be blamed for.
-    fn without_lag(&self, mut values: Values) -> Values {
-        let lag = BTreeMap::from(self.lag.named());
-        for (name, value) in &mut values {
-            let late = name.split_once('_').and_then(|(_, percentile)| lag.get(percentile));
-            value.value -= late.map_or(0.0, |late| late.value);
-        }
-        values
-    }
-
-    /// What became of an objective; why, where nothing was measured.
-    fn judged(&self, objective: &Objective, values: &Values) -> Judged {
-        let judged = objective.judge(values);
-        let why_not = judged.measured.is_none().then(|| self.why_not(&judged.metric));
-        Judged { why_not, ..judged }
-    }
-
-    /// Why there is no value of a metric, in words.
-    fn why_not(&self, metric: &str) -> String {
-        let figure = metric.split_once('_').map_or(metric, |(figure, _)| figure);
-        match (figure, &self.checked) {
-            ("publish" | "unpublished" | "backwards" | "mismatches", None) => {
-                "no sessions were followed, see --probes".into()
-            }
-            ("mismatches", Some(checked)) => checked.vectors.not_compared.clone().unwrap_or_default(),
-            ("publish", Some(checked)) if checked.contexts == 0 => checked.no_context(),
-            ("publish", Some(_)) => {
-                format!("no event was sent{} while the stream of its session was open", self.measured_from())
-            }
-            ("intended" | "service", _) => format!("no request was acknowledged{}", self.measured_from()),
-            ("rank" | "reward" | "cmcd", _) => {
-                format!("no such call was answered{}, see --profile", self.measured_from())
-            }
-            ("server", _) => "the server's /metrics did not say".into(),
-            _ => format!("nothing was sent{}", self.measured_from()),
-        }
-    }
-
-    /// A failure of the server is told even when the generator fell behind: a lost event is lost either way. What the generator did not
-    /// send, and an objective that would be held without its own lateness (`holds_without_lag`), says nothing about the server.
-    fn judge(&self, holds_without_lag: bool) -> Verdict {
-        let c = &self.counts;
-        let accounted = c.accepted + c.duplicates + c.late + c.rejected_total() + c.lost;
-        assert_eq!(accounted, self.asked.events, "every scheduled event ends in exactly one bucket");
-        let mut failures = self.failures_of_counts();
-        failures.extend(self.observed.as_ref().and_then(Observed::failure));
-        failures.extend(self.checked.iter().flat_map(Checked::failures));
-        failures.extend(self.failure_to_follow());
-        failures.extend(self.failure_of_the_server());
-        failures.extend(self.beside.failures());
-        failures.extend(self.unrecorded.iter().map(|why| format!("the record (--record) is not whole: {why}")));
-        let unsent = (c.unsent > 0).then(|| format!("{} events were never sent: all connections were busy and the queue before them full, or the run was over", c.unsent));
-        let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
-        let missed = (!missed.is_empty()).then(|| format!("missed {}", missed.join(", ")));
-        let late = self.lateness();
-        let is_of_unsent = c.unsent > 0 && !self.is_missed_by_far();
-        let is_excused = failures.is_empty() && late.is_some() && (is_of_unsent || holds_without_lag);
-        failures.extend(unsent.into_iter().chain(missed));
-        let interrupted = self.interrupted_s.map(|at| format!("interrupted after {at:.1} s"));
-        if !failures.is_empty() && !is_excused {
-            return Verdict::Failed(failures.into_iter().chain(late).chain(interrupted).collect::<Vec<_>>().join("; "));
-        }
-        let nothing = (self.asked.events == 0 && self.beside.calls.values().all(|counted| counted.sent == 0))
-            .then(|| "nothing was sent: the run is shorter than it takes until the first request is due".to_owned());
-        let why: Vec<String> = late.into_iter().chain(failures).chain(interrupted).chain(nothing).collect();
-        if why.is_empty() { Verdict::Ok } else { Verdict::Invalid(why.join("; ")) }
-    }
-
-    /// Whether what was sent missed an objective by more than the generator's lateness explains: by twice the bound and its longest.
-    fn is_missed_by_far(&self) -> bool {
-        let of_sent = |judged: &&Judged| ["service_", "publish_"].iter().any(|of| judged.metric.starts_with(of));
-        let by_far = |judged: &Judged| {
-            judged.measured.zip(judged.bound).is_some_and(|(ms, bound)| ms > 2.0 * bound + self.lag.max_ms)
-        };
-        self.objectives.iter().filter(of_sent).any(|judged| !judged.held && by_far(judged))
-    }
-
-    /// How the generator itself was too slow, if it was.
-    fn lateness(&self) -> Option<String> {
-        let (late, of) = (self.lag_late, self.lag.count);
-        let what = if late > LATE_FEW && late * LATE_ONE_IN > of {
-            let ms = LAG_MAX.as_millis();
-            format!(
-                "{late} of {of} requests were begun more than {ms} ms late, p99 {:.3} ms; allowed 1 in {LATE_ONE_IN}",
-                self.lag.p99_ms
-            )
-        } else if self.idle < IDLE_MIN {
-            format!("it had nothing to do for {:.1} % of the time, wanted {:.0} %", self.idle * 100.0, IDLE_MIN * 100.0)
-        } else {
-            return None;
-        };
-        Some(format!("generator fell behind ({what}); lower --rate or give it a processor of its own"))
-    }
-
-    fn failures_of_counts(&self) -> Vec<String> {
-        let c = &self.counts;
-        let error = || c.first_error.clone().unwrap_or_default();
-        let mut failures = vec![];
-        if c.lost > c.unsent {
-            failures.push(format!("{} events were not acknowledged; first: {}", c.lost - c.unsent, error()));
-        }
-        if c.rejected_total() > 0 {
-            failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), error()));
-        }
-        if c.duplicates > self.asked.repeated {
-            failures.push(format!(
-                "{} events were called duplicates, but {} were sent twice; if this server has seen --seed {} before, give another",
-                c.duplicates, self.asked.repeated, self.asked.seed
-            ));
-        }
-        failures
-    }
-
-    /// Followers that saw nothing measured nothing, and would not have seen what was wrong.
-    fn failure_to_follow(&self) -> Option<String> {
-        let checked = self.checked.as_ref().filter(|checked| self.counts.accepted > 0 && checked.sessions > 0)?;
-        (checked.contexts == 0).then(|| checked.no_context())
-    }
-
-    /// What was acknowledged has to be in the server's own counts; others may have sent more.
-    fn failure_of_the_server(&self) -> Option<String> {
-        let (server, acknowledged) = (self.server.as_ref()?, self.counts.accepted);
-        let lacks = |counted: Option<u64>, what: &str| {
-            let counted = counted.filter(|counted| *counted < acknowledged)?;
-            Some(format!("{acknowledged} events were acknowledged as accepted, but the server {what} only {counted}"))
-        };
-        lacks(server.accepted, "folded").or_else(|| lacks(server.contexts, "published contexts for"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::axis::{Axis, Quantity};
-use super::chart::{Chart, Line, Points, summed_up};
+use super::chart::{Chart, Joined, Line, Points, summed_up};
 use super::html::highest;
 use crate::scrape::{SILENT, ServerSecond};
 
@@ -32,10 +32,11 @@ impl Report {
 
     fn server_chart(&self, title: &str, quantity: Quantity, colour: u8, points: Points) -> Chart {
         let name = title.trim_start_matches("Server: ").into();
-        let lines = vec![Line { name, colour, dashed: false, points: summed_up(points, f64::max) }];
+        let note = Joined::Highest.note(points.len());
+        let lines = vec![Line { name, colour, dashed: false, points: summed_up(points, Joined::Highest) }];
         Chart {
             title: title.into(),
-            note: "From /metrics, once a second; the line is broken where the server did not answer.".into(),
+            note: format!("From /metrics, once a second; the line is broken where the server did not answer.{note}"),
             x: Axis::time(self.schedule().len() as f64),
             y: Axis::from_zero(quantity, highest(&lines)),
             lines,

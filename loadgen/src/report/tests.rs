@@ -18,6 +18,10 @@ fn asked(events: u64) -> Asked {
         sessions: 1,
         skew: 0.0,
         connections: 1,
+        timeout_s: Some(10.0),
+        probes: Some(0),
+        observe: Some(false),
+        profile_hash: None,
         seed: 1,
         events,
         repeated: 0,
@@ -419,7 +423,7 @@ fn a_run_that_was_ended_early_shows_no_collapse_at_its_end() {
     }
     let mut report = report(0, tally, None, "");
     (report.asked.duration_s, report.interrupted_s) = (20.0, Some(1.5));
-    let acknowledged = &report.throughput().lines[0].points;
+    let acknowledged = &report.throughput_chart().lines[0].points;
     assert_eq!(acknowledged, &[(0.5, Some(10.0)), (1.5, Some(10.0))]);
     assert!(report.to_html().contains("20 s, interrupted after 1.5 s"));
 }
@@ -438,6 +442,125 @@ fn what_was_not_checked_is_said_beside_the_verdict() {
     let text = report.to_string();
     assert!(text.ends_with(&format!("\nok, but not all was checked: {why}\n")), "{text}");
     assert!(report.to_html().contains("Not all was checked: 1 of 4 streams"));
+}
+
+#[test]
+fn a_report_says_in_how_many_seconds_publish_was_measured() {
+    let mut report = stalled();
+    let vectors = crate::check::Compared { same: 4, ..Default::default() };
+    report.checked = Some(Checked { sessions: 4, contexts: 9, vectors, ..Checked::default() });
+    report.verdict = Verdict::Ok;
+    report.seconds[2].publish = report.seconds[2].intended;
+    let told = "publish was measured in 1 of 3 seconds";
+    let (text, html) = (report.to_string(), report.to_html());
+    assert!(text.contains(&format!("ok, but not all was checked: {told}")) && html.contains(told), "{text}");
+    let mut none = report.clone();
+    none.seconds.clear();
+    assert!(!none.to_string().contains("publish was measured"), "{none}");
+    // Of the seconds that count, it is all.
+    report.asked.measure_from_s = 2.0;
+    let text = report.to_string();
+    assert!(text.contains("publish was measured in 1 of 1 second") && text.ends_with("\nok\n"), "{text}");
+}
+
+#[test]
+fn what_was_found_before_the_comparison_ended_counts_and_nothing_compared_holds_nothing() {
+    let told = |vectors: crate::check::Compared| {
+        let mut tally = Tally::default();
+        tally.counts.accepted = 10;
+        let checked = Checked { sessions: 4, contexts: 9, vectors, ..Checked::default() };
+        let publish = crate::tally::histogram();
+        let findings = Findings { checked, publish, by_second: BTreeMap::new(), refused: None };
+        let objectives = [crate::slo::objective("mismatches=0").expect("an objective")];
+        let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &objectives);
+        (report.to_string(), report.to_html())
+    };
+    let vectors = || crate::check::Compared { same: 3, ..Default::default() };
+    let (text, _) = told(vectors());
+    assert!(text.contains("held: mismatches=0 (measured: 0)") && text.ends_with("\nok\n"), "{text}");
+    let why = Some("only 3 of 9 contexts were: GET / was not answered".to_owned());
+    let first_difference = Some("session s: slot 1".to_owned());
+    let vectors = crate::check::Compared { different: 1, first_difference, not_compared: why.clone(), ..vectors() };
+    let (text, html) = told(vectors.clone());
+    assert!(text.contains("MISSED: mismatches=0 (measured: 1)"), "{text}");
+    assert!(text.contains("FAILED: 1 contexts are not the fold of what was acknowledged; first: session s"), "{text}");
+    for told in [&text, &html] {
+        assert!(told.contains("not all vectors were compared: only 3 of 9"), "{told}");
+    }
+    assert!(text.contains("3 vectors the same") && html.contains("vectors that differ"), "{text}");
+    let (text, _) = told(crate::check::Compared { different: 0, first_difference: None, ..vectors });
+    assert!(text.contains("MISSED: mismatches=0 (not measured: only 3 of 9"), "{text}");
+    let (text, html) = told(crate::check::Compared { ended: 7, ..Default::default() });
+    let why = "7 sessions had ended on the server";
+    assert!(text.contains(&format!("MISSED: mismatches=0 (not measured: {why}")), "{text}");
+    assert!(text.contains("7 sessions not compared") && html.contains("vectors were not compared: 7"), "{text}");
+}
+
+#[test]
+fn throughput_counts_until_the_last_acknowledgment_and_of_no_time_there_is_none() {
+    let mut tally = Tally::default();
+    let answer = crate::tally::Answer { accepted: 10, ..Default::default() };
+    let (due, waited) = (Duration::from_millis(900), Duration::from_millis(1_000));
+    let times = Times { due, intended: waited, service: waited, lag: Duration::ZERO, is_measured: true };
+    tally.add(10, &Outcome::Acknowledged(answer), times);
+    let mut report = report(10, tally, None, "");
+    assert_eq!((report.took_s(), report.values()["throughput"].value), (1.9, 10.0 / 1.9));
+    report.asked.duration_s = 1.5;
+    let acknowledged = report.throughput_chart().lines[0].points[1];
+    assert_eq!(acknowledged.1.map(f64::round), Some(11.0), "ten within 0.9 s, not within a part of them");
+    (report.interrupted_s, report.answered_s, report.counts.accepted) = (Some(0.0), Some(0.0), 0);
+    assert!(!report.values().contains_key("throughput") && !report.to_html().contains("NaN"));
+}
+
+#[test]
+fn processor_time_is_of_the_time_between_its_readings_and_without_both_there_is_none() {
+    let judged = |server: Measured, from: f64| {
+        let mut report = report(0, Tally::default(), None, "");
+        (report.asked.duration_s, report.asked.measure_from_s, report.server) = (5.0, from, Some(server));
+        (report.values().get("server_cpu").map(|cpu| cpu.value), report.why_not("server_cpu"), report.to_string())
+    };
+    let timed = |cpu, timed_s| Measured { cpu_seconds: cpu, timed_s, rss_bytes: Some(1), ..Measured::default() };
+    assert_eq!(judged(timed(Some(3.0), Some(2.0)), 2.0).0, Some(1.5));
+    assert_eq!(judged(timed(Some(3.0), None), 2.0).0, Some(1.0), "of an older report");
+    assert_eq!(judged(timed(Some(3.0), None), 9.0).0, None, "of a run that was over before");
+    let (cpu, why, text) = judged(timed(None, None), 2.0);
+    let wanted = "no reading of /metrics came from 2 s on to count from";
+    assert_eq!((cpu, why.as_str()), (None, wanted));
+    assert!(text.contains(&format!("processor time not measured: {wanted}")), "{text}");
+}
+
+#[test]
+fn the_first_of_what_was_lost_and_of_what_was_rejected_are_told_apart() {
+    let mut tally = Tally::default();
+    let answer = Outcome::read(202, br#"{"accepted":0,"rejected":[{"index":4,"code":"future"}]}"#, 1);
+    let (due, took) = (Duration::ZERO, Duration::from_millis(1));
+    let times = Times { due, intended: took, service: took, lag: Duration::ZERO, is_measured: true };
+    tally.add(1, &answer, times);
+    tally.add(1, &Outcome::Refused(503, "busy".into()), times);
+    let why = report(2, tally, None, "").verdict().to_string();
+    assert!(why.contains("1 events were not acknowledged; first: the server answered 503"), "{why}");
+    assert!(why.contains("1 events were rejected; first: row 4 was rejected: future"), "{why}");
+}
+
+#[test]
+fn runs_that_were_watched_or_whose_viewers_are_in_another_way_are_not_the_same() {
+    let (a, mut b) = (stalled(), stalled());
+    b.asked = Asked { timeout_s: Some(2.0), probes: Some(500), observe: Some(true), ..b.asked };
+    let text = Comparison { a: &a, b: &b }.to_string();
+    for part in [
+        "longest wait for an answer: A 10 s, B 2 s",
+        "viewers followed: A 0, B 500",
+        "all contexts followed: A no, B yes",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(b.to_html().contains("<th>viewers followed</th><td>500</td>"));
+    let mut older = b.clone();
+    older.asked = Asked { timeout_s: None, probes: None, observe: None, ..older.asked };
+    assert!(!Comparison { a: &a, b: &older }.to_string().contains("loads were not the same"));
+    let (mut a, mut b) = (a.clone(), a);
+    (a.asked.profile_hash, b.asked.profile_hash) = (Some("1".into()), Some("2".into()));
+    assert!(Comparison { a: &a, b: &b }.to_string().contains("content of the profile: A 1, B 2"));
 }
 
 #[test]

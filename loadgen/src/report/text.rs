@@ -47,6 +47,9 @@ impl Display for Report {
             if let Some(publish) = self.publish.as_ref().filter(|publish| publish.count < checked.contexts) {
                 writeln!(f, "           {} {FEWER_SAMPLES}", counted(publish.count, "event"))?;
             }
+            if let Some(seconds) = self.publish_seconds_text() {
+                writeln!(f, "           {seconds}")?;
+            }
         }
         for (i, judged) in self.objectives.iter().enumerate() {
             let head = if i == 0 { "\nobjectives" } else { "          " };
@@ -109,6 +112,9 @@ impl Report {
             let each = self.cpu_per_million().map_or(String::new(), |each| format!(", {each:.2} s per million events"));
             writeln!(f, "           processor time {seconds:.2} s{from}{each}")?;
         }
+        if let Some(untimed) = self.untimed() {
+            writeln!(f, "           processor time not measured: {untimed}")?;
+        }
         match server.rss_bytes {
             Some(bytes) => writeln!(f, "           resident memory {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
             None => Ok(()),
@@ -145,17 +151,22 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
         writeln!(f, "           {} streams broke or were refused; first: {first}", checked.broken)?;
     }
     let vectors = &checked.vectors;
-    if let Some(why) = &vectors.not_compared {
-        return writeln!(f, "           vectors NOT compared: {why}");
+    if let Some(not_all) = vectors.not_all() {
+        writeln!(f, "           {not_all}")?;
     }
-    writeln!(
-        f,
-        "           {} the same as the fold of {} of {}, {} different",
-        counted(vectors.same, "vector"),
-        counted(vectors.events, "event"),
-        counted(vectors.viewers, "viewer"),
-        vectors.different
-    )?;
+    if vectors.compared() > 0 {
+        writeln!(
+            f,
+            "           {} the same as the fold of {} of {}, {} different",
+            counted(vectors.same, "vector"),
+            counted(vectors.events, "event"),
+            counted(vectors.viewers, "viewer"),
+            vectors.different
+        )?;
+    }
+    if vectors.ended > 0 {
+        writeln!(f, "           {} not compared: ended on the server", counted(vectors.ended, "session"))?;
+    }
     for (why, n) in &vectors.left_out {
         writeln!(f, "           {} not compared: {why}", counted(*n, "viewer"))?;
     }

@@ -103,7 +103,7 @@ impl Timetable {
         }
         let place = match plan.arrivals {
             Arrivals::Even => i as f64,
-            Arrivals::Poisson => self.block.place(plan.seed, i),
+            Arrivals::Poisson => self.block.place(plan.seed, i, plan.events),
         };
         (plan.shape.reaches(place / plan.rate as f64) * 1e9) as u64
     }

@@ -31,9 +31,8 @@ pub struct Follower(Background<(Readings, Option<Reading>)>);
 type Readings = Vec<(Instant, f64, u64)>;
 
 impl Follower {
-    /// Begins to read, and keeps the first reading that is this late, unless it is the very first.
-    pub fn start(target: Target, warm_after: Duration) -> io::Result<Follower> {
-        let warm_at = (!warm_after.is_zero()).then(|| Instant::now() + warm_after);
+    /// Begins to read, and keeps the first reading that is not before `warm_at`.
+    pub fn start(target: Target, warm_at: Instant) -> io::Result<Follower> {
         Background::start("metrics", async move |stopped| Ok(read_on(target, warm_at, stopped).await)).map(Follower)
     }
 
@@ -44,11 +43,7 @@ impl Follower {
     }
 }
 
-async fn read_on(
-    target: Target,
-    warm_at: Option<Instant>,
-    mut stopped: oneshot::Receiver<()>,
-) -> (Readings, Option<Reading>) {
+async fn read_on(target: Target, warm_at: Instant, mut stopped: oneshot::Receiver<()>) -> (Readings, Option<Reading>) {
     let mut connection = Connection::new(target);
     let (mut readings, mut warm) = (vec![], None);
     let mut seconds = tokio::time::interval(INTERVAL);
@@ -64,12 +59,12 @@ async fn read_on(
         };
         match answer {
             Ok((200, body)) => {
-                let (reading, now) = (Reading::parse(&String::from_utf8_lossy(&body)), Instant::now());
+                let (reading, now) = (Reading::now(&body), Instant::now());
                 if let (Some(cpu), Some(rss)) = reading.process() {
                     // The counters are those of the time at which the server got to it.
                     readings.push((now, cpu, rss));
                 }
-                if warm.is_none() && warm_at.is_some_and(|warm_at| now >= warm_at) {
+                if warm.is_none() && now >= warm_at {
                     warm = Some(reading);
                 }
             }

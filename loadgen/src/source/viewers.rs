@@ -4,7 +4,7 @@
 //! batch, which is due with its last one; other calls are due at once. What is delayed or sent twice waits, and then takes a place
 //! like any other; a request that is sent again as a whole takes none.
 
-use super::held::Held;
+use super::held::{Held, Which};
 use super::{Call, Framing, Pool, Request};
 use crate::population::{Act, Loop, Output, Population};
 use crate::profile::Profile;
@@ -89,6 +89,11 @@ impl Viewers {
         }
     }
 
+    /// How many viewers there are.
+    pub fn population_len(&self) -> u64 {
+        self.population.viewers() as u64
+    }
+
     /// What came of decisions.
     pub fn so_far(&self) -> &Loop {
         self.population.so_far()
@@ -117,7 +122,8 @@ impl Viewers {
     /// Does what comes at `due_ns`; the request that is complete with it, if one is.
     fn take_place(&mut self, due_ns: u64) -> Option<Request> {
         self.text.clear();
-        if self.held.take(due_ns, &mut self.text) {
+        if let Some(which) = self.held.take(due_ns, &mut self.text) {
+            self.repeated += u64::from(which == Which::Copy);
             return self.gather(due_ns);
         }
         loop {
@@ -182,14 +188,13 @@ impl Viewers {
         self.write(act, due_ns as i64, due_ns + delay_ns);
         if draws.chance(disorder.duplicates) {
             let after = between([Span::MS, disorder.duplicates_after], draws.unit());
-            self.held.put(due_ns + delay_ns + after, &self.text);
-            self.repeated += 1;
+            self.held.put(due_ns + delay_ns + after, &self.text, Which::Copy);
         }
         self.made += 1;
         if delay_ns == 0 {
             return true;
         }
-        self.held.put(due_ns + delay_ns, &self.text);
+        self.held.put(due_ns + delay_ns, &self.text, Which::Original);
         if due_ns >= delay_ns {
             return false;
         }
@@ -209,7 +214,7 @@ impl Viewers {
         };
         let clocks = &self.profile.clocks;
         if clocks.wrong > 0.0 {
-            let mut draws = Draws::new(!self.plan.seed, Stream::Viewer, u64::from(act.viewer));
+            let mut draws = Draws::new(self.plan.seed, Stream::Clock, u64::from(act.viewer));
             if draws.chance(clocks.wrong) {
                 let off_ms = ((draws.unit() * 2.0 - 1.0) * clocks.off_max.0.as_millis() as f64) as i64;
                 stamp.event_time = stamp.event_time.saturating_add_signed(off_ms);

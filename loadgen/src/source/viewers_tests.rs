@@ -44,7 +44,7 @@ fn same_profile_and_seed_same_bytes() {
     let first = bytes();
     assert_eq!(first, bytes());
     // Pinned: whoever changes it breaks the comparison of runs over versions, and says so in CHANGELOG.
-    assert_eq!(format!("{first:016x}"), "454c3dab507d6578");
+    assert_eq!(format!("{first:016x}"), "a52760eb925fc1d4");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn every_place_of_the_schedule_is_taken_once_and_due_times_are_in_order() {
         *times.entry(event["id"].to_string()).or_insert(0) += 1;
     }
     let twice = times.values().filter(|n| **n == 2).count() as u64;
-    assert!(times.values().all(|n| *n <= 2) && twice <= repeated && repeated < twice + 60, "{twice} of {repeated}");
+    assert!(times.values().all(|n| *n <= 2) && repeated == twice, "{repeated} for {twice}");
     assert!((60..140).contains(&twice), "{twice} of 20,000 at 0.5 percent");
 }
 

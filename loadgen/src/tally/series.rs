@@ -150,6 +150,8 @@ pub struct Series {
     service: Windows,
     /// Intended latency by the second in which the answer came.
     came: Windows,
+    /// When the last answer came that counts as such, from the start.
+    answered_by: Duration,
 }
 
 impl Series {
@@ -164,7 +166,7 @@ impl Series {
         counts.sent += events;
         match outcome {
             Outcome::Acknowledged(answer) => {
-                let came = (times.due + times.intended).as_secs();
+                let came = self.comes(times.due + times.intended);
                 self.came.record(came, times.intended);
                 self.at(came).answered += events;
                 let counts = self.at(second);
@@ -194,8 +196,20 @@ impl Series {
     pub fn cmcd(&mut self, due: Duration, after: Option<Duration>) {
         self.at(due.as_secs()).cmcd += 1;
         if let Some(after) = after {
-            self.at((due + after).as_secs()).answered += 1;
+            let came = self.comes(due + after);
+            self.at(came).answered += 1;
         }
+    }
+
+    /// When the last answer came, from the start.
+    pub fn answered_by(&self) -> Duration {
+        self.answered_by
+    }
+
+    /// An answer came then; its second.
+    fn comes(&mut self, at: Duration) -> u64 {
+        self.answered_by = self.answered_by.max(at);
+        at.as_secs()
     }
 
     /// Every second from the first to the last, with `publish` latencies where there are any.
