@@ -70,7 +70,8 @@ def validity(run):
 def cpu_s_per_million(run):
     first = run["asked"]["measure_from_s"]
     accepted = sum(second["accepted"] for second in run["seconds"] if second["second"] >= first)
-    return f"{run['server']['cpu_seconds'] / max(accepted, 1) * 1e6:.1f}"
+    seconds = run["server"]["cpu_seconds"]
+    return "–" if seconds is None else f"{seconds / max(accepted, 1) * 1e6:.1f}"
 
 
 def achieved(run, seconds):
