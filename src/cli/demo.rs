@@ -141,7 +141,7 @@ fn play(args: &DemoArgs, on_screen: bool) -> Result<Summary, Failure> {
 
     let (stop_server, stop) = tokio::sync::oneshot::channel::<()>();
     let stop = async { drop(stop.await) };
-    let server = runtime.spawn(http::serve(std::future::ready(Ok(engine.clone())), config.clone(), listener, stop));
+    let server = runtime.spawn(http::serve(std::future::ready(engine.clone()), config.clone(), listener, stop));
     let mut demo = Demo::start(args, &config, engine.clone(), address);
     let shown = match on_screen {
         true => demo.show_screen(),

@@ -2,12 +2,13 @@
 
 use super::{Common, Failure, Format, reader};
 use crate::config::Config;
-use crate::engine::{Engine, EngineError, RewardFiles};
+use crate::engine::{Engine, RewardFiles};
 use crate::{http, telemetry};
 use clap::Args;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 #[derive(Args)]
 pub(crate) struct ServeArgs {
@@ -32,39 +33,49 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
     telemetry::install_metrics();
     let runtime = runtime()?;
-    let served = runtime.block_on(async {
-        // Where files may not grow (`ulimit -f`) a write then fails, and it is said which.
-        if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
-            tracing::warn!(%error, "SIGXFSZ cannot be watched");
-        }
-        // The address comes first: a second server on the same port should say so before it reads a log.
-        let listener = listen(&config).await?;
-        let address = listener.local_addr().map_err(Failure::failed)?;
-        let opening = open(&config, args, address);
-        match http::serve(opening, config.clone(), listener, stop_signal()).await.map_err(Failure::failed)? {
-            Some(engine) => {
-                tracing::info!("stopping: writing the last checkpoint");
-                engine.stop();
-            }
-            None => tracing::info!("stopping: the log was not yet replayed, and is as it was"),
-        }
-        Ok(())
-    });
-    // A log that is still being replayed is not waited for.
-    runtime.shutdown_background();
-    served
-}
-
-async fn open(config: &Config, args: &ServeArgs, address: SocketAddr) -> Result<Arc<Engine>, EngineError> {
-    let (given, data) = (config.clone(), args.common.data.clone());
-    let opened = tokio::task::spawn_blocking(move || Engine::open(&given, &data)).await;
-    let engine = Arc::new(opened.unwrap_or_else(|end| std::panic::resume_unwind(end.into_panic()))?);
+    let _entered = runtime.enter();
+    // Where files may not grow (`ulimit -f`) a write then fails, and it is said which.
+    if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "SIGXFSZ cannot be watched");
+    }
+    // The address comes first: a second server on the same port should say so before it reads a log.
+    let listener = runtime.block_on(listen(&config))?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    let (opened, opening) = oneshot::channel();
+    let server = runtime.spawn(serve(opening, config.clone(), listener));
+    let engine = Arc::new(Engine::open(&config, &args.common.data).map_err(Failure::failed)?);
     if args.discard {
         tracing::warn!("--discard: events are counted as accepted and thrown away");
     }
-    tokio::spawn(RewardFiles::new(Arc::clone(&engine)).watch());
+    let watching = runtime.spawn(RewardFiles::new(Arc::clone(&engine)).watch());
     tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
-    Ok(engine)
+    // A server that has ended says why below.
+    let _ = opened.send(Arc::clone(&engine));
+    runtime.block_on(server).map_err(Failure::failed)?.map_err(Failure::failed)?;
+    watching.abort();
+    tracing::info!("stopping: writing the last checkpoint");
+    engine.stop();
+    Ok(())
+}
+
+/// Serves the engine that is being opened. A stop that comes before ends the process: a log that is still being replayed is as it was.
+async fn serve(
+    opening: oneshot::Receiver<Arc<Engine>>,
+    config: Config,
+    listener: TcpListener,
+) -> Result<(), http::ServeError> {
+    let opening = async {
+        match opening.await {
+            Ok(engine) => engine,
+            // It could not be opened: the process ends.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    if http::serve(opening, config, listener, stop_signal()).await?.is_none() {
+        tracing::info!("stopping: the log was not yet replayed, and is as it was");
+        std::process::exit(0);
+    }
+    Ok(())
 }
 
 /// What takes connections and signals; requests have threads of their own.
@@ -74,9 +85,9 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Binds the configured address.
-pub(crate) async fn listen(config: &Config) -> Result<tokio::net::TcpListener, Failure> {
+pub(crate) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let address = &config.server.listen;
-    tokio::net::TcpListener::bind(address).await.map_err(|error| {
+    TcpListener::bind(address).await.map_err(|error| {
         Failure::Failed(format!("listening on {address}: {error}; choose another with --listen 127.0.0.1:PORT"))
     })
 }

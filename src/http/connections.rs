@@ -7,7 +7,7 @@ use super::reader::{Reader, SEND_BYTES};
 use super::threads::Threads;
 use super::{App, auth, files, metrics, stopped};
 use crate::config::Config;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,9 +28,6 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 /// Why the server did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// There is nothing to serve.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// Anyone could reach it.
     #[error("{0}")]
     Open(String),
@@ -51,7 +48,7 @@ pub enum ServeError {
 /// Streams end at once, but for a moment in which their readers may take what is on its way. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
 /// longer; so a client should expect its idle connections to go.
 pub async fn serve(
-    opening: impl Future<Output = Result<Arc<Engine>, EngineError>>,
+    opening: impl Future<Output = Arc<Engine>>,
     config: Config,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
@@ -82,7 +79,7 @@ pub async fn serve(
             biased;
             () = &mut stop => break,
             opened = &mut opening, if engine.is_none() => {
-                let opened = engine.insert(opened?);
+                let opened = engine.insert(opened);
                 door.open(App::new(Arc::clone(opened), config.clone(), stopping.clone())?);
                 continue;
             }
@@ -191,12 +188,12 @@ mod tests {
         edit(&mut config);
         let data = tempfile::tempdir().expect("a temporary directory");
         let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
-        start_with(ready(Ok(engine)), config, data).await
+        start_with(ready(engine), config, data).await
     }
 
     /// Listens, and serves what `opening` gives.
     async fn start_with(
-        opening: impl Future<Output = Result<Arc<Engine>, EngineError>> + Send + 'static,
+        opening: impl Future<Output = Arc<Engine>> + Send + 'static,
         config: Config,
         data: tempfile::TempDir,
     ) -> Server {
@@ -234,7 +231,7 @@ mod tests {
         let (config, data) = (Config::default(), tempfile::tempdir().expect("a temporary directory"));
         let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
         let (opened, opening) = oneshot::channel::<Arc<Engine>>();
-        let opening = async { Ok(opening.await.expect("the test opens it")) };
+        let opening = async { opening.await.expect("the test opens it") };
         let server = start_with(opening, config, data).await;
         let body = event("e1", "s1");
         let post = format!("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -434,7 +431,7 @@ mod tests {
         let config = Config::default();
         let engine = Arc::new(Engine::open(&config, data.path()).expect("an engine opens in an empty directory"));
         let listener = TcpListener::bind("0.0.0.0:0").await.expect("a free port");
-        let error = serve(ready(Ok(engine)), config, listener, async {}).await.err().expect("no keys are set");
+        let error = serve(ready(engine), config, listener, async {}).await.err().expect("no keys are set");
         assert!(error.to_string().contains("auth.write_keys"), "{error}");
     }
 }

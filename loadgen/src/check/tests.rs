@@ -38,7 +38,7 @@ fn serve(data: &Path, read_token: Option<&str>) -> (Target, Server) {
             let address = listener.local_addr().expect("a bound listener has an address");
             let engine = Arc::new(Engine::open(&config, &data).expect("an empty directory opens"));
             ready.send(address).expect("the test waits");
-            saccade::http::serve(std::future::ready(Ok(Arc::clone(&engine))), config, listener, stopped)
+            saccade::http::serve(std::future::ready(Arc::clone(&engine)), config, listener, stopped)
                 .await
                 .expect("it serves");
             engine.stop();
