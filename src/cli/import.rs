@@ -37,13 +37,14 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let config = args.common.config()?;
     let reader = reader(&config)?;
     // All of them, before the log is touched: a name with a slip in it leaves no half of an import.
-    let inputs = args.files.iter().map(|path| files::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = args.files.iter().map(|path| opened(path)).collect::<Result<Vec<_>, _>>()?;
     let log =
         EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
     let mut writer = Writer::new(&log, &args.files)?;
     let bar = progress(args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
     let mut rejected = 0;
     let read: Result<(), Failure> = args.files.iter().zip(inputs).try_for_each(|(path, input)| {
+        let input = input.map_or_else(|| files::open(path), Ok)?;
         let of_file = files::read_records(path, input, &reader, &mut |n| bar.inc(n), &mut |group| writer.take(group))?;
         of_file.report();
         rejected += of_file.count;
@@ -58,6 +59,12 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
         true => Err(Failure::Failed("no row was taken; see above why the first were rejected".into())),
         false => Ok(()),
     }
+}
+
+/// What is read from there; none of a plain file, which can be opened and is opened again: there may be more of them than can be open at once.
+fn opened(path: &Path) -> Result<Option<Box<dyn Read>>, Failure> {
+    let input = files::open(path)?;
+    Ok(if path.is_file() { None } else { Some(input) })
 }
 
 fn say(args: &ImportArgs, imported: u64, left_out: u64, rejected: u64) -> Result<(), Failure> {

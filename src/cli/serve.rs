@@ -40,7 +40,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     // The address comes first: a second server on the same port should say so before it reads a log.
     let listener = runtime.block_on(listen(&config))?;
-    let address = listener.local_addr().map_err(Failure::failed)?;
     let (opened, opening) = oneshot::channel();
     let server = runtime.spawn(serve(opening, config.clone(), listener));
     let engine = Arc::new(Engine::open(&config, &args.common.data).map_err(Failure::failed)?);
@@ -48,7 +47,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         tracing::warn!("--discard: events are counted as accepted and thrown away");
     }
     let watching = runtime.spawn(RewardFiles::new(Arc::clone(&engine)).watch());
-    tracing::info!(%address, data = %args.common.data.display(), slots = engine.layout().names.len(), "ready: POST http://{address}/v1/events");
     // A server that has ended says why below.
     let _ = opened.send(Arc::clone(&engine));
     runtime.block_on(server).map_err(Failure::failed)?.map_err(Failure::failed)?;

@@ -105,20 +105,26 @@ impl Contexts {
 
     /// The latest context of `id`.
     pub fn get(&self, kind: ContextKind, id: &str) -> Option<Context> {
-        (0..LOOKS).find_map(|_| {
-            let mut context = self.cell(kind, id)?.read();
-            if context.vector.is_empty() {
-                // Between the two looks the session may have ended, or be another viewer's: then this one's is another.
-                let session = self.cell(Kind::Session, context.session.as_deref()?)?.read();
-                if session.viewer.as_deref() != Some(id) {
-                    return None;
-                }
-                // Or it was refreshed: the newer version names what is shown.
-                context.vector = session.vector;
-                context.version = context.version.max(session.version);
+        let cell = self.cell(kind, id)?;
+        let mut last = None;
+        for _ in 0..LOOKS {
+            let mut context = cell.read();
+            if !context.vector.is_empty() {
+                return Some(context);
             }
-            Some(context)
-        })
+            // Between the two looks the session may have ended, or be another viewer's: then this one's is another.
+            let session = context.session.as_deref().and_then(|session| self.cell(Kind::Session, session));
+            let Some(session) = session.map(|cell| cell.read()) else { continue };
+            let is_theirs = session.viewer.as_deref() == Some(id);
+            // Or it was refreshed: the newer version names what is shown.
+            context.version = context.version.max(session.version);
+            context.vector = session.vector;
+            last = Some(context);
+            if is_theirs {
+                break;
+            }
+        }
+        last
     }
 
     /// Contexts of live sessions and of viewers.

@@ -70,7 +70,7 @@ pub(super) struct Partition {
     load: Arc<Load>,
     trend: Trend,
     pace: Pace,
-    /// The watermark, and since when it is there.
+    /// The watermark, and when it or an event came last.
     moved: (Option<i64>, Instant),
     last_gauges: Instant,
     /// Sessions of one viewer at the last warning.
@@ -229,7 +229,7 @@ impl Partition {
         let folded = self.fold(&waiting[..batches]);
         let mut appended = Vec::with_capacity(batches);
         let mut arrivals = Vec::with_capacity(batches);
-        let (mut records, mut sync, mut claims, mut is_urgent) = (0, false, vec![], false);
+        let (mut records, mut events, mut sync, mut claims, mut is_urgent) = (0, 0, false, vec![], false);
         let mut waited = Duration::ZERO;
         for (message, folded) in waiting.drain(..batches).zip(folded) {
             records += message.records.count();
@@ -237,6 +237,7 @@ impl Partition {
             is_urgent |= message.is_urgent;
             claims.extend(message.claims);
             arrivals.push((message.arrived, folded.events.accepted));
+            events += folded.events.accepted + folded.events.late;
             sync |= message.sync;
             appended.push(Appended { receipt: folded.receipt(), reply: message.reply });
         }
@@ -244,8 +245,8 @@ impl Partition {
         self.publish();
         drop(claims);
         self.hand_over(sync);
-        for (arrived, events) in arrivals {
-            self.shared.latency.record(arrived.elapsed(), events);
+        for (arrived, accepted) in arrivals {
+            self.shared.latency.record(arrived.elapsed(), accepted);
         }
         let _ = self.committer.send(appended);
         if is_urgent {
@@ -254,7 +255,7 @@ impl Partition {
         self.walk.step(&mut self.fold, self.next);
         self.gauges();
         let now = Instant::now();
-        self.note_time(now);
+        self.note_time(now, events);
         self.load.turned(&mut self.trend, Turn { batches, records, took: now - begun, waited }, now);
         self.pace.turned(begun, now);
     }
@@ -403,10 +404,11 @@ impl Partition {
         self.moved = (self.fold.watermark(), Instant::now());
     }
 
-    /// What is late, or seen before, does not make time pass.
-    fn note_time(&mut self, now: Instant) {
+    /// Whether time may stand still: what was seen before, or is told of a decision, brings none. Late events do: their source is behind, and
+    /// would be so for good if time went on without it.
+    fn note_time(&mut self, now: Instant, events: u64) {
         let watermark = self.fold.watermark();
-        if watermark != self.moved.0 {
+        if events > 0 || watermark != self.moved.0 {
             self.moved = (watermark, now);
         }
     }

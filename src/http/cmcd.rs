@@ -19,6 +19,9 @@ use axum::response::{IntoResponse, Response};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// What the paths of reports begin with.
+pub(super) const PATH: &str = "/v1/cmcd";
+
 const HEADERS: [&str; 4] = ["cmcd-object", "cmcd-request", "cmcd-session", "cmcd-status"];
 
 /// Takes event mode (POST) and the one-record forms (GET with `?CMCD=` or `CMCD-*` headers).

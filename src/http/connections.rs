@@ -61,10 +61,9 @@ pub async fn serve(
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
     let connections_max = files::connections(config.server.connections_max, config.log.partitions);
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
-    let body_timeout = Duration::from_millis(config.server.body_timeout.0.unsigned_abs());
     let write_timeout = Duration::from_millis(config.server.write_timeout.0.unsigned_abs());
     let (stopping_sender, stopping) = watch::channel(false);
-    let door = Arc::new(Door::closed(body_timeout));
+    let door = Arc::new(Door::closed(&config));
     let threads = Threads::start(&config).map_err(ServeError::Threads)?;
     let connections = metrics::connections();
     let slots = Arc::new(Semaphore::new(connections_max as usize));
@@ -81,6 +80,7 @@ pub async fn serve(
             opened = &mut opening, if engine.is_none() => {
                 let opened = engine.insert(opened);
                 door.open(App::new(Arc::clone(opened), config.clone(), stopping.clone())?);
+                tracing::info!(%address, data = %opened.data().display(), slots = opened.layout().names.len(), "ready: POST http://{address}/v1/events");
                 continue;
             }
             accepted = accept(&listener, &slots) => accepted,
@@ -99,6 +99,9 @@ pub async fn serve(
         });
     }
     drop(listener);
+    if engine.is_none() {
+        return Ok(None);
+    }
     stopping_sender.send_replace(true);
     tracing::info!("stopping: no connection is taken any more, what is running is finished");
     if tokio::time::timeout(STOP_TIME, slots.acquire_many(connections_max)).await.is_err() {
@@ -242,7 +245,17 @@ mod tests {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
             assert!(status == "200" || answer.contains("not_ready") && answer.contains("retry-after: 1"), "{answer}");
         }
+        // Pages hear it too, and what players report waits.
+        let page = "HTTP/1.1\r\nHost: x\r\nOrigin: https://tv.example\r\n";
+        let preflight = format!("OPTIONS /v1/events {page}Access-Control-Request-Method: POST\r\n\r\n");
+        assert!(ask(&mut stream, &preflight).await.starts_with("HTTP/1.1 204 "));
+        let early = ask(&mut stream, &format!("POST /v1/events {page}Content-Length: 0\r\n\r\n")).await;
+        assert!(early.contains("503") && early.contains("access-control-allow-origin: https://tv.example"), "{early}");
+        let report = "e=ps,sid=\"s2\",sta=p";
+        let report = format!("POST /v1/cmcd HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{report}", report.len());
+        let mut player = open(&server, &report).await;
         assert!(opened.send(engine).is_ok(), "the server waits for it");
+        assert!(ask(&mut player, "").await.starts_with("HTTP/1.1 204 "));
         while !ask(&mut stream, &get("/ready")).await.starts_with("HTTP/1.1 200 ") {}
         let answer = ask(&mut stream, &post).await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");

@@ -45,19 +45,19 @@ impl Origins {
 
 /// Middleware of the ingest calls: [`marked`].
 pub(super) async fn allow(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    marked(&app, request, |request| next.run(request)).await
+    marked(&app.origins, request, |request| next.run(request)).await
 }
 
 /// Answers preflights, marks every other answer.
 pub(super) async fn marked<B, F: Future<Output = Response>>(
-    app: &App,
+    origins: &Origins,
     request: Request<B>,
     answer: impl FnOnce(Request<B>) -> F,
 ) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response =
         if request.method() == Method::OPTIONS { preflight(request.headers()) } else { answer(request).await };
-    app.origins.grant(origin.as_ref(), response.headers_mut());
+    origins.grant(origin.as_ref(), response.headers_mut());
     response
 }
 

@@ -3,10 +3,12 @@
 //! Nearly all requests are batches of events. The router around their handler, its layers and their boxed futures took a tenth of the
 //! time of the threads that read them.
 //!
-//! Until the log is replayed the door is closed: whoever watches over the process hears that it lives, all others that they are early.
+//! Until the log is replayed the door is closed: whoever watches over the process hears that it lives, all others that they are early. Players'
+//! reports wait for it, as players take refusals badly.
 
 use super::error::Refusal;
-use super::{App, body, cors, events, routes};
+use super::{App, body, cmcd, cors, events, routes};
+use crate::config::Config;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
@@ -17,12 +19,15 @@ use hyper_util::service::TowerToHyperService;
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 /// All calls.
 pub(super) struct Door {
-    /// How long a request that is early may take to be read.
+    /// How long a request that is early may take to be read, or wait.
     patience: Duration,
+    origins: cors::Origins,
+    is_open: watch::Sender<bool>,
     inside: OnceLock<Inside>,
 }
 
@@ -33,13 +38,16 @@ struct Inside {
 
 impl Door {
     /// A door that nobody comes through yet.
-    pub(super) fn closed(patience: Duration) -> Door {
-        Door { patience, inside: OnceLock::new() }
+    pub(super) fn closed(config: &Config) -> Door {
+        let patience = Duration::from_millis(config.server.body_timeout.0.unsigned_abs());
+        let origins = cors::Origins::new(&config.ingest.allow_origins);
+        Door { patience, origins, is_open: watch::Sender::new(false), inside: OnceLock::new() }
     }
 
     /// From here on requests are answered by `app`.
     pub(super) fn open(&self, app: Arc<App>) {
         self.inside.get_or_init(|| Inside { router: TowerToHyperService::new(routes::router(app.clone())), app });
+        self.is_open.send_replace(true);
     }
 
     pub(super) async fn call<B>(&self, request: Request<B>) -> Response
@@ -47,9 +55,15 @@ impl Door {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError> + Display,
     {
-        let Some(Inside { app, router }) = self.inside.get() else { return self.turn_away(request).await };
+        if self.inside.get().is_none() && request.uri().path().starts_with(cmcd::PATH) {
+            // Out of time, they are turned away like all others.
+            let _ = timeout(self.patience, self.is_open.subscribe().wait_for(|is_open| *is_open)).await;
+        }
+        let Some(Inside { app, router }) = self.inside.get() else {
+            return cors::marked(&self.origins, request, |request| self.turn_away(request)).await;
+        };
         if request.method() == Method::POST && request.uri().path() == events::PATH {
-            return cors::marked(app, request, |request| events::answer(app, request)).await;
+            return cors::marked(&app.origins, request, |request| events::answer(app, request)).await;
         }
         let Ok(response) = router.call(request.map(Body::new)).await;
         response

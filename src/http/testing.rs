@@ -63,8 +63,10 @@ impl Site {
     ) -> Site {
         let engine = Engine::open(&config, data.path()).expect("an engine opens in its directory");
         let (stop, stopping) = watch::channel(false);
+        // As a server does before it has an app.
+        super::metrics::connections().set(0.0);
         let app = App::new(Arc::new(engine), config, stopping).expect("the default configuration makes an app");
-        let door = Door::closed(std::time::Duration::from_secs(1));
+        let door = Door::closed(&app.config);
         door.open(app.clone());
         Site { door, app, recorder, stop, data }
     }

@@ -4,7 +4,7 @@ use super::held::{Held, Queue};
 use super::open::{Open, owners};
 use super::{Feedback, Moment, decision_key};
 use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
-use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd, Rewards};
+use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd};
 use crate::record::Event;
 use crate::sink::Sink;
 
@@ -21,11 +21,11 @@ struct Claim<'a> {
 }
 
 /// A reward spec that runs.
-#[derive(Clone, Copy)]
-struct Running {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunningSpec {
     /// Place of its model in the plan.
-    model: usize,
-    version: u32,
+    pub model: usize,
+    pub version: u32,
 }
 
 /// What is known of a decision by its id.
@@ -156,7 +156,12 @@ impl Feedback {
     /// An event that names no decision: each spec finds its own, so that one in shadow changes nothing of what is learnt under another.
     fn join(&mut self, m: Moment<'_>, event: &Event<'_>, claim: Claim<'_>) {
         let mut is_joined = false;
-        for spec in self.running() {
+        for nth in 0..self.running.len() {
+            let spec = self.running[nth];
+            let reward = self.registry.model(spec.model).run(spec.version).map(|running| &running.reward);
+            if !reward.is_some_and(|reward| reward.takes(event.kind)) {
+                continue;
+            }
             if let Some(place) = self.choose(m, spec, claim, None) {
                 is_joined |= self.attach(m, place, event, claim.time, Some(spec.version)) == Some(RewardEnd::Joined);
             }
@@ -212,19 +217,10 @@ impl Feedback {
         Ok(())
     }
 
-    /// The reward specs that run, of all models.
-    fn running(&self) -> Vec<Running> {
-        let models = self.registry.models.iter().enumerate();
-        let of = |(model, rewards): (usize, &Rewards)| {
-            rewards.running.iter().map(move |r| Running { model, version: r.reward.spec().version }).collect::<Vec<_>>()
-        };
-        models.flat_map(of).collect()
-    }
-
     /// The decision that an event belongs to under a spec; `without` is not asked. Where none was made before it, the nearest after it
     /// within the tolerance.
-    fn choose(&self, m: Moment<'_>, spec: Running, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
-        let Running { model, version } = spec;
+    fn choose(&self, m: Moment<'_>, spec: RunningSpec, claim: Claim<'_>, without: Option<u32>) -> Option<u32> {
+        let RunningSpec { model, version } = spec;
         let rewards = self.registry.model(model);
         let tolerance = m.models[model].spec.attribution_tolerance.0;
         let fitting = claim.among.iter().filter_map(|place| {
@@ -338,9 +334,9 @@ impl Feedback {
 
     /// Moves an event to the decision from those that it belonged to before, under each spec that chooses it.
     fn claim_event(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, claim: Claim<'_>) {
-        let running = self.running();
-        let mine = |all: &Feedback, spec: &Running| all.choose(m, *spec, claim, None) == Some(place);
-        let claimed: Vec<Running> = running.iter().filter(|spec| mine(self, spec)).copied().collect();
+        let running = self.running.clone();
+        let mine = |all: &Feedback, spec: &RunningSpec| all.choose(m, *spec, claim, None) == Some(place);
+        let claimed: Vec<RunningSpec> = running.iter().filter(|spec| mine(self, spec)).copied().collect();
         if claimed.is_empty() {
             return;
         }

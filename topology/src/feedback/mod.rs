@@ -31,6 +31,7 @@ use crate::dedup::Dedup;
 use crate::map::{Map, Set};
 use crate::model::{Books, Catalogue, ModelPlan, Registry};
 use held::Queue;
+use join::RunningSpec;
 use pass::Gone;
 use std::collections::{BTreeSet, VecDeque};
 use table::Table;
@@ -56,6 +57,8 @@ pub(crate) struct Feedback {
     pub waited: u64,
     /// Event types that matter to any running spec; none where all do.
     kinds: Option<Set<Box<str>>>,
+    /// The specs that run, of all models.
+    running: Vec<RunningSpec>,
     /// Items changed since the last checkpoint.
     items_dirty: Set<Box<str>>,
     /// While catching up: decisions that ended after the globals, and the offsets before which records contain that.
@@ -97,6 +100,7 @@ impl Feedback {
             over: Dedup::growing(ids_max),
             waited: 0,
             kinds: Some(Set::default()),
+            running: vec![],
             items_dirty: Set::default(),
             over_as_of: Map::default(),
             ending: BTreeSet::new(),
@@ -110,6 +114,11 @@ impl Feedback {
     }
 
     fn collect_kinds(&mut self) {
+        self.running.clear();
+        for (model, rewards) in self.registry.models.iter().enumerate() {
+            self.running
+                .extend(rewards.running.iter().map(|r| RunningSpec { model, version: r.reward.spec().version }));
+        }
         let mut kinds = Some(Set::default());
         for running in self.registry.models.iter().flat_map(|rewards| &rewards.running) {
             match running.reward.kinds() {
