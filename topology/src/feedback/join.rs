@@ -340,15 +340,19 @@ impl Feedback {
         if claimed.is_empty() {
             return;
         }
-        let was_joined = running.iter().any(|spec| {
-            let before = self.choose(m, *spec, claim, Some(place));
-            before.is_some_and(|before| self.counts(m, before, event, claim.time, spec.version))
-        });
+        let mut was_joined = false;
+        for spec in &running {
+            if let Some(before) = self.choose(m, *spec, claim, Some(place)) {
+                // When it was done last must not show: a checkpoint does it too.
+                self.settle(before, m.horizon);
+                was_joined |= self.counts(m, before, event, claim.time, spec.version);
+            }
+        }
         let mut is_joined = false;
         for spec in claimed {
             let before = self.choose(m, spec, claim, Some(place));
             let before = before.filter(|before| self.counts(m, *before, event, claim.time, spec.version));
-            // What has settled there, ahead of its time, stays.
+            // What has settled there stays.
             if before.is_none_or(|before| self.detach(m, before, event, claim.time, spec.version)) {
                 is_joined |= self.attach(m, place, event, claim.time, Some(spec.version)) == Some(RewardEnd::Joined);
             }

@@ -106,9 +106,12 @@ impl Feedback {
         if m.offset < open.as_of {
             return false;
         }
-        let Some(pick) = open.pick(event.item, event.position) else { return false };
+        let (Some(pick), Some(since)) = (open.pick(event.item, event.position), open.state.since) else { return false };
         let specs = &open.state.picks[pick].specs;
-        open.specs(pick, Some(version)).any(|spec| specs[spec].observed.has(open.dated(time), event.id))
+        open.specs(pick, Some(version)).any(|spec| {
+            let reward = self.reward_of(Slot { place, pick, spec });
+            reward.is_some_and(|reward| specs[spec].observed.has(&reward, since, open.dated(time), event))
+        })
     }
 
     /// Takes an event out again that belongs to another decision after all. False where it was not counted, or has settled.

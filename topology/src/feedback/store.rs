@@ -88,7 +88,7 @@ impl Feedback {
         Some(&open.id)
     }
 
-    fn settle(&mut self, place: u32, horizon: i64) {
+    pub(super) fn settle(&mut self, place: u32, horizon: i64) {
         let Some(open) = self.table.settling(place) else { return };
         let rewards = self.registry.model(open.model);
         for spec in open.state.picks.iter_mut().flat_map(|pick| &mut pick.specs) {

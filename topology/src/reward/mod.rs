@@ -206,6 +206,12 @@ impl Reward {
         self.any_kind | self.by_kind.get(kind).copied().unwrap_or(0)
     }
 
+    /// As [`Reward::inputs`], of an event at this time of a window counted from `since`, both ends of which are inside.
+    fn signals_at(&self, since: i64, time: i64, event: &Event<'_>, numbers: &mut [f64; SIGNALS_MAX]) -> u32 {
+        let (begin, end) = (since.saturating_add(self.spec.start_after.0), since.saturating_add(self.spec.wait.0));
+        if (begin..=end).contains(&time) { self.inputs(event, numbers) } else { 0 }
+    }
+
     /// Reads the inputs of an event, and says which signals it changes: those that look at its type and whose field it has.
     fn inputs(&self, event: &Event<'_>, numbers: &mut [f64; SIGNALS_MAX]) -> u32 {
         let signals = self.signals_of(event.kind);

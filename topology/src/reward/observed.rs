@@ -52,13 +52,8 @@ impl Observed {
     /// not looked at, or it precedes what settled. Events may come in any order; those before a horizon given to
     /// [`Observed::settle`] may not. Event ids must differ.
     pub fn event(&mut self, reward: &Reward, since: i64, time: i64, event: &Event<'_>) -> bool {
-        let spec = &reward.spec;
-        let (begin, end) = (since.saturating_add(spec.start_after.0), since.saturating_add(spec.wait.0));
-        if !(begin..=end).contains(&time) {
-            return false;
-        }
         let mut numbers = [0.0; super::SIGNALS_MAX];
-        let signals = reward.inputs(event, &mut numbers);
+        let signals = reward.signals_at(since, time, event, &mut numbers);
         if signals == 0 {
             return false;
         }
@@ -74,9 +69,12 @@ impl Observed {
         true
     }
 
-    /// Whether an event is in, or what came later has settled.
-    pub fn has(&self, time: i64, id: &str) -> bool {
-        let order = (time, IdWords::new(id));
+    /// Whether an event that was given to it counts: it is in, or has settled.
+    pub fn has(&self, reward: &Reward, since: i64, time: i64, event: &Event<'_>) -> bool {
+        if reward.signals_at(since, time, event, &mut [0.0; super::SIGNALS_MAX]) == 0 {
+            return false;
+        }
+        let order = (time, IdWords::new(event.id));
         self.0.as_ref().is_some_and(|seen| seen.waiting.has(order) || seen.floor.is_some_and(|floor| order <= floor))
     }
 

@@ -650,3 +650,32 @@ fn what_waits_is_bound_in_bytes_too() {
     assert_eq!(waiting.max(), Some(2044), "64 MiB of 32 KiB each and a little more");
     assert_eq!(w.rewarded(RewardEnd::Evicted), 3000 - 2044);
 }
+
+#[test]
+fn when_events_settle_does_not_show_in_what_is_joined() {
+    let clicks = r#"{"version": 1, "expression": "n", "wait": "1h",
+        "signals": {"n": {"fold": "count", "on": ["click"]}}}"#;
+    let scrolls = clicks.replace("click", "scroll");
+    for is_exported in [false, true] {
+        let other = ModelSpec { name: "other".into(), ..model(|_| {}) };
+        let plan = plan_with(model(|_| {}), |spec| spec.models.push(other));
+        let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
+        for (model, spec) in [("home", clicks), ("other", &scrolls)] {
+            for (action, spec) in [(Act::Propose, spec), (Act::Activate, "")] {
+                let control = Control { model, action, version: 1, spec, by: "test" };
+                assert_eq!(w.apply(0, Record::Control(control)), Outcome::Accepted);
+            }
+        }
+        w.decide("b", 10_000, 1, |d| d.model = "other");
+        w.event("e1", 9500, "click", Some("i0"), None);
+        w.event("e2", 10_100, "scroll", Some("i0"), None);
+        assert_eq!(w.rewarded(RewardEnd::Joined), 1, "the scroll");
+        // From here on what is before 10.2 s is certain.
+        w.event("e3", 42_200, "play", None, None);
+        if is_exported {
+            w.topology.rows();
+        }
+        w.decide("a", 11_000, 1, |_| {});
+        assert_eq!((w.known("a", 0, 1), w.rewarded(RewardEnd::Joined)), (Some(1.0), 2), "{is_exported}");
+    }
+}
