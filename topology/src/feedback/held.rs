@@ -34,6 +34,11 @@ impl Held {
     }
 }
 
+/// Bytes of their records.
+pub(super) fn bytes_of<'a>(held: impl IntoIterator<Item = &'a Held>) -> usize {
+    held.into_iter().map(|held| held.bytes.len()).sum()
+}
+
 /// Writes the same as one by one, at once.
 fn as_one<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
@@ -55,7 +60,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// One that was stored.
     pub(crate) fn restored(self) -> Queue {
-        Queue { bytes: self.held.iter().map(|held| held.bytes.len()).sum(), ..self }
+        Queue { bytes: bytes_of(&self.held), ..self }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,7 +127,7 @@ impl Queue {
     fn take_those(&mut self, is_wanted: impl Fn(&Held) -> bool) -> VecDeque<Held> {
         let taken: VecDeque<Held>;
         (taken, self.held) = std::mem::take(&mut self.held).into_iter().partition(is_wanted);
-        self.bytes -= taken.iter().map(|held| held.bytes.len()).sum::<usize>();
+        self.bytes -= bytes_of(&taken);
         taken
     }
 

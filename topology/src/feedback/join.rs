@@ -334,26 +334,19 @@ impl Feedback {
 
     /// Moves an event to the decision from those that it belonged to before, under each spec that chooses it.
     fn claim_event(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, claim: Claim<'_>) {
-        let running = self.running.clone();
-        let mine = |all: &Feedback, spec: &RunningSpec| all.choose(m, *spec, claim, None) == Some(place);
-        let claimed: Vec<RunningSpec> = running.iter().filter(|spec| mine(self, spec)).copied().collect();
-        if claimed.is_empty() {
-            return;
-        }
-        let mut was_joined = false;
-        for spec in &running {
-            if let Some(before) = self.choose(m, *spec, claim, Some(place)) {
+        let (mut was_joined, mut is_joined) = (false, false);
+        for nth in 0..self.running.len() {
+            let spec = self.running[nth];
+            let before = self.choose(m, spec, claim, Some(place)).filter(|before| {
                 // When it was done last must not show: a checkpoint does it too.
-                self.settle(before, m.horizon);
-                was_joined |= self.counts(m, before, event, claim.time, spec.version);
-            }
-        }
-        let mut is_joined = false;
-        for spec in claimed {
-            let before = self.choose(m, spec, claim, Some(place));
-            let before = before.filter(|before| self.counts(m, *before, event, claim.time, spec.version));
+                self.settle(*before, m.horizon);
+                self.counts(m, *before, event, claim.time, spec.version)
+            });
+            was_joined |= before.is_some();
             // What has settled there stays.
-            if before.is_none_or(|before| self.detach(m, before, event, claim.time, spec.version)) {
+            if self.choose(m, spec, claim, None) == Some(place)
+                && before.is_none_or(|before| self.detach(m, before, event, claim.time, spec.version))
+            {
                 is_joined |= self.attach(m, place, event, claim.time, Some(spec.version)) == Some(RewardEnd::Joined);
             }
         }

@@ -4,7 +4,7 @@
 //! neither dangles nor makes room, and ends in no bucket here. Its copy (`Passed`) is known by where it came from, so that it may be
 //! sent again until its taking in is confirmed (`Landed`), and counts where the decision is.
 
-use super::held::{HELD_BYTES_MAX, Held};
+use super::held::{HELD_BYTES_MAX, Held, bytes_of};
 use super::{Feedback, Moment, decision_key};
 use crate::decision::{ExplicitReward, Landed, Leaving, Passed, Told};
 use crate::fold::Topology;
@@ -83,7 +83,7 @@ impl Feedback {
     }
 
     pub(super) fn count_away(&mut self) {
-        self.away_bytes = self.away.iter().map(|gone| gone.held.bytes.len()).sum();
+        self.away_bytes = bytes_of(self.away.iter().map(|gone| &gone.held));
     }
 
     /// Takes in what came from another partition. `is_known`: its decision was made once; `is_told`: the reward's id is known.
