@@ -43,7 +43,7 @@ pub enum ServeError {
 }
 
 /// Serves on `listener`, on threads of its own, until `stop` is done and every running request is answered, for 5 s at most. Gives the
-/// engine, to be stopped: none where the stop came before `opening` was done. Until then `/health` is answered 200 and all else 503.
+/// engine, to be stopped: none where the stop came before `opening` was done. Until then requests come to a closed [`Door`].
 ///
 /// Streams end at once, but for a moment in which their readers may take what is on its way. A connection that is idle for `server.header_timeout` is closed, as is one whose request head takes
 /// longer; so a client should expect its idle connections to go.

@@ -17,9 +17,9 @@ use axum::{BoxError, Router};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::fmt::Display;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout};
 
 /// All calls.
@@ -27,8 +27,7 @@ pub(super) struct Door {
     /// How long a request that is early may take to be read, or wait.
     patience: Duration,
     origins: cors::Origins,
-    is_open: watch::Sender<bool>,
-    inside: OnceLock<Inside>,
+    inside: SetOnce<Inside>,
 }
 
 struct Inside {
@@ -41,13 +40,13 @@ impl Door {
     pub(super) fn closed(config: &Config) -> Door {
         let patience = Duration::from_millis(config.server.body_timeout.0.unsigned_abs());
         let origins = cors::Origins::new(&config.ingest.allow_origins);
-        Door { patience, origins, is_open: watch::Sender::new(false), inside: OnceLock::new() }
+        Door { patience, origins, inside: SetOnce::new() }
     }
 
     /// From here on requests are answered by `app`.
     pub(super) fn open(&self, app: Arc<App>) {
-        self.inside.get_or_init(|| Inside { router: TowerToHyperService::new(routes::router(app.clone())), app });
-        self.is_open.send_replace(true);
+        // It stays as it was opened first.
+        let _ = self.inside.set(Inside { router: TowerToHyperService::new(routes::router(app.clone())), app });
     }
 
     pub(super) async fn call<B>(&self, request: Request<B>) -> Response
@@ -57,7 +56,7 @@ impl Door {
     {
         if self.inside.get().is_none() && request.uri().path().starts_with(cmcd::PATH) {
             // Out of time, they are turned away like all others.
-            let _ = timeout(self.patience, self.is_open.subscribe().wait_for(|is_open| *is_open)).await;
+            let _ = timeout(self.patience, self.inside.wait()).await;
         }
         let Some(Inside { app, router }) = self.inside.get() else {
             return cors::marked(&self.origins, request, |request| self.turn_away(request)).await;

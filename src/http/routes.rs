@@ -47,7 +47,7 @@ fn table() -> Vec<Route> {
             Write,
             post(events::post).fallback(method_not_allowed),
         ),
-        route("/v1/cmcd", "GET POST", "CMCD v2 reports of players", Write, any(cmcd::any)),
+        route(cmcd::PATH, "GET POST", "CMCD v2 reports of players", Write, any(cmcd::any)),
         route("/v1/cmcd/", "GET POST", "the same", Write, any(cmcd::any)),
         // A wildcard, because a player must not be told 404 for a slash in its session.
         route("/v1/cmcd/{*session}", "GET POST", "the same, for records without a session id", Write, any(cmcd::any)),
