@@ -5,7 +5,7 @@ use super::{Files, Settings, Tail};
 use crate::{aside, clock};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -81,6 +81,8 @@ fn run(files: &Files, first: u64, sender: &Sender<io::Result<File>>) {
 pub(super) struct Tidied {
     /// Segments up to this number have given back their room.
     trimmed: u64,
+    /// Numbers of segments that were dropped, and whose files are there still.
+    dropped: Vec<u64>,
 }
 
 impl Tidied {
@@ -88,7 +90,7 @@ impl Tidied {
     pub(super) fn tidy(&mut self, files: &Files) -> bool {
         // Whoever holds it may be waiting for a file from here.
         let Ok(mut tail) = files.tail.try_lock() else { return false };
-        let dropped = drop_old(&mut tail, files, clock::now().0);
+        self.dropped.extend(drop_old(&mut tail, files, clock::now().0));
         let full = 0..tail.segments.len() - 1;
         let full: Vec<(u64, u64)> = full.map(|nth| (tail.segments[nth].number, tail.len(nth))).collect();
         drop(tail);
@@ -99,12 +101,22 @@ impl Tidied {
             let _ = file.and_then(|file| if file.metadata()?.len() > len { file.set_len(len) } else { Ok(()) });
             self.trimmed = number;
         }
-        for number in dropped {
-            if let Err(error) = std::fs::remove_file(segment::path(&files.directory, number)) {
-                tracing::warn!(%error, number, "an old segment of the log cannot be removed");
-            }
-        }
+        self.remove(files);
         true
+    }
+
+    /// Removes the files of dropped segments, the oldest first. One that cannot be removed keeps those behind it until it can: where it is found
+    /// again without them, the log has a hole.
+    fn remove(&mut self, files: &Files) {
+        let is_gone = |number: &u64| match std::fs::remove_file(segment::path(&files.directory, *number)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(%error, number, "an old segment of the log cannot be removed; it is tried again");
+                false
+            }
+            _ => true,
+        };
+        let gone = self.dropped.iter().take_while(|number| is_gone(number)).count();
+        self.dropped.drain(..gone);
     }
 }
 

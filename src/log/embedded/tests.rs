@@ -408,6 +408,27 @@ fn old_segments_go_by_size_and_offsets_stay() {
 }
 
 #[test]
+fn an_old_segment_that_cannot_be_removed_keeps_those_behind_it_until_it_can() {
+    let place = Place { settings: config::Log { retention_bytes: SMALL, ..config::Log::default() }, ..Place::new() };
+    append(&place.open(), 0..60);
+    // Nothing is written: nobody else drops any.
+    let log = place.open();
+    log.files.tail().needed[0] = 60;
+    let all = place.files();
+    let (first, bytes) = all.iter().next().expect("a segment");
+    // Nobody removes a directory as a file.
+    std::fs::remove_file(first).and_then(|()| std::fs::create_dir(first)).expect("a directory in its place");
+    let mut tidied = ahead::Tidied::default();
+    assert!(tidied.tidy(&log.files), "nobody else has it");
+    assert_eq!(segment::numbers(&place.log()).expect("a directory").len(), all.len());
+    std::fs::remove_dir(first).and_then(|()| std::fs::write(first, bytes)).expect("the segment is back");
+    let whole = place.of(&place.files());
+    assert_eq!(ids(&whole.open()), names(0..60), "a start meanwhile finds no hole");
+    assert!(tidied.tidy(&log.files), "nobody else has it");
+    assert!(place.files().len() <= 3, "{} of {} segments are there", place.files().len(), all.len());
+}
+
+#[test]
 fn old_segments_go_where_nothing_is_written_any_more() {
     let place = Place { settings: config::Log { retention_bytes: SMALL, ..config::Log::default() }, ..Place::new() };
     append(&place.open(), 0..60);
