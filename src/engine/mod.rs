@@ -197,13 +197,11 @@ impl Engine {
         store: Arc<Store>,
     ) -> Result<Engine, EngineError> {
         metrics::describe();
-        let mut restored = vec![];
-        for partition in 0..log.partitions() {
-            let one = restore(&plan, &*log, &store, partition)?;
-            if one.is_anew {
+        let mut restored = restore(&plan, &*log, &store, 0..log.partitions())?;
+        for (partition, restored) in (0..).zip(&restored) {
+            if restored.is_anew {
                 store.clear(partition)?;
             }
-            restored.push(one);
         }
         specs::complete(&plan, &*log, &mut restored)?;
         specs::ensure(&plan, &*log, &mut restored)?;

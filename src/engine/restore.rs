@@ -5,7 +5,7 @@ use super::store::{Begun, Chain, Rows, Store, StoreError, Stored};
 use super::{EngineError, Fold};
 use crate::log::{Bounds, Log, LogError, RecordBatch, decode};
 use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, RestoreRows, RowKind, Topology};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Blocks of rows that are handed on at once, and how many times that many may wait to be put back.
 const BLOCKS_AT_ONCE: usize = 16;
 const ROWS_AHEAD: usize = 8;
-/// Bytes of records that are handed on at once, and how many times that many may wait to be folded.
+/// Bytes of records that are handed on at once, of however many partitions, and how many times that many may wait to be folded.
 const AHEAD_BYTES: usize = 256 << 10;
 const AHEAD_MAX: usize = 4;
 /// Records read in a row though no row waits for them: to seek takes longer.
@@ -37,9 +37,39 @@ pub(crate) struct Restored {
     pub chain: Chain,
 }
 
-/// Restores one partition; what is stored stays as it is.
-pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Restored, EngineError> {
+/// Restores partitions; what is stored stays as it is.
+pub(crate) fn restore(
+    plan: &Arc<Plan>,
+    log: &dyn Log,
+    store: &Store,
+    partitions: Range<u16>,
+) -> Result<Vec<Restored>, EngineError> {
     let begin = Instant::now();
+    let mut behind =
+        partitions.map(|partition| load_or_begin(plan, log, store, partition)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = begin.elapsed();
+    catch_up(&mut behind, log)?;
+    let restored = behind.into_iter().map(|Behind { partition, from, records, mut restored }| {
+        restored.fold.caught_up();
+        let (sessions, viewers) = restored.fold.live();
+        tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
+        restored
+    });
+    Ok(restored.collect())
+}
+
+/// A partition that has to catch up with the log.
+struct Behind {
+    partition: u16,
+    /// The first record that may not be in its state.
+    from: Offset,
+    /// How many were folded since.
+    records: u64,
+    restored: Restored,
+}
+
+/// The state of the last checkpoint; an empty one where the log has to do.
+fn load_or_begin(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Behind, EngineError> {
     let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
     let checkpoint = match load(plan, log, kept_from, store, partition) {
         Err(EngineError::Store(StoreError::Damaged { path, what })) => {
@@ -48,7 +78,7 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
         found => found?,
     };
     let is_anew = !matches!(checkpoint, Found::Loaded(_));
-    let (mut fold, from, ids, over, chain) = match checkpoint {
+    let (fold, from, ids, over, chain) = match checkpoint {
         Found::Loaded(loaded) => {
             let Loaded { fold, globals, over, chain } = *loaded;
             check_kept(partition, kept_from, Offset(globals.offset))?;
@@ -65,12 +95,8 @@ pub(crate) fn restore(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition:
             (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
         }
     };
-    let loaded = begin.elapsed();
-    let records = replay(&mut fold, log, partition, from)?;
-    fold.caught_up();
-    let (sessions, viewers) = fold.live();
-    tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
-    Ok(Restored { fold, is_anew, next, kept_from, ids, over, chain })
+    let restored = Restored { fold, is_anew, next, kept_from, ids, over, chain };
+    Ok(Behind { partition, from, records: 0, restored })
 }
 
 /// What there is to begin with.
@@ -216,62 +242,108 @@ fn put_half(mut half: RestoreRows<'_>, blocks: &Receiver<Arc<Vec<Rows>>>) -> Res
     Ok(count)
 }
 
-/// Records that are read and wait to be folded.
-#[derive(Default)]
+/// Records of a partition that are read and wait to be folded.
+#[derive(Clone, Default)]
 struct Ahead {
     encoded: RecordBatch,
     offsets: Vec<Offset>,
 }
 
-/// Folds the log from `from` on, which another thread reads meanwhile, and gives the number of records.
-fn replay(fold: &mut Fold, log: &dyn Log, partition: u16, from: Offset) -> Result<u64, LogError> {
-    let (sender, receiver) = sync_channel::<Ahead>(AHEAD_MAX);
+/// Folds what the log has of all of them, which another thread reads meanwhile, in one pass.
+fn catch_up(behind: &mut [Behind], log: &dyn Log) -> Result<(), LogError> {
+    let from: Vec<(u16, Offset)> = behind.iter().map(|behind| (behind.partition, behind.from)).collect();
+    let (sender, receiver) = sync_channel::<Vec<Ahead>>(AHEAD_MAX);
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
-            let mut ahead = Ahead::default();
-            log.read(partition, from, &mut |offset, bytes| {
-                ahead.encoded.push_encoded(bytes);
-                ahead.offsets.push(offset);
-                let is_much = ahead.encoded.bytes().len() >= AHEAD_BYTES;
+            let nothing = vec![Ahead::default(); from.len()];
+            let (mut all, mut bytes) = (nothing.clone(), 0);
+            log.read_each(&from, &mut |nth, offset, record| {
+                all[nth].encoded.push_encoded(record);
+                all[nth].offsets.push(offset);
+                bytes += record.len();
+                if bytes < AHEAD_BYTES {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                bytes = 0;
                 // Nobody takes it where a record before it is damaged.
-                Ok(match is_much && sender.send(std::mem::take(&mut ahead)).is_err() {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
+                Ok(match sender.send(std::mem::replace(&mut all, nothing.clone())) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
                 })
             })?;
-            let _ = sender.send(ahead);
+            let _ = sender.send(all);
             Ok(())
         });
-        let folded = fold_all(fold, partition, receiver);
+        let folded = fold_all(behind, receiver);
         let read = reader.join().expect("reading the log does not panic");
-        folded.and_then(|records| read.map(|()| records))
+        folded.and(read)
     })
 }
 
-fn fold_all(fold: &mut Fold, partition: u16, read: Receiver<Ahead>) -> Result<u64, LogError> {
-    let (mut records, mut said) = (0, Instant::now());
-    for Ahead { encoded, offsets } in read {
-        let encoded = RecordBatch::records(encoded.bytes()).map(|record| record.expect("it was put together here"));
-        let encoded: Vec<&[u8]> = encoded.collect();
-        for (encoded, offsets) in encoded.chunks(FOLDED_AT_ONCE).zip(offsets.chunks(FOLDED_AT_ONCE)) {
-            let decoded =
-                encoded.iter().zip(offsets).map(|(bytes, offset)| decode_or_damaged(partition, *offset, bytes));
-            let decoded = decoded.collect::<Result<Vec<Arrived<'_>>, _>>()?;
-            fold.warm(&decoded);
-            for (nth, (arrived, offset)) in decoded.iter().zip(offsets).enumerate() {
-                fold.apply_warmed(nth, *offset, arrived, &mut Ignore);
-            }
+fn fold_all(behind: &mut [Behind], read: Receiver<Vec<Ahead>>) -> Result<(), LogError> {
+    let mut said = Instant::now();
+    for all in read {
+        for (behind, ahead) in behind.iter_mut().zip(&all) {
+            fold(behind, ahead)?;
         }
-        records += encoded.len() as u64;
-        if let Some(offset) = offsets.last().filter(|_| said.elapsed() > Duration::from_secs(2)) {
+        if said.elapsed() > Duration::from_secs(2) {
             said = Instant::now();
-            tracing::info!(partition, records, offset = offset.0, "replaying the log");
+            let records: u64 = behind.iter().map(|behind| behind.records).sum();
+            tracing::info!(records, "replaying the log");
         }
     }
-    Ok(records)
+    Ok(())
+}
+
+fn fold(behind: &mut Behind, Ahead { encoded, offsets }: &Ahead) -> Result<(), LogError> {
+    let Behind { partition, records, restored: Restored { fold, .. }, .. } = behind;
+    let encoded = RecordBatch::records(encoded.bytes()).map(|record| record.expect("it was put together here"));
+    let encoded: Vec<&[u8]> = encoded.collect();
+    for (encoded, offsets) in encoded.chunks(FOLDED_AT_ONCE).zip(offsets.chunks(FOLDED_AT_ONCE)) {
+        let decoded = encoded.iter().zip(offsets).map(|(bytes, offset)| decode_or_damaged(*partition, *offset, bytes));
+        let decoded = decoded.collect::<Result<Vec<Arrived<'_>>, _>>()?;
+        fold.warm(&decoded);
+        for (nth, (arrived, offset)) in decoded.iter().zip(offsets).enumerate() {
+            fold.apply_warmed(nth, *offset, arrived, &mut Ignore);
+        }
+    }
+    *records += encoded.len() as u64;
+    Ok(())
 }
 
 /// Decodes a record of the log; an error names where the log is damaged.
 pub(crate) fn decode_or_damaged(partition: u16, offset: Offset, bytes: &[u8]) -> Result<Arrived<'_>, LogError> {
     decode(bytes).map_err(|error| LogError::Damaged { partition, offset: offset.0, what: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::log::MemoryLog;
+    use saccade_topology::{Event, EventTime, IngestTime, Record};
+
+    #[test]
+    fn all_partitions_are_restored_with_one_pass_over_the_log() {
+        const PARTITIONS: u16 = 5;
+        let plan = Arc::new(Plan::compile(&Config::default().spec()).expect("it compiles"));
+        let log = MemoryLog::new(PARTITIONS);
+        let mut straight: Vec<Topology> = (0..PARTITIONS).map(|_| Topology::new(Arc::clone(&plan))).collect();
+        for nth in 0..100_u64 {
+            let (partition, offset) = ((nth % u64::from(PARTITIONS)) as u16, Offset(nth / u64::from(PARTITIONS)));
+            let (id, session, at) = (format!("e{nth}"), format!("s{}", nth % 7), 1_000 * nth as i64);
+            let event = Event { session: Some(&session), ..Event::new(&id, "play", EventTime(at)) };
+            let arrived = Arrived { ingest_time: IngestTime(at), record: Record::Event(event) };
+            let mut batch = RecordBatch::default();
+            batch.push(&arrived);
+            log.append(partition, offset, &batch).expect("it is in memory");
+            straight[usize::from(partition)].apply(offset, &arrived, &mut Ignore);
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(directory.path()).expect("the store opens");
+        let restored = restore(&plan, &log, &store, 0..PARTITIONS).expect("there is nothing but the log");
+        let digests = restored.into_iter().map(|mut restored| restored.fold.digest());
+        assert!(digests.eq(straight.iter_mut().map(Topology::digest)));
+        assert_eq!(log.passes(), 1);
+    }
 }

@@ -1,10 +1,10 @@
 //! A log in memory: for tests that break it on purpose, and for looking at files without a data directory.
 
-use super::{Bounds, Log, LogError, RecordBatch, Visit};
+use super::{Bounds, Log, LogError, RecordBatch, VisitEach};
 use saccade_topology::Offset;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[derive(Default)]
 struct Partition {
@@ -17,13 +17,14 @@ struct Partition {
 pub struct MemoryLog {
     partitions: Vec<Mutex<Partition>>,
     failing: AtomicBool,
+    passes: AtomicU64,
 }
 
 impl MemoryLog {
     /// An empty log.
     pub fn new(partitions: u16) -> Self {
         let partitions = (0..partitions).map(|_| Mutex::default()).collect();
-        MemoryLog { partitions, failing: AtomicBool::new(false) }
+        MemoryLog { partitions, failing: AtomicBool::new(false), passes: AtomicU64::new(0) }
     }
 
     /// From now on every append and sync fails, as on a broken disk.
@@ -36,6 +37,11 @@ impl MemoryLog {
         let mut p = self.partition(partition);
         p.batches.remove(0);
         p.is_trimmed = true;
+    }
+
+    /// How often it was read, of however many partitions at once.
+    pub fn passes(&self) -> u64 {
+        self.passes.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<(), LogError> {
@@ -68,13 +74,16 @@ impl Log for MemoryLog {
         self.check()
     }
 
-    fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError> {
-        let batches = self.partition(partition).batches.clone();
-        for (first, bytes) in batches {
-            for (offset, record) in (first..).zip(RecordBatch::records(&bytes)) {
-                let record = record.map_err(|what| LogError::Damaged { partition, offset, what })?;
-                if offset >= from.0 && visit(Offset(offset), record)?.is_break() {
-                    return Ok(());
+    fn read_each(&self, from: &[(u16, Offset)], visit: VisitEach<'_>) -> Result<(), LogError> {
+        self.passes.fetch_add(1, Ordering::SeqCst);
+        for (nth, (partition, from)) in from.iter().enumerate() {
+            let batches = self.partition(*partition).batches.clone();
+            for (first, bytes) in batches {
+                for (offset, record) in (first..).zip(RecordBatch::records(&bytes)) {
+                    let record = record.map_err(|what| LogError::Damaged { partition: *partition, offset, what })?;
+                    if offset >= from.0 && visit(nth, Offset(offset), record)?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
         }

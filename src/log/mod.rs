@@ -79,6 +79,9 @@ pub enum LogError {
 /// Where a reader is told to go on or stop: offset and the record's bytes for [`decode`]. An error of the visitor is that of the read.
 pub type Visit<'a> = &'a mut dyn FnMut(Offset, &[u8]) -> Result<ControlFlow<()>, LogError>;
 
+/// The same of several partitions: first the place of the record's among those that were asked for.
+pub type VisitEach<'a> = &'a mut dyn FnMut(usize, Offset, &[u8]) -> Result<ControlFlow<()>, LogError>;
+
 /// What is there of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -105,7 +108,12 @@ pub trait Log: Send + Sync {
     fn sync(&self) -> Result<(), LogError>;
 
     /// Visits the records of a partition from offset `from` on, in order.
-    fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError>;
+    fn read(&self, partition: u16, from: Offset, visit: Visit<'_>) -> Result<(), LogError> {
+        self.read_each(&[(partition, from)], &mut |_, offset, record| visit(offset, record))
+    }
+
+    /// Visits the records of partitions, of each from its offset on, in one pass: those of a partition are in order.
+    fn read_each(&self, from: &[(u16, Offset)], visit: VisitEach<'_>) -> Result<(), LogError>;
 
     /// What is there of a partition.
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError>;

@@ -146,8 +146,8 @@ impl<'a> Stored<'a> {
         let Some(checkpoint) = store.checkpoint(partition).map_err(|e| fail(e.to_string()))? else {
             return Ok(Err(format!("partition {partition}: there is no checkpoint yet")));
         };
-        let Restored { mut fold, .. } =
-            restore(self.plan, self.log, store, partition).map_err(|e| fail(e.to_string()))?;
+        let restored = restore(self.plan, self.log, store, partition..partition + 1);
+        let Restored { mut fold, .. } = restored.map_err(|e| fail(e.to_string()))?.remove(0);
         let restored = Picture::of(&mut fold);
         if restored.digest == whole.digest {
             let (sessions, viewers) = fold.live();

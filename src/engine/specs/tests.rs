@@ -60,14 +60,14 @@ fn registries(data: &Path) -> BTreeSet<Specs> {
     let plan = std::sync::Arc::new(Plan::compile(&config(PARTITIONS, "home").spec()).expect("it compiles"));
     let log = EmbeddedLog::open(data, &config(PARTITIONS, "home").log, None).expect("nobody has it");
     let store = crate::engine::Store::open(data).expect("the store opens");
-    let registry = |partition| {
-        let restored = crate::engine::restore(&plan, &log, &store, partition).expect("it is whole");
+    let restored = crate::engine::restore(&plan, &log, &store, 0..PARTITIONS).expect("it is whole");
+    let registry = |restored: Restored| {
         let rewards = restored.fold.rewards(0);
         let spec = |running: &saccade_topology::model::Running| running.reward.spec().clone();
         let specs = rewards.running.iter().map(spec).map(|spec| (spec.version, spec.expression));
         (specs.collect(), rewards.active)
     };
-    (0..PARTITIONS).map(registry).collect()
+    restored.into_iter().map(registry).collect()
 }
 
 /// Appends changes to the logs of some partitions only, as a stop in the middle of them does.

@@ -154,6 +154,35 @@ fn partitions_share_segments_and_nothing_else() {
 }
 
 #[test]
+fn partitions_are_read_in_one_pass_each_from_its_offset_and_damage_is_told_of_the_one_that_needs_it() {
+    let place = Place::new();
+    let log = place.try_open(Some(3)).expect("the log opens");
+    for nth in 0..90 {
+        log.append(nth as u16 % 3, Offset(nth / 3), &batch(&nth.to_string())).expect("the log takes it");
+    }
+    (0..3).for_each(|partition| log.reserve(partition, Offset(30)).expect("the end is noted"));
+    drop(log);
+    let all = |log: &EmbeddedLog| {
+        let mut met = vec![];
+        let read = log.read_each(&[(0, Offset(28)), (2, Offset(10))], &mut |nth, offset, _| {
+            met.push((nth, offset.0));
+            Ok(ControlFlow::Continue(()))
+        });
+        (met, read)
+    };
+    let (met, read) = all(&place.open());
+    read.expect("the log is whole");
+    let expected = (10..28).map(|offset| (1, offset)).chain([(0, 28), (1, 28), (0, 29), (1, 29)]);
+    assert_eq!(met, expected.collect::<Vec<_>>());
+    let mut files = place.files();
+    let damaged = files.values_mut().nth(place.files().len() / 2).expect("a segment in the middle");
+    damaged.iter_mut().for_each(|byte| *byte ^= 1);
+    let (met, read) = all(&place.of(&files).open());
+    let next = met.last().expect("some are before the damage").1 + 1;
+    assert!(met.len() < 18 && matches!(read, Err(LogError::Damaged { partition: 2, offset, .. }) if offset == next));
+}
+
+#[test]
 fn a_data_directory_is_of_one_log_at_a_time() {
     let place = Place::new();
     let log = place.open();
