@@ -13,6 +13,7 @@ use crate::pending::{Arriving, At, IdWords};
 use crate::plan::Plan;
 use crate::record::{Arrived, Event, EventTime, IngestTime, Offset, Record};
 use crate::row::{Life, START, Scratch};
+use crate::schedule::Schedule;
 use crate::sink::{EndReason, Kind, SessionEnd, Sink};
 use crate::time::{self, Future, Progress};
 use compact_str::CompactString;
@@ -78,6 +79,8 @@ pub struct Topology {
     pub(crate) members: Vec<Members>,
     /// Live sessions that name a viewer who is not there.
     orphans: Orphans,
+    /// Sessions that have ended, by when; those that are gone or go on again among them.
+    ended: Schedule,
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
     pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
@@ -135,6 +138,7 @@ impl Topology {
             viewers: Lane::new(&plan.viewer, plan.viewer_inputs.len(), pending_max.saturating_mul(8), viewers_max),
             members: vec![],
             orphans: Orphans::default(),
+            ended: Schedule::new(plan.spec.time.allowed_lateness.0),
             counters: Counters::default(),
             tombstones: BTreeMap::new(),
             taking: Taking::default(),

@@ -263,6 +263,9 @@ impl Restore {
             for i in places {
                 t.link(*i);
                 t.sessions.schedule(*i, t.session_acts_at(*i));
+                if t.sessions.heads[*i as usize].closed {
+                    t.note_ended(*i);
+                }
             }
         }
         for i in t.viewers.places().collect::<Vec<_>>() {

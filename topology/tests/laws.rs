@@ -393,11 +393,12 @@ proptest! {
         history in happenings(900),
         at in 0..160usize,
         lateness in prop_oneof![Just(0i64), Just(30), Just(3600)],
+        sessions_max in prop::sample::select(vec![2, 3, 1_000_000]),
         viewers_max in prop::sample::select(vec![1, 2, 1_000_000]),
         retention in prop::sample::select(vec![60, 100_000]),
     ) {
         let mut spec = spec_of(lateness, Duration::from_secs(retention));
-        spec.viewer.viewers_max = viewers_max;
+        (spec.session.sessions_max, spec.viewer.viewers_max) = (sessions_max, viewers_max);
         let plan = Arc::new(Plan::compile(&spec).expect("the test's plan compiles"));
         let (mut straight, mut expected) = (Topology::new(Arc::clone(&plan)), Latest::default());
         let mut restarted = Topology::new(Arc::clone(&plan));

@@ -29,6 +29,26 @@ fn one_session_above_sessions_max_evicts_the_one_that_would_close_first() {
 }
 
 #[test]
+fn a_session_that_has_ended_makes_room_before_one_that_lives_on() {
+    let mut spec = counting();
+    (spec.session.sessions_max, spec.session.gap) = (3, Duration::from_secs(60));
+    let mut driver = Driver::new(&spec);
+    // Events may come an hour late: until then what has ended can go on again, as `back` does.
+    [("over", 0), ("back", 1_000), ("lives", 80_000), ("back", 2_000), ("back", 79_000)]
+        .iter()
+        .for_each(|(session, ms)| driver.accept(in_session(session, *ms)));
+    let removed = |driver: &mut Driver, session, ms| {
+        driver.seen.outputs.clear();
+        driver.accept(in_session(session, ms));
+        driver.seen.outputs.clone()
+    };
+    let gone = |session: &str| Output::Removed(Kind::Session, session.into());
+    assert_eq!(removed(&mut driver, "new", 81_000), [gone("over")]);
+    let evicted = Output::Ended("back".into(), 79_000, 79_000, 1, EndReason::Evicted);
+    assert_eq!(removed(&mut driver, "newer", 82_000), [evicted, gone("back")]);
+}
+
+#[test]
 fn one_viewer_above_viewers_max_evicts_the_one_that_would_be_forgotten_first() {
     let profile = FeatureSpec { scope: Scope::Viewer, ..feature("profile", FeatureType::Count) };
     let mut spec = spec(vec![profile]);
