@@ -134,7 +134,7 @@ pub struct Receipt {
     pub no_room: u64,
     /// What became of the last explicit reward; `Some(None)` where it waits for its decision.
     pub rewarded: Option<Option<RewardEnd>>,
-    /// Where the last record of the batch that is in the log stands.
+    /// Where the last record of the batch stands that is in the log: in the last partition that has any, and of events only where it has no other.
     pub last: Option<Place>,
 }
 
