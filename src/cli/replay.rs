@@ -171,7 +171,8 @@ struct Partition {
 impl Partition {
     fn new(args: &ReplayArgs, plan: &Arc<Plan>, number: u16) -> Result<Self, Failure> {
         let output = Output::create(args.format, &args.out, number, Layout::of(plan))?;
-        Ok(Partition { fold: Topology::new(Arc::clone(plan)), output, last: args.last, tally: Tally::default() })
+        let fold = Topology::without_changes(Arc::clone(plan));
+        Ok(Partition { fold, output, last: args.last, tally: Tally::default() })
     }
 
     fn apply(&mut self, arrived: &Arrived<'_>, apply: impl FnOnce(&mut Topology, &mut dyn Sink) -> Outcome) {

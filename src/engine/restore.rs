@@ -51,6 +51,8 @@ pub(crate) fn restore(
     catch_up(&mut behind, log)?;
     let restored = behind.into_iter().map(|Behind { partition, from, records, mut restored }| {
         restored.fold.caught_up();
+        // Of a state that comes from the log alone, the first checkpoint is of all there is.
+        restored.fold.keep_changes();
         let (sessions, viewers) = restored.fold.live();
         tracing::info!(partition, sessions, viewers, records, from = from.0, ?loaded, took = ?begin.elapsed(), "restored");
         restored
@@ -92,7 +94,7 @@ fn load_or_begin(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16)
             if let Found::Unfit(why) = found {
                 tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
             }
-            (Topology::new(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
+            (Topology::without_changes(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
         }
     };
     let restored = Restored { fold, is_anew, next, kept_from, ids, over, chain };

@@ -97,7 +97,7 @@ pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, step: Step<'_>) -> Result
     let (mut total, mut waiting, mut dangled, mut records) = (0, 0, vec![], 0);
     for partition in 0..log.partitions() {
         let Bounds { next, is_trimmed, .. } = log.bounds(partition)?;
-        let mut fold = Topology::new(Arc::clone(plan));
+        let mut fold = Topology::without_changes(Arc::clone(plan));
         if is_trimmed {
             propose_configured(&mut fold);
         }

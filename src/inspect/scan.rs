@@ -123,7 +123,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(plan: &Arc<Plan>, id: &'a str) -> Self {
-        let fold = Topology::new(Arc::clone(plan));
+        let fold = Topology::without_changes(Arc::clone(plan));
         let follow = Follow::new(plan, id);
         Scan { id, fold, follow, counts: Counts::default(), kept: VecDeque::new(), kept_bytes: 0 }
     }

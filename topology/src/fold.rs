@@ -84,6 +84,8 @@ pub struct Topology {
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
     pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
+    /// For checkpoints; see [`Topology::without_changes`].
+    pub(crate) keeps_changes: bool,
     pub(crate) taking: Taking,
     pub(crate) kept: Kept,
     pub(crate) scratch: Scratch,
@@ -141,6 +143,7 @@ impl Topology {
             ended: Schedule::new(plan.spec.time.allowed_lateness.0),
             counters: Counters::default(),
             tombstones: BTreeMap::new(),
+            keeps_changes: true,
             taking: Taking::default(),
             kept: Kept::default(),
             scratch: Scratch::new(plan.session.half_lives.len().max(plan.viewer.half_lives.len())),

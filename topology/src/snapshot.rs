@@ -21,6 +21,7 @@ use crate::plan::input;
 use crate::record::Offset;
 use crate::sink::{Kind, Sink};
 use std::ops::Range;
+use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 /// Version of the bytes.
@@ -29,6 +30,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 /// checkpoint of each version; it is never changed nor deleted. For a new one: raise this, run the tests, commit the file that
 /// they name, and expect of those before that they are set aside.
 pub const FORMAT: u32 = 9;
+
+/// Keys that are gone, where nobody wants to know of them: then they are forgotten.
+const REMOVED_MAX: usize = 4096;
 
 /// What a row is the state of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,6 +203,27 @@ impl Topology {
     pub fn end_changes(&mut self) {
         self.taking.turn(false);
         self.feedback.table.forget_ended();
+    }
+
+    /// Empty state of which no checkpoint is made: what changes and what goes is not kept for one.
+    pub fn without_changes(plan: Arc<Plan>) -> Topology {
+        let mut topology = Topology::new(plan);
+        topology.keeps_changes = false;
+        topology
+    }
+
+    /// From now on it is: the first checkpoint has to be of [all there is](Topology::all_of), without any before it.
+    pub fn keep_changes(&mut self) {
+        self.keeps_changes = true;
+    }
+
+    /// Once there are many.
+    pub(crate) fn forget_changes(&mut self) {
+        let removed = [self.sessions.removed.len(), self.viewers.removed.len(), self.feedback.table.removed.len()];
+        if removed.iter().sum::<usize>() >= REMOVED_MAX {
+            self.take_changes();
+            self.end_changes();
+        }
     }
 
     fn take_removed(&mut self) -> [(RowKind, Pieces<Tombstone>); 3] {

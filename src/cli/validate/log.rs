@@ -68,7 +68,7 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
             partition,
             config,
             ids: RecentIds::new(config.dedup.events_max / 2),
-            fold: wanted.contains(&Check::State).then(|| Topology::new(Arc::clone(plan))),
+            fold: wanted.contains(&Check::State).then(|| Topology::without_changes(Arc::clone(plan))),
             next: None,
             arrived: i64::MIN,
             out: &mut scanned,

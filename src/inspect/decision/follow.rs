@@ -48,7 +48,7 @@ pub(super) fn follow(
     let mut followed = Followed::default();
     for partition in 0..log.partitions() {
         let Bounds { first, next, is_trimmed, .. } = log.bounds(partition)?;
-        let mut fold = Topology::new(Arc::clone(plan));
+        let mut fold = Topology::without_changes(Arc::clone(plan));
         if is_trimmed {
             followed.trimmed.push((partition, first.0));
             propose_configured(&mut fold);

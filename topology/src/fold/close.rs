@@ -55,6 +55,9 @@ impl Topology {
             self.feedback.advance(moment(&self.plan, &self.progress, offset), sink);
         }
         self.renew();
+        if !self.keeps_changes {
+            self.forget_changes();
+        }
     }
 
     fn end_session(&mut self, i: u32, reason: EndReason, sink: &mut dyn Sink) {

@@ -2,6 +2,7 @@
 
 use crate::driver::*;
 use saccade_topology::*;
+use std::sync::Arc;
 
 fn counting() -> Spec {
     spec(vec![feature("events", FeatureType::Count)])
@@ -164,4 +165,19 @@ fn what_comes_before_a_viewers_settled_events_counts_for_its_session_alone() {
     assert_eq!(driver.topology.late_for_profile(), 2);
     assert_eq!(driver.slot_of(Kind::Session, "d", "events"), 1.0);
     assert_eq!(driver.slot_of(Kind::Session, "d", "profile"), 9.0);
+}
+
+#[test]
+fn where_no_checkpoint_is_made_nothing_is_kept_of_what_is_gone() {
+    let mut spec = counting();
+    spec.session.sessions_max = 1;
+    let mut driver = Driver::new(&spec);
+    let mut kept = |topology: Topology| {
+        driver.topology = topology;
+        (0..10_000).for_each(|nth| driver.accept(in_session(&format!("s{nth}"), nth)));
+        driver.topology.take_changes().len()
+    };
+    let plan = Arc::new(Plan::compile(&spec).expect("it compiles"));
+    let (with, without) = (kept(Topology::new(Arc::clone(&plan))), kept(Topology::without_changes(plan)));
+    assert!(with >= 10_000 && without < 2 * 4_096, "{with} and {without}");
 }
