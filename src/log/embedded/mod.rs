@@ -6,6 +6,7 @@
 
 mod ahead;
 mod convert;
+mod read;
 mod recover;
 mod segment;
 #[cfg(test)]
@@ -13,10 +14,10 @@ pub(super) mod tests;
 
 use super::{Bounds, Log, LogError, RecordBatch, VisitEach};
 use crate::{clock, config};
+use read::Reading;
 use saccade_topology::Offset;
-use segment::{Entry, Found, Head, Kind, Mark, Reader};
+use segment::{Entry, Head, Kind, Mark};
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -207,56 +208,6 @@ impl EmbeddedLog {
         tail.marks[usize::from(partition)].reserved = limit;
         Ok(())
     }
-
-    /// Visits the records of a segment up to `end` that are asked for.
-    fn read_segment(
-        reader: &mut Reader,
-        end: u64,
-        reading: &mut [Option<Reading>],
-        visit: VisitEach<'_>,
-    ) -> Result<ControlFlow<()>, Unread> {
-        while reader.at < end {
-            let entry = match reader.next().map_err(Unread::Io)? {
-                Found::Entry(entry) => entry,
-                Found::End => return Err(Unread::Damaged("nothing is where an entry should be")),
-                Found::Broken(what) => return Err(Unread::Damaged(what)),
-            };
-            let partition = entry.partition;
-            let reading = reading.get_mut(usize::from(partition)).and_then(Option::as_mut);
-            let Some(Reading { nth, from, next, is_met, .. }) = reading.filter(|_| entry.kind == Kind::Records) else {
-                continue;
-            };
-            *is_met = true;
-            for (offset, record) in (entry.first..).zip(RecordBatch::records(entry.bytes)) {
-                let record = record.map_err(|what| Unread::Failed(LogError::Damaged { partition, offset, what }))?;
-                *next = offset + 1;
-                if offset >= from.0 && visit(*nth, Offset(offset), record).map_err(Unread::Failed)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-}
-
-/// How far a partition is read.
-#[derive(Clone, Copy)]
-struct Reading {
-    /// Its place among those that are asked for.
-    nth: usize,
-    from: Offset,
-    /// The segment it begins in: what is before `from` is in this one and those before.
-    segment: usize,
-    /// Offset behind the last of its records that was met, and whether one was.
-    next: u64,
-    is_met: bool,
-}
-
-/// Why a segment was not read to its end.
-enum Unread {
-    Io(std::io::Error),
-    Damaged(&'static str),
-    Failed(LogError),
 }
 
 impl Log for EmbeddedLog {
@@ -305,52 +256,7 @@ impl Log for EmbeddedLog {
     }
 
     fn read_each(&self, from: &[(u16, Offset)], visit: VisitEach<'_>) -> Result<(), LogError> {
-        let mut reading = vec![None; usize::from(self.partitions)];
-        let (segments, damage) = {
-            let tail = self.files.tail();
-            for (nth, &(partition, from)) in from.iter().enumerate() {
-                let at = usize::from(partition);
-                let segment = tail.segments.partition_point(|head| head.marks[at].next <= from.0).saturating_sub(1);
-                let next = tail.segments[segment].marks[at].next;
-                reading[at] = Some(Reading { nth, from, segment, next, is_met: false });
-            }
-            let first = reading.iter().flatten().map(|reading| reading.segment).min().unwrap_or_default();
-            let part = (first..tail.segments.len()).map(|i| (tail.segments[i].number, tail.len(i)));
-            (part.collect::<Vec<_>>(), tail.damage)
-        };
-        // It is told of the one that begins first: others may need nothing that is so far before.
-        let damaged = |reading: &[Option<Reading>], what: &str| {
-            let all = (0..).zip(reading).filter_map(|(partition, reading)| reading.map(|reading| (partition, reading)));
-            let first = all.min_by_key(|(_, reading)| reading.segment);
-            let (partition, Reading { next: offset, .. }) = first.expect("a partition is read");
-            LogError::Damaged { partition, offset, what: what.to_string() }
-        };
-        for (number, len) in segments {
-            let path = segment::path(&self.files.directory, number);
-            let error = doing("reading", &path);
-            let mut reader = match Reader::open(&path, segment::READ_BYTES) {
-                Ok(Some(Ok((_, reader)))) => reader,
-                Ok(Some(Err(what))) => return Err(damaged(&reading, what)),
-                Ok(None) => return Err(damaged(&reading, "a segment is empty")),
-                // Dropped by age or size meanwhile. Behind what was read it would be a hole.
-                Err(gone)
-                    if gone.kind() == ErrorKind::NotFound
-                        && !reading.iter().flatten().any(|reading| reading.is_met)
-                        && number < self.files.tail().segments[0].number =>
-                {
-                    continue;
-                }
-                Err(source) => return Err(error(source)),
-            };
-            match Self::read_segment(&mut reader, len, &mut reading, visit) {
-                Ok(ControlFlow::Continue(())) => {}
-                Ok(ControlFlow::Break(())) => return Ok(()),
-                Err(Unread::Io(source)) => return Err(error(source)),
-                Err(Unread::Damaged(what)) => return Err(damaged(&reading, what)),
-                Err(Unread::Failed(failed)) => return Err(failed),
-            }
-        }
-        damage.map_or(Ok(()), |what| Err(damaged(&reading, what)))
+        Reading::begin(&self.files, from).go_on(&self.files, visit)
     }
 
     fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
