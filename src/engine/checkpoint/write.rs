@@ -3,6 +3,9 @@
 //! A checkpoint that the disk has no room for is given up, and those that would go on from it: the one before stays what a restart begins
 //! with, the log keeps all records from there on, and the next one is made of all there is. Any other failure ends the process.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Rest, Slice, Told, Writer};
 use crate::aside;
 use crate::engine::store::{Chain, Giver, Making, Store, StoreError, spare};
