@@ -2,6 +2,9 @@
 //!
 //! Carrying is repeated after a restart for what was not confirmed, and may be: a partition takes in once what came from one place.
 
+#[cfg(test)]
+mod tests;
+
 use super::commit::Reply;
 use super::inbox::Inbox;
 use super::partition::Message;

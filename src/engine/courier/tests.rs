@@ -1,0 +1,193 @@
+//! A courier whose disk is slow: what it carries, and when.
+
+use crate::clock::now;
+use crate::config::Config;
+use crate::engine::{Batch, Engine, Store, partition_of_key, restore};
+use crate::log::{Bounds, Log, LogError, MemoryLog, RecordBatch, VisitEach, decode};
+use saccade_topology::decision::{Candidate, Decision, ExplicitReward, Pick, Served};
+use saccade_topology::model::RewardEnd;
+use saccade_topology::{EventTime, Fields, Offset, Plan, Record};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Where the decisions are, and where their rewards are told.
+const HOME: u16 = 0;
+const AWAY: u16 = 1;
+
+/// How long what has to come may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A log whose disk answers some threads only when the test says so.
+struct SlowLog {
+    log: MemoryLog,
+    /// Names of those that have to wait, and of those that do.
+    held: Mutex<(Vec<&'static str>, Vec<String>)>,
+    changed: Condvar,
+}
+
+impl SlowLog {
+    fn hold(&self, threads: &[&'static str]) {
+        self.held.lock().expect("nobody panics with it").0 = threads.to_vec();
+        self.changed.notify_all();
+    }
+
+    fn is_waiting(&self, thread: &str) -> bool {
+        self.held.lock().expect("nobody panics with it").1.iter().any(|waiting| waiting == thread)
+    }
+
+    /// How many records of a partition are of this kind.
+    fn count(&self, partition: u16, is: impl Fn(&Record<'_>) -> bool) -> usize {
+        let mut count = 0;
+        let read = self.log.read(partition, Offset(0), &mut |_, bytes| {
+            count += usize::from(is(&decode(bytes).expect("a record").record));
+            Ok(ControlFlow::Continue(()))
+        });
+        read.expect("it is in memory");
+        count
+    }
+
+    fn left(&self) -> usize {
+        self.count(AWAY, |record| matches!(record, Record::Leaving(_)))
+    }
+
+    fn passed(&self) -> usize {
+        self.count(HOME, |record| matches!(record, Record::Passed(_)))
+    }
+
+    fn landed(&self) -> usize {
+        self.count(AWAY, |record| matches!(record, Record::Landed(_)))
+    }
+}
+
+impl Log for SlowLog {
+    fn sync(&self) -> Result<(), LogError> {
+        let name = std::thread::current().name().unwrap_or_default().to_string();
+        let mut held = self.held.lock().expect("nobody panics with it");
+        held.1.push(name.clone());
+        // Not for good: where the test fails, the engine still stops.
+        let waited = self.changed.wait_timeout_while(held, 2 * PATIENCE, |held| held.0.contains(&&*name));
+        let (mut held, _) = waited.expect("nobody panics with it");
+        held.1.retain(|waiting| *waiting != name);
+        self.log.sync()
+    }
+
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
+    fn append(&self, partition: u16, first: Offset, batch: &RecordBatch) -> Result<(), LogError> {
+        self.log.append(partition, first, batch)
+    }
+
+    fn read_each(&self, from: &[(u16, Offset)], visit: VisitEach<'_>) -> Result<(), LogError> {
+        self.log.read_each(from, visit)
+    }
+
+    fn bounds(&self, partition: u16) -> Result<Bounds, LogError> {
+        self.log.bounds(partition)
+    }
+
+    fn reaches(&self, partition: u16, offset: Offset) -> bool {
+        self.log.reaches(partition, offset)
+    }
+
+    fn reserve(&self, partition: u16, limit: Offset) -> Result<(), LogError> {
+        self.log.reserve(partition, limit)
+    }
+
+    fn needs(&self, partition: u16, from: Offset) {
+        self.log.needs(partition, from);
+    }
+
+    fn is_held_by(&self, partition: u16) -> bool {
+        self.log.is_held_by(partition)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+}
+
+fn until(what: &str, is_there: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_there() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn decision<'a>(id: &'a str, viewer: &'a str) -> Decision<'a> {
+    let pick =
+        Pick { candidate: 0, propensity: 1.0, score: 0.0, joint: vec![], fields: Fields::default(), beliefs: vec![] };
+    Decision {
+        id,
+        model: "home",
+        event_time: EventTime(now().0),
+        session: None,
+        viewer: Some(viewer),
+        served: Served::Policy,
+        deferred: false,
+        ordinal: 0,
+        context_version: None,
+        model_version: vec![],
+        reward_version: 1,
+        context: vec![],
+        candidates: vec![Candidate { item: "i", features: Fields::default() }],
+        distribution: vec![1.0],
+        picks: vec![pick],
+        preferred: None,
+    }
+}
+
+#[test]
+fn a_slow_courier_carries_what_is_durable_confirms_what_is_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let text = "[log]\npartitions = 2\n[[features]]\nname = \"events\"\ntype = \"count\"\n\
+                [[models]]\nname = \"home\"\n[models.reward]\nversion = 1\nexpression = \"0.0\"\n";
+    let config = Config::parse(text, Path::new("(test)")).expect("it is valid");
+    let plan = Arc::new(Plan::compile(&config.spec()).expect("it compiles"));
+    let store = Arc::new(Store::open(directory.path()).expect("an empty store opens"));
+    let (held, changed) = Default::default();
+    let log = Arc::new(SlowLog { log: MemoryLog::new(2), held, changed });
+    let shared: Arc<dyn Log> = Arc::<SlowLog>::clone(&log);
+    let engine =
+        Engine::start(&config, directory.path(), Arc::clone(&plan), shared, Arc::clone(&store)).expect("it starts");
+
+    let viewer = (0..).map(|n| format!("v{n}")).find(|viewer| partition_of_key(viewer, 2) == usize::from(HOME));
+    let viewer = viewer.expect("some viewer hashes there");
+    let mut batch = Batch::new(&engine, now());
+    (0..3).for_each(|n| batch.push_decision(decision(&format!("d{n}"), &viewer)));
+    drop(engine.send(batch).expect("there is room"));
+    until("the decisions are known", || engine.decisions().len() == 3);
+    let tell = |first: usize| {
+        let mut batch = Batch::new(&engine, now());
+        for n in first..first + 3 {
+            let (decision, id) = (&*format!("d{}", n % 3), &*format!("r{n}"));
+            let reward =
+                ExplicitReward { decision, id: Some(id), item: None, position: None, value: 1.0, event_time: None };
+            batch.push_to(AWAY.into(), Record::Reward(reward));
+        }
+        drop(engine.send(batch).expect("there is room"));
+    };
+
+    log.hold(&["courier", "committer"]);
+    tell(0);
+    until("the courier waits for what left to be durable", || log.is_waiting("courier"));
+    // The partition goes on meanwhile.
+    tell(3);
+    until("all that was told has left", || log.left() == 6);
+    assert_eq!(log.passed(), 0, "what left is not durable");
+    log.hold(&["committer"]);
+    until("what was told first is there", || log.passed() == 3);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!((log.passed(), log.landed()), (3, 0), "what arrived is not durable");
+    log.hold(&[]);
+    until("all of it is there and confirmed", || (log.passed(), log.landed()) == (6, 2));
+    engine.stop();
+    let folds = restore(&plan, &*log, &store, 0..2).expect("it is whole");
+    let books = folds[usize::from(HOME)].fold.learnt(Offset(0)).books;
+    assert_eq!(books.rewards[RewardEnd::Joined as usize], 6);
+    assert_eq!(folds[usize::from(AWAY)].fold.away(), 0);
+}
