@@ -1,15 +1,20 @@
-//! `saccade export`: the log as NDJSON.
+//! `saccade export`: the log as NDJSON, records of all partitions in the order in which they arrived.
 
 use super::replay::progress;
 use super::{Common, Failure};
 use crate::engine::{EngineError, Store, decode_or_damaged};
-use crate::log::{Bounds, EmbeddedLog, Log};
+use crate::log::{Bounds, EmbeddedLog, Log, LogError};
 use crate::wire::write_record;
 use clap::Args;
-use saccade_topology::Offset;
+use crossbeam_channel::{Receiver, bounded};
+use saccade_topology::{IngestTime, Offset};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::thread::Scope;
+
+/// Bytes of lines that a partition's thread hands over at once.
+const CHUNK_BYTES: usize = 1 << 16;
 
 #[derive(Args)]
 pub(crate) struct ExportArgs {
@@ -38,37 +43,96 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         false => Box::new(std::fs::File::create(&args.out).map_err(writing)?),
     };
     let mut out = BufWriter::with_capacity(1 << 16, out);
-    let partitions = (0..log.partitions()).filter(|p| args.partition.is_none_or(|only| only == *p));
-    for partition in partitions.clone() {
-        let Bounds { first, next, .. } = log.bounds(partition).map_err(Failure::failed)?;
-        let bar = progress(next.0.min(args.until).saturating_sub(first.0.max(args.from)));
-        let (mut line, mut failed) = (vec![], None);
-        let read = log.read(partition, Offset(args.from), &mut |offset, bytes| {
-            if offset.0 >= args.until {
-                return Ok(ControlFlow::Break(()));
-            }
-            bar.inc(1);
-            line.clear();
-            let wrote = decode_or_damaged(partition, offset, bytes).map_err(Failure::failed).and_then(|arrived| {
-                write_record(&mut line, partition, offset, &arrived);
-                out.write_all(&line).map_err(writing)
-            });
-            Ok(match wrote {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            })
-        });
-        bar.finish_and_clear();
-        // What was whole before a damaged place is written out either way.
-        out.flush().map_err(writing)?;
-        read.map_err(Failure::failed)?;
-        failed.map_or(Ok(()), Err)?;
+    let partitions: Vec<u16> = (0..log.partitions()).filter(|p| args.partition.is_none_or(|only| only == *p)).collect();
+    let mut total = 0;
+    for partition in &partitions {
+        let Bounds { first, next, .. } = log.bounds(*partition).map_err(Failure::failed)?;
+        total += next.0.min(args.until).saturating_sub(first.0.max(args.from));
     }
+    let bar = progress(total);
+    let read = std::thread::scope(|scope| {
+        let read = |partition| Lines::of(scope, &log, partition, args.from, args.until);
+        let mut all: Vec<Lines> = partitions.iter().copied().map(read).collect();
+        let first = |all: &mut [Lines]| {
+            let all = all.iter_mut().enumerate();
+            all.filter_map(|(nth, lines)| Some((lines.arrived()?, nth))).min().map(|(_, nth)| nth)
+        };
+        while let Some(nth) = first(&mut all) {
+            out.write_all(all[nth].take()).map_err(writing)?;
+            bar.inc(1);
+        }
+        all.into_iter().try_for_each(|lines| lines.failed.map_or(Ok(()), Err)).map_err(Failure::failed)
+    });
+    bar.finish_and_clear();
+    // What was whole before a damaged place is written out either way.
     out.flush().map_err(writing)?;
-    check_ends(&args.common.data, &log, partitions, Offset(args.until))
+    read?;
+    check_ends(&args.common.data, &log, partitions.into_iter(), Offset(args.until))
+}
+
+/// Lines of a partition that follow each other.
+#[derive(Default)]
+struct Chunk {
+    text: Vec<u8>,
+    /// When each arrived, and where it ends.
+    ends: Vec<(IngestTime, usize)>,
+}
+
+/// The lines of a partition, read by a thread of its own, so that those of all partitions come in the order in which they arrived: that of a
+/// log read anew in other partitions.
+struct Lines {
+    chunks: Receiver<Result<Chunk, LogError>>,
+    chunk: Chunk,
+    /// The next line of the chunk, and where it begins.
+    next: (usize, usize),
+    failed: Option<LogError>,
+}
+
+impl Lines {
+    fn of<'s>(scope: &'s Scope<'s, '_>, log: &'s EmbeddedLog, partition: u16, from: u64, until: u64) -> Lines {
+        let (sender, chunks) = bounded(1);
+        scope.spawn(move || {
+            let mut chunk = Chunk::default();
+            // Who no longer takes them cannot write on.
+            let send = |chunk: &mut Chunk| sender.send(Ok(std::mem::take(chunk))).is_ok();
+            let read = log.read(partition, Offset(from), &mut |offset, bytes| {
+                if offset.0 >= until {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let arrived = decode_or_damaged(partition, offset, bytes)?;
+                write_record(&mut chunk.text, partition, offset, &arrived);
+                chunk.ends.push((arrived.ingest_time, chunk.text.len()));
+                let goes_on = chunk.text.len() < CHUNK_BYTES || send(&mut chunk);
+                Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            });
+            let _ = send(&mut chunk);
+            if let Err(error) = read {
+                let _ = sender.send(Err(error));
+            }
+        });
+        Lines { chunks, chunk: Chunk::default(), next: (0, 0), failed: None }
+    }
+
+    /// When the next line arrived, if there is another; waits for it.
+    fn arrived(&mut self) -> Option<IngestTime> {
+        loop {
+            if let Some((arrived, _)) = self.chunk.ends.get(self.next.0) {
+                return Some(*arrived);
+            }
+            match self.chunks.recv().ok()? {
+                Ok(chunk) => (self.chunk, self.next) = (chunk, (0, 0)),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
+
+    /// The next line, where there is another.
+    fn take(&mut self) -> &[u8] {
+        let (nth, begin) = self.next;
+        let end = self.chunk.ends[nth].1;
+        self.next = (nth + 1, end);
+        &self.chunk.text[begin..end]
+    }
 }
 
 /// An error where the log of one of the partitions ends before its checkpoint, and before `until`. What a checkpoint that cannot be read is of

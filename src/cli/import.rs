@@ -9,13 +9,15 @@
 use super::files::{self, Group};
 use super::replay::progress;
 use super::{Common, Failure, Format, print, reader};
-use crate::engine::{partition_of, partition_of_decision, partition_of_key};
+use crate::config::Config;
+use crate::engine::{Configured, partition_of, partition_of_decision, partition_of_key};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::Args;
+use indicatif::ProgressBar;
 use saccade_topology::{Arrived, Offset, Record};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
@@ -40,8 +42,9 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let inputs = args.files.iter().map(|path| opened(path)).collect::<Result<Vec<_>, _>>()?;
     let log =
         EmbeddedLog::open(&args.common.data, &config.log, Some(config.log.partitions)).map_err(Failure::failed)?;
-    let mut writer = Writer::new(&log, &args.files)?;
-    let bar = progress(args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
+    // Files are looked through before they are read.
+    let bar = progress(2 * args.files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum::<u64>());
+    let mut writer = Writer::new(&log, &config, exported_partitions(&args.files, &bar))?;
     let mut rejected = 0;
     let read: Result<(), Failure> = args.files.iter().zip(inputs).try_for_each(|(path, input)| {
         let input = input.map_or_else(|| files::open(path), Ok)?;
@@ -90,18 +93,23 @@ struct Writer<'l> {
     imported: u64,
     left_out: u64,
     failed: Option<Failure>,
+    /// Specs of models of which the log has none yet.
+    specs: Vec<Configured<'l>>,
 }
 
 impl<'l> Writer<'l> {
-    fn new(log: &'l EmbeddedLog, files: &[PathBuf]) -> Result<Self, Failure> {
+    fn new(log: &'l EmbeddedLog, config: &'l Config, exported: Option<u16>) -> Result<Self, Failure> {
         let count = log.partitions();
-        let ends: Result<_, _> = (0..count).map(|p| log.bounds(p).map(|bounds| bounds.next)).collect();
-        let exported = files.iter().filter_map(|path| exported_partitions(path)).max();
+        let ends: Result<Vec<Offset>, _> = (0..count).map(|p| log.bounds(p).map(|bounds| bounds.next)).collect();
+        let ends = ends.map_err(Failure::failed)?;
         let spread =
             Spread { count: usize::from(count), as_it_was: exported == Some(count), decisions: HashMap::new() };
+        let specs = config.models.iter().filter_map(|model| Configured::of(model).ok());
+        let specs = if ends.iter().all(|end| end.0 == 0) { specs.collect() } else { vec![] };
         Ok(Writer {
             log,
-            ends: ends.map_err(Failure::failed)?,
+            ends,
+            specs,
             batches: vec![RecordBatch::default(); usize::from(count)],
             spread,
             imported: 0,
@@ -115,9 +123,32 @@ impl<'l> Writer<'l> {
             let places = self.spread.places(*from, &arrived.record);
             match places.is_empty() {
                 true => self.left_out += 1,
-                false => self.imported += 1,
+                false => {
+                    self.imported += 1;
+                    self.rule(arrived);
+                }
             }
             places.for_each(|place| self.push(place, arrived));
+        }
+    }
+
+    /// An export whose first records are not there, as they were dropped or left out, may have decisions without the spec that was in force. It
+    /// is the one of the configuration then, as where a log begins; put in force behind them it would count for none of them.
+    fn rule(&mut self, arrived: &Arrived<'_>) {
+        let (model, is_decision) = match &arrived.record {
+            Record::Decision(decision) => (decision.model, true),
+            Record::Control(control) => (control.model, false),
+            _ => return,
+        };
+        let Some(nth) = self.specs.iter().position(|spec| spec.model == model) else { return };
+        let spec = self.specs.swap_remove(nth);
+        if !is_decision {
+            return;
+        }
+        eprintln!("{model}: decisions without a reward spec before them; that of the configuration is put in force");
+        for control in spec.controls() {
+            let put = Arrived { ingest_time: arrived.ingest_time, record: Record::Control(control) };
+            (0..self.batches.len()).for_each(|place| self.push(place, &put));
         }
     }
 
@@ -192,28 +223,29 @@ impl Spread {
     }
 }
 
-/// Bytes at the end of a file in which its last line begins.
-const TAIL_BYTES: u64 = 1 << 22;
+/// How many partitions the log had that was exported to these files; `None` where none of them is an export that can be read twice.
+fn exported_partitions(files: &[PathBuf], bar: &ProgressBar) -> Option<u16> {
+    files.iter().filter(|path| path.is_file()).filter_map(|path| last_partition(path, bar)).max()?.checked_add(1)
+}
 
-/// How many partitions the log had that was exported to `path`: `export` writes one after the other, so the last line is of the last.
-/// `None` where the file is no export, or cannot be read twice.
-fn exported_partitions(path: &Path) -> Option<u16> {
-    if !path.metadata().ok()?.is_file() {
-        return None;
+/// The greatest partition that the records of an export name. It ends with the first that cannot be read: taking in what is there says why.
+fn last_partition(path: &Path, bar: &ProgressBar) -> Option<u16> {
+    let mut lines = BufReader::with_capacity(1 << 20, File::open(path).ok()?);
+    let (mut line, mut last) = (vec![], None);
+    while let Ok(bytes @ 1..) = lines.read_until(b'\n', &mut line) {
+        bar.inc(bytes as u64);
+        last = last.max(partition_of_line(&line));
+        line.clear();
     }
-    let (mut file, mut tail) = (File::open(path).ok()?, vec![]);
-    let begin = file.metadata().ok()?.len().saturating_sub(TAIL_BYTES);
-    file.seek(SeekFrom::Start(begin)).ok()?;
-    file.read_to_end(&mut tail).ok()?;
-    let tail = tail.trim_ascii_end();
-    let line = match memchr::memrchr(b'\n', tail) {
-        Some(end) => &tail[end + 1..],
-        None if begin == 0 => tail,
-        None => return None,
-    };
-    let head = String::from_utf8_lossy(&line[..line.len().min(64)]);
-    let (_, rest) = head.strip_prefix("{\"offset\":")?.split_once(",\"partition\":")?;
-    rest.split(',').next()?.parse::<u16>().ok()?.checked_add(1)
+    last
+}
+
+/// Where `export` has written it.
+fn partition_of_line(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"{\"offset\":")?;
+    let rest = rest[rest.iter().position(|byte| *byte == b',')?..].strip_prefix(b",\"partition\":")?;
+    let end = rest.iter().position(|byte| *byte == b',')?;
+    str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
 #[cfg(test)]

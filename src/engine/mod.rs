@@ -32,7 +32,7 @@ pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
 pub(crate) use restore::{Back, Restored, check_kept, check_reached, decode_or_damaged, put_back, restore};
 pub use specs::ChangeError;
-pub(crate) use specs::propose_configured;
+pub(crate) use specs::{Configured, propose_configured};
 #[cfg(test)]
 pub(crate) use store::edit;
 pub(crate) use store::{Begun, Stored};

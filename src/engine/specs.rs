@@ -10,7 +10,8 @@ use super::{Batch, Engine, EngineError, Fold, Receipt, Restored, SubmitError};
 use crate::clock::now;
 use crate::log::{Log, LogError, RecordBatch};
 use saccade_topology::decision::{Act, Control};
-use saccade_topology::model::{ControlError, RewardSource, Rewards};
+use saccade_topology::model::{ControlError, ModelSpec, RewardSource, Rewards};
+use saccade_topology::reward::RewardSpec;
 use saccade_topology::{Arrived, Ignore, IngestTime, Offset, Plan, Record};
 
 /// Who does what the configuration says.
@@ -42,12 +43,28 @@ impl Engine {
             let model = self.plan().model(control.model);
             let model = model.ok_or_else(|| ControlError::Model(control.model.to_string()))?;
             changed.apply(model, control, 0, at.0)?;
+            self.check_configured(control)?;
             batch.push_control(*control);
         }
         let mut sent = self.send(batch)?;
         // It counts from here on, whether or not somebody waits for the answer.
         *registry = changed;
         Ok(sent.answer().await?)
+    }
+
+    /// Another spec of the version that the configuration has: the next start could not go on.
+    fn check_configured(&self, control: &Control<'_>) -> Result<(), ControlError> {
+        let plan = self.plan();
+        let model = plan.model(control.model).map(|model| &plan.models()[model].spec);
+        let proposed = (control.action == Act::Propose).then(|| RewardSpec::from_json(control.spec).ok()).flatten();
+        match (model.map(|model| &model.reward), proposed) {
+            (Some(RewardSource::Inline(spec)), Some(proposed))
+                if spec.version == proposed.version && **spec != proposed =>
+            {
+                Err(ControlError::Configured(proposed.version))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -135,31 +152,36 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
         let first = partition.next;
         for (place, model) in plan.models().iter().enumerate() {
             let refuse = |why: String| EngineError::Reward { model: model.spec.name.clone(), why };
-            let spec = match &model.spec.reward {
-                RewardSource::Inline(spec) => spec,
-                RewardSource::File(file) => return Err(refuse(format!("the file {file} was not read"))),
+            let configured = match Configured::of(&model.spec) {
+                Ok(configured) => configured,
+                Err(file) => return Err(refuse(format!("the file {file} was not read"))),
             };
-            let json = serde_json::to_string(spec).expect("a spec is plain data");
-            let (name, version) = (model.spec.name.as_str(), spec.version);
-            let control = |action, spec| Control { model: name, action, version, spec, by: BY };
-            let propose = control(Act::Propose, &json);
+            let (version, controls) = (configured.version, configured.controls());
             let rewards = partition.fold.rewards(place);
             let is_known = rewards.was_in_force(version);
             if is_known && rewards.spec(version).is_none() {
+                let in_force = rewards.active;
+                tracing::info!(
+                    model = configured.model,
+                    version,
+                    in_force,
+                    partition = number,
+                    "the reward spec of the configuration does not run: it, or a later one, was in force before"
+                );
                 continue;
             }
-            partition.fold.check_control(&propose).map_err(|why| refuse(why.to_string()))?;
+            partition.fold.check_control(&controls[0]).map_err(|why| refuse(cannot_run(&why, rewards, version)))?;
             if is_known {
                 continue;
             }
-            for control in [propose, control(Act::Activate, "")] {
+            for control in controls {
                 let arrived = Arrived { ingest_time: now(), record: Record::Control(control) };
                 batch.push(&arrived);
                 partition.fold.apply(partition.next, &arrived, &mut Ignore);
                 partition.next.0 += 1;
             }
             tracing::info!(
-                model = name,
+                model = configured.model,
                 version,
                 partition = number,
                 "the reward spec of the configuration is in force"
@@ -180,12 +202,55 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
 /// log says later goes before.
 pub(crate) fn propose_configured(fold: &mut Fold) {
     for model in fold.plan().clone().models() {
-        let RewardSource::Inline(spec) = &model.spec.reward else { continue };
-        let json = serde_json::to_string(spec).expect("a spec is plain data");
-        for (action, spec_json) in [(Act::Propose, json.as_str()), (Act::Activate, "")] {
-            let control = Control { model: &model.spec.name, action, version: spec.version, spec: spec_json, by: BY };
+        let Ok(configured) = Configured::of(&model.spec) else { continue };
+        for control in configured.controls() {
             let arrived = Arrived { ingest_time: IngestTime(0), record: Record::Control(control) };
             fold.apply(Offset(0), &arrived, &mut Ignore);
         }
+    }
+}
+
+/// The spec of a model's configuration.
+pub(crate) struct Configured<'m> {
+    pub(crate) model: &'m str,
+    version: u32,
+    json: String,
+}
+
+impl Configured<'_> {
+    /// `Err` names the file that should hold it, and was not read.
+    pub(crate) fn of(model: &ModelSpec) -> Result<Configured<'_>, &str> {
+        match &model.reward {
+            RewardSource::Inline(spec) => {
+                let json = serde_json::to_string(spec).expect("a spec is plain data");
+                Ok(Configured { model: &model.name, version: spec.version, json })
+            }
+            RewardSource::File(file) => Err(file),
+        }
+    }
+
+    /// The changes that put it in force.
+    pub(crate) fn controls(&self) -> [Control<'_>; 2] {
+        [(Act::Propose, self.json.as_str()), (Act::Activate, "")].map(|(action, spec)| Control {
+            model: self.model,
+            action,
+            version: self.version,
+            spec,
+            by: BY,
+        })
+    }
+}
+
+/// Why the spec of the configuration cannot run, and what to do without a server.
+fn cannot_run(why: &ControlError, rewards: &Rewards, version: u32) -> String {
+    match why {
+        ControlError::Taken(_) => {
+            let by = rewards.run(version).map_or("", |running| running.by.as_str());
+            format!("{why} (the other one was proposed by {by})")
+        }
+        ControlError::Full => {
+            format!("{why}: start with the spec that was configured before, retire one over HTTP, then change it")
+        }
+        _ => why.to_string(),
     }
 }

@@ -37,6 +37,16 @@ pub enum ServeError {
     /// The listener has no address.
     #[error("reading the address listened on: {0}")]
     Address(std::io::Error),
+    /// Neither log nor checkpoints could be written at any time.
+    #[error(
+        "this process may open {found} files (ulimit -n); a server needs {least} at least, and one more for each connection"
+    )]
+    Files {
+        /// The limit.
+        found: u64,
+        /// What it has to be.
+        least: u64,
+    },
     /// `server.threads` cannot be started.
     #[error("starting the threads that serve requests: {0}")]
     Threads(std::io::Error),
@@ -59,7 +69,8 @@ pub async fn serve(
         tracing::debug!(%error, "setting SO_SNDBUF");
     }
     auth::check(&config.auth, address.ip().is_loopback(), &address.to_string()).map_err(ServeError::Open)?;
-    let connections_max = files::connections(config.server.connections_max, config.log.partitions);
+    let connections_max = files::connections(config.server.connections_max, config.log.partitions)
+        .map_err(|(found, least)| ServeError::Files { found, least })?;
     let header_timeout = Duration::from_millis(config.server.header_timeout.0.unsigned_abs());
     let write_timeout = Duration::from_millis(config.server.write_timeout.0.unsigned_abs());
     let (stopping_sender, stopping) = watch::channel(false);

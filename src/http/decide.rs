@@ -7,7 +7,7 @@ use crate::wire::{ElsewhereDecision, RankRequest, RowError, write_rank};
 use axum::http::StatusCode;
 use saccade_topology::decision::Decision;
 use saccade_topology::model::{Ask, Explained, Given, ModelVersion, RankError, RankScratch, elsewhere, explain, rank};
-use saccade_topology::{EventTime, IngestTime};
+use saccade_topology::{EventTime, IngestTime, check_future};
 use std::sync::Arc;
 
 /// The latest version of a model.
@@ -58,6 +58,11 @@ pub(super) fn record_elsewhere(
     take: impl FnOnce(Decision<'_>),
 ) -> Result<(), RowError> {
     let problem = |message| RowError { index: 0, code: "bad_value", message };
+    let time = told.request.event_time.map_or(now.0, |time| time.0);
+    check_future(&app.config.time, time, now).map_err(|future| {
+        let message = future.to_string();
+        RowError { index: 0, code: "future", message }
+    })?;
     let version = version(app, told.model).map_err(|refusal| problem(refusal.message))?;
     let shown: Vec<(u32, f64)> = told.shown.iter().map(|shown| (shown.candidate, shown.propensity)).collect();
     let mut scratch = RankScratch::default();

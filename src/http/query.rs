@@ -22,8 +22,13 @@ impl Pairs {
         Pairs(Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default())
     }
 
-    /// The same where it has no other names: a misspelt one would be passed over.
+    /// The same where it has no other names, and each once: a misspelt one, and the second, would be passed over.
     pub(super) fn only(self, names: &[&str]) -> Result<Pairs, Refusal> {
+        let twice =
+            self.0.iter().enumerate().find(|(nth, (name, _))| self.0[..*nth].iter().any(|(known, _)| known == name));
+        if let Some((_, (name, _))) = twice {
+            return Err(refuse(format!("`{name}` is there twice; allowed: once")));
+        }
         match self.0.iter().find(|(name, _)| !names.contains(&name.as_str()) && !CREDENTIALS.contains(&name.as_str())) {
             Some((name, _)) => {
                 Err(refuse(format!("there is no `{name}` in the query of this call; there is {}", names.join(", "))))
@@ -38,6 +43,14 @@ impl Pairs {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(other) => Err(refuse(format!("`{name}` is `{other}`; allowed: true, false"))),
+        }
+    }
+
+    /// The value of `name`; an empty one, as of a variable that is not set, would be taken as if it was not asked for.
+    pub(super) fn given(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        match self.0.iter().any(|(known, value)| known == name && value.is_empty()) {
+            true => Err(refuse(format!("`{name}` is empty; leave it out where it is not meant"))),
+            false => Ok(self.get(name)),
         }
     }
 
@@ -64,6 +77,7 @@ mod tests {
             [Some(false), Some(true), Some(false)]
         );
         assert!(why("/x?snyc=true").contains("no `snyc`") && why("/x?snyc=true").contains("there is sync"));
+        assert!(why("/x?sync=true&sync=false").contains("`sync` is there twice"));
         assert!(why("/x?sync=yes").contains("`sync` is `yes`; allowed: true, false"));
     }
 

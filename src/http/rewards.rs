@@ -145,7 +145,9 @@ fn refused(error: ControlError) -> Refusal {
     let (status, code) = match error {
         ControlError::Spec(_) => (StatusCode::BAD_REQUEST, "bad_spec"),
         ControlError::Model(_) | ControlError::Unknown(_) => (StatusCode::NOT_FOUND, "no_version"),
-        ControlError::Taken(_) | ControlError::InForce(_) | ControlError::Full => (StatusCode::CONFLICT, "conflict"),
+        ControlError::Taken(_) | ControlError::Configured(_) | ControlError::InForce(_) | ControlError::Full => {
+            (StatusCode::CONFLICT, "conflict")
+        }
     };
     Refusal::new(status, code, error.to_string())
 }

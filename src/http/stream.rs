@@ -25,18 +25,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Follows `?session=`, `?viewer=`, or every session without either.
 pub(super) async fn follow(State(app): State<Arc<App>>, uri: Uri) -> Response {
-    let query = match Pairs::of(&uri).only(&QUERY) {
-        Ok(query) => query,
+    let source = match Source::of(&app, &uri) {
+        Ok(source) => source,
         Err(refusal) => return refusal.into_response(),
-    };
-    let source = match (query.get("session"), query.get("viewer")) {
-        (Some(_), Some(_)) => {
-            let message = "give `session` or `viewer`, not both; neither follows all sessions";
-            return Refusal::new(StatusCode::BAD_REQUEST, "bad_query", message).into_response();
-        }
-        (Some(id), None) => Source::one(&app, ContextKind::Session, id),
-        (None, Some(id)) => Source::one(&app, ContextKind::Viewer, id),
-        (None, None) => Source::All(All { batches: app.engine.contexts().follow(), batch: Arc::default(), next: 0 }),
     };
     let Ok(slot) = app.streams.clone().try_acquire_owned() else {
         let message = format!("{} streams are open, which is publish.streams_max", app.config.publish.streams_max);
@@ -74,6 +65,21 @@ enum Source {
 }
 
 impl Source {
+    fn of(app: &App, uri: &Uri) -> Result<Source, Refusal> {
+        let query = Pairs::of(uri).only(&QUERY)?;
+        Ok(match (query.given("session")?, query.given("viewer")?) {
+            (Some(_), Some(_)) => {
+                let message = "give `session` or `viewer`, not both; neither follows all sessions";
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_query", message));
+            }
+            (Some(id), None) => Source::one(app, ContextKind::Session, id),
+            (None, Some(id)) => Source::one(app, ContextKind::Viewer, id),
+            (None, None) => {
+                Source::All(All { batches: app.engine.contexts().follow(), batch: Arc::default(), next: 0 })
+            }
+        })
+    }
+
     fn one(app: &App, kind: ContextKind, id: &str) -> Source {
         let mut changes = app.engine.contexts().watch(kind, id);
         // What is there already is the first thing a reader wants.
@@ -287,8 +293,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn session_and_viewer_at_once_are_refused() {
-        let answer = Site::new(|_| {}).send(request("GET", "/v1/context/stream?session=a&viewer=b"), "").await;
-        assert_eq!((answer.status, answer.code()), (400, "bad_query".into()));
+    async fn session_and_viewer_at_once_and_one_of_them_empty_or_twice_are_refused() {
+        let site = Site::new(|_| {});
+        for query in ["session=a&viewer=b", "session=", "viewer", "session=a&session=b"] {
+            let answer = site.send(request("GET", &format!("/v1/context/stream?{query}")), "").await;
+            assert_eq!((answer.status, answer.code()), (400, "bad_query".into()), "{query}");
+        }
     }
 }

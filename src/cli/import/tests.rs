@@ -110,12 +110,17 @@ fn stored(common: &Common) -> Vec<Vec<Vec<u8>>> {
     (0..log.partitions()).map(read).collect()
 }
 
-/// Exports the log of `from` and imports it into a new log of `partitions`.
-fn copied(from: Common, partitions: usize) -> Vec<Vec<Vec<u8>>> {
-    let dir = tempdir().expect("a directory");
+fn exported(from: Common, dir: &TempDir) -> PathBuf {
     let out = dir.path().join("export.ndjson");
     let args = ExportArgs { common: from, partition: None, from: 0, until: u64::MAX, out: out.clone() };
     assert!(export::run(&args).is_ok());
+    out
+}
+
+/// Exports the log of `from` and imports it into a new log of `partitions`.
+fn copied(from: Common, partitions: usize) -> Vec<Vec<Vec<u8>>> {
+    let dir = tempdir().expect("a directory");
+    let out = exported(from, &dir);
     let common = common(&dir, partitions);
     assert!(run(&ImportArgs { common: common.clone(), files: vec![out] }).is_ok());
     stored(&common)
@@ -154,21 +159,65 @@ fn an_export_imported_into_other_partitions_puts_each_record_where_the_engine_wo
 }
 
 #[test]
-fn the_partitions_of_an_export_are_told_by_its_last_line() {
+fn an_export_has_the_records_of_all_partitions_in_the_order_they_arrived() {
+    let (dir, fields) = (tempdir().expect("a directory"), fields());
+    // One partition after the other was written.
+    let found = copied(written(&dir, &history(3, &fields)), 1).concat();
+    let arrived: Vec<i64> = found.iter().map(|bytes| decode(bytes).expect("a record").ingest_time.0).collect();
+    assert!(arrived.len() > 20 && arrived.is_sorted(), "{arrived:?}");
+}
+
+#[test]
+fn decisions_without_a_reward_spec_before_them_are_counted_under_that_of_the_configuration() {
+    let (dir, fields) = (tempdir().expect("a directory"), fields());
+    let model = "[[models]]\nname = \"home\"\n[models.reward]\nversion = 7\nexpression = \"0.0\"\n";
+    let is_control = |record: &Record<'_>| matches!(record, Record::Control(_));
+    for (is_trimmed, version) in [(true, 7), (false, 1)] {
+        let mut history = history(2, &fields);
+        if is_trimmed {
+            history.iter_mut().for_each(|records| records.retain(|record| !is_control(record)));
+        }
+        for partitions in [1, 2] {
+            let (there, from) = (tempdir().expect("a directory"), tempdir().expect("a directory"));
+            let out = exported(written(&from, &history), &dir);
+            let common = common(&there, partitions);
+            let config = common.config.as_ref().expect("a configuration");
+            let text = std::fs::read_to_string(config).expect("it is there") + model;
+            std::fs::write(config, text).expect("the directory can be written");
+            assert!(run(&ImportArgs { common: common.clone(), files: vec![out] }).is_ok());
+            for records in stored(&common) {
+                let records = records.iter().map(|bytes| decode(bytes).expect("a record").record);
+                let first = records.take_while(|record| !matches!(record, Record::Decision(_)));
+                let versions = first.filter_map(|record| match record {
+                    Record::Control(control) => Some((control.action, control.version)),
+                    _ => None,
+                });
+                let expected = [(Act::Propose, version), (Act::Activate, version)];
+                let count = if is_trimmed { 2 } else { 1 };
+                assert_eq!(versions.collect::<Vec<_>>(), expected[..count], "{partitions} partitions");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_partitions_of_an_export_are_told_by_its_lines() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("file");
+    let bar = ProgressBar::hidden();
     for (text, expected) in [
         ("", None),
         ("{\"id\":\"e\"}\n", None),
         ("{\"offset\":1,\"partition\":0,\"ingest_time\":1,\"tick\":true}", Some(1)),
         ("{\"id\":\"e\"}\n{\"offset\":1,\"partition\":7,\"ingest_time\":1,\"tick\":true}\n\n", Some(8)),
+        ("{\"offset\":1,\"partition\":2,\"i\":1}\n{\"offset\":1,\"partition\":0,\"i\":1}\n", Some(3)),
         ("{\"offset\":1,\"partition\":65535,\"ingest_time\":1,\"tick\":true}\n", None),
         ("{\"offset\":1,\"partition\":x,\n", None),
     ] {
         std::fs::write(&path, text).expect("the directory can be written");
-        assert_eq!(exported_partitions(&path), expected, "{text}");
+        assert_eq!(exported_partitions(std::slice::from_ref(&path), &bar), expected, "{text}");
     }
-    assert_eq!((exported_partitions(dir.path()), exported_partitions(Path::new("-"))), (None, None));
+    assert_eq!(exported_partitions(&[dir.path().into(), "-".into()], &bar), None);
 }
 
 #[test]

@@ -159,6 +159,40 @@ fn a_start_does_not_put_in_force_what_was_replaced_however_long_ago() {
 }
 
 #[test]
+fn nobody_can_give_the_version_of_the_configuration_to_another_spec() {
+    let data = tempfile::tempdir().expect("a directory");
+    let engine = started(data.path());
+    change(&engine, Act::Propose, 2, &spec(2, 2)).expect("it is new");
+    change(&engine, Act::Activate, 2, "").expect("it runs");
+    change(&engine, Act::Retire, 1, "").expect("it is not in force");
+    let refused = change(&engine, Act::Propose, 1, &spec(1, 5)).expect_err("the next start could not go on");
+    assert!(matches!(refused, ChangeError::Control(ControlError::Configured(1))), "{refused}");
+    drop(engine);
+    // The same one may run again.
+    let engine = started(data.path());
+    change(&engine, Act::Propose, 1, &spec(1, 0)).expect("it is that of the configuration");
+    drop(engine);
+    drop(started(data.path()));
+}
+
+#[test]
+fn a_start_that_cannot_go_on_says_whose_spec_is_in_the_way_and_what_to_do() {
+    let data = tempfile::tempdir().expect("a directory");
+    let engine = started(data.path());
+    (2..=8).for_each(|n| drop(change(&engine, Act::Propose, n, &spec(n, n)).expect("eight may run")));
+    drop(engine);
+    for (version, parts) in
+        [(9, ["8 specs run already", "retire one over HTTP"]), (2, ["version 2 is taken", "by test"])]
+    {
+        let mut config = config(PARTITIONS, "home");
+        let RewardSource::Inline(reward) = &mut config.models[0].reward else { unreachable!("it is in the text") };
+        reward.version = version;
+        let error = Engine::open(&config, data.path()).err().expect("it cannot run").to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    }
+}
+
+#[test]
 fn what_a_model_learnt_is_there_again_after_starts_without_it() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let open = |model| Engine::open(&config(1, model), directory.path());

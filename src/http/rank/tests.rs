@@ -170,10 +170,13 @@ async fn rows_of_events_tell_of_items_and_of_decisions_made_elsewhere() {
                 "model": "bandit", "items": [{"id": "a", "propensity": 0.5}], "context": [1, 2]}},
             {"id": "x2", "type": "decision", "event_time": now, "session": "s", "fields": {
                 "model": "none", "items": [{"id": "a", "propensity": 0.5}]}},
+            {"id": "x3", "type": "decision", "event_time": now + 864_000_000, "session": "s", "fields": {
+                "model": "bandit", "items": [{"id": "a", "propensity": 0.5}], "context": [1, 2]}},
         ]),
     )
     .await;
-    assert_eq!((&answer["accepted"], &answer["rejected_total"]), (&json!(2), &json!(1)), "{answer}");
+    assert_eq!((&answer["accepted"], &answer["rejected_total"]), (&json!(2), &json!(2)), "{answer}");
+    assert_eq!((&answer["rejected"][1]["index"], &answer["rejected"][1]["code"]), (&json!(3), &json!("future")));
     assert!(answer["rejected"][0]["message"].as_str().is_some_and(|m| m.contains("there is home, bandit")), "{answer}");
     ok(&site, "/v1/decisions/d9/reward?sync=true", json!({"value": 2})).await;
     let report = site.send(request("GET", "/v1/models/bandit"), "").await.json();

@@ -67,6 +67,9 @@ pub enum ControlError {
     /// Another spec of this version runs.
     #[error("version {0} is taken by another spec; a changed spec needs a version of its own")]
     Taken(u32),
+    /// The configuration has another spec of this version.
+    #[error("version {0} is that of another spec in the configuration; a changed spec needs a version of its own")]
+    Configured(u32),
     /// Nothing of this version runs.
     #[error("version {0} does not run; propose it first")]
     Unknown(u32),
