@@ -18,6 +18,7 @@ use crate::log::{RecordBatch, decode};
 use crossbeam_channel::{Receiver, bounded};
 use saccade_topology::decision::Leaving;
 use saccade_topology::{Arrived, Offset, Outcome, Record};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -139,7 +140,7 @@ impl Partition {
             committer,
             courier,
             log_batch: RecordBatch::default(),
-            stage: Stage::of(number),
+            stage: Stage::of(number, restored.arrived),
             load,
             trend: Trend::default(),
             pace: Pace::new(now),
@@ -181,8 +182,9 @@ impl Partition {
             }
         });
         self.fold.emit_decisions(&mut self.stage);
-        // What had not landed goes out again.
+        // What had not landed goes out again, or is confirmed.
         self.fold.emit_away(&mut self.stage);
+        self.stage.arrived = HashSet::new();
         self.publish();
         // Before anything comes that it would be too late for.
         self.let_go(u64::MAX);

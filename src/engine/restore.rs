@@ -4,7 +4,10 @@ use super::partition::FOLDED_AT_ONCE;
 use super::store::{Begun, Chain, Rows, Store, StoreError, Stored};
 use super::{EngineError, Fold};
 use crate::log::{Bounds, Log, LogError, RecordBatch, decode};
-use saccade_topology::{Arrived, Globals, Ignore, Offset, Plan, Restore, RestoreError, RestoreRows, RowKind, Topology};
+use saccade_topology::{
+    Arrived, Globals, Ignore, Offset, Plan, Record, Restore, RestoreError, RestoreRows, RowKind, Topology,
+};
+use std::collections::{HashSet, VecDeque};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -16,6 +19,8 @@ const ROWS_AHEAD: usize = 8;
 /// Bytes of records that are handed on at once, of however many partitions, and how many times that many may wait to be folded.
 const AHEAD_BYTES: usize = 256 << 10;
 const AHEAD_MAX: usize = 4;
+/// Things that came from other partitions and are known by where they left: those that may not be confirmed are the last.
+const CAME_MAX: usize = 1 << 16;
 /// Records read in a row though no row waits for them: to seek takes longer.
 const PASSED_MAX: usize = 1024;
 
@@ -35,6 +40,8 @@ pub(crate) struct Restored {
     pub over: (u64, u64),
     /// The files of the checkpoint that the next one goes on from.
     pub chain: Chain,
+    /// What left for other partitions and is in their logs: where it went, and its offset here. Whether that was confirmed or not.
+    pub arrived: HashSet<(u16, u64)>,
 }
 
 /// Restores partitions; what is stored stays as it is.
@@ -49,7 +56,8 @@ pub(crate) fn restore(
         partitions.map(|partition| load_or_begin(plan, log, store, partition)).collect::<Result<Vec<_>, _>>()?;
     let loaded = begin.elapsed();
     catch_up(&mut behind, log)?;
-    let restored = behind.into_iter().map(|Behind { partition, from, records, mut restored }| {
+    tell_arrived(&mut behind);
+    let restored = behind.into_iter().map(|Behind { partition, from, records, mut restored, .. }| {
         restored.fold.caught_up();
         // Of a state that comes from the log alone, the first checkpoint is of all there is.
         restored.fold.keep_changes();
@@ -67,7 +75,21 @@ struct Behind {
     from: Offset,
     /// How many were folded since.
     records: u64,
+    /// Of those the last that came from other partitions: whence, and their offsets there.
+    came: VecDeque<(u16, u64)>,
     restored: Restored,
+}
+
+/// Tells each what of that which left it has come to the others: it is not sent again, however much they have forgotten since.
+fn tell_arrived(behind: &mut [Behind]) {
+    let Some(first) = behind.first().map(|behind| behind.partition) else { return };
+    for nth in 0..behind.len() {
+        let (to, came) = (behind[nth].partition, std::mem::take(&mut behind[nth].came));
+        for (from, offset) in came {
+            let source = from.checked_sub(first).and_then(|nth| behind.get_mut(usize::from(nth)));
+            source.map(|source| source.restored.arrived.insert((to, offset)));
+        }
+    }
 }
 
 /// The state of the last checkpoint; an empty one where the log has to do.
@@ -97,8 +119,8 @@ fn load_or_begin(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16)
             (Topology::without_changes(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
         }
     };
-    let restored = Restored { fold, is_anew, next, kept_from, ids, over, chain };
-    Ok(Behind { partition, from, records: 0, restored })
+    let restored = Restored { fold, is_anew, next, kept_from, ids, over, chain, arrived: HashSet::new() };
+    Ok(Behind { partition, from, records: 0, came: VecDeque::new(), restored })
 }
 
 /// What there is to begin with.
@@ -298,7 +320,7 @@ fn fold_all(behind: &mut [Behind], read: Receiver<Vec<Ahead>>) -> Result<(), Log
 }
 
 fn fold(behind: &mut Behind, Ahead { encoded, offsets }: &Ahead) -> Result<(), LogError> {
-    let Behind { partition, records, restored: Restored { fold, .. }, .. } = behind;
+    let Behind { partition, records, came, restored: Restored { fold, .. }, .. } = behind;
     let encoded = RecordBatch::records(encoded.bytes()).map(|record| record.expect("it was put together here"));
     let encoded: Vec<&[u8]> = encoded.collect();
     for (encoded, offsets) in encoded.chunks(FOLDED_AT_ONCE).zip(offsets.chunks(FOLDED_AT_ONCE)) {
@@ -307,6 +329,12 @@ fn fold(behind: &mut Behind, Ahead { encoded, offsets }: &Ahead) -> Result<(), L
         fold.warm(&decoded);
         for (nth, (arrived, offset)) in decoded.iter().zip(offsets).enumerate() {
             fold.apply_warmed(nth, *offset, arrived, &mut Ignore);
+            if let Record::Passed(passed) = &arrived.record {
+                came.push_back((passed.from, passed.offset));
+                if came.len() > CAME_MAX {
+                    came.pop_front();
+                }
+            }
         }
     }
     *records += encoded.len() as u64;
@@ -323,7 +351,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::log::MemoryLog;
-    use saccade_topology::{Event, EventTime, IngestTime, Record};
+    use saccade_topology::{Event, EventTime, IngestTime};
 
     #[test]
     fn all_partitions_are_restored_with_one_pass_over_the_log() {

@@ -10,7 +10,7 @@ use crate::log::RecordBatch;
 use saccade_topology::decision::Passed;
 use saccade_topology::model::{DecisionEnd, RewardEnd};
 use saccade_topology::{Arrived, Away, ContextRef, DecisionView, EndReason, Kind, Part, Record, SessionEnd, Sink};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How many contexts before its turn the memory of a published context is asked for.
@@ -37,6 +37,8 @@ pub(super) struct Stage {
     number: u16,
     parts: Vec<RecordBatch>,
     left: Option<u64>,
+    /// At a start: where what left before went, and its offset, as far as it is in the log there.
+    pub arrived: HashSet<(u16, u64)>,
 }
 
 /// The contexts of the record that caused the last one: where the latest of each key is, as far as it was asked for.
@@ -152,12 +154,15 @@ impl Sink for Stage {
 
     fn left(&mut self, away: &Away<'_>) {
         let Away { to, left, offset, event_time, told } = *away;
+        self.left = Some(left);
+        if self.arrived.contains(&(to, offset)) {
+            return;
+        }
         let passed = Passed { from: self.number, offset, event_time, told };
         if self.parts.len() <= usize::from(to) {
             self.parts.resize_with(usize::from(to) + 1, RecordBatch::default);
         }
         self.parts[usize::from(to)].push(&Arrived { ingest_time: now(), record: Record::Passed(Box::new(passed)) });
-        self.left = Some(left);
     }
 
     fn removed(&mut self, kind: Kind, place: u32, key: &str) {
@@ -166,8 +171,8 @@ impl Sink for Stage {
 }
 
 impl Stage {
-    pub(super) fn of(partition: u16) -> Stage {
-        Stage { number: partition, ..Stage::default() }
+    pub(super) fn of(partition: u16, arrived: HashSet<(u16, u64)>) -> Stage {
+        Stage { number: partition, arrived, ..Stage::default() }
     }
 
     /// No more is to be held back: a viewer with thousands of live sessions has as many contexts refreshed by each event.
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn a_record_that_refreshes_all_there_is_several_times_takes_a_step_for_each() {
         const KEYS: u32 = 100_000;
-        let mut stage = Stage::of(0);
+        let mut stage = Stage::of(0, HashSet::new());
         // As if one tick ended three sessions of each viewer: looking through all of them each time would take hours.
         for (round, place) in (0..3).flat_map(|round| (0..KEYS).map(move |place| (round, place))) {
             stage.context(&context(Kind::Viewer, place, 7, round > 0));
@@ -285,7 +290,7 @@ mod tests {
 
     #[test]
     fn of_several_contexts_that_a_record_caused_of_one_key_the_last_is_shown() {
-        let mut stage = Stage::of(0);
+        let mut stage = Stage::of(0, HashSet::new());
         for (place, version, is_again) in [(1, 4, false), (1, 5, false), (2, 5, false), (1, 5, true), (1, 5, true)] {
             stage.context(&context(Kind::Session, place, version, is_again));
         }

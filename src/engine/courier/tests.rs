@@ -4,9 +4,9 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::engine::{Batch, Engine, Store, partition_of_key, restore};
 use crate::log::{Bounds, Log, LogError, MemoryLog, RecordBatch, VisitEach, decode};
-use saccade_topology::decision::{Candidate, Decision, ExplicitReward, Pick, Served};
+use saccade_topology::decision::{Candidate, Decision, ExplicitReward, Leaving, Passed, Pick, Served, Told};
 use saccade_topology::model::RewardEnd;
-use saccade_topology::{EventTime, Fields, Offset, Plan, Record};
+use saccade_topology::{Arrived, Event, EventTime, Fields, Offset, Plan, Record};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -141,12 +141,71 @@ fn decision<'a>(id: &'a str, viewer: &'a str) -> Decision<'a> {
     }
 }
 
+/// Two partitions with a model; as few events are remembered as may be.
+fn config() -> Config {
+    let text = "[log]\npartitions = 2\n[dedup]\nevents_max = 1024\n[[features]]\nname = \"events\"\ntype = \"count\"\n\
+                [[models]]\nname = \"home\"\n[models.reward]\nversion = 1\nexpression = \"0.0\"\n";
+    Config::parse(text, Path::new("(test)")).expect("it is valid")
+}
+
+fn reward<'a>(decision: &'a str, id: &'a str) -> ExplicitReward<'a> {
+    ExplicitReward { decision, id: Some(id), item: None, position: None, value: 1.0, event_time: None }
+}
+
+/// What was joined where the decisions are, and what has left and not landed.
+fn ends(plan: &Arc<Plan>, log: &dyn Log, store: &Store) -> (u64, usize) {
+    let folds = restore(plan, log, store, 0..2).expect("it is whole");
+    let books = folds[usize::from(HOME)].fold.learnt(Offset(0)).books;
+    (books.rewards[RewardEnd::Joined as usize], folds[usize::from(AWAY)].fold.away())
+}
+
+#[test]
+fn what_arrived_before_a_kill_and_was_not_confirmed_counts_once_however_much_came_since() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let config = config();
+    let plan = Arc::new(Plan::compile(&config.spec()).expect("it compiles"));
+    let store = Arc::new(Store::open(directory.path()).expect("an empty store opens"));
+    let (held, changed) = Default::default();
+    let log = Arc::new(SlowLog { log: MemoryLog::new(2), held, changed });
+    let engine = |log: &Arc<SlowLog>| {
+        let shared: Arc<dyn Log> = Arc::<SlowLog>::clone(log);
+        Engine::start(&config, directory.path(), Arc::clone(&plan), shared, Arc::clone(&store)).expect("it starts")
+    };
+    // The reward spec, and the decision with its reward, which comes once; the other one of its turn does not.
+    let batch = |records: &[Record<'_>]| {
+        let mut batch = RecordBatch::default();
+        records.iter().for_each(|record| batch.push(&Arrived { ingest_time: now(), record: record.clone() }));
+        batch
+    };
+    let append = |partition: u16, records: &[Record<'_>]| {
+        let next = log.bounds(partition).expect("bounds").next;
+        log.append(partition, next, &batch(records)).expect("it is in memory");
+        next.0
+    };
+    engine(&log).stop();
+    store.clear(HOME).and_then(|()| store.clear(AWAY)).expect("what is stored is removed");
+    append(HOME, &[Record::Decision(Box::new(decision("d", "v")))]);
+    let offset = append(AWAY, &[Record::Reward(reward("d", "first")), Record::Reward(reward("d", "second"))]);
+    append(AWAY, &[Record::Leaving(Leaving { decision: "d", to: HOME })]);
+    let event_time = EventTime(now().0);
+    let told = Told::Reward(reward("d", "first"));
+    append(HOME, &[Record::Passed(Box::new(Passed { from: AWAY, offset, event_time, told }))]);
+    // By now it is forgotten.
+    for n in 0..3_000 {
+        let id = format!("e{n}");
+        append(HOME, &[Record::Event(Event { session: Some("s"), ..Event::new(&id, "play", event_time) })]);
+    }
+    let engine = engine(&log);
+    until("both are confirmed", || log.landed() == 1);
+    engine.stop();
+    assert_eq!(log.passed(), 2, "the second one");
+    assert_eq!(ends(&plan, &*log, &store), (2, 0));
+}
+
 #[test]
 fn a_slow_courier_carries_what_is_durable_confirms_what_is_and_leaves_nothing_behind() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let text = "[log]\npartitions = 2\n[[features]]\nname = \"events\"\ntype = \"count\"\n\
-                [[models]]\nname = \"home\"\n[models.reward]\nversion = 1\nexpression = \"0.0\"\n";
-    let config = Config::parse(text, Path::new("(test)")).expect("it is valid");
+    let config = config();
     let plan = Arc::new(Plan::compile(&config.spec()).expect("it compiles"));
     let store = Arc::new(Store::open(directory.path()).expect("an empty store opens"));
     let (held, changed) = Default::default();
@@ -165,9 +224,7 @@ fn a_slow_courier_carries_what_is_durable_confirms_what_is_and_leaves_nothing_be
         let mut batch = Batch::new(&engine, now());
         for n in first..first + 3 {
             let (decision, id) = (&*format!("d{}", n % 3), &*format!("r{n}"));
-            let reward =
-                ExplicitReward { decision, id: Some(id), item: None, position: None, value: 1.0, event_time: None };
-            batch.push_to(AWAY.into(), Record::Reward(reward));
+            batch.push_to(AWAY.into(), Record::Reward(reward(decision, id)));
         }
         drop(engine.send(batch).expect("there is room"));
     };
@@ -186,8 +243,5 @@ fn a_slow_courier_carries_what_is_durable_confirms_what_is_and_leaves_nothing_be
     log.hold(&[]);
     until("all of it is there and confirmed", || (log.passed(), log.landed()) == (6, 2));
     engine.stop();
-    let folds = restore(&plan, &*log, &store, 0..2).expect("it is whole");
-    let books = folds[usize::from(HOME)].fold.learnt(Offset(0)).books;
-    assert_eq!(books.rewards[RewardEnd::Joined as usize], 6);
-    assert_eq!(folds[usize::from(AWAY)].fold.away(), 0);
+    assert_eq!(ends(&plan, &*log, &store), (6, 0));
 }
