@@ -19,6 +19,7 @@ mod observe;
 mod out;
 mod population;
 mod profile;
+mod ready;
 mod report;
 mod schedule;
 mod scrape;
@@ -28,6 +29,8 @@ mod source;
 mod span;
 mod sse;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod waking;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! The checks against the real server, in this process.
 
 use super::*;
+use crate::testing::{answer, scripted};
 use saccade::config::Config;
 use saccade::engine::Engine;
 use std::net::SocketAddr;
@@ -201,29 +202,8 @@ fn refused(authority: &str, token: &str) -> (Option<u16>, bool) {
     (found.refused, end.load(Ordering::Relaxed))
 }
 
-/// A server that answers each GET with what `answer` says of its path and how many there were of that before, and closes.
-fn scripted(answer: impl Fn(&str, usize) -> String + Send + 'static) -> Target {
-    use std::io::{BufRead, BufReader, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let authority = listener.local_addr().expect("it is bound");
-    std::thread::spawn(move || {
-        let mut asked = BTreeMap::<String, usize>::new();
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-            let Some(head) = lines.next() else { continue };
-            lines.for_each(drop);
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            let before = asked.entry(path.clone()).or_default();
-            // Who asked may have gone.
-            let _ = stream.write_all(answer(&path, *before).as_bytes());
-            *before += 1;
-        }
-    });
-    Target::new(&format!("http://{authority}"), None, None).expect("an address is a target")
-}
-
 fn json(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    answer("200 OK", body)
 }
 
 /// What is found of a server that is sent an event of each of these sessions, and acknowledges it; the run ends after `wait`.
@@ -276,7 +256,7 @@ fn followers_that_may_read_no_more_are_broken_streams_and_what_was_measured_is_k
         }
         _ => {
             let _ = asks_again.send(());
-            "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".into()
+            answer("403 Forbidden", "")
         }
     });
     let (found, is_ended) = found(target, &["a"], || is_asked_again.recv().expect("the stream ended"));

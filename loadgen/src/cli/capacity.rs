@@ -74,6 +74,7 @@ impl Capacity {
         }
         let (mut nth, interrupt) = (0, Arc::<AtomicBool>::default());
         interrupts(&interrupt)?;
+        self.run.wait(&interrupt)?;
         let mut measured = |rate, duration| {
             nth += 1;
             self.run.measured(rate, duration, nth, &interrupt)
@@ -147,7 +148,7 @@ fn judged(report: &Report) -> Result<Said, String> {
     }
 }
 
-/// What a run says, unless it lost that much because nobody listens any more.
+/// What a run says, unless it lost that much because nobody listens any more, or a server that was started anew.
 fn of_living(said: Said, reach: impl FnOnce() -> Result<(), String>) -> Result<Said, String> {
     match said.outcome {
         Outcome::Overrun => reach().map(|()| said),

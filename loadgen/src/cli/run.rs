@@ -1,13 +1,14 @@
 //! `saccade-loadgen run`: sends events for a while and prints a report.
 
 use super::load::{Load, LoadArgs};
-use super::values::duration;
+use super::values::{duration, wait};
 use super::watching::{Format, Output, Watching};
 use crate::drive::{self, Drive, Progress};
 use crate::http::Target;
 use crate::live::{Live, View};
 use crate::measure;
 use crate::out;
+use crate::ready::{self, Patience};
 use crate::report::{Report, Verdict};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -48,6 +49,9 @@ pub struct Run {
     /// Longest wait for an answer, and for stragglers after the last request
     #[arg(long, default_value = "10s", value_parser = duration)]
     timeout: Duration,
+    /// Longest wait, before anything is sent, for a server that is not started yet or still reads its log; 0 for none
+    #[arg(long, default_value = "1m", value_parser = wait)]
+    wait: Duration,
     /// Latencies and processor time count from here on: what is due earlier makes the sessions and warms the server, with
     /// --shape spike:at=1ms,for=20s,times=3 faster than afterwards. Losses and vectors count from the start
     #[arg(long, value_parser = duration, value_name = "TIME")]
@@ -96,6 +100,7 @@ impl Run {
         };
         let drive = self.drive(&load)?;
         interrupts(&drive.interrupt)?;
+        self.wait(&drive.interrupt)?;
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
         let (duration, is_followed, is_quiet) = (load.duration, watch.probes > 0, self.watching.is_quiet());
         let view = View { title, duration, is_followed, is_quiet };
@@ -133,10 +138,19 @@ impl Run {
         }
     }
 
-    /// An error where nobody listens.
+    /// Waits for a server that is still coming.
+    pub(super) fn wait(&self, interrupt: &AtomicBool) -> Result<(), String> {
+        let patience = Patience { wait: self.wait, timeout: self.timeout };
+        ready::wait(&self.target()?, patience, interrupt, |line| eprintln!("{line}"))
+    }
+
+    /// An error where nobody listens, or who does is not ready.
     pub(super) fn reach(&self) -> Result<(), String> {
-        let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
-        target.reach(self.timeout).map(drop)
+        ready::why_not(&self.target()?, self.timeout).map_or(Ok(()), Err)
+    }
+
+    fn target(&self) -> Result<Target, String> {
+        Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())
     }
 
     /// An option that is given and makes no sense in a search.
@@ -161,7 +175,7 @@ impl Run {
     }
 
     fn drive(&self, load: &Load) -> Result<Drive, String> {
-        let target = Target::new(&self.target, self.write_key.as_deref(), self.read_token.as_deref())?;
+        let target = self.target()?;
         let (connections, measure_from) = (load.connections.into(), self.measure_from.unwrap_or_default());
         Ok(Drive { target, connections, timeout: self.timeout, measure_from, interrupt: Arc::default() })
     }

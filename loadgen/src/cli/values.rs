@@ -30,6 +30,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Span::parse(text).map(|span| span.0)
 }
 
+/// A time, or none.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 pub(super) fn skew(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|x| (0.0..=5.0).contains(x));
     number.ok_or_else(|| "write a number from 0 to 5".into())
