@@ -215,7 +215,9 @@ pub fn get_once(target: &Target, path: &str, timeout: Duration) -> io::Result<(u
         let mut connection = Connection::new(target.clone());
         match tokio::time::timeout(timeout, connection.get(path)).await {
             Ok(answer) => answer,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer to GET {path} within --timeout"))),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer to GET {path} within {timeout:?}")))
+            }
         }
     })
 }

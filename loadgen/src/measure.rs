@@ -7,8 +7,10 @@ use crate::drive::{self, Drive, Progress};
 use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint, write_hint};
 use crate::observe::Observer;
 use crate::report::{Asked, Report, Run};
-use crate::scrape::{Follower, Reading};
+use crate::scrape::{ANSWER_MAX, Follower, Reading};
 use crate::slo::Objective;
+use bytes::Bytes;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -64,7 +66,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
     if let Some(status) = done.refused {
         return Err(format!("the server answered {status} to events{}", write_hint(status)));
     }
-    let ended = before.as_ref().and_then(|_| scrape_quietly(&target, timeout.min(END_MAX)));
+    let ended = before.as_ref().and_then(|_| scrape_quietly(&target, timeout));
     done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
@@ -101,17 +103,14 @@ pub fn run<P: FnMut(Progress<'_>)>(
     Ok(Report::new(run, &watch.objectives))
 }
 
-/// Longest wait for what the server says at the end of the sending.
-const END_MAX: Duration = Duration::from_secs(1);
-
 /// The server's metrics, where it gives them. What is wrong with those is said by others.
 fn scrape_quietly(target: &Target, timeout: Duration) -> Option<Reading> {
-    get_once(target, "/metrics", timeout).ok().filter(|(status, _)| *status == 200).map(|(_, body)| Reading::now(&body))
+    ask(target, timeout).ok().filter(|(status, _)| *status == 200).map(|(_, body)| Reading::now(&body))
 }
 
 /// The server's metrics; a server without them is measured from outside only. An error where it is no server of HTTP at all.
 fn scrape(target: &Target, timeout: Duration) -> Result<Option<Reading>, String> {
-    match get_once(target, "/metrics", timeout) {
+    match ask(target, timeout) {
         Ok((200, body)) => return Ok(Some(Reading::now(&body))),
         Ok((status, _)) => {
             eprintln!("GET /metrics was answered {status}: the server's own figures are left out{}", read_hint(status));
@@ -124,6 +123,10 @@ fn scrape(target: &Target, timeout: Duration) -> Result<Option<Reading>, String>
     Ok(None)
 }
 
+fn ask(target: &Target, timeout: Duration) -> io::Result<(u16, Bytes)> {
+    get_once(target, "/metrics", ANSWER_MAX.min(timeout))
+}
+
 /// Why nothing can be followed, and what to do.
 fn no_followers(target: &Target, status: u16) -> String {
     match is_not_there(status) {
@@ -132,5 +135,19 @@ fn no_followers(target: &Target, status: u16) -> String {
             target.authority
         ),
         false => format!("followers were refused with {status}; see --read-token, or give --probes 0"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{never, scripted};
+
+    #[test]
+    fn metrics_that_do_not_come_are_not_waited_for_as_long_as_an_answer_may_take() {
+        let (target, begun) = (scripted(|_, _| never()), Instant::now());
+        assert_eq!(scrape(&target, Duration::from_secs(60)), Ok(None));
+        assert!(scrape_quietly(&target, Duration::from_secs(60)).is_none());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     }
 }

@@ -6,7 +6,10 @@ pub use follow::{Follower, SILENT, ServerSecond};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Longest wait for `/metrics`: where they do not come, neither a run nor its report waits for them.
+pub const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 const FRESHNESS: &str = "saccade_context_freshness_seconds_bucket";
 const FRESHNESS_QUANTILE: &str = "saccade_context_freshness_quantile_seconds";

@@ -45,3 +45,10 @@ fn answer_once(mut stream: TcpStream, asked: &Mutex<BTreeMap<String, usize>>, an
 pub fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
+
+/// Does not answer.
+pub fn never() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

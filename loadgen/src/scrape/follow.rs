@@ -2,13 +2,14 @@
 //!
 //! A server that does not answer leaves a gap: no figure is made up for it, nor is one spread over it.
 
-use super::Reading;
+use super::{ANSWER_MAX, Reading};
 use crate::background::Background;
 use crate::http::{Connection, Target};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Readings further apart have at least one between them that was not answered.
@@ -54,7 +55,7 @@ async fn read_on(target: Target, warm_at: Instant, mut stopped: oneshot::Receive
             _ = &mut stopped => return (readings, warm),
         }
         let answer = tokio::select! {
-            answer = connection.get("/metrics") => answer,
+            answer = timeout(ANSWER_MAX, connection.get("/metrics")) => answer.unwrap_or_else(|late| Err(late.into())),
             _ = &mut stopped => return (readings, warm),
         };
         match answer {
@@ -101,6 +102,25 @@ fn between(readings: &[(Instant, f64, u64)], start: Instant) -> Vec<ServerSecond
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{answer, never, scripted};
+    use std::sync::mpsc;
+
+    #[test]
+    fn an_answer_that_does_not_come_costs_only_itself() {
+        let (asked, again) = mpsc::channel();
+        let target = scripted(move |_, before| {
+            if before == 0 {
+                never();
+            }
+            let _ = asked.send(before);
+            answer("200 OK", "process_cpu_seconds_total 1\n")
+        });
+        let follower = Follower::start(target, Instant::now()).expect("a thread can be had");
+        // The second reading may be on its way when the third is asked for.
+        assert!(again.iter().any(|before| before == 2));
+        let (_, warm) = follower.finish(Instant::now()).expect("it ends when it is told to");
+        assert_eq!(warm.expect("it was read").process().0, Some(1.0));
+    }
 
     #[test]
     fn processors_in_use_are_the_mean_between_two_readings() {
