@@ -5,6 +5,7 @@ pub mod cli;
 mod clock;
 pub mod cmcd;
 pub mod config;
+pub mod counted;
 mod disk;
 pub mod engine;
 pub mod http;

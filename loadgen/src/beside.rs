@@ -3,6 +3,7 @@
 use crate::drive::{Calls, Kept};
 use crate::population::Loop;
 use crate::report::Latency;
+use saccade::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -98,8 +99,8 @@ impl Beside {
             let causes: Vec<_> = counted.errors.keys().map(String::as_str).collect();
             let first = counted.first_error.as_ref().map_or(String::new(), |first| format!("; first: {first}"));
             format!(
-                "{n} of {} {name} calls were not answered as they should be: {}{first}",
-                counted.sent,
+                "{n} of {} not answered as they should be: {}{first}",
+                counted::counted(counted.sent, &format!("{name} call")),
                 causes.join(", ")
             )
         };
@@ -147,7 +148,7 @@ impl Counted {
 impl Display for Beside {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (name, c) in &self.calls {
-            write!(f, "{name:<10} {} of {} calls answered", c.answered, c.sent)?;
+            write!(f, "{name:<10} {} of {} answered", c.answered, counted::counted(c.sent, "call"))?;
             c.errors.iter().try_for_each(|(cause, n)| write!(f, ", {cause}: {n}"))?;
             writeln!(f)?;
         }

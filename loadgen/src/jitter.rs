@@ -3,6 +3,7 @@
 //! `sysjitter`, Riddoch 2010; jHiccup, Tene 2012, does it for a process.)
 
 use crate::waking::{self, Waking};
+use saccade::counted::counted;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, Instant};
@@ -82,7 +83,8 @@ fn sum_up(lasts: Duration, stopped: &[Vec<Duration>], waking: Waking) -> Jitter 
 impl Display for Jitter {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Jitter { processors, watched_s, longest_ms, waking, .. } = self;
-        writeln!(f, "an idle loop on each of {processors} processors for {watched_s} s was stopped\n")?;
+        let each = counted(*processors as u64, "processor");
+        writeln!(f, "an idle loop on each of {each} for {watched_s} s was stopped\n")?;
         writeln!(f, "{:>12} {:>16} {:>16}", "for at least", "times a second", "of the time")?;
         for Stops { from_ms, per_second, share } in &self.stops {
             writeln!(

@@ -4,6 +4,7 @@ use crate::background::Background;
 use crate::http::{Connection, Target, read_hint};
 use crate::sse::{Line, Lines};
 use http_body_util::BodyExt;
+use saccade::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
@@ -32,8 +33,9 @@ impl Observed {
     /// What is wrong, in words.
     pub fn failure(&self) -> Option<String> {
         let Observed { backwards, unreadable, ended_early, .. } = self;
-        let counts = [(*backwards, "versions that went back"), (*unreadable, "contexts that could not be read")];
-        let wrong = counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let counts = [(*backwards, "version", "that went back"), (*unreadable, "context", "that could not be read")];
+        let counts = counts.into_iter().filter(|(n, ..)| *n > 0);
+        let wrong = counts.map(|(n, what, wrong)| format!("{} {wrong}", counted(n, what)));
         let wrong: Vec<String> = wrong.chain(ended_early.then(|| "its end before that of the run".into())).collect();
         (!wrong.is_empty()).then(|| format!("the stream of all contexts had {}", wrong.join(", ")))
     }

@@ -3,6 +3,7 @@
 //! An objective about something that was not measured is missed: silence is no success.
 
 use crate::report::ROUGH;
+use saccade::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -251,8 +252,7 @@ impl Judged {
         let rough = if self.is_rough { ROUGH } else { "" };
         let samples = match self.samples {
             None => String::new(),
-            Some(1) => ", 1 sample".into(),
-            Some(samples) => format!(", {samples} samples"),
+            Some(samples) => format!(", {}", counted(samples, "sample")),
         };
         format!("{rough}{}{samples}", self.value_text())
     }

@@ -6,6 +6,7 @@ pub use series::{Brief, Newest, Second, Series, Window, Windows};
 
 use crate::http::write_hint;
 use hdrhistogram::Histogram;
+use saccade::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -250,7 +251,7 @@ impl Tally {
         }
         let unlisted = answer.unlisted();
         if unlisted > 0 {
-            counts.rejected(UNLISTED, unlisted, || format!("{unlisted} rows were rejected, not said which"));
+            counts.rejected(UNLISTED, unlisted, || format!("{} rejected, not said which", counted(unlisted, "row")));
         }
     }
 }
@@ -286,7 +287,11 @@ impl Outcome {
         };
         let named = answer.accepted + answer.duplicates + answer.late + answer.refused();
         if named != events {
-            return Outcome::Unaccounted(format!("a batch of {events} events was answered with {named} outcomes"));
+            return Outcome::Unaccounted(format!(
+                "a batch of {} was answered with {}",
+                counted(events, "event"),
+                counted(named, "outcome")
+            ));
         }
         Outcome::Acknowledged(answer)
     }

@@ -10,6 +10,7 @@ use super::files::{self, Group};
 use super::replay::progress;
 use super::{Common, Failure, Format, print, reader};
 use crate::config::Config;
+use crate::counted::counted;
 use crate::engine::{Configured, partition_of, partition_of_decision, partition_of_key};
 use crate::log::{EmbeddedLog, Log, RecordBatch};
 use clap::Args;
@@ -77,10 +78,11 @@ fn say(args: &ImportArgs, imported: u64, left_out: u64, rejected: u64) -> Result
     }
     if left_out > 0 {
         eprintln!(
-            "{left_out} ticks, reward specs and records between partitions left out: the log has another number of partitions than the export"
+            "{} left out, of ticks, reward specs and what is between partitions: the log has another number of these than the export",
+            counted(left_out, "record")
         );
     }
-    eprintln!("{imported} records appended to the log in {}", args.common.data.display());
+    eprintln!("{} appended to the log in {}", counted(imported, "record"), args.common.data.display());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use super::export::check_ends;
 use super::files::{self, Rejected};
 use super::{Failure, Format, reader};
 use crate::config::Config;
+use crate::counted::counted;
 use crate::engine::decode_or_damaged;
 use crate::log::{Bounds, EmbeddedLog, Log};
 use crate::wire::Layout;
@@ -95,12 +96,15 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let Tally { accepted, duplicates, late, future, contexts, sessions, session_bytes, rejected } = total;
     let rows = accepted + duplicates + late + future + rejected.count;
     eprintln!(
-        "{rows} rows in {seconds:.2} s ({:.0}/s): {accepted} accepted, {duplicates} duplicates, {late} late, {future} too far ahead, {} rejected; {contexts} contexts written",
+        "{} in {seconds:.2} s ({:.0}/s): {accepted} accepted, {}, {late} late, {future} too far ahead, {} rejected; {} written",
+        counted(rows, "row"),
         rows as f64 / seconds,
-        rejected.count
+        counted(duplicates, "duplicate"),
+        rejected.count,
+        counted(contexts, "context")
     );
     if let Some(bytes) = session_bytes.checked_div(sessions) {
-        eprintln!("{sessions} sessions alive at the end, {bytes} bytes of state each");
+        eprintln!("{} alive at the end, {bytes} bytes of state each", counted(sessions as u64, "session"));
     }
     Ok(())
 }

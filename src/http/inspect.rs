@@ -116,7 +116,7 @@ mod tests {
         site.send(request("POST", "/v1/events"), event("e1", "session-12")).await;
         let answer = site.send(request("GET", "/v1/inspect/session/session-13"), "").await;
         assert_eq!((answer.status, answer.code()), (404, "no_session".into()));
-        assert!(answer.body.contains("1 sessions") && answer.body.contains("session-12"), "{}", answer.body);
+        assert!(answer.body.contains("1 event of 1 session;") && answer.body.contains("session-12"), "{}", answer.body);
         assert_eq!(site.send(request("GET", "/v1/inspect/session/%FF"), "").await.status, 400);
     }
 

@@ -1,5 +1,6 @@
 //! For a session or decision that is not there: how many others are, and which have ids like it.
 
+use crate::counted::counted;
 use saccade_topology::Event;
 use std::collections::HashSet;
 use xxhash_rust::xxh3::xxh3_64;
@@ -43,14 +44,15 @@ impl<'a> Alike<'a> {
 
     pub(super) fn explain(&self) -> String {
         let Alike { id, events, .. } = self;
-        let (count, nearest) = (self.count(), self.nearest());
-        format!("no event of session {id:?} is in the log, which holds {events} events of {count} sessions{nearest}")
+        let (events, sessions) = (counted(*events, "event"), self.count("session"));
+        let nearest = self.nearest();
+        format!("no event of session {id:?} is in the log, which holds {events} of {sessions}{nearest}")
     }
 
-    /// Ids seen.
-    pub(super) fn count(&self) -> String {
+    /// How many of `what` were seen.
+    pub(super) fn count(&self, what: &str) -> String {
         let more = if self.seen.len() >= IDS_MAX { "more than " } else { "" };
-        format!("{more}{}", self.seen.len())
+        format!("{more}{}", counted(self.seen.len() as u64, what))
     }
 
     /// Ids like it, as the end of a sentence.

@@ -22,6 +22,7 @@ pub(crate) use words::{number, signed};
 
 use super::alike::Alike;
 use super::scan::Step;
+use crate::counted::either;
 use crate::log::{Log, LogError, decode};
 use saccade_topology::decision::Decision;
 use saccade_topology::{Arrived, Plan, Record};
@@ -71,14 +72,15 @@ pub(crate) fn inspect(log: &dyn Log, plan: &Arc<Plan>, id: &str, step: Step<'_>)
 }
 
 fn missing(id: &str, alike: &Alike<'_>, named: u64, first: Option<(u16, u64)>) -> String {
-    let (count, nearest) = (alike.count(), alike.nearest());
+    let (count, nearest) = (alike.count("decision"), alike.nearest());
     let orphans = match first {
         Some((partition, offset)) => format!(
-            "; {named} records name it all the same, the first in partition {partition} at offset {offset}: `saccade inspect dangling`"
+            "; {named} {} it all the same, the first in partition {partition} at offset {offset}: `saccade inspect dangling`",
+            either(named, "record names", "records name")
         ),
         None => String::new(),
     };
-    format!("decision {id:?} is not in the log, which holds {count} decisions{nearest}{orphans}")
+    format!("decision {id:?} is not in the log, which holds {count}{nearest}{orphans}")
 }
 
 /// The decision that a record names.

@@ -6,6 +6,7 @@ use super::fold::{Contexts, Expected, Folder};
 use super::state::State;
 use super::stream::encoded;
 use crate::http::Connection;
+use saccade::counted::{counted, either};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -49,7 +50,7 @@ impl Compared {
         let left_out = || self.left_out.iter().max_by_key(|(_, n)| **n).map(|(why, _)| format!("left out: {why}"));
         let nothing = || match self.ended {
             0 => left_out().unwrap_or("nothing of the sampled viewers was acknowledged".into()),
-            n => format!("{n} sessions had ended on the server, which forgets their contexts"),
+            n => format!("{} had ended on the server, which forgets their contexts", counted(n, "session")),
         };
         self.not_compared.clone().or_else(|| (self.compared() == 0).then(nothing))
     }
@@ -88,7 +89,7 @@ pub async fn compare(shared: &Shared, folder: &Folder, slots: &[String]) -> Comp
         let (asked, all) = (compared.compared() + compared.ended, expected.len());
         compared.not_compared = Some(match asked {
             0 => why,
-            _ => format!("only {asked} of {all} contexts were: {why}"),
+            _ => format!("only {asked} of {} {}: {why}", counted(all as u64, "context"), either(asked, "was", "were")),
         });
     }
     compared
@@ -141,7 +142,8 @@ fn count_viewers(state: &State, compared: &mut Compared) {
 /// What is not the same, in words.
 fn difference(expected: &Expected, context: &Context, slots: &[String]) -> Option<String> {
     if expected.vector.len() != context.vector.len() {
-        return Some(format!("the vector has {} slots, expected {}", context.vector.len(), expected.vector.len()));
+        let slots = counted(context.vector.len() as u64, "slot");
+        return Some(format!("the vector has {slots}, expected {}", expected.vector.len()));
     }
     let slot = expected.vector.iter().zip(&context.vector).position(|(a, b)| a.to_bits() != b.to_bits());
     if let Some(slot) = slot {

@@ -21,6 +21,7 @@ use crate::http::{Connection, Target, is_not_permitted, is_not_there, read_hint}
 use crate::tally::{Brief, Outcome};
 use fold::Folder;
 use hdrhistogram::Histogram;
+use saccade::counted::{counted, either};
 use sample::Sample;
 use serde::{Deserialize, Serialize};
 use state::{Fate, Sent, State, Told};
@@ -381,7 +382,7 @@ impl Checked {
     /// That nothing came out of the server, in words.
     pub fn no_context(&self) -> String {
         let broken = match &self.first_broken {
-            Some(first) => format!("; {} streams broke or were refused, first: {first}", self.broken),
+            Some(first) => format!("; {} broke or could not be opened, first: {first}", counted(self.broken, "stream")),
             None => String::new(),
         };
         match self.sessions {
@@ -394,15 +395,22 @@ impl Checked {
     /// What is wrong, in words.
     pub fn failures(&self) -> Vec<String> {
         let counts = [
-            (self.unpublished, "accepted events were in no context"),
-            (self.backwards, "versions of contexts went back"),
-            (self.unreadable, "contexts could not be read"),
+            (
+                self.unpublished,
+                either(self.unpublished, "accepted event was in no context", "accepted events were in no context"),
+            ),
+            (
+                self.backwards,
+                either(self.backwards, "version of a context went back", "versions of contexts went back"),
+            ),
+            (self.unreadable, either(self.unreadable, "context could not be read", "contexts could not be read")),
         ];
         let mut failures: Vec<String> =
             counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         if let Some(first) = &self.vectors.first_difference {
             let n = self.vectors.different;
-            failures.push(format!("{n} contexts are not the fold of what was acknowledged; first: {first}"));
+            let are = either(n, "context is", "contexts are");
+            failures.push(format!("{n} {are} not the fold of what was acknowledged; first: {first}"));
         }
         failures
     }

@@ -241,7 +241,7 @@ fn what_differs_is_told_although_a_later_context_could_not_be_had() {
     let vectors = &found.checked.vectors;
     assert_eq!((vectors.different, vectors.same), (1, 0), "{vectors:?}");
     let why = vectors.not_compared.as_deref().unwrap_or_default();
-    assert!(why.starts_with("only 1 of 3 contexts were: GET /v1/context/session/b: "), "{why}");
+    assert!(why.starts_with("only 1 of 3 contexts was: GET /v1/context/session/b: "), "{why}");
     assert!(found.checked.failures()[0].contains("first: session a: the vector has 0 slots"), "{vectors:?}");
 }
 

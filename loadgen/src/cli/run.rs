@@ -11,6 +11,7 @@ use crate::out;
 use crate::ready::{self, Patience};
 use crate::report::{Report, Verdict};
 use clap::Args;
+use saccade::counted::counted;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fs::File;
@@ -84,7 +85,8 @@ impl Run {
         if let Some(file) = &self.write {
             let written = out::write(load.source(false), file)?;
             eprintln!(
-                "{written} events written to {}; rank and CMCD calls are no events and are not in it",
+                "{} written to {}; rank and CMCD calls are no events and are not in it",
+                counted(written, "event"),
                 file.display()
             );
             return Ok(Verdict::Ok);

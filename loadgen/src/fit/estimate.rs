@@ -6,6 +6,7 @@ use crate::profile::{CODE_MAX, Country, NAME_MAX, Profile, is_name};
 use crate::schedule::Shape;
 use crate::span::Span;
 use hdrhistogram::Histogram;
+use saccade::counted::counted;
 use saccade_topology::math::{ln, pow};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -43,16 +44,18 @@ impl Fit {
         let (events, viewers) = (self.order.events, self.course.viewers());
         if events < EVENTS_MIN || seconds <= 0.0 {
             return Err(format!(
-                "{name} holds {events} events over {seconds} s ({} of {} lines are not readable): at least {EVENTS_MIN} are needed, that came \
+                "{name} holds {} over {seconds} s (not readable: {} of {}): at least {EVENTS_MIN} are needed, that came \
                  one after the other. A server that is stopped gives its log with `saccade export --data DIR --out log.ndjson`, and \
                  `saccade-loadgen run --profile NAME --write log.ndjson` writes one without a server",
-                self.unreadable, self.lines
+                counted(events, "event"),
+                self.unreadable,
+                counted(self.lines, "line")
             ));
         }
         self.course.finish(latest);
         let mut profile = Profile::load("steady_evening").expect("what is built in is read by a test");
         profile.description =
-            format!("Fitted to {name}: {events} events of about {viewers} viewers within {seconds:.0} s");
+            format!("Fitted to {name}: {events} events of about {} within {seconds:.0} s", counted(viewers, "viewer"));
         profile.load.rate =
             ((events + self.order.duplicates + self.calls) as f64 / seconds).round().clamp(1.0, 1e7) as u64;
         profile.day.starts = self.order.first().rem_euclid(86_400_000) as f64 / 3_600_000.0;

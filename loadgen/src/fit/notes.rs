@@ -7,6 +7,7 @@ use super::rate::Found;
 use crate::population::Kind;
 use crate::schedule::Shape;
 use hdrhistogram::Histogram;
+use saccade::counted::{counted, either};
 
 impl Fit {
     /// Sentences without their stop, once the course is finished.
@@ -18,17 +19,19 @@ impl Fit {
         let mut notes = self.doubts();
         notes.extend([
             format!(
-                "{} lines, {} not readable, {} events over {seconds:.0} s",
-                self.lines, self.unreadable, self.order.events
+                "{}, {} not readable, {} over {seconds:.0} s",
+                counted(self.lines, "line"),
+                self.unreadable,
+                counted(self.order.events, "event")
             ),
-            format!("about {viewers} viewers; {} sessions seen to their end", sessions.len()),
+            format!("about {}; {} seen to the end", counted(viewers, "viewer"), counted(sessions.len(), "session")),
         ]);
         if !sessions.is_empty() {
             notes.push(format!(
-                "a session lasts {:.0} s (median; p90 {:.0} s) and has {} events (median; p90 {})",
+                "a session lasts {:.0} s (median; p90 {:.0} s) and has {} (median; p90 {})",
                 s(sessions, 0.5),
                 s(sessions, 0.9),
-                events.value_at_quantile(0.5),
+                counted(events.value_at_quantile(0.5), "event"),
                 events.value_at_quantile(0.9)
             ));
         }
@@ -39,7 +42,9 @@ impl Fit {
             ));
         }
         if known < of_events {
-            notes.push(format!("{} events are of types that viewers here do not have", of_events - known));
+            let others = of_events - known;
+            let are = either(others, "event is of a type", "events are of types");
+            notes.push(format!("{others} {are} that viewers here do not have"));
         }
         notes.push(self.told_of_bots());
         notes.extend(told_of_rate(found, seconds));
@@ -69,9 +74,10 @@ impl Fit {
         }
         if order.ahead > 0 {
             doubts.push(format!(
-                "{} events ({:.2} %) are dated ahead of their arrival and do not say when they were sent: such clocks are not in clocks.wrong",
-                order.ahead,
-                percent(order.ahead)
+                "{} ({:.2} %) {} dated ahead of arrival, not saying when sent: such clocks are not in clocks.wrong",
+                counted(order.ahead, "event"),
+                percent(order.ahead),
+                either(order.ahead, "is", "are")
             ));
         }
         doubts
@@ -87,9 +93,9 @@ impl Fit {
                 "no pause or absence longer than the {seconds:.0} s of the log can have been seen: pause_length ends with the longest that was over"
             ),
             format!(
-                "{} pauses and {} absences were not over at the end; pause_tail takes the pauses into account",
-                course.unfinished_pause.len(),
-                course.unfinished_aways.len()
+                "{} and {} not over at the end; pause_tail takes the pauses into account",
+                counted(course.unfinished_pause.len(), "pause"),
+                counted(course.unfinished_aways.len(), "absence")
             ),
         ];
         left_out.push(match seconds < DAY_S {
@@ -99,10 +105,13 @@ impl Fit {
         if let Some((model, asked)) = self.most_asked() {
             left_out.push(match course.visits >= LEAST {
                 true => format!(
-                    "rank.share rests on {} decisions of {model:?} over {} visits that began within the log",
-                    asked.counted, course.visits
+                    "rank.share rests on {} of {model:?} over {} that began within the log",
+                    counted(asked.counted, "decision"),
+                    counted(course.visits, "visit")
                 ),
-                false => format!("rank.share is not fitted: only {} visits began within the log", course.visits),
+                false => {
+                    format!("rank.share is not fitted: only {} began within the log", counted(course.visits, "visit"))
+                }
             });
         }
         left_out

@@ -6,6 +6,7 @@ use super::html::{highest, lowest, percentiles};
 use super::page::{badge, escape, page, table};
 use super::{Latency, ROUGH, ROUGH_NOTE, Report};
 use crate::slo::Value;
+use saccade::counted::counted;
 use std::fmt::{self, Display, Formatter, Write};
 
 /// Ratios nearer to 1 are noise, and are not called better or worse.
@@ -90,9 +91,9 @@ impl Comparison<'_> {
             let said = |value: Option<String>| value.unwrap_or(UNKNOWN.into());
             let from = a.profile.as_ref().map_or("independent events".into(), |profile| format!("profile {profile}"));
             let who = match (&a.profile, a.sessions) {
-                (None, sessions) => format!("{sessions} sessions"),
+                (None, sessions) => counted(sessions, "session"),
                 (Some(_), 0) => "as many viewers as fit the rate".into(),
-                (Some(_), viewers) => format!("{viewers} viewers"),
+                (Some(_), viewers) => counted(viewers, "viewer"),
             };
             [
                 ("what", from),

@@ -4,8 +4,9 @@ use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Joined, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
-use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict, counted};
+use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::tally::{Brief, Second, in_words};
+use saccade::counted::{counted, either};
 use std::fmt::Write;
 
 /// Latencies that are shown large.
@@ -203,13 +204,15 @@ impl Report {
         for (cause, n) in &c.http_errors {
             let _ = write!(
                 out,
-                "<p class=\"note\">{} requests not acknowledged: {}</p>",
+                "<p class=\"note\">{} {} not acknowledged: {}</p>",
                 count(*n),
+                either(*n, "request", "requests"),
                 escape(&in_words(cause))
             );
         }
         for (code, n) in &c.rejected {
-            let _ = write!(out, "<p class=\"note\">{} events rejected: {}</p>", count(*n), escape(code));
+            let events = either(*n, "event", "events");
+            let _ = write!(out, "<p class=\"note\">{} {events} rejected: {}</p>", count(*n), escape(code));
         }
         out + "</section>"
     }

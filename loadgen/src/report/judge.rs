@@ -4,6 +4,7 @@ use super::{Report, Verdict};
 use crate::check::Checked;
 use crate::observe::Observed;
 use crate::slo::{Judged, Objective, Values};
+use saccade::counted::either;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -69,7 +70,12 @@ impl Report {
         failures.extend(self.failure_of_the_server());
         failures.extend(self.beside.failures());
         failures.extend(self.unrecorded.iter().map(|why| format!("the record (--record) is not whole: {why}")));
-        let unsent = (c.unsent > 0).then(|| format!("{} events were never sent: all connections were busy and the queue before them full, or the run was over", c.unsent));
+        let unsent = (c.unsent > 0).then(|| {
+            format!(
+                "{} never sent: all connections were busy and the queue before them full, or the run was over",
+                events_were(c.unsent)
+            )
+        });
         let missed: Vec<&str> = self.objectives.iter().filter(|o| !o.held).map(|o| o.objective.as_str()).collect();
         let missed = (!missed.is_empty()).then(|| format!("missed {}", missed.join(", ")));
         let late = self.lateness();
@@ -117,19 +123,20 @@ impl Report {
         let first = |first: &Option<String>| first.clone().unwrap_or_default();
         let mut failures = vec![];
         if c.lost > c.unsent {
-            failures.push(format!(
-                "{} events were not acknowledged; first: {}",
-                c.lost - c.unsent,
-                first(&c.first_lost)
-            ));
+            let lost = events_were(c.lost - c.unsent);
+            failures.push(format!("{lost} not acknowledged; first: {}", first(&c.first_lost)));
         }
         if c.rejected_total() > 0 {
-            failures.push(format!("{} events were rejected; first: {}", c.rejected_total(), first(&c.first_rejected)));
+            let rejected = events_were(c.rejected_total());
+            failures.push(format!("{rejected} rejected; first: {}", first(&c.first_rejected)));
         }
         if c.duplicates > self.asked.repeated {
             failures.push(format!(
-                "{} events were called duplicates, but {} were sent twice; if this server has seen --seed {} before, give another",
-                c.duplicates, self.asked.repeated, self.asked.seed
+                "{} called {}, but {} sent twice; if this server has seen --seed {} before, give another",
+                events_were(c.duplicates),
+                either(c.duplicates, "a duplicate", "duplicates"),
+                self.asked.repeated,
+                self.asked.seed
             ));
         }
         failures
@@ -146,8 +153,14 @@ impl Report {
         let (server, acknowledged) = (self.server.as_ref()?, self.counts.accepted);
         let lacks = |counted: Option<u64>, what: &str| {
             let counted = counted.filter(|counted| *counted < acknowledged)?;
-            Some(format!("{acknowledged} events were acknowledged as accepted, but the server {what} only {counted}"))
+            let were = events_were(acknowledged);
+            Some(format!("{were} acknowledged as accepted, but the server {what} only {counted}"))
         };
         lacks(server.accepted, "folded").or_else(|| lacks(server.contexts, "published contexts for"))
     }
+}
+
+/// The beginning of what happened to so many events.
+fn events_were(n: u64) -> String {
+    format!("{n} {}", either(n, "event was", "events were"))
 }

@@ -21,6 +21,7 @@ use crate::scrape::{Measured, ServerSecond};
 use crate::slo::{Judged, Objective, Values};
 use crate::span::Span;
 use crate::tally::{Counts, Second, Tally};
+use saccade::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -346,7 +347,11 @@ impl Report {
         let Some(checked) = self.checked.as_ref().filter(|checked| checked.sessions > 0) else { return vec![] };
         let broken = (checked.broken > 0).then(|| {
             let first = checked.first_broken.as_deref().unwrap_or_default();
-            format!("{} of {} streams broke or were refused ({first})", checked.broken, checked.sessions)
+            format!(
+                "{} of {} broke or could not be opened ({first})",
+                checked.broken,
+                counted(checked.sessions, "stream")
+            )
         });
         let (measured, seconds) = self.publish_seconds();
         let publish = self.publish_seconds_text().filter(|_| 2 * measured < seconds);
@@ -428,11 +433,6 @@ impl Report {
         values.extend(server.and_then(|s| s.rss_bytes).map(|bytes| ("server_rss".into(), (bytes as f64).into())));
         values
     }
-}
-
-/// A number of things, in words.
-fn counted(n: u64, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 impl Asked {

@@ -179,13 +179,12 @@ fn what_followers_did_not_see_was_not_measured_and_the_run_does_not_pass() {
     let findings = Findings { checked, publish: crate::tally::histogram(), by_second: BTreeMap::new(), refused: None };
     let objectives = [crate::slo::objective("publish_p99<5ms").expect("an objective")];
     let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &objectives);
-    let why =
-        "no context came of the 4 sessions that were followed; 4 streams broke or were refused, first: answered 429";
+    let why = "no context came of the 4 sessions that were followed; 4 streams broke or could not be opened, first: answered 429";
     assert_eq!(report.verdict(), &Verdict::Failed(format!("{why}; missed publish_p99<5ms")));
     let text = report.to_string();
     assert!(text.contains(&format!("MISSED: publish_p99<5ms (not measured: {why})")), "{text}");
     let html = report.to_html();
-    assert!(text.contains("4 streams broke or were refused; first: answered 429"), "{text}");
+    assert!(text.contains("4 streams broke or could not be opened; first: answered 429"), "{text}");
     assert!(html.contains("streams that broke or were refused") && html.contains(why), "{html}");
 }
 
@@ -438,7 +437,7 @@ fn what_was_not_checked_is_said_beside_the_verdict() {
     let findings = Findings { checked, publish: crate::tally::histogram(), by_second: BTreeMap::new(), refused: None };
     let report = Report::new(Run { findings: Some(findings), ..run(10, tally) }, &[]);
     assert_eq!(report.verdict(), &Verdict::Ok);
-    let why = "1 of 4 streams broke or were refused (answered 429); vectors were not compared: the server's vectors have schema a";
+    let why = "1 of 4 streams broke or could not be opened (answered 429); vectors were not compared: the server's vectors have schema a";
     let text = report.to_string();
     assert!(text.ends_with(&format!("\nok, but not all was checked: {why}\n")), "{text}");
     assert!(report.to_html().contains("Not all was checked: 1 of 4 streams"));
@@ -483,7 +482,7 @@ fn what_was_found_before_the_comparison_ended_counts_and_nothing_compared_holds_
     let vectors = crate::check::Compared { different: 1, first_difference, not_compared: why.clone(), ..vectors() };
     let (text, html) = told(vectors.clone());
     assert!(text.contains("MISSED: mismatches=0 (measured: 1)"), "{text}");
-    assert!(text.contains("FAILED: 1 contexts are not the fold of what was acknowledged; first: session s"), "{text}");
+    assert!(text.contains("FAILED: 1 context is not the fold of what was acknowledged; first: session s"), "{text}");
     for told in [&text, &html] {
         assert!(told.contains("not all vectors were compared: only 3 of 9"), "{told}");
     }
@@ -538,8 +537,8 @@ fn the_first_of_what_was_lost_and_of_what_was_rejected_are_told_apart() {
     tally.add(1, &answer, times);
     tally.add(1, &Outcome::Refused(503, "busy".into()), times);
     let why = report(2, tally, None, "").verdict().to_string();
-    assert!(why.contains("1 events were not acknowledged; first: the server answered 503"), "{why}");
-    assert!(why.contains("1 events were rejected; first: row 4 was rejected: future"), "{why}");
+    assert!(why.contains("1 event was not acknowledged; first: the server answered 503"), "{why}");
+    assert!(why.contains("1 event was rejected; first: row 4 was rejected: future"), "{why}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The report as a table for people.
 
 use super::latency::Percentile;
-use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict, counted};
+use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::check::Checked;
 use crate::scrape::Measured;
 use crate::tally::in_words;
+use saccade::counted::counted;
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Verdict {
@@ -38,8 +39,12 @@ impl Display for Report {
         if let Some(seen) = &self.observed {
             writeln!(
                 f,
-                "\nstream     {} contexts of {} sessions, {} notices, {} backwards, {} unreadable",
-                seen.contexts, seen.sessions, seen.notices, seen.backwards, seen.unreadable
+                "\nstream     {} of {}, {}, {} backwards, {} unreadable",
+                counted(seen.contexts, "context"),
+                counted(seen.sessions, "session"),
+                counted(seen.notices, "notice"),
+                seen.backwards,
+                seen.unreadable
             )?;
         }
         if let Some(checked) = &self.checked {
@@ -65,7 +70,8 @@ impl Display for Report {
 impl Report {
     fn write_counts(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let c = &self.counts;
-        writeln!(f, "\nevents     sent {} in {} requests of {} scheduled", c.sent, c.requests, self.asked.events)?;
+        let requests = counted(c.requests, "request");
+        writeln!(f, "\nevents     sent {} in {requests} of {} scheduled", c.sent, self.asked.events)?;
         writeln!(
             f,
             "           accepted {}  duplicates {}  late {}  rejected {}  lost {}",
@@ -102,7 +108,7 @@ impl Report {
             writeln!(f, "           {others} of these events came from others than this run")?;
         }
         if let Some(n) = server.published.filter(|n| *n > 0) {
-            write!(f, "           arrival → published of {n} events{from}:")?;
+            write!(f, "           arrival → published of {}{from}:", counted(n, "event"))?;
             for (name, ms) in &server.freshness_ms_at_most {
                 write!(f, "  {name} ≤ {ms} ms")?;
             }
@@ -148,7 +154,8 @@ fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
         counted(*contexts, "context")
     )?;
     if let Some(first) = &checked.first_broken {
-        writeln!(f, "           {} streams broke or were refused; first: {first}", checked.broken)?;
+        let broken = counted(checked.broken, "stream");
+        writeln!(f, "           {broken} broke or could not be opened; first: {first}")?;
     }
     let vectors = &checked.vectors;
     if let Some(not_all) = vectors.not_all() {

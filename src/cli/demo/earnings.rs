@@ -3,6 +3,7 @@
 use super::pulse::Latencies;
 use super::scores::{Average, BUCKET, Counts, RUNNING};
 use super::words::{count, ms};
+use crate::counted::either;
 use serde::Serialize;
 
 /// What the summary says of the loop.
@@ -71,7 +72,8 @@ impl Learning {
         out += &match (self.after_drift, self.recovered_after) {
             (None, _) => "tastes had not changed yet\n".to_string(),
             (Some(_), Some(decisions)) => {
-                format!("90 % of the level before was reached again {} decisions after the change\n", count(decisions))
+                let n = either(decisions, "decision", "decisions");
+                format!("90 % of the level before was reached again {} {n} after the change\n", count(decisions))
             }
             (Some(_), None) => "90 % of the level before was not reached again\n".to_string(),
         };
@@ -84,14 +86,18 @@ impl Learning {
             [counts.asked, counts.decisions(), counts.played, counts.clicked, counts.sent_away, counts.ignored]
                 .map(count);
         let mut out = format!(
-            "\n{asked} questions, {decided} decisions: {played} played, {clicked} only clicked, {away} sent away, {ignored} ignored"
+            "\n{asked} {}, {decided} {}: {played} played, {clicked} only clicked, {away} sent away, {ignored} ignored",
+            either(counts.asked, "question", "questions"),
+            either(counts.decisions(), "decision", "decisions")
         );
         if counts.refused > 0 {
             out += &format!("; {} REFUSED", count(counts.refused));
         }
         let [decisions, rewards] = [self.server.decisions, self.server.rewards].map(count);
         let average = self.server.average.map_or("-".into(), |average| format!("{average:.4}"));
-        out += &format!("\nthe server's books: {decisions} decisions, {rewards} rewards, on average {average}; ");
+        let of = either(self.server.decisions, "decision", "decisions");
+        let told = either(self.server.rewards, "reward", "rewards");
+        out += &format!("\nthe server's books: {decisions} {of}, {rewards} {told}, on average {average}; ");
         out += &match self.adds_up() {
             true => format!("the guests': {:.4}\n", self.average),
             false => format!("the guests': {:.4}: THIS DOES NOT ADD UP\n", self.average),

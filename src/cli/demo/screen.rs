@@ -127,7 +127,7 @@ fn draw_vector(frame: &mut Frame<'_>, area: Rect, picture: &Picture<'_>) {
         .collect();
     let extent = match telling.len() {
         0 => String::new(),
-        n => format!(" {} of {} slots, {} are silent ", shown.len(), picture.slots.len(), picture.slots.len() - n),
+        n => format!(" {} of {} slots, {} silent ", shown.len(), picture.slots.len(), picture.slots.len() - n),
     };
     let block = Block::bordered()
         .title(session_title(picture))

@@ -5,6 +5,7 @@ use super::earnings::Learning;
 use super::ledger::Tally;
 use super::pulse::{Latencies, Pulse};
 use super::words::{count, ms, value};
+use crate::counted::{counted, either};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -135,14 +136,17 @@ impl Summary {
         let unaccounted = self.events.recorded_players.unaccounted() + self.events.simulated_viewers.unaccounted();
         out += &match self.events.accounted() {
             true => "every event sent is accounted for\n".to_string(),
-            false => format!("NOT ACCOUNTED FOR: {unaccounted} events have no answer\n"),
+            false => format!("NOT ACCOUNTED FOR: {} without an answer\n", counted(unaccounted, "event")),
         };
         let l = &self.latency;
         out += &format!("\n{:<18}{:>10}{:>10}{:>12}{:>10}\n", "", "p50", "p99", "p99.9", "max");
         let [p50, p99, p999, max] = [l.p50_us, l.p99_us, l.p999_us, l.max_us].map(ms);
         out += &format!("{:<18}{p50:>10}{p99:>10}{p999:>12}{max:>10}\n", "arrival→published");
-        let [alive, ended, viewers] = [self.sessions_alive as u64, self.sessions_ended, self.viewers as u64].map(count);
-        out += &format!("\n{alive} sessions alive, {ended} ended, {viewers} viewers\n");
+        let living = [self.sessions_alive as u64, self.sessions_ended, self.viewers as u64];
+        let [alive, ended, viewers] = living.map(count);
+        let sessions = either(living[0], "session", "sessions");
+        let of = either(living[2], "viewer", "viewers");
+        out += &format!("\n{alive} {sessions} alive, {ended} ended, {viewers} {of}\n");
         out += &self.session.as_ref().map(Session::text).unwrap_or_default();
         out += &self.learning.as_ref().map(Learning::text).unwrap_or_default();
         out + &self.onward()

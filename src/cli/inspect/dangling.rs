@@ -1,6 +1,7 @@
 //! Dangling rewards for people.
 
 use super::table::{Table, cell};
+use crate::counted::either;
 use crate::inspect::dangling::DanglingReport;
 use std::fmt::Write;
 
@@ -8,15 +9,19 @@ use std::fmt::Write;
 pub(super) fn render(report: &DanglingReport) -> String {
     let mut out = String::new();
     let waiting = match report.waiting {
-        Some(n) if n > 0 => format!("; {n} still wait for theirs, until the allowed lateness has passed them"),
+        Some(n) if n > 0 => {
+            format!("; {n} still {} until the allowed lateness has passed", either(n, "waits", "wait"))
+        }
         _ => String::new(),
     };
     let listed = report.rewards.len() as u64;
     match report.total {
         0 => drop(writeln!(out, "No reward has missed its decision{waiting}.")),
-        1 => drop(writeln!(out, "1 reward never found its decision{waiting}.\n")),
-        total if total == listed => drop(writeln!(out, "{total} rewards never found their decision{waiting}.\n")),
-        total => drop(writeln!(out, "{total} rewards never found their decision{waiting}. The latest {listed}:\n")),
+        total => {
+            let never = either(total, "reward never found its decision", "rewards never found their decision");
+            let latest = if total > listed { format!(" The latest {listed}:") } else { String::new() };
+            let _ = writeln!(out, "{total} {never}{waiting}.{latest}\n");
+        }
     }
     if report.rewards.is_empty() {
         return out;

@@ -1,6 +1,7 @@
 //! A decision for people: sentences first, then the numbers.
 
 use super::table::{Table, cell, plain};
+use crate::counted::counted;
 use crate::inspect::decision::report::*;
 use crate::inspect::decision::{number, signed};
 use crate::inspect::report::At;
@@ -59,7 +60,8 @@ fn asked(out: &mut String, a: &Asked) {
     let _ = writeln!(out, "  for         viewer {}   session {}", or(&a.viewer), or(&a.session));
     let _ = writeln!(out, "  in the log  partition {}   offset {}", a.partition, a.offset);
     let deferred = if a.deferred { "   deferred" } else { "" };
-    let _ = writeln!(out, "  before it   {} decisions of the model{deferred}", a.decisions_before);
+    let before = counted(a.decisions_before, "decision");
+    let _ = writeln!(out, "  before it   {before} of the model{deferred}");
     for (partition, first) in &a.trimmed {
         let _ = writeln!(
             out,
@@ -202,7 +204,7 @@ fn history(out: &mut String, f: &Followed) {
     out.push_str("\nrecords that touched it, in order");
     match f.left_out {
         0 => out.push('\n'),
-        left => drop(writeln!(out, " (the newest {}; {left} older ones are left out)", f.history.len())),
+        left => drop(writeln!(out, " (the newest {}; {left} older left out)", f.history.len())),
     }
     let mut table = Table::new(&["offset", "arrived", "what", "id", "item", "result", "what changed"], "rllllll");
     for touch in &f.history {

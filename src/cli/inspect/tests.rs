@@ -101,7 +101,7 @@ fn the_newest_events_are_listed_up_to_the_limit_and_what_is_missing_is_said() {
         (EVENTS_MAX, EVENTS_MAX as u64 + 1, 2)
     );
     assert!(!slot(view, "events").explained, "one event is missing from the moves");
-    assert!(text::render(&over, None).contains("(the newest 10000; 1 older ones are left out)"));
+    assert!(text::render(&over, None).contains("(the newest 10000; 1 older left out)"));
 }
 
 #[test]

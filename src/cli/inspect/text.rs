@@ -1,6 +1,7 @@
 //! An inspection for people: tables on a terminal. What strangers sent is shown without control characters.
 
 use super::table::{Table, cell, plain};
+use crate::counted::counted;
 use crate::inspect::report::{At, Border, Bucket, EventView, Inspection, Move, SlotView, Status, View};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -56,7 +57,7 @@ fn events(out: &mut String, view: &View) {
     let _ = write!(out, "events in event-time order");
     match view.counts.total() - view.events.len() as u64 {
         0 => out.push('\n'),
-        left => drop(writeln!(out, " (the newest {}; {left} older ones are left out)", view.events.len())),
+        left => drop(writeln!(out, " (the newest {}; {left} older left out)", view.events.len())),
     }
     // A late event is often hours old: it does not make a beginning.
     let begin = view.events.iter().find(|e| e.bucket == Bucket::Accepted).or(view.events.first());
@@ -104,8 +105,9 @@ fn describe(border: &Border, next: &EventView) -> String {
     let silence = seconds(next.event_time.0.saturating_sub(border.last.0));
     let length = seconds(border.last.0.saturating_sub(border.start.0));
     format!(
-        "ended by {} after {} events in {length} s; {silence} s later a new life begins, with fresh state",
-        border.reason, border.events
+        "ended by {} after {} in {length} s; {silence} s later a new life begins, with fresh state",
+        border.reason,
+        counted(border.events, "event")
     )
 }
 
@@ -114,7 +116,8 @@ fn vector(out: &mut String, view: &View) {
         return;
     }
     let absent = view.slots.iter().filter(|s| s.absent).count();
-    let _ = writeln!(out, "vector: {} slots, {absent} of them at their absent value (in brackets)", view.slots.len());
+    let slots = counted(view.slots.len() as u64, "slot");
+    let _ = writeln!(out, "vector: {slots}, {absent} at the absent value (in brackets)");
     let places: HashMap<u64, usize> = view.events.iter().enumerate().map(|(place, e)| (e.offset, place)).collect();
     let mut table = Table::new(&["slot", "name", "value", "unit", "moved last by", "moved most by"], "rlrlll");
     for slot in &view.slots {

@@ -2,6 +2,7 @@
 
 use super::{Verdict, bytes};
 use crate::config::{Config, ConfigError};
+use crate::counted::{counted, either};
 use crate::http::check_auth_config;
 use crate::wire::EventReader;
 use saccade_topology::Plan;
@@ -27,9 +28,11 @@ pub(super) fn compiled(config: &Config, plan: &Plan) -> Verdict {
         true => format!("{} per viewer", bytes(viewer as u64)),
         false => "no viewers".to_string(),
     };
-    let (features, slots) = (config.spec().features.len(), plan.slots().len());
+    let (features, slots) = (config.spec().features.len() as u64, plan.slots().len() as u64);
     let state = format!("state {} per session, {viewers}", bytes(session as u64));
-    Verdict::pass(format!("{features} features give {slots} slots (schema {}); {state}", plan.schema_version()))
+    let give = either(features, "feature gives", "features give");
+    let slots = counted(slots, "slot");
+    Verdict::pass(format!("{features} {give} {slots} (schema {}); {state}", plan.schema_version()))
 }
 
 pub(super) fn security(config: &Config) -> Verdict {
@@ -41,7 +44,7 @@ pub(super) fn security(config: &Config) -> Verdict {
             (0, None) => format!("no keys are needed: {} is loopback", config.server.listen),
             (keys, token) => {
                 let token = if token.is_some() { "a read token" } else { "no read token" };
-                format!("{keys} write keys and {token} for {}", config.server.listen)
+                format!("{} and {token} for {}", counted(keys as u64, "write key"), config.server.listen)
             }
         }),
     }

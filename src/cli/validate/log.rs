@@ -4,6 +4,7 @@ use super::state::Picture;
 use super::{Check, Verdict, bytes};
 use crate::cli::replay::progress;
 use crate::config::Config;
+use crate::counted::{counted, either};
 use crate::engine::decode_or_damaged;
 use crate::log::{EmbeddedLog, Log, LogError};
 use crate::wire::rfc3339;
@@ -206,11 +207,14 @@ pub(super) fn opened(log: &EmbeddedLog, config: &Config) -> Verdict {
     let (found, wanted) = (log.partitions(), config.log.partitions);
     if found != wanted {
         return Verdict::fail(
-            format!("the log has {found} partitions, log.partitions is {wanted}: `serve` will not start"),
+            format!(
+                "the log has {}, log.partitions is {wanted}: `serve` will not start",
+                counted(found.into(), "partition")
+            ),
             format!("set log.partitions to {found}, or export and import into a new directory"),
         );
     }
-    Verdict::pass(format!("not in use; {found} partitions, {} of log", bytes(log.bytes())))
+    Verdict::pass(format!("not in use; {}, {} of log", counted(found.into(), "partition"), bytes(log.bytes())))
 }
 
 impl Scanned {
@@ -220,11 +224,12 @@ impl Scanned {
     }
 
     pub(super) fn readable(&self) -> Verdict {
-        let (records, events) = (self.records, self.events);
+        let (records, events) = (counted(self.records, "record"), self.events);
+        let decode = either(self.records, "decodes", "decode");
         if self.damaged.is_empty() {
-            return Verdict::pass(format!("{records} records decode, {events} of them events"));
+            return Verdict::pass(format!("{records} {decode}, of which {}", counted(events, "event")));
         }
-        let found = format!("{records} records decode, then the log is damaged");
+        let found = format!("{records} {decode}, then the log is damaged");
         let to_do =
             "save what is whole with `saccade export --until OFFSET --out FILE`, and import it into a new directory";
         Verdict::fail(found, to_do).examples(self.damaged.iter().map(LogError::to_string).collect())
@@ -234,12 +239,13 @@ impl Scanned {
         let Findings { count, named } = &self.backwards;
         if *count > 0 {
             let to_do = "two processes wrote to this log, or a copy of it was mixed with another: go back to a backup, or export and import";
-            return Verdict::fail(format!("{count} records have an offset that was given out before"), to_do)
+            let have = either(*count, "record has", "records have");
+            return Verdict::fail(format!("{count} {have} an offset that was given out before"), to_do)
                 .examples(named.clone());
         }
         let gaps = match self.gaps.count {
             0 => "without gaps".to_string(),
-            gaps => format!("{gaps} gaps, as an unclean stop leaves them"),
+            gaps => format!("{}, as an unclean stop leaves {}", counted(gaps, "gap"), either(gaps, "it", "them")),
         };
         Verdict::pass(format!("offsets only grow, {gaps}{}", self.reach())).examples(self.gaps.named.clone())
     }
@@ -250,8 +256,8 @@ impl Scanned {
             return Verdict::pass(format!("no id twice among {bound} (half of dedup.events_max){}", self.reach()));
         }
         let to_do = "no state is wrong, the fold counts each id once; `saccade import` of the same events twice does this, `serve` never";
-        Verdict::fail(format!("{count} events have an id that came before{}", self.reach()), to_do)
-            .examples(named.clone())
+        let have = either(*count, "event has", "events have");
+        Verdict::fail(format!("{count} {have} an id that came before{}", self.reach()), to_do).examples(named.clone())
     }
 
     pub(super) fn times(&self, config: &Config) -> Verdict {
@@ -262,9 +268,9 @@ impl Scanned {
             return Verdict::pass(found);
         }
         let found = format!(
-            "{} records arrived more than a minute before the one before them, {} events are more than {max} (time.max_future) ahead of their arrival{}",
-            arrivals.count,
-            future.count,
+            "{} arrived more than a minute before the one before, {} more than {max} (time.max_future) ahead of arrival{}",
+            counted(arrivals.count, "record"),
+            counted(future.count, "event"),
             self.reach()
         );
         let to_do = "arrivals: let the server's clock be set by NTP, imports of older events do this too; events ahead: the fold sets them aside, \

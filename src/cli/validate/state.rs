@@ -2,6 +2,7 @@
 
 use super::Verdict;
 use super::log::{Folded, Scanned};
+use crate::counted::{counted, either};
 use crate::engine::{
     Back, Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, check_kept, check_reached, put_back,
     restore,
@@ -100,12 +101,12 @@ impl<'a> Stored<'a> {
         check_reached(partition, self.log, until).map_err(refused)?;
         let back = rows(checkpoint, &mut restore).map_err(fail)?;
         restore.awaits().map_or(Ok(()), |awaited| check_kept(partition, kept_from, awaited)).map_err(refused)?;
-        let (rows, tombstones) = (back.rows, back.gone.len());
+        let (rows, tombstones) = (counted(back.rows, "row"), counted(back.gone.len() as u64, "tombstone"));
         if first > offset {
             let text = format!("partition {partition}: at offset {offset}; the log goes on at {first}");
-            return Ok(format!("{text}; {rows} rows, {tombstones} tombstones"));
+            return Ok(format!("{text}; {rows}, {tombstones}"));
         }
-        Ok(format!("partition {partition}: at offset {offset}, {rows} rows, {tombstones} tombstones"))
+        Ok(format!("partition {partition}: at offset {offset}, {rows}, {tombstones}"))
     }
 
     /// Compares what a restart would have with the fold of the whole log.
@@ -151,9 +152,10 @@ impl<'a> Stored<'a> {
         let restored = Picture::of(&mut fold);
         if restored.digest == whole.digest {
             let (sessions, viewers) = fold.live();
+            let (sessions, viewers) = (counted(sessions as u64, "session"), counted(viewers as u64, "viewer"));
             let from = checkpoint.globals().offset;
             return Ok(Ok(format!(
-                "partition {partition}: the checkpoint at {from} and replay equal the whole log: {sessions} sessions, {viewers} viewers"
+                "partition {partition}: the checkpoint at {from} and replay equal the whole log: {sessions}, {viewers}"
             )));
         }
         let keys = restored.differences(whole);
@@ -166,7 +168,8 @@ impl<'a> Stored<'a> {
 fn rows(checkpoint: Checkpoint, restore: &mut Restore) -> Result<Back, String> {
     let missing = checkpoint.missing_ids();
     if missing > 0 {
-        return Err(format!("{missing} of {} remembered event ids are missing", checkpoint.globals().ids.1));
+        let of = counted(checkpoint.globals().ids.1, "remembered event id");
+        return Err(format!("{missing} of {of} {} missing", either(missing, "is", "are")));
     }
     put_back(checkpoint, restore).map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

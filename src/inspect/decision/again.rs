@@ -2,6 +2,7 @@
 
 use super::follow::Followed;
 use super::report::{Difference, Reproduction, Status};
+use crate::counted::counted;
 use saccade_topology::decision::{Decision, Served};
 use saccade_topology::model::{Ask, Cutter, Learnt, ModelVersion, RankScratch, elsewhere, rank};
 use saccade_topology::{Plan, Value as Field};
@@ -42,7 +43,8 @@ fn version(
     if decision.model_version.len() != usize::from(partitions) {
         let named = decision.model_version.len();
         return Err(format!(
-            "its model version covers {named} partitions, this log has {partitions}: it was imported from another"
+            "its model version covers {}, this log has {partitions}: it was imported from another",
+            counted(named as u64, "partition")
         ));
     }
     let mut learnt: Vec<Learnt> = vec![];

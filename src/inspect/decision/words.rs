@@ -1,6 +1,7 @@
 //! A decision in sentences, for people who do not read numbers first.
 
 use super::report::*;
+use crate::counted::counted;
 use saccade_topology::decision::Served;
 use saccade_topology::learn::Policy;
 
@@ -25,8 +26,8 @@ fn asked(report: &DecisionReport) -> String {
         (None, None) => "nobody named".into(),
     };
     let (items, shown) = (report.answered.candidates.len(), report.answered.picks.len());
-    let positions = if shown == 1 { "1 position".to_string() } else { format!("{shown} positions") };
-    format!("Model {model} was asked at {event_time}, for {whom}, which of {items} items to show in {positions}.")
+    let (items, positions) = (counted(items as u64, "item"), counted(shown as u64, "position"));
+    format!("Model {model} was asked at {event_time}, for {whom}, which of {items} to show in {positions}.")
 }
 
 fn chosen(report: &DecisionReport) -> Option<String> {

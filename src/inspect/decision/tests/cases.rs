@@ -228,8 +228,8 @@ fn an_unknown_decision_is_told_which_are_like_it_and_who_names_it() {
     world.decide(10, "decision-1", 1, false);
     world.reward(20, "decision-2", 1.0);
     let Found::Unknown(why) = world.found("decision-2") else { panic!("it is not there") };
-    let expected = "decision \"decision-2\" is not in the log, which holds 1 decisions; ids like it: \"decision-1\"; 1 records \
-                    name it all the same, the first in partition 0 at offset 4: `saccade inspect dangling`";
+    let expected = "decision \"decision-2\" is not in the log, which holds 1 decision; ids like it: \"decision-1\"; 1 record \
+                    names it all the same, the first in partition 0 at offset 4: `saccade inspect dangling`";
     assert_eq!(why, expected);
     let stopped = crate::inspect::decision::inspect(&world.log, &world.plan, "decision-1", &mut |read| {
         if read == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
