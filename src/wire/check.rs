@@ -74,7 +74,7 @@ pub(super) fn problem(key: &Key, code: &'static str, value: Scalar<'_>, rule: &s
     RowError { index: 0, code, message }
 }
 
-/// A text of 1 to `max` bytes without control characters.
+/// A text of 1 to `max` bytes without control characters; in a record any.
 #[inline(always)]
 pub(super) fn text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str, RowError> {
     match value {
@@ -88,6 +88,10 @@ fn unusual_text<'a>(key: &Key, value: Scalar<'a>, max: usize) -> Result<&'a str,
     let (Scalar::Text(text) | Scalar::Printable(text)) = value else {
         return Err(problem(key, "wrong_type", value, "expected a string"));
     };
+    if key.is_recorded {
+        // It was taken once, when CMCD addresses could hold any.
+        return Ok(text);
+    }
     if text.is_empty() {
         return Err(problem(key, "bad_value", value, &format!("leave it out or send 1 to {max} bytes")));
     }

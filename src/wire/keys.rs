@@ -91,12 +91,20 @@ pub(super) struct Key {
     pub(super) mapped: bool,
     /// The input's number is multiplied by this.
     pub(super) scale: Option<f64>,
+    /// Of a record, which was checked when it came.
+    pub(super) is_recorded: bool,
 }
 
 impl Key {
     /// A key of a request or record, which no configuration maps, for checks and their messages.
     pub(super) fn own(canonical: &'static str) -> Key {
-        Key { name: String::new(), canonical, field: Field::Fields, mapped: false, scale: None }
+        Key { name: String::new(), canonical, field: Field::Fields, mapped: false, scale: None, is_recorded: false }
+    }
+
+    /// The time that is its value.
+    #[inline]
+    pub(super) fn time(&self, value: Scalar<'_>) -> Result<EventTime, RowError> {
+        if self.is_recorded { check::recorded_time(self, value) } else { check::time(self, value) }
     }
 }
 
@@ -107,14 +115,12 @@ pub(super) struct KeyTable {
     names: Names,
     /// Viewers that are none.
     nobody: Names,
-    /// Of records, which were checked when they came.
-    is_of_records: bool,
 }
 
 impl KeyTable {
-    /// The canonical names alone, as records are written with: whoever is named in one is somebody, and its times are as they are.
+    /// The canonical names alone, as records are written with: whoever is named in one is somebody, and its times and texts are as they are.
     pub(super) fn canonical() -> KeyTable {
-        KeyTable { is_of_records: true, ..KeyTable::of(canonical_keys(), &[]) }
+        KeyTable::of(canonical_keys().into_iter().map(|key| Key { is_recorded: true, ..key }).collect(), &[])
     }
 
     /// The canonical names and those of `ingest.map`; a mapped name hides an equal canonical one. With the viewers of `ingest.nobody`.
@@ -144,19 +150,13 @@ impl KeyTable {
 
     fn of(keys: Vec<Key>, nobody: &[String]) -> KeyTable {
         let names = Names::new(keys.iter().map(|k| &k.name));
-        KeyTable { names, nobody: Names::new(nobody), keys, is_of_records: false }
+        KeyTable { names, nobody: Names::new(nobody), keys }
     }
 
     /// The viewer, unless the id stands for nobody.
     #[inline]
     pub(super) fn somebody<'v>(&self, viewer: Option<&'v str>) -> Option<&'v str> {
         viewer.filter(|viewer| self.nobody.place(viewer).is_none())
-    }
-
-    /// The time that is the value of `key`.
-    #[inline]
-    pub(super) fn time(&self, key: &Key, value: Scalar<'_>) -> Result<EventTime, RowError> {
-        if self.is_of_records { check::recorded_time(key, value) } else { check::time(key, value) }
     }
 
     /// The key called `name`, if any is.
@@ -192,6 +192,7 @@ fn canonical_keys() -> Vec<Key> {
         field,
         mapped: false,
         scale: None,
+        is_recorded: false,
     };
     CANONICAL.into_iter().map(key).collect()
 }
@@ -225,7 +226,7 @@ fn compile_mapping(to: &str, from: &MapFrom) -> Result<Key, String> {
             return Err(format!("ingest.map.{to}.scale = {scale}; allowed: a number above 0"));
         }
     }
-    Ok(Key { name: name.clone(), canonical, field, mapped: true, scale })
+    Ok(Key { name: name.clone(), canonical, field, mapped: true, scale, is_recorded: false })
 }
 
 fn allowed(scaled: bool) -> String {

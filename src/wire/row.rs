@@ -299,8 +299,8 @@ impl<'s, 'a> Row<'s, 'a> {
             Field::Id if self.is_envelope => {}
             Field::Id => event.id = check::id(key, value, check::ID_BYTES_MAX, self.arena)?,
             Field::Kind => event.kind = check::kind(key, value)?,
-            Field::EventTime => self.event_time = Some(self.keys.time(key, value)?),
-            Field::SentAt => event.sent_at = Some(self.keys.time(key, value)?),
+            Field::EventTime => self.event_time = Some(key.time(value)?),
+            Field::SentAt => event.sent_at = Some(key.time(value)?),
             Field::SentAtInferred => event.sent_at_inferred = check::boolean(key, value)?,
             Field::Session => event.session = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),
             Field::Viewer => event.viewer = Some(check::id(key, value, check::ID_BYTES_MAX, self.arena)?),

@@ -137,6 +137,15 @@ fn an_export_imported_into_as_many_partitions_gives_an_equal_log() {
     }
 }
 
+#[test]
+fn ids_that_are_refused_today_come_back_from_a_log_that_holds_them() {
+    let (dir, long) = (tempdir().expect("a directory"), "v".repeat(300));
+    let event = Event { viewer: Some(&long), session: Some("s\u{7}\n"), ..Event::new("cmcd-1", "play", EventTime(T0)) };
+    let from = written(&dir, &[vec![Record::Event(event)]]);
+    let original = stored(&from);
+    assert_eq!(copied(from, 1), original);
+}
+
 /// Each partition's records but ticks, sorted: order between what came from different partitions is not kept.
 fn sorted<'a>(partitions: impl IntoIterator<Item = &'a Vec<Vec<u8>>>) -> Vec<Vec<String>> {
     let text = |bytes: &Vec<u8>| format!("{:?}", decode(bytes).expect("a record").record);
