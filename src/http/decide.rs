@@ -80,6 +80,7 @@ fn asked<T>(
     now: IngestTime,
     answer: impl FnOnce(&Ask<'_>) -> T,
 ) -> T {
+    note_unlisted(app, version, request);
     let wants_context = version.plan().slots.is_some() && request.context.is_none();
     let context = wants_context.then(|| published(app, request.session, request.viewer)).flatten();
     let given = match (&request.context, &context) {
@@ -99,6 +100,15 @@ fn asked<T>(
         deferred: request.deferred,
         opt_out: request.opt_out,
     })
+}
+
+/// Counts features of the request that the model knows nothing of.
+fn note_unlisted(app: &App, version: &ModelVersion, request: &RankRequest<'_>) {
+    let spec = &version.plan().spec;
+    let mut unlisted = request.features.iter().filter(|(name, _)| spec.features.iter().all(|listed| listed != name));
+    if let Some((first, _)) = unlisted.next() {
+        app.metrics.unlisted(&spec.name, 1 + unlisted.count() as u64, first);
+    }
 }
 
 /// The answer to a rank request: of a decision made now or before.

@@ -3,14 +3,19 @@
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 const EVENTS: &str = "saccade_ingest_events_total";
 const REQUESTS: &str = "saccade_ingest_requests_total";
 const REJECTED: &str = "saccade_ingest_rejected_total";
 const BYTES: &str = "saccade_ingest_bytes_total";
 const RANK: &str = "saccade_rank_seconds";
+const UNLISTED: &str = "saccade_rank_unlisted_features_total";
 const STREAMS: &str = "saccade_streams";
 const CONNECTIONS: &str = "saccade_connections";
+/// Bytes of a sender's name that the server's own log repeats.
+const NAME_SHOWN_MAX: usize = 64;
 
 /// By which call events came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub(super) struct Metrics {
     pub(super) rank: Histogram,
     /// Readers of the context stream.
     pub(super) streams: Gauge,
+    /// Models of which a feature that is not listed was told in the server's own log.
+    unlisted: Mutex<BTreeSet<String>>,
 }
 
 /// Counters of one source, one for each bucket an event can end in.
@@ -87,6 +94,11 @@ impl Metrics {
             "Rows not taken, by code; a CMCD request dropped unread counts as one"
         );
         describe_counter!(BYTES, Unit::Bytes, "Bytes of requests that bring events, as sent");
+        describe_counter!(
+            UNLISTED,
+            Unit::Count,
+            "Numbers in `features` of requests for a decision that their model does not list, so that they count for nothing"
+        );
         describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
         describe_histogram!(
             RANK,
@@ -99,6 +111,7 @@ impl Metrics {
             bytes: counter!(BYTES),
             rank: histogram!(RANK),
             streams: gauge!(STREAMS),
+            unlisted: Mutex::default(),
         }
     }
 
@@ -114,6 +127,16 @@ impl Metrics {
     pub(super) fn rejected(&self, source: Source, code: &'static str, n: u64) {
         self.results(source).rejected.increment(n);
         counter!(REJECTED, "code" => code).increment(n);
+    }
+
+    /// Counts `n` features that a request for a decision brought for nothing; `name` is that of the first.
+    pub(super) fn unlisted(&self, model: &str, n: u64, name: &str) {
+        counter!(UNLISTED, "model" => model.to_owned()).increment(n);
+        let mut told = self.unlisted.lock().expect("nobody panics while they hold it");
+        if told.insert(model.to_owned()) {
+            let name = &name[..name.floor_char_boundary(NAME_SHOWN_MAX)];
+            tracing::warn!(model, feature = ?name, "requests bring a feature that the model does not list; it counts for nothing");
+        }
     }
 
     /// Counts a request and its answer.
@@ -154,8 +177,8 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
+    use super::BTreeSet;
     use crate::http::testing::{Site, event, request};
-    use std::collections::BTreeSet;
 
     const DASHBOARD: &str = include_str!("../../deploy/grafana/saccade.json");
 

@@ -350,3 +350,14 @@ async fn every_decision_is_made_again_from_the_log_bit_for_bit() {
     }
     assert_eq!(seen, 60);
 }
+
+#[tokio::test]
+async fn features_that_the_model_does_not_list_are_counted() {
+    let site = site(|config| config.models[0].features = vec!["hour".into()]);
+    let model = "/v1/rank/home";
+    ok(&site, model, json!({"items": ["a"], "features": {"hour": 3}})).await;
+    assert!(!site.metrics().contains("saccade_rank_unlisted_features_total{"));
+    ok(&site, model, json!({"items": ["a"], "features": {"hour": 3, "huor": 3, "day": 1}})).await;
+    let told = site.metrics();
+    assert!(told.contains("saccade_rank_unlisted_features_total{model=\"home\"} 2"), "{told}");
+}
