@@ -59,6 +59,8 @@ pub(crate) enum Check {
     LogDuplicates,
     /// Arrivals are in order and no event is ahead of its arrival by more than time.max_future
     LogTimes,
+    /// Which time zones of events are none: those count as not sent
+    LogTimezones,
     /// The checkpoint is whole and of this configuration
     Checkpoint,
     /// Checkpoint and replay give the same state as the whole log
@@ -207,6 +209,7 @@ fn data(config: &Config, plan: &Arc<Plan>, args: &ValidateArgs, wanted: &[Check]
         Check::LogOffsets => scanned.offsets(),
         Check::LogDuplicates => scanned.duplicates(config),
         Check::LogTimes => scanned.times(config),
+        Check::LogTimezones => scanned.timezones(),
         Check::Checkpoint => stored().checkpoint(),
         Check::State => stored().state(),
         Check::Retention => scanned.retention(&log, config, crate::clock::now().0),

@@ -52,3 +52,4 @@ pub use sink::{ContextRef, EndReason, Ignore, Kind, Part, SessionEnd, Sink};
 pub use snapshot::{Changes, FORMAT as CHECKPOINT_FORMAT, Globals, RowKind};
 pub use spec::{DedupSpec, Duration, FeatureSpec, FeatureType, Scope, SessionSpec, Spec, TimeSpec, ViewerSpec};
 pub use time::{Future, admit, check_future};
+pub use zones::Zones;

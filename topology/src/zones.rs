@@ -20,7 +20,7 @@ const SLICE_S: i64 = 1 << 22;
 
 /// All zones that there are.
 #[derive(Debug)]
-pub(crate) struct Zones {
+pub struct Zones {
     zones: HashTable<Zone>,
     /// Names as the database writes them, and the word of each: those are found without a hash.
     names: Names,
@@ -76,7 +76,9 @@ impl PartialEq for Zones {
 }
 
 impl Zones {
-    pub(crate) fn new() -> Zones {
+    /// Those of the database.
+    #[expect(clippy::new_without_default, reason = "it is read from a database")]
+    pub fn new() -> Zones {
         let names = TimeZoneDatabase::bundled().available().map(|name| name.to_string()).collect::<Vec<_>>();
         let named: Vec<(u64, String)> = names.into_iter().filter_map(|name| Some((word(&name)?, name))).collect();
         let words = named.iter().map(|(word, _)| *word).collect();
@@ -86,6 +88,11 @@ impl Zones {
             zones.insert_unique(word, Zone { word, name, rules: OnceLock::new() }, |zone| zone.word);
         }
         Zones { zones, names, words }
+    }
+
+    /// Whether there is a zone of this name, whatever its case.
+    pub fn has(&self, name: &str) -> bool {
+        self.word(name).is_some()
     }
 
     /// The word of a zone, never 0, whatever the case of its name; `None` where there is no such zone.

@@ -8,14 +8,16 @@ use crate::counted::{counted, either};
 use crate::engine::decode_or_damaged;
 use crate::log::{EmbeddedLog, Log, LogError};
 use crate::wire::rfc3339;
-use saccade_topology::{Arrived, Event, Ignore, Offset, Plan, Record, Topology, admit};
-use std::collections::{HashMap, VecDeque};
+use saccade_topology::{Arrived, Event, Ignore, Offset, Plan, Record, Topology, Zones, admit};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Examples that are named; all are counted.
 const NAMED_MAX: usize = 5;
+/// Names of time zones that are none and told apart.
+const ZONES_MAX: usize = 1_000;
 /// Clocks are set back by a little now and then.
 const BACK_MAX_MS: i64 = 60_000;
 /// Retention drops whole segments, and none that a restart needs: this much over the bounds, beside a quarter of them, is how it works.
@@ -54,6 +56,9 @@ pub(super) struct Scanned {
     duplicates: Findings,
     arrivals: Findings,
     future: Findings,
+    /// Events whose time zone is none, and how many there are by what it is called.
+    nowhere: u64,
+    no_zones: BTreeMap<String, u64>,
     oldest: Option<i64>,
     /// By partition.
     pub folded: Vec<Folded>,
@@ -64,10 +69,12 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
     if wanted.iter().all(|check| matches!(check, Check::DataOpen | Check::Disk)) {
         return scanned;
     }
+    let zones = Zones::new();
     for partition in 0..log.partitions() {
         let mut pass = Pass {
             partition,
             config,
+            zones: &zones,
             ids: RecentIds::new(config.dedup.events_max / 2),
             fold: wanted.contains(&Check::State).then(|| Topology::without_changes(Arc::clone(plan))),
             next: None,
@@ -94,6 +101,7 @@ pub(super) fn scan(log: &EmbeddedLog, config: &Config, plan: &Arc<Plan>, wanted:
 struct Pass<'a> {
     partition: u16,
     config: &'a Config,
+    zones: &'a Zones,
     ids: RecentIds,
     fold: Option<Topology>,
     /// Offset behind the latest record.
@@ -150,6 +158,9 @@ impl Pass<'_> {
             self.out
                 .duplicates
                 .note(|| format!("{:?} in partition {partition} at offsets {before} and {}", event.id, offset.0));
+        }
+        if let Some(name) = event.timezone.filter(|name| !self.zones.has(name)) {
+            self.out.note_zone(name);
         }
         if let Err(future) = admit(&self.config.time, event, arrived.ingest_time) {
             self.out.future.note(|| {
@@ -218,6 +229,28 @@ pub(super) fn opened(log: &EmbeddedLog, config: &Config) -> Verdict {
 }
 
 impl Scanned {
+    fn note_zone(&mut self, name: &str) {
+        self.nowhere += 1;
+        if let Some(count) = self.no_zones.get_mut(name) {
+            *count += 1;
+        } else if self.no_zones.len() < ZONES_MAX {
+            self.no_zones.insert(name.to_owned(), 1);
+        }
+    }
+
+    /// It is no fault of the data that a sender gives a name that is none.
+    pub(super) fn timezones(&self) -> Verdict {
+        if self.nowhere == 0 {
+            return Verdict::pass(format!("every time zone of an event is one{}", self.reach()));
+        }
+        let name = either(self.nowhere, "event names", "events name");
+        let found = format!("{} {name} a time zone that is none, as if it were not sent", self.nowhere);
+        let mut names: Vec<_> = self.no_zones.iter().collect();
+        names.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let named = names.into_iter().take(NAMED_MAX).map(|(name, n)| format!("{name:?}: {}", counted(*n, "event")));
+        Verdict::pass(format!("{found}{}", self.reach())).examples(named.collect())
+    }
+
     /// Said behind what was found, where not all could be read.
     fn reach(&self) -> &'static str {
         if self.damaged.is_empty() { "" } else { ", up to the damage that log-readable names" }

@@ -93,7 +93,7 @@ fn a_directory_that_a_server_left_passes_every_check() {
     let report = place.validate(&[]);
     assert!(report.iter().all(|(_, v)| v.outcome == Outcome::Pass), "{}", text(&report));
     let names: Vec<String> = report.iter().map(|(check, _)| check.name()).collect();
-    let expected = "config config-security data-open log-readable log-offsets log-duplicates log-times checkpoint state retention disk";
+    let expected = "config config-security data-open log-readable log-offsets log-duplicates log-times log-timezones checkpoint state retention disk";
     assert_eq!(names.join(" "), expected);
     assert!(json(&report).contains(r#"{"check":"state","outcome":"PASS""#), "{}", json(&report));
 }
@@ -349,4 +349,21 @@ fn a_log_older_than_its_retention_fails_and_a_full_disk_does_too() {
     older.log().append(0, Offset(0), &batch(&[("a", 0, now().0 - 3 * day - 1)])).expect("the log takes a batch");
     assert_eq!(older.check(Check::Retention).outcome, Outcome::Fail);
     assert_eq!(place.check(Check::Disk).outcome, Outcome::Fail);
+}
+
+#[test]
+fn time_zones_that_are_none_are_named_and_no_fault_of_the_data() {
+    let place = Place::new();
+    let mut batch = RecordBatch::default();
+    for (id, timezone) in [("a", "Europe/Stockholm"), ("b", "CEST"), ("c", "Mars/Olympus"), ("d", "CEST")] {
+        let event = Event { timezone: Some(timezone), ..event(id, 0) };
+        batch.push(&Arrived { ingest_time: IngestTime(0), record: Record::Event(event) });
+    }
+    place.log().append(0, Offset(0), &batch).expect("appended");
+    let verdict = place.check(Check::LogTimezones);
+    assert_eq!(
+        (verdict.outcome, &*verdict.found),
+        (Outcome::Pass, "3 events name a time zone that is none, as if it were not sent")
+    );
+    assert_eq!(verdict.examples, ["\"CEST\": 2 events", "\"Mars/Olympus\": 1 event"]);
 }
