@@ -2,7 +2,8 @@
 //!
 //! A context does not name its events, but says how many of the session it contains (slot `events`) and the greatest event time. So
 //! each context that comes contains as many further events as its count grew: first the one whose time it names, then those sent
-//! first. Where the configuration has no such slot, all events up to the context's time.
+//! first. Where the configuration has no such slot, all events up to the context's time. Of a session that had begun before it was
+//! followed, the first count is what is counted from.
 //!
 //! A context often comes before the answer, and a refused event is in none. So a context waits until it is known what became of all that
 //! had been sent when it came.
@@ -39,7 +40,7 @@ pub struct Received {
 }
 
 /// What is known of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Probe {
     /// In order of sending, each with its number.
     pending: Vec<(u64, Pending)>,
@@ -47,12 +48,23 @@ pub struct Probe {
     /// Contexts of which it is not known yet what they contain, when they came, and how many events had been sent by then.
     waiting: VecDeque<(Received, Instant, u64)>,
     version: Option<u64>,
-    events: u64,
+    /// How many the latest of them contains; not known of a session that had begun before.
+    events: Option<u64>,
     /// The stream is open.
     pub is_open: bool,
 }
 
 impl Probe {
+    /// Of a session that begins.
+    pub fn new() -> Probe {
+        Probe { events: Some(0), ..Probe::midway() }
+    }
+
+    /// Of a session that has begun before: the first context that comes says what is counted from.
+    pub fn midway() -> Probe {
+        Probe { pending: vec![], sent: 0, waiting: VecDeque::new(), version: None, events: None, is_open: false }
+    }
+
     /// Notes an event before it is sent.
     pub fn sent(&mut self, event: Pending) {
         self.pending.push((self.sent, Pending { measured: self.is_open, ..event }));
@@ -92,9 +104,13 @@ impl Probe {
             let is_in = |(_, event): &mut (u64, Pending)| event.event_time <= context.event_time;
             return Some((self.pending.extract_if(..candidates, is_in).map(|(_, event)| event).collect(), at));
         };
+        let Some(before) = self.events.replace(events) else {
+            // Whether it counts these beside those that were before is not known: none of them is waited for.
+            self.pending.drain(..candidates);
+            return Some((vec![], at));
+        };
         // A session that ended and began anew counts from the start.
-        let grown = if events >= self.events { events - self.events } else { events };
-        self.events = events;
+        let grown = if events >= before { events - before } else { events };
         Some((self.take(grown, context.event_time, candidates), at))
     }
 
@@ -135,7 +151,7 @@ mod tests {
 
     /// With events of these times, all accepted.
     fn probe(event_times: &[i64]) -> Probe {
-        let mut probe = Probe { is_open: true, ..Probe::default() };
+        let mut probe = Probe { is_open: true, ..Probe::new() };
         event_times.iter().for_each(|event_time| send(&mut probe, *event_time));
         (0..event_times.len() as u64).for_each(|id| probe.accepted(id));
         probe
@@ -188,6 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_count_of_a_session_that_had_begun_is_only_counted_from() {
+        let mut probe = Probe { is_open: true, ..Probe::midway() };
+        [10, 20].into_iter().for_each(|event_time| send(&mut probe, event_time));
+        [0, 1].into_iter().for_each(|id| probe.accepted(id));
+        assert_eq!((receive(&mut probe, 7, 10, Some(31)), probe.is_settled()), (Some(vec![]), true));
+        assert_eq!(receive(&mut probe, 8, 20, Some(32)), Some(vec![]));
+        send(&mut probe, 30);
+        probe.accepted(2);
+        assert_eq!(receive(&mut probe, 9, 30, Some(33)), Some(vec![2]));
+    }
+
+    #[test]
     fn a_version_that_goes_back_contains_nothing_and_the_same_again_neither() {
         let mut probe = probe(&[10, 20]);
         assert_eq!(receive(&mut probe, 7, 10, Some(1)), Some(vec![0]));
@@ -235,7 +263,7 @@ mod tests {
 
     #[test]
     fn events_sent_before_the_stream_was_open_are_not_measured() {
-        let mut probe = Probe::default();
+        let mut probe = Probe::new();
         send(&mut probe, 1);
         probe.is_open = true;
         send(&mut probe, 1);

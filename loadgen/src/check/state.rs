@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
+/// How often it is looked, for sessions that go on, whether others are over.
+const LOOK: Duration = Duration::from_secs(1);
 /// Events kept of a viewer; one with more is left out of the comparison.
 const EVENTS_MAX: usize = 20_000;
 /// Events whose texts are kept of all viewers together; who begins later is left out, too.
@@ -68,8 +70,8 @@ pub struct Viewer {
     pub events: BTreeMap<Box<str>, Kept>,
     /// Hashes of their sessions.
     sessions: BTreeSet<u64>,
-    /// The one that began last.
-    newest: u64,
+    /// The one that began last, and when it was due, from the start.
+    newest: (u64, Duration),
     /// Why their vectors cannot be compared.
     pub left_out: Option<&'static str>,
 }
@@ -99,6 +101,8 @@ pub struct State {
     texts: usize,
     /// Place of each followed session.
     sessions: HashMap<Box<str>, usize>,
+    /// When it was looked last for a session that is over, from the start.
+    looked: Duration,
     /// Each followed session by its place, which no other ever has.
     pub followed: BTreeMap<usize, Followed>,
     /// Sessions that were followed, those that are no more with them.
@@ -133,6 +137,7 @@ impl State {
             viewers: vec![],
             texts: 0,
             sessions: HashMap::new(),
+            looked: Duration::ZERO,
             followed: BTreeMap::new(),
             followed_total: 0,
             to_open: vec![],
@@ -225,9 +230,9 @@ impl State {
             self.viewers.resize_with(number + 1, Viewer::default);
         }
         let viewer = &mut self.viewers[number];
-        let begun = row.session.as_deref().map(|session| xxh3_64(session.as_bytes()));
-        let begun = begun.filter(|session| viewer.sessions.insert(*session));
-        viewer.newest = begun.unwrap_or(viewer.newest);
+        let session = row.session.as_deref().map(|session| xxh3_64(session.as_bytes()));
+        let begun = session.filter(|session| viewer.sessions.insert(*session));
+        viewer.newest = begun.map_or(viewer.newest, |begun| (begun, sent.due));
         if viewer.events.contains_key(&row.id) {
             // Sent again: at most one of the two makes a context.
             return;
@@ -242,8 +247,8 @@ impl State {
             viewer.events.insert(row.id.clone(), Kept { text, sent_ms: sent.sent_ms, is_accepted: false });
         }
         let Sent { due, intended, .. } = *sent;
-        if let Some(begun) = begun {
-            self.follow(row, begun, due);
+        if let Some(session) = session.filter(|_| self.place_of(row).is_none()) {
+            self.follow(row, session, begun.is_some(), due);
         }
         let Some(followed) = self.place_of(row).and_then(|place| self.followed.get_mut(&place)) else { return };
         let (id, event_time) = (xxh3_64(row.id.as_bytes()), row.event_time);
@@ -256,17 +261,24 @@ impl State {
         self.sessions.get(row.session.as_deref()?).copied()
     }
 
-    /// Follows the session that begins with a row, where there is room. Of one that has begun without being followed it is not known which
-    /// events its contexts contain.
-    fn follow(&mut self, row: &Row, hash: u64, due: Duration) {
+    /// Follows the session of a row, which may begin with it, where there is room.
+    fn follow(&mut self, row: &Row, hash: u64, begins: bool, due: Duration) {
         let Some(session) = &row.session else { return };
-        if self.followed.len() == self.streams_max && !self.give_back(due) {
-            return;
+        if self.followed.len() == self.streams_max {
+            // Those that go on come often, and each would look at all that are followed.
+            if !begins && due.saturating_sub(self.looked) < LOOK {
+                return;
+            }
+            self.looked = due;
+            if !self.give_back(due) {
+                return;
+            }
         }
         let place = self.followed_total;
         self.followed_total += 1;
         self.sessions.insert(session.clone(), place);
-        let (session, viewer, probe) = (session.clone(), row.viewer, Probe::default());
+        let probe = if begins { Probe::new() } else { Probe::midway() };
+        let (session, viewer) = (session.clone(), row.viewer);
         self.followed.insert(place, Followed { session, hash, viewer, last: due, probe });
         self.to_open.push(place);
     }
@@ -274,7 +286,8 @@ impl State {
     /// Gives back the place of the session that is over for longest: its viewer has begun another, or was silent. False where there is none.
     fn give_back(&mut self, now: Duration) -> bool {
         let is_over = |f: &Followed| {
-            let is_left = self.viewers[f.viewer as usize].newest != f.hash;
+            let (newest, begun) = self.viewers[f.viewer as usize].newest;
+            let is_left = newest != f.hash && begun >= f.last;
             let is_silent = now.saturating_sub(f.last) >= SILENT;
             // Of one whose stream could not be opened nothing comes out.
             f.probe.is_settled() && (is_left || is_silent) || is_silent && !f.probe.is_open
@@ -469,8 +482,6 @@ mod tests {
         act(&mut state, "b", 0, "t", 4);
         assert_eq!(sessions(&state), ["s"], "an event of it is in no context yet");
         state.received(0, Received { version: 9, event_time: 5, events: Some(1) }, Instant::now());
-        act(&mut state, "c", 0, "t", 5);
-        assert_eq!(sessions(&state), ["s"], "what t contains by now is not known");
         act(&mut state, "d", 0, "u", 6);
         assert_eq!((sessions(&state), std::mem::take(&mut state.to_close)), (vec!["u".into()], vec![0]));
         state.received(1, Received { version: 10, event_time: 5, events: Some(1) }, Instant::now());
@@ -484,5 +495,25 @@ mod tests {
         assert_eq!(state.contexts, 2, "what was on its way of a stream that is closed");
         act(&mut state, "h", 3, "x", 126);
         assert_eq!(sessions(&state), ["x"], "the stream of w was never opened");
+    }
+
+    #[test]
+    fn a_session_that_goes_on_takes_the_place_of_one_that_is_over() {
+        let mut state = after(vec![row(0, "a")], acknowledged(vec![], false));
+        let session = |state: &State| state.followed.values().map(|f| f.session.to_string()).collect::<Vec<_>>();
+        act(&mut state, "b", 1, "t", 4);
+        state.received(0, Received { version: 9, event_time: 5, events: Some(1) }, Instant::now());
+        act(&mut state, "c", 1, "t", 62);
+        assert_eq!(session(&state), ["s"], "its viewer may go on");
+        act(&mut state, "d", 1, "t", 63);
+        assert_eq!((session(&state), std::mem::take(&mut state.to_close)), (vec!["t".into()], vec![0]));
+        state.followed.get_mut(&1).expect("it is followed").probe.is_open = true;
+        state.received(1, Received { version: 10, event_time: 5, events: Some(3) }, Instant::now());
+        assert_eq!(state.published.all().len(), 0, "three that came before");
+        act(&mut state, "e", 1, "t", 64);
+        state.received(1, Received { version: 11, event_time: 5, events: Some(4) }, Instant::now());
+        assert_eq!(state.published.all().len(), 1);
+        act(&mut state, "f", 0, "s", 65);
+        assert_eq!(session(&state), ["t"], "it is not over");
     }
 }
