@@ -147,7 +147,12 @@ fn ended(report: &DecisionReport) -> String {
         rewards.filter_map(|reward| reward.reward).reduce(|a, b| a + b)
     };
     let is = if f.picks.len() > 1 { "the rewards of its positions add up to" } else { "its reward is" };
-    let reward = reward(true).map_or("no reward is known yet".to_string(), |reward| format!("{is} {}", number(reward)));
+    let has_spec = f.picks.iter().any(|pick| pick.rewards.iter().any(|reward| reward.in_force));
+    let unknown = match f.specs_from_configuration && !has_spec {
+        true => "its reward is not known here, as what put its reward spec in force was dropped from the log",
+        false => "no reward is known yet",
+    };
+    let reward = reward(true).map_or(unknown.to_string(), |reward| format!("{is} {}", number(reward)));
     let joined = f.history.iter().filter(|touch| touch.became == "joined").count() as u64 + f.left_out;
     let followed = match joined {
         0 => "nothing was observed".to_string(),

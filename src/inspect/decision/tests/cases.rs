@@ -108,6 +108,19 @@ fn a_trimmed_log_says_so_and_shows_what_it_has() {
 }
 
 #[test]
+fn a_reward_whose_spec_was_dropped_from_the_log_is_not_called_unknown_yet() {
+    let mut world = World::new("", 1);
+    let activate = Control { model: "home", action: Act::Activate, version: 2, spec: "", by: "test" };
+    world.put(0, 0, Record::Control(activate));
+    world.cut();
+    world.learn(60);
+    let said = |world: &World| world.inspected("d50").in_words.last().expect("an end").clone();
+    assert!(said(&world).contains("no reward is known yet"), "{}", said(&world));
+    (0..30).for_each(|_| world.log.trim(0));
+    assert!(said(&world).contains("was dropped from the log"), "{}", said(&world));
+}
+
+#[test]
 fn every_record_that_touched_it_stands_in_order_with_what_it_changed() {
     let mut world = World::new("", 1);
     world.event(0, "p", "play", None, None);
