@@ -1,7 +1,7 @@
 //! A file of a checkpoint: [`MAGIC`], then blocks one behind the other. Block: [`FRAME`] bytes, which are kind (`u32`), zeros (`u32`),
 //! length (`u64`) and checksum (`u64`), then its bytes. Numbers are little endian.
 
-use super::StoreError;
+use super::{READING, StoreError};
 use crate::disk;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, IoSlice, Read, Write};
@@ -118,7 +118,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub fn open(path: &Path, buffer: usize) -> Result<Reader, StoreError> {
-        let error = StoreError::doing("reading", path);
+        let error = StoreError::doing(READING, path);
         let file = File::open(path).map_err(&error)?;
         let left = file.metadata().map_err(&error)?.len();
         let mut reader =
@@ -148,7 +148,7 @@ impl Reader {
         match self.file.read_exact(bytes) {
             Ok(()) => self.left = self.left.saturating_sub(bytes.len() as u64),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(self.damaged("it is cut off")),
-            Err(error) => return Err(StoreError::doing("reading", &self.path)(error)),
+            Err(error) => return Err(StoreError::doing(READING, &self.path)(error)),
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Reader {
                 }
                 return Ok(Some(Block { kind, bytes }));
             }
-            self.file.seek_relative(len as i64).map_err(StoreError::doing("reading", &self.path))?;
+            self.file.seek_relative(len as i64).map_err(StoreError::doing(READING, &self.path))?;
             self.left -= len;
         }
         Ok(None)

@@ -42,13 +42,14 @@ const GONE_BYTES: u64 = 256;
 const READ_BYTES: usize = 1 << 20;
 const SKIM_BYTES: usize = 4 << 10;
 
+/// What is done to files that are there.
+const READING: &str = "reading";
+
 /// A checkpoint store that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file cannot be written or read.
-    #[error(
-        "{doing} {path}: {source}; the log is whole without checkpoints: move {path} away and start again, the state is then rebuilt from the log"
-    )]
+    #[error("{doing} {path}: {source}{}", to_do(doing, path))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -87,6 +88,19 @@ pub enum StoreError {
         /// What is wrong.
         what: String,
     },
+}
+
+/// What helps where a file cannot be read; one that cannot be written would not be written after a start without it either.
+fn to_do(doing: &str, path: &Path) -> String {
+    match doing == READING {
+        true => {
+            let path = path.display();
+            format!(
+                "; the log is whole without checkpoints: move {path} away and start again, the state is then rebuilt from the log"
+            )
+        }
+        false => String::new(),
+    }
 }
 
 impl StoreError {
@@ -179,7 +193,7 @@ impl Store {
 
     /// All files of a partition, in order.
     fn files(&self, partition: u16) -> Result<Vec<(u64, Extent)>, StoreError> {
-        let error = StoreError::doing("reading", &self.directory);
+        let error = StoreError::doing(READING, &self.directory);
         let mut files = vec![];
         for entry in std::fs::read_dir(&self.directory).map_err(&error)? {
             let name = entry.map_err(&error)?.file_name();
@@ -437,7 +451,7 @@ impl Stored {
             Some(_) => {}
         }
         self.chain.newest = newest;
-        let bytes = std::fs::metadata(path).map_err(StoreError::doing("reading", path))?.len();
+        let bytes = std::fs::metadata(path).map_err(StoreError::doing(READING, path))?.len();
         match extent {
             Extent::Full => self.chain.full = bytes,
             _ => (self.chain.changes, self.chain.count) = (self.chain.changes + bytes, self.chain.count + 1),

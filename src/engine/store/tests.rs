@@ -269,3 +269,10 @@ fn a_checkpoint_from_which_a_file_was_taken_out_or_put_in_is_damaged() {
     assert!(with_another.is_err());
     assert_eq!(spoil(&|store| std::fs::remove_file(path(store, 3)).expect("it is there")).expect("an older one"), 20);
 }
+
+#[test]
+fn who_cannot_write_is_not_told_to_move_away_what_is_there() {
+    let error = |doing| StoreError::doing(doing, Path::new("f"))(std::io::Error::other("why not")).to_string();
+    assert_eq!(error("writing"), "writing f: why not");
+    assert!(error(READING).starts_with("reading f: why not; ") && error(READING).contains("move f away"));
+}
