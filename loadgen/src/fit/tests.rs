@@ -199,6 +199,17 @@ fn a_clock_that_is_right_and_says_when_it_sent_is_no_wrong_one() {
 }
 
 #[test]
+fn players_report_as_often_when_a_log_is_fitted_run_and_fitted_again() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.day.starts, profile.rank.share) = (1_500, 8.0, 0.0);
+    for nth in 1..=3 {
+        let found = fitted(&log(&profile, 60));
+        near(&format!("progress of fit {nth}"), found.profile.watch.progress.seconds(), 10.0, 0.05);
+        profile = Profile::read("profile.toml", &found.toml()).expect("it is a profile");
+    }
+}
+
+#[test]
 fn an_export_has_its_partitions_one_after_the_other() {
     let log = exported(&bad_clocks(), 30);
     let text = str::from_utf8(&log).expect("text");

@@ -10,7 +10,7 @@ use super::world::World;
 use crate::seeded::{Draws, Stream};
 
 /// Lives, over all places.
-const LIVES: u32 = 512;
+const LIVES: u32 = 1024;
 /// Moments that are kept of each.
 const MOMENTS: u64 = 64;
 /// Longest time alone before the first moment and between two, in cycles of being here and away.
@@ -71,7 +71,7 @@ impl Steady {
                 moment += between;
             }
             now += after;
-            if moment >= end || (step >= steps_max && now > before / 8) {
+            if now >= end || (step >= steps_max && now > before / 8) {
                 break;
             }
         }
@@ -80,7 +80,8 @@ impl Steady {
             self.moments[viewer.place as usize].push((viewer.clone(), now, now + 1));
             return (acts.max(steps_max), now);
         }
-        (acts, now - before)
+        // No more than was observed: the last step goes on behind the end, most often as a long absence.
+        (acts, now.min(end) - before)
     }
 
     /// Puts a viewer into a moment of somebody's life; returns the time until the next step.

@@ -51,6 +51,21 @@ fn it_begins_in_its_steady_state_and_at_the_speed_of_the_clock() {
     assert!((last_s / 20.0 - 1.0).abs() < 0.15, "40,000 acts at 2,000 a second took {last_s} s of the viewers' time");
 }
 
+#[test]
+fn time_passes_like_the_clocks_at_whatever_hour_it_starts() {
+    for starts in [0.0, 4.0, 8.0, 12.0, 16.0, 19.5] {
+        let profile = profile("steady_evening", |p| {
+            p.load.rate = 5_000;
+            p.day.starts = starts;
+            p.disorder.duplicates = 0.0;
+        });
+        let mut population = Population::new(&profile, 3, false);
+        acts(&mut population, 5_000 * 60);
+        let speed = population.now_s() / 60.0;
+        assert!((speed - 1.0).abs() < 0.02, "{speed} s of the viewers' time a second from {starts} h on");
+    }
+}
+
 /// What may follow in a session, by what was before.
 fn may_follow(before: Kind, after: Kind) -> bool {
     let browses = |kind: Kind| !kind.is_of_player();
