@@ -256,7 +256,7 @@ impl Fit {
         profile.bots.step = span(crowd.bots.step_ms().round() as u64);
         // With s the share, of_acts = s/step / (s/step + (1 − s)·acts of people per second).
         let (people, bots) = (of_acts * Population::acts_per_s(profile), (1.0 - of_acts) / profile.bots.step.seconds());
-        profile.bots.share = people / (people + bots).max(f64::MIN_POSITIVE);
+        profile.bots.share = (people / (people + bots).max(f64::MIN_POSITIVE)).min(0.99);
     }
 
     pub(super) fn most_asked(&self) -> Option<(&String, &Asked)> {

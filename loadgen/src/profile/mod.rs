@@ -204,6 +204,7 @@ mod tests {
             ("[viewers]\ndevices = { tv = \"x\" }", vec!["viewers.devices.tv is \"x\"", "0 to 1"]),
             ("[viewers]\ndevices = [\"tv\"]", vec!["viewers.devices is [\"tv\"]", "shares"]),
             ("[viewers]\ndevices = { \"a b\\\"\" = 1.0 }", vec!["viewers.devices", "letters"]),
+            ("[bots]\nshare = 1.0", vec!["bots.share is 1", "0 to 0.99"]),
             (&zone, vec!["countries.timezone of number 2, \"FR\", is \"Europe/Bonn\"", "time zone"]),
             (&share, vec!["countries.share of number 2, \"FR\", is 1.5", "0 to 1"]),
             (&missing, vec!["countries.code of number 2 is missing", "letters"]),

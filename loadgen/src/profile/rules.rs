@@ -102,7 +102,7 @@ const RULES: [(&str, Rule); 74] = [
     ("disorder.duplicates_after", Rule::Span),
     ("disorder.retries", Share),
     ("disorder.retries_after", Rule::Span),
-    ("bots.share", Share),
+    ("bots.share", Number(0.0, 0.99)),
     ("bots.step", Rule::Span),
     ("rank.share", Share),
     ("rank.model", Name(NAME_MAX)),
