@@ -28,6 +28,8 @@ pub enum Stream {
     Decision = 10,
     /// How a viewer's clock is, by viewer.
     Clock = 11,
+    /// Which of many are kept.
+    Sample = 12,
 }
 
 /// 64 random bits for number `n` of a stream (the finaliser of SplitMix64, Steele et al. 2014, applied twice).

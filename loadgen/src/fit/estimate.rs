@@ -117,80 +117,81 @@ impl Fit {
             };
             profile.countries = places.into_iter().map(country).collect();
         }
-        if !self.items.is_empty() {
-            profile.catalogue.items = self.items.len() as u32;
-            profile.catalogue.zipf = zipf::exponent(self.items.values().copied().collect()).unwrap_or(0.0);
+        let habits = &self.course.habits;
+        if !habits.items.is_empty() {
+            profile.catalogue.items = habits.items.len() as u32;
+            profile.catalogue.zipf = zipf::exponent(habits.items.values().copied().collect()).unwrap_or(0.0);
             profile.rank.pool = profile.rank.pool.min(profile.catalogue.items);
             profile.rank.candidates = profile.rank.candidates.min(profile.rank.pool);
             profile.rank.k = profile.rank.k.min(profile.rank.candidates);
         }
-        if self.item_length.len() >= LEAST {
-            profile.catalogue.length = [span(self.item_length.min()), span(self.item_length.max())];
+        if habits.item_length.len() >= LEAST {
+            profile.catalogue.length = [span(habits.item_length.min()), span(habits.item_length.max())];
         }
-        if let Some((median, spread)) = self.throughput.spread() {
+        if let Some((median, spread)) = habits.throughput.spread() {
             (profile.network.throughput_kbps, profile.network.throughput_spread) =
                 (median.clamp(1.0, 1e7), spread.min(3.0));
         }
-        if let Some((median, spread)) = self.rtt.spread() {
+        if let Some((median, spread)) = habits.rtt.spread() {
             (profile.network.rtt_ms, profile.network.rtt_spread) = (median.min(6e4), spread.min(3.0));
         }
     }
 
     fn behaviour(&self, profile: &mut Profile) {
-        let course = &self.course;
-        let steps = course.browse.steps() + course.browse.leaves;
+        let habits = &self.course.habits;
+        let steps = habits.browse.steps() + habits.browse.leaves;
         let browse = &mut profile.browse;
         if steps >= LEAST {
-            let share = |kind| course.browse.acts(kind) as f64 / steps as f64;
+            let share = |kind| habits.browse.acts(kind) as f64 / steps as f64;
             (browse.impression, browse.scroll, browse.hover) =
                 (share(Kind::Impression), share(Kind::Scroll), share(Kind::Hover));
             (browse.click, browse.add_to_list, browse.not_interested) =
                 (share(Kind::Click), share(Kind::AddToList), share(Kind::NotInterested));
         }
-        if course.browse.steps() >= LEAST {
-            browse.step = span(course.browse.step_ms().round() as u64);
+        if habits.browse.steps() >= LEAST {
+            browse.step = span(habits.browse.step_ms().round() as u64);
         }
-        let steps: u64 = course.watch.values().sum();
+        let steps: u64 = habits.watch.values().sum();
         let watch = &mut profile.watch;
         if steps >= LEAST {
-            let share = |kind| course.watch.get(&kind).copied().unwrap_or(0) as f64 / steps as f64;
+            let share = |kind| habits.watch.get(&kind).copied().unwrap_or(0) as f64 / steps as f64;
             (watch.pause, watch.seek, watch.rebuffer) =
                 (share(Kind::Pause), share(Kind::Seek), share(Kind::BufferStart));
             (watch.quality_change, watch.abandon, watch.error) =
                 (share(Kind::QualityChange), share(Kind::Stop), share(Kind::Error));
         }
-        set_mean(&mut watch.startup, &course.startup);
-        set_mean(&mut watch.rebuffer_length, &course.rebuffer);
-        if course.progress.len() >= LEAST {
-            watch.progress = span(course.progress.value_at_quantile(0.5));
+        set_mean(&mut watch.startup, &habits.startup);
+        set_mean(&mut watch.rebuffer_length, &habits.rebuffer);
+        if habits.progress.len() >= LEAST {
+            watch.progress = span(habits.progress.in_time(of_log).value_at_quantile(0.5));
         }
-        if course.ends >= LEAST {
-            watch.binge = course.binges as f64 / course.ends as f64;
+        if habits.ends >= LEAST {
+            watch.binge = habits.binges as f64 / habits.ends as f64;
         }
-        if course.stays + course.stop_leaves >= LEAST {
-            watch.leave = course.stop_leaves as f64 / (course.stays + course.stop_leaves) as f64;
+        if habits.stays + habits.stop_leaves >= LEAST {
+            watch.leave = habits.stop_leaves as f64 / (habits.stays + habits.stop_leaves) as f64;
         }
-        let (returned, gone) = (course.returns.len(), course.aways.len() + course.unfinished_aways.len());
+        let (returned, gone) = (habits.returns.len(), habits.aways.len() + habits.unfinished_aways.len());
         if returned + gone >= LEAST {
             profile.away.return_share = returned as f64 / (returned + gone) as f64;
         }
-        set_mean(&mut profile.away.return_after, &course.returns);
-        if course.aways.len() >= LEAST {
+        set_mean(&mut profile.away.return_after, &habits.returns);
+        if habits.aways.len() >= LEAST {
             // Of an exponential with unfinished lengths: all time over what has ended.
-            let time = total(&course.aways) + total(&course.unfinished_aways);
-            profile.away.length = span((time / course.aways.len() as f64) as u64);
+            let time = total(&habits.aways) + total(&habits.unfinished_aways);
+            profile.away.length = span((time / habits.aways.len() as f64) as u64);
         }
     }
 
     fn pauses(&self, profile: &mut Profile) {
-        let (course, watch) = (&self.course, &mut profile.watch);
-        if course.pauses >= LEAST {
-            watch.pause_leave = course.pause_leaves as f64 / course.pauses as f64;
+        let (habits, watch) = (&self.course.habits, &mut profile.watch);
+        if habits.pauses >= LEAST {
+            watch.pause_leave = habits.pause_leaves as f64 / habits.pauses as f64;
         }
-        let pauses = &course.pause;
-        if pauses.len() < LEAST {
+        if habits.pause.len() < LEAST {
             return;
         }
+        let (pauses, unfinished) = (habits.pause.in_time(of_log), habits.unfinished_pause.in_time(of_log));
         // Maximum likelihood of a Pareto over a threshold (Hill 1975), of which the longest are cut off or not over yet. What is below the
         // threshold is as likely an error of a clock.
         const BELOW: f64 = 0.05;
@@ -204,7 +205,8 @@ impl Fit {
         };
         let cut_off = pauses.count_between(most - most / 100, most) as f64;
         let cut_off = if cut_off > 0.002 * pauses.len() as f64 { cut_off } else { 0.0 };
-        let ((ended, logs), (_, unfinished)) = (above(pauses), above(&course.unfinished_pause));
+        let ((ended, logs), (_, unfinished)) = (above(&pauses), above(&unfinished));
+        let unfinished = unfinished * habits.unfinished_pause.weight() / habits.pause.weight();
         let stayed = 1.0 - watch.pause_leave;
         watch.pause_tail = ((ended - cut_off) / (logs + stayed * unfinished).max(1e-9)).clamp(0.1, 10.0);
         let least = threshold as f64 * pow(1.0 - BELOW, 1.0 / watch.pause_tail);
@@ -278,6 +280,11 @@ impl Fit {
         rank.pool = rank.pool.max(rank.candidates).min(profile.catalogue.items);
         rank.k = (asked.positions as u32).clamp(1, rank.candidates);
     }
+}
+
+/// The time of the log.
+fn of_log(ms: i64) -> f64 {
+    ms as f64
 }
 
 fn span(ms: u64) -> Span {

@@ -6,6 +6,8 @@
 mod clock;
 mod course;
 mod estimate;
+mod habits;
+mod lengths;
 mod line;
 mod notes;
 mod order;
@@ -17,16 +19,15 @@ use crate::population::Kind;
 use course::{Course, Seen};
 use estimate::UNKNOWN_COUNTRY;
 use line::{Decision, Event, Line};
-use order::{Order, Times, histogram};
+use order::{Order, Times};
 use rate::Rate;
 use saccade_topology::math::ln;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Items and texts whose counts are kept; those that come first.
-const ITEMS_MAX: usize = 1 << 20;
+/// Texts whose counts are kept; those that come first.
 const TEXTS_MAX: usize = 256;
 /// The player has reached the end when no more is left, milliseconds.
 const END_MS: f64 = 1_500.0;
@@ -42,14 +43,10 @@ pub struct Fit {
     order: Order,
     rate: Rate,
     course: Course,
-    items: HashMap<u64, u64>,
-    item_length: hdrhistogram::Histogram<u64>,
     /// By viewer; clocks that are right, and that are wrong.
     devices: BTreeMap<String, u64>,
     places: BTreeMap<(String, String), u64>,
     clocks: [u64; 2],
-    throughput: Logs,
-    rtt: Logs,
     /// Decisions and rewards told as such: calls beside events.
     calls: u64,
     /// What models were asked, by name.
@@ -85,6 +82,10 @@ impl Logs {
         }
     }
 
+    fn add(&mut self, other: &Logs) {
+        (self.n, self.sum, self.squares) = (self.n + other.n, self.sum + other.sum, self.squares + other.squares);
+    }
+
     /// Median and deviation, where there are any.
     fn spread(&self) -> Option<(f64, f64)> {
         if self.n < 10.0 {
@@ -106,13 +107,9 @@ impl Fit {
             order: Order::new(),
             rate: Rate::new(),
             course: Course::new(away_after.as_millis() as i64),
-            items: HashMap::new(),
-            item_length: histogram(),
             devices: BTreeMap::new(),
             places: BTreeMap::new(),
             clocks: [0; 2],
-            throughput: Logs::default(),
-            rtt: Logs::default(),
             calls: 0,
             models: BTreeMap::new(),
             is_export: false,
@@ -208,10 +205,7 @@ impl Fit {
         if let (Some(item), Some(Kind::Impression)) = (&event.item, kind)
             && !self.course.is_bot(viewer)
         {
-            let item = xxh3_64(item.as_bytes());
-            if self.items.len() < ITEMS_MAX || self.items.contains_key(&item) {
-                *self.items.entry(item).or_insert(0) += 1;
-            }
+            self.course.habits_of(viewer).look_at(xxh3_64(item.as_bytes()), 1);
         }
         if who.is_none() || !self.course.follows(viewer) {
             return;
@@ -225,11 +219,12 @@ impl Fit {
             self.viewer(event);
         }
         if kind == Kind::Play {
-            event.duration_s.into_iter().for_each(|s| self.item_length.saturating_record((s * 1e3) as u64));
-            event.rtt_ms.into_iter().for_each(|ms| self.rtt.take(ms));
+            let habits = self.course.habits_of(viewer);
+            event.duration_s.into_iter().for_each(|s| habits.item_length.saturating_record((s * 1e3) as u64));
+            event.rtt_ms.into_iter().for_each(|ms| habits.rtt.take(ms));
             // Later, the player has changed over to what it can have.
             let begins = event.playhead_s.is_none_or(|at| at < 0.5);
-            event.throughput_kbps.filter(|_| begins).into_iter().for_each(|kbps| self.throughput.take(kbps));
+            event.throughput_kbps.filter(|_| begins).into_iter().for_each(|kbps| habits.throughput.take(kbps));
         }
     }
 

@@ -14,7 +14,7 @@ impl Fit {
     pub(super) fn notes(&self, seconds: f64, viewers: u64, found: Option<&Found>) -> Vec<String> {
         let course = &self.course;
         let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
-        let (sessions, events) = (&course.session_length, &course.session_events);
+        let (sessions, events) = (&course.habits.session_length, &course.habits.session_events);
         let known: u64 = Kind::ALL.iter().filter_map(|kind| self.kinds.get(kind.name())).sum();
         let mut notes = self.doubts();
         notes.extend([
@@ -45,6 +45,13 @@ impl Fit {
             let others = of_events - known;
             let are = either(others, "event is of a type", "events are of types");
             notes.push(format!("{others} {are} that viewers here do not have"));
+        }
+        let crowd = &course.crowd;
+        if crowd.hot_acts() > 0 {
+            notes.push(format!(
+                "one viewer has {:.1} % of the events, which is viewers.hot_share; nothing else here rests on them",
+                crowd.hot_acts() as f64 / crowd.acts.max(1) as f64 * 100.0
+            ));
         }
         notes.push(self.told_of_bots());
         notes.extend(told_of_rate(found, seconds));
@@ -94,8 +101,8 @@ impl Fit {
             ),
             format!(
                 "{} and {} not over at the end; pause_tail takes the pauses into account",
-                counted(course.unfinished_pause.len(), "pause"),
-                counted(course.unfinished_aways.len(), "absence")
+                counted(course.habits.unfinished_pause.len(), "pause"),
+                counted(course.habits.unfinished_aways.len(), "absence")
             ),
         ];
         left_out.push(match seconds < DAY_S {

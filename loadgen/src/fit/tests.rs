@@ -284,6 +284,24 @@ fn one_viewer_with_a_large_share_of_the_events_is_found_and_nobody_else_is() {
     assert!(found.toml().contains("changed by no more than chance"), "{}", found.toml());
 }
 
+#[test]
+fn what_the_hot_viewer_does_is_in_nothing_that_is_fitted() {
+    let mut profile = Profile::load("one_hot_viewer").expect("it is shipped");
+    (profile.load.rate, profile.rank.share) = (1_000, 0.0);
+    let found = fitted(&log(&profile, 120));
+    let (f, p) = (&found.profile, &profile);
+    near("hot_share", f.viewers.hot_share, p.viewers.hot_share, 0.1);
+    // They do two hundred things a second, so their pauses last milliseconds.
+    near("shortest pause", f.watch.pause_length[0].seconds(), p.watch.pause_length[0].seconds(), 0.1);
+    // In so short a log, some of those who left for good may still come back.
+    near("pause_tail", f.watch.pause_tail, p.watch.pause_tail, 0.35);
+    near("progress", f.watch.progress.seconds(), p.watch.progress.seconds(), 0.03);
+    near("step", f.browse.step.seconds(), p.browse.step.seconds(), 0.1);
+    near("startup", f.watch.startup.seconds(), p.watch.startup.seconds(), 0.1);
+    assert!(f.catalogue.items < 3_500, "{} items, those that only they looked at among them", f.catalogue.items);
+    assert!(found.toml().contains("nothing else here rests on them"), "{}", found.toml());
+}
+
 /// Events by second of their arrival, or else of their own time.
 fn by_second(log: &[u8], seconds: usize) -> Vec<f64> {
     let mut counts = vec![0.0; seconds];
