@@ -17,7 +17,9 @@ that is told from the events around. It keeps numbers, not viewers: nobody's id,
 (tastes, batches, connections) is as in configs/load/steady_evening.toml. Pauses and absences longer than the log cannot be seen in it:
 give one that is much longer than a session. In one that is shorter than a day, countries are those of its hours, and the profile has no
 day. Where the rate changed by more than chance, the profile's shape has its course, in at most 200 levels of a second or more, and its
-duration is the log's, at most a day. Who acts a hundred times on end at regular steps of a second or less, and never watches, is a bot.
+duration is the log's, at most a day. Where players report as often at a peak as before it, a peak is more viewers (`viewers.follow_rate`);
+where they report faster, as in a log of `run`, it is the same ones in a hurry. Viewers of a peak come and go with the rate at once, in the
+middle of what they do, where those of the log come one by one and choose something first. Who acts a hundred times on end at regular steps of a second or less, and never watches, is a bot.
 Comments at the top of the profile say what it rests on and what was not fitted.
 
   saccade export --data DIR --out log.ndjson

@@ -1,5 +1,6 @@
 //! From counts to a profile, and that as text.
 
+use super::tempo::Tempo;
 use super::{Asked, Fit, rate, zipf};
 use crate::population::{Kind, Population};
 use crate::profile::{CODE_MAX, Country, NAME_MAX, Profile, is_name};
@@ -65,16 +66,19 @@ impl Fit {
             profile.day.swing = 0.0;
         }
         self.mixes(&mut profile);
-        self.behaviour(&mut profile);
-        self.pauses(&mut profile);
+        let found = self.rate_found();
+        let tempo = Tempo::of(found.as_ref(), self.order.first(), &self.course.habits.progress);
+        self.behaviour(&mut profile, &tempo);
+        self.pauses(&mut profile, &tempo);
         self.disorder(&mut profile);
         self.rank(&mut profile);
-        let found = self.rate_found();
         if let Some(rate::Found { shape: shape @ Shape::Levels(_), duration, .. }) = &found {
-            // The schedule alone says how much is sent; `day.swing` says who of the viewers is there to send it. So an evening that is in the shape is
-            // not counted twice where the day swings, too. It must: else as few viewers as at night would send the evening's acts, in a hurry. And a
-            // day that begins when the log did has its evenings where the shape has them.
             (profile.load.shape, profile.load.duration) = (shape.clone(), *duration);
+            // With the day on top of the shape, whoever is there would be slow in the evening. Where the same viewers hurry it must swing: else as few
+            // as at night would send the evening's acts.
+            if !tempo.hurries() {
+                (profile.viewers.follow_rate, profile.day.swing) = (true, 0.0);
+            }
         }
         let crowd = &self.course.crowd;
         profile.viewers.hot_share = (crowd.hot_acts() as f64 / crowd.acts.max(1) as f64).min(0.99);
@@ -82,7 +86,7 @@ impl Fit {
         self.bots(&mut profile);
         let mut kinds: Vec<_> = self.kinds.clone().into_iter().collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        let notes = self.notes(seconds, viewers, found.as_ref());
+        let notes = self.notes(seconds, viewers, found.as_ref(), &tempo);
         let estimate = Estimate { notes, kinds, profile, is_export: self.is_export };
         // What cannot be run is no profile.
         Profile::read(name, &estimate.toml())
@@ -137,7 +141,7 @@ impl Fit {
         }
     }
 
-    fn behaviour(&self, profile: &mut Profile) {
+    fn behaviour(&self, profile: &mut Profile, tempo: &Tempo) {
         let habits = &self.course.habits;
         let steps = habits.browse.steps() + habits.browse.leaves;
         let browse = &mut profile.browse;
@@ -163,7 +167,7 @@ impl Fit {
         set_mean(&mut watch.startup, &habits.startup);
         set_mean(&mut watch.rebuffer_length, &habits.rebuffer);
         if habits.progress.len() >= LEAST {
-            watch.progress = span(habits.progress.in_time(of_log).value_at_quantile(0.5));
+            watch.progress = span(habits.progress.in_time(|ms| tempo.ms(ms)).value_at_quantile(0.5));
         }
         if habits.ends >= LEAST {
             watch.binge = habits.binges as f64 / habits.ends as f64;
@@ -183,7 +187,7 @@ impl Fit {
         }
     }
 
-    fn pauses(&self, profile: &mut Profile) {
+    fn pauses(&self, profile: &mut Profile, tempo: &Tempo) {
         let (habits, watch) = (&self.course.habits, &mut profile.watch);
         if habits.pauses >= LEAST {
             watch.pause_leave = habits.pause_leaves as f64 / habits.pauses as f64;
@@ -191,7 +195,8 @@ impl Fit {
         if habits.pause.len() < LEAST {
             return;
         }
-        let (pauses, unfinished) = (habits.pause.in_time(of_log), habits.unfinished_pause.in_time(of_log));
+        let time = |ms| tempo.ms(ms);
+        let (pauses, unfinished) = (habits.pause.in_time(time), habits.unfinished_pause.in_time(time));
         // Maximum likelihood of a Pareto over a threshold (Hill 1975), of which the longest are cut off or not over yet. What is below the
         // threshold is as likely an error of a clock.
         const BELOW: f64 = 0.05;
@@ -282,11 +287,6 @@ impl Fit {
     }
 }
 
-/// The time of the log.
-fn of_log(ms: i64) -> f64 {
-    ms as f64
-}
-
 fn span(ms: u64) -> Span {
     Span(Duration::from_millis(ms.clamp(1, 86_400_000)))
 }
@@ -315,7 +315,8 @@ impl Estimate {
         let pair = |[a, b]: [Span; 2]| format!("[\"{a}\", \"{b}\"]");
         text += &format!("\n[load]\nrate = {}\nduration = \"{}\"\nshape = \"{}\"\n", l.rate, l.duration, l.shape);
         text += &format!("batch = [{}, {}]\nconnections = {}\n", l.batch[0], l.batch[1], l.connections);
-        text += &format!("\n[viewers]\ncount = {}\nhot_share = {:.4}\n", v.count, v.hot_share);
+        text += &format!("\n[viewers]\ncount = {}\nfollow_rate = {}\n", v.count, v.follow_rate);
+        text += &format!("hot_share = {:.4}\n", v.hot_share);
         text += &format!("devices = {{ {} }}\n", shares(&v.devices));
         for Country { code, timezone, share } in &p.countries {
             text += &format!(

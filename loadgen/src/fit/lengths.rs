@@ -6,6 +6,7 @@ use super::course::Seen;
 use super::order::histogram;
 use crate::seeded::{Stream, keyed};
 use hdrhistogram::Histogram;
+use saccade_topology::math::ln;
 
 /// Most that are kept.
 const KEPT: usize = 1 << 16;
@@ -65,6 +66,14 @@ impl Lengths {
         self.kept.iter().for_each(|length| lengths.saturating_record(length.ms(&time).round() as u64));
         lengths
     }
+
+    /// How unlike one another they are in that time: mean distance of their logarithms from the middle one.
+    pub(super) fn spread(&self, time: impl Fn(i64) -> f64) -> f64 {
+        let mut logs: Vec<f64> = self.kept.iter().map(|length| ln(length.ms(&time).max(1.0))).collect();
+        logs.sort_by(f64::total_cmp);
+        let Some(middle) = logs.get(logs.len() / 2) else { return 0.0 };
+        logs.iter().map(|log| (log - middle).abs()).sum::<f64>() / logs.len() as f64
+    }
 }
 
 impl Length {
@@ -93,5 +102,17 @@ mod tests {
         let lengths = one.in_time(|ms| ms as f64);
         assert_eq!(lengths, other.in_time(|ms| ms as f64));
         assert!((lengths.mean() - 500.0).abs() < 10.0, "{}", lengths.mean());
+    }
+
+    #[test]
+    fn in_the_time_in_which_they_are_alike_their_spread_is_nothing() {
+        let mut lengths = Lengths::default();
+        // Ten seconds, half of them at twice the speed.
+        (0..100).for_each(|n| lengths.take(seen(n), n as i64 + if n % 2 == 0 { 10_000 } else { 5_000 }));
+        assert!(lengths.spread(|ms| ms as f64) > 0.3);
+        let twice =
+            Lengths { kept: lengths.kept.iter().filter(|l| l.end - l.begin == 5_000).copied().collect(), ..lengths };
+        assert_eq!(twice.spread(|ms| 2.0 * ms as f64), 0.0);
+        assert_eq!(twice.in_time(|ms| 2.0 * ms as f64).max() / 10, 1_000);
     }
 }

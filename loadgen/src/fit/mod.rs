@@ -13,6 +13,7 @@ mod notes;
 mod order;
 mod pace;
 mod rate;
+mod tempo;
 mod zipf;
 
 use crate::population::Kind;

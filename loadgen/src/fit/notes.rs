@@ -4,6 +4,7 @@ use super::Fit;
 use super::estimate::{DAY_S, LATE_DOUBTED, LEAST};
 use super::order::LATE_MS;
 use super::rate::Found;
+use super::tempo::Tempo;
 use crate::population::Kind;
 use crate::schedule::Shape;
 use hdrhistogram::Histogram;
@@ -11,8 +12,9 @@ use saccade::counted::{counted, either};
 
 impl Fit {
     /// Sentences without their stop, once the course is finished.
-    pub(super) fn notes(&self, seconds: f64, viewers: u64, found: Option<&Found>) -> Vec<String> {
+    pub(super) fn notes(&self, seconds: f64, viewers: u64, found: Option<&Found>, tempo: &Tempo) -> Vec<String> {
         let course = &self.course;
+        let follows = !tempo.hurries() && found.is_some_and(|found| found.shape != Shape::Constant);
         let s = |lengths: &Histogram<u64>, q| lengths.value_at_quantile(q) as f64 / 1e3;
         let (sessions, events) = (&course.habits.session_length, &course.habits.session_events);
         let known: u64 = Kind::ALL.iter().filter_map(|kind| self.kinds.get(kind.name())).sum();
@@ -54,8 +56,8 @@ impl Fit {
             ));
         }
         notes.push(self.told_of_bots());
-        notes.extend(told_of_rate(found, seconds));
-        notes.extend(self.left_out(seconds));
+        notes.extend(told_of_rate(found, tempo, seconds));
+        notes.extend(self.left_out(seconds, follows));
         if self.is_export {
             notes.push(
                 "duplicates never get to a server's log: disorder.duplicates and retries are as in steady_evening"
@@ -91,7 +93,7 @@ impl Fit {
     }
 
     /// What the profile does not have of the log.
-    fn left_out(&self, seconds: f64) -> Vec<String> {
+    fn left_out(&self, seconds: f64, follows: bool) -> Vec<String> {
         let course = &self.course;
         let mut left_out = vec![
             "not fitted, but as in steady_evening: tastes and rewards, batches, connections, arrivals, and duration where the shape is constant"
@@ -107,6 +109,7 @@ impl Fit {
         ];
         left_out.push(match seconds < DAY_S {
             true => "countries and absences are those of the hours of the log, which is shorter than a day: day.swing = 0 leaves them as they are".into(),
+            false if follows => "day.evening is as in steady_evening".into(),
             false => "day.swing and evening are as in steady_evening".into(),
         });
         if let Some((model, asked)) = self.most_asked() {
@@ -141,7 +144,7 @@ impl Fit {
 }
 
 /// What the rate did, and what a run makes of it.
-fn told_of_rate(found: Option<&Found>, seconds: f64) -> Vec<String> {
+fn told_of_rate(found: Option<&Found>, tempo: &Tempo, seconds: f64) -> Vec<String> {
     let Some(Found { shape, every, duration, low, high }) = found else {
         return vec!["how the rate changed cannot be told from so few events or times, load.shape is constant".into()];
     };
@@ -154,8 +157,15 @@ fn told_of_rate(found: Option<&Found>, seconds: f64) -> Vec<String> {
         format!(
             "the rate was {low:.1} to {high:.1} events/s, load.shape has its course in levels of {every}; what is shorter is not in it"
         ),
-        "load.shape alone says how much is sent; day.swing says who is there then, and makes it no more".into(),
-        "where the rate is high, the same viewers act faster: their number is that of the whole run".into(),
+        if tempo.hurries() {
+            "load.shape alone says how much is sent; day.swing says who is there then, and makes it no more; reports of players are closer together \
+             where the rate is high, as a load generator makes them: the same viewers act faster then, and progress and pauses are as at the mean rate"
+                .into()
+        } else {
+            "where the rate is high, more viewers are there, whose time passes like the clock's (viewers.follow_rate): they come and go with the rate at \
+             once, in the middle of what they do, not one by one; day.swing = 0, as the shape has the day: countries do not change over it"
+                .into()
+        },
     ];
     told.push(match duration.seconds() < seconds - every.seconds() {
         true => format!(

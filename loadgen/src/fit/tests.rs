@@ -1,6 +1,6 @@
 use super::estimate::Estimate;
 use super::*;
-use crate::profile::Profile;
+use crate::profile::{Load, Profile};
 use crate::schedule::{Arrivals, Plan, Shape};
 use crate::source::{Call, Framing, Source, Viewers};
 use crate::span::Span;
@@ -337,6 +337,56 @@ fn a_peak_is_fitted_and_comes_again_when_it_was_and_as_high_as_it_was() {
         near(&format!("{name} in all"), again.iter().sum(), first.iter().sum(), 0.02);
         assert!(found.toml().contains("load.shape has its course in levels of 1s"), "{}", found.toml());
         assert_eq!(found.profile.bots.share, 0.0, "{name}: people in a hurry are no bots");
+    }
+}
+
+/// The log of a profile beside which, for 20 s from 30 s on, three times as many others are there.
+fn log_of_a_crowd(profile: &Profile) -> Vec<u8> {
+    let others = Profile { load: Load { rate: 3 * profile.load.rate, ..profile.load.clone() }, ..profile.clone() };
+    let (all, others) = (log(profile, 90), log_from(START_MS + 30_000, &others, 20));
+    let others = ["viewer", "session", "id"].iter().fold(String::from_utf8(others).expect("text"), |text, key| {
+        text.replace(&format!("\"{key}\":\""), &format!("\"{key}\":\"other-"))
+    });
+    let rate = profile.load.rate as f64;
+    let all = str::from_utf8(&all).expect("text").lines().zip(0..).map(|(line, n)| (f64::from(n) / rate, line));
+    let others = others.lines().zip(0..).map(|(line, n)| (30.0 + f64::from(n) / rate / 3.0, line));
+    let mut lines: Vec<_> = all.chain(others).collect();
+    lines.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    lines.into_iter().map(|(_, line)| format!("{line}\n")).collect::<String>().into_bytes()
+}
+
+/// How many viewers there are, events of each, and the time between two reports of a player that one in four is below, ms.
+fn crowd(log: &[u8]) -> [f64; 3] {
+    let (mut events, mut reports, mut gaps) = (BTreeMap::new(), BTreeMap::new(), vec![]);
+    for line in str::from_utf8(log).expect("text").lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let (who, time) = (event["viewer"].to_string(), event["event_time"].as_i64().expect("a time"));
+        *events.entry(who.clone()).or_insert(0.0) += 1.0;
+        let before = reports.insert(who, (event["type"] == "progress").then_some(time)).flatten();
+        gaps.extend(before.filter(|_| event["type"] == "progress").map(|before| time - before));
+    }
+    gaps.sort_unstable();
+    [events.len() as f64, events.values().sum::<f64>() / events.len() as f64, gaps[gaps.len() / 4] as f64]
+}
+
+#[test]
+fn a_peak_of_others_is_fitted_as_such_and_one_of_viewers_in_a_hurry_as_that() {
+    let mut profile = Profile::load("steady_evening").expect("it is shipped");
+    (profile.load.rate, profile.load.duration, profile.rank.share) = (300, Span(Duration::from_secs(90)), 0.0);
+    let crowded = log_of_a_crowd(&profile);
+    profile.load.shape = Shape::parse("spike:at=30s,for=20s,times=4").expect("a shape");
+    let hurried = log(&profile, 90);
+    for (name, log_of, follow_rate) in [("others", crowded, true), ("in a hurry", hurried, false)] {
+        let found = fitted(&log_of);
+        assert_eq!(found.profile.viewers.follow_rate, follow_rate, "{name}");
+        near(&format!("{name}: progress"), found.profile.watch.progress.seconds(), 10.0, 0.05);
+        near(&format!("{name}: shortest pause"), found.profile.watch.pause_length[0].seconds(), 2.0, 0.2);
+        let written = Profile::read("profile.toml", &found.toml()).expect("it is a profile");
+        let again = crowd(&log(&written, 90));
+        let what = ["viewers", "events of each", "time between reports"];
+        for (what, (again, first)) in what.into_iter().zip(again.into_iter().zip(crowd(&log_of))) {
+            near(&format!("{name}: {what}"), again, first, 0.12);
+        }
     }
 }
 

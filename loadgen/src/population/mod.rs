@@ -7,6 +7,7 @@ mod act;
 mod calendar;
 mod questions;
 mod settle;
+mod stays;
 mod tastes;
 mod viewer;
 mod world;
@@ -15,9 +16,11 @@ pub use act::{Act, Ask, Kind, Output, Reward};
 pub use questions::{Loop, Questions};
 
 use crate::profile::Profile;
+use crate::schedule::Shape;
 use crate::seeded::{Stream, keyed, unit};
 use calendar::Calendar;
 use settle::Steady;
+use stays::{Stays, Turn};
 use viewer::Viewer;
 use world::World;
 
@@ -36,6 +39,8 @@ pub struct Population {
     acts: u64,
     /// Share of the acts that are those of one viewer, who is the last of the viewers and not in the calendar.
     hot_share: f64,
+    /// Who is there, where that changes.
+    stays: Option<Stays>,
 }
 
 impl Population {
@@ -47,23 +52,53 @@ impl Population {
         let each = steady.acts_per_s * (1.0 - bots.share) + bots.share / bots.step.seconds();
         // What is sent twice takes a place in the schedule, too.
         let rate = profile.load.rate as f64 * (1.0 - profile.viewers.hot_share) / (1.0 + profile.disorder.duplicates);
+        let (shape, duration_s) = (&profile.load.shape, profile.load.duration.seconds());
+        let follow = profile.viewers.follow_rate && *shape != Shape::Constant;
+        // What the shape averages to over the run, or is at its most, its viewers do at the speed of the clock.
+        let factor = if follow { shape.most() } else { shape.integral(duration_s) / duration_s };
         let count = match profile.viewers.count {
-            // What the shape averages to over the run, its viewers do at the speed of the clock.
-            0 => (rate * profile.load.shape.integral(profile.load.duration.seconds())
-                / profile.load.duration.seconds()
-                / each)
-                .clamp(2.0, f64::from(COUNT_MAX)) as u32,
+            0 => (rate * factor / each).clamp(2.0, f64::from(COUNT_MAX)) as u32,
             count => count,
         };
-        let mut calendar = Calendar::new(1e6 / (each * f64::from(count)));
         let mut viewers: Vec<Viewer> = (0..=count).map(|number| Viewer::new(&world, number)).collect();
-        for (number, viewer) in viewers.iter_mut().enumerate().take(count as usize) {
-            let after = steady.settle(&world, viewer, number as u32);
-            calendar.push(number as u32, after);
+        let settled = viewers.iter_mut().zip(0..count).map(|(viewer, number)| steady.settle(&world, viewer, number));
+        let first_steps: Vec<u64> = settled.collect();
+        let mut calendar = Calendar::new(1e6 / (each * f64::from(count)));
+        if !follow {
+            (0..).zip(&first_steps).for_each(|(number, after)| calendar.push(number, *after));
         }
-        let questions = Questions::new(are_answered);
-        let hot_share = profile.viewers.hot_share;
-        Population { world, viewers, calendar, questions, now_us: 0, acts: 0, hot_share }
+        let mut population = Population {
+            world,
+            viewers,
+            calendar,
+            questions: Questions::new(are_answered),
+            now_us: 0,
+            acts: 0,
+            hot_share: profile.viewers.hot_share,
+            stays: follow.then(|| Stays::new(factor, first_steps)),
+        };
+        population.follow(0);
+        population
+    }
+
+    /// As many are there as the schedule needs so many nanoseconds after the start, where they follow it.
+    pub fn follow(&mut self, due_ns: u64) {
+        let (count, now) = (self.viewers(), self.now_us);
+        let Some(stays) = &mut self.stays else { return };
+        let part = self.world.profile.load.shape.factor(due_ns as f64 / 1e9) / stays.most;
+        let present = ((count as f64 * part).round() as usize).clamp(1, count);
+        for number in stays.present..present {
+            let (gone, enter_at) = stays.come(number, now);
+            self.viewers[number].come(gone);
+            if let Some(time) = enter_at {
+                self.calendar.push(number as u32, time);
+            }
+        }
+        for number in present..stays.present {
+            stays.go(number, now);
+            self.viewers[number].go();
+        }
+        stays.present = present;
     }
 
     /// Acts per second of a viewer of this profile who is no bot, here or away.
@@ -89,8 +124,16 @@ impl Population {
                 let seen = coming.iter().fold(0, |seen, (_, number)| seen ^ self.viewers[*number as usize].steps);
                 std::hint::black_box(seen);
             }
-            let (time, number) = self.calendar.pop().expect("everyone is in the calendar");
+            let (time, number) = self.calendar.pop().expect("whoever is there is in the calendar, and somebody is");
             self.now_us = self.now_us.max(time);
+            match self.stays.as_mut().map_or(Turn::Act, |stays| stays.turn(number as usize, time)) {
+                Turn::Act => {}
+                Turn::Wait(time) => {
+                    self.calendar.push(number, time);
+                    continue;
+                }
+                Turn::Gone => continue,
+            }
             let (output, after) = self.step(number);
             self.calendar.push(number, self.now_us + after.max(1));
             if let Some(output) = output {

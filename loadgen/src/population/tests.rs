@@ -66,6 +66,36 @@ fn time_passes_like_the_clocks_at_whatever_hour_it_starts() {
     }
 }
 
+#[test]
+fn where_they_follow_the_rate_others_come_for_a_peak_and_nobody_is_in_a_hurry() {
+    let profile = profile("steady_evening", |p| {
+        (p.load.rate, p.viewers.follow_rate) = (1_000, true);
+        p.load.shape = Shape::parse("levels:every=30s,of=1/4/1/4").expect("a shape");
+        p.disorder.duplicates = 0.0;
+    });
+    let mut population = Population::new(&profile, 3, false);
+    let (mut before, mut seen) = (0.0, vec![]);
+    let mut sessions = BTreeMap::new();
+    for (level, factor) in (0..).zip([1, 4, 1, 4]) {
+        population.follow(level * 30_000_000_000);
+        let acts = acts(&mut population, 30_000 * factor);
+        let passed = population.now_s() - before;
+        before = population.now_s();
+        assert!((passed / 30.0 - 1.0).abs() < 0.05, "level {level}: {passed} s of 30");
+        let highest = acts.iter().map(|act| act.viewer as usize).max().expect("there are acts");
+        assert!(highest <= population.viewers() * factor / 4, "level {level}: {highest}");
+        seen.push(highest);
+        for act in &acts {
+            let last = sessions.insert(act.viewer, act.visit).unwrap_or(act.visit);
+            assert!(last <= act.visit, "{act:?} after {last}");
+        }
+        // Who was there before comes with another session.
+        let again = acts.iter().filter(|act| act.viewer as usize > population.viewers() / 4);
+        assert!(level < 3 || again.map(|act| act.visit).min() > Some(1));
+    }
+    assert!(seen[1] > 3 * seen[0], "{seen:?}");
+}
+
 /// What may follow in a session, by what was before.
 fn may_follow(before: Kind, after: Kind) -> bool {
     let browses = |kind: Kind| !kind.is_of_player();

@@ -102,6 +102,18 @@ impl Viewer {
         self.since_us = 0;
     }
 
+    /// Goes, in the middle of what they do, and is back in another session; who waits for an answer, in the one in which they asked.
+    pub(super) fn go(&mut self) {
+        if !matches!(self.doing, Doing::Looking | Doing::Seeing) {
+            (self.visit, self.decision) = (self.visit + 1, None);
+        }
+    }
+
+    /// Is back, for whom so much time has not passed.
+    pub(super) fn come(&mut self, gone_us: u64) {
+        self.since_us += gone_us;
+    }
+
     /// Does what is next.
     pub(super) fn step(&mut self, world: &World, number: u32, now_us: u64, questions: &mut Questions) -> Step {
         let mut draws = self.draws(world, number);

@@ -43,7 +43,7 @@ enum Rule {
 use Rule::{Devices, Liking, Name, Number, Share, Spans, Whole, Wholes, Words, YesNo, Zone};
 
 /// Every key. Sections are what stands before the dot.
-const RULES: [(&str, Rule); 74] = [
+const RULES: [(&str, Rule); 75] = [
     ("description", Words),
     ("load.rate", Whole(1, 10_000_000)),
     ("load.duration", Rule::Span),
@@ -52,6 +52,7 @@ const RULES: [(&str, Rule); 74] = [
     ("load.batch", Wholes(1, 10_000)),
     ("load.connections", Whole(1, 4096)),
     ("viewers.count", Whole(0, 20_000_000)),
+    ("viewers.follow_rate", YesNo),
     ("viewers.hot_share", Number(0.0, 0.99)),
     ("viewers.devices", Devices),
     ("countries.code", Name(CODE_MAX)),

@@ -29,6 +29,8 @@ pub struct Load {
 pub struct Viewers {
     /// How many; 0 is as many as the rate needs for their time to pass like the clock's.
     pub count: u32,
+    /// True where as many are there as the rate needs at the time; else the same ones act faster where it is high.
+    pub follow_rate: bool,
     /// Share of the acts that are those of one viewer.
     pub hot_share: f64,
     /// Devices and their shares.

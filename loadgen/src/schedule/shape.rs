@@ -70,6 +70,18 @@ impl Shape {
         }
     }
 
+    /// The largest factor.
+    pub fn most(&self) -> f64 {
+        match *self {
+            Shape::Constant => 1.0,
+            Shape::Ramp { from, to, .. } => from.max(to),
+            Shape::Step { by, steps, .. } => 1.0f64.max(1.0 + by * f64::from(steps)),
+            Shape::Sine { low, .. } => low.max(1.0),
+            Shape::Spike { times, .. } => times.max(1.0),
+            Shape::Levels(ref levels) => levels.runs().map(|(factor, _)| factor).fold(0.0, f64::max),
+        }
+    }
+
     /// What of the shape does not come about in a run of this length, in words.
     pub fn beyond(&self, length: Span) -> Option<String> {
         let (what, at) = match *self {

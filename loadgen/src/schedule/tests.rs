@@ -171,3 +171,20 @@ fn what_a_run_is_too_short_for_is_told() {
     }
     assert_eq!(beyond("constant", "1ms"), None);
 }
+
+#[test]
+fn the_largest_factor_is_reached_and_not_passed() {
+    for (shape, most) in [
+        ("constant", 1.0),
+        ("ramp:from=0.1,to=3,over=60s", 3.0),
+        ("step:every=10s,by=0.5,steps=6", 4.0),
+        ("sine:period=10m,low=0.2", 1.0),
+        ("spike:at=10s,for=5s,times=4", 4.0),
+        ("spike:at=10s,for=5s,times=0.5", 1.0),
+        ("levels:every=10s,of=0.5x6/2.5/1x3", 2.5),
+    ] {
+        let shape = Shape::parse(shape).expect("a shape");
+        let highest = (0..=900).map(|t| shape.factor(f64::from(t))).fold(0.0, f64::max);
+        assert_eq!((shape.most(), highest), (most, most), "{shape}");
+    }
+}

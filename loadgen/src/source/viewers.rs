@@ -126,6 +126,7 @@ impl Viewers {
             self.repeated += u64::from(which == Which::Copy);
             return self.gather(due_ns);
         }
+        self.population.follow(due_ns);
         loop {
             match self.population.next() {
                 Output::Act(act) if self.is_reported_by_player(&act) => return Some(self.cmcd(&act, due_ns)),
