@@ -32,8 +32,9 @@ pub(crate) struct ImportArgs {
     files: Vec<PathBuf>,
 }
 
-/// Records appended as one.
+/// Records appended as one, and their bytes, about: a record has no bound of its own.
 const BATCH_RECORDS: u64 = 1000;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Appends to the log and leaves the folding to the next `serve`: duplicates are then counted once.
 pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
@@ -97,6 +98,10 @@ struct Writer<'l> {
     failed: Option<Failure>,
     /// Specs of models of which the log has none yet.
     specs: Vec<Configured<'l>>,
+    /// Those that were put in force here.
+    ruled: Vec<Configured<'l>>,
+    /// The first record was not the first of its log.
+    is_trimmed: bool,
 }
 
 impl<'l> Writer<'l> {
@@ -112,6 +117,8 @@ impl<'l> Writer<'l> {
             log,
             ends,
             specs,
+            ruled: vec![],
+            is_trimmed: false,
             batches: vec![RecordBatch::default(); usize::from(count)],
             spread,
             imported: 0,
@@ -121,6 +128,9 @@ impl<'l> Writer<'l> {
     }
 
     fn take(&mut self, group: &Group<'_>) {
+        if (self.imported, self.left_out) == (0, 0) {
+            self.is_trimmed = group.offsets.first().is_some_and(|offset| offset.0 > 0);
+        }
         for (from, arrived) in group.partitions.iter().zip(&group.records) {
             let places = self.spread.places(*from, &arrived.record);
             match places.is_empty() {
@@ -137,26 +147,36 @@ impl<'l> Writer<'l> {
     /// An export whose first records are not there, as they were dropped or left out, may have decisions without the spec that was in force. It
     /// is the one of the configuration then, as where a log begins; put in force behind them it would count for none of them.
     fn rule(&mut self, arrived: &Arrived<'_>) {
-        let (model, is_decision) = match &arrived.record {
-            Record::Decision(decision) => (decision.model, true),
-            Record::Control(control) => (control.model, false),
+        let (model, control) = match &arrived.record {
+            Record::Decision(decision) => (decision.model, None),
+            Record::Control(control) => (control.model, Some(control)),
             _ => return,
         };
-        let Some(nth) = self.specs.iter().position(|spec| spec.model == model) else { return };
-        let spec = self.specs.swap_remove(nth);
-        if !is_decision {
+        if control.is_some_and(|control| self.ruled.iter().any(|spec| spec.is_contradicted(control))) {
+            let why = format!(
+                "{model}: the configuration has another reward spec of a version that the export proposes; configure the one that was in force before the export begins"
+            );
+            self.ruled.retain(|ruled| ruled.model != model);
+            self.failed.get_or_insert(Failure::Failed(why));
             return;
         }
-        eprintln!("{model}: decisions without a reward spec before them; that of the configuration is put in force");
+        let Some(nth) = self.specs.iter().position(|spec| spec.model == model) else { return };
+        let spec = self.specs.swap_remove(nth);
+        if control.is_some_and(|control| !self.is_trimmed || spec.proposes(control)) {
+            return;
+        }
+        eprintln!("{model}: what put its reward spec in force is not there; that of the configuration is");
         for control in spec.controls() {
             let put = Arrived { ingest_time: arrived.ingest_time, record: Record::Control(control) };
             (0..self.batches.len()).for_each(|place| self.push(place, &put));
         }
+        self.ruled.push(spec);
     }
 
     fn push(&mut self, place: usize, arrived: &Arrived<'_>) {
         self.batches[place].push(arrived);
-        if self.batches[place].count() == BATCH_RECORDS
+        let batch = &self.batches[place];
+        if (batch.count() == BATCH_RECORDS || batch.bytes().len() >= BATCH_BYTES)
             && let Err(error) = self.flush(place)
         {
             self.failed.get_or_insert(error);

@@ -8,6 +8,7 @@ mod tests;
 
 use super::{Batch, Engine, EngineError, Fold, Receipt, Restored, SubmitError};
 use crate::clock::now;
+use crate::config::read_reward;
 use crate::log::{Log, LogError, RecordBatch};
 use saccade_topology::decision::{Act, Control};
 use saccade_topology::model::{ControlError, ModelSpec, RewardSource, Rewards};
@@ -54,13 +55,20 @@ impl Engine {
 
     /// Another spec of the version that the configuration has: the next start could not go on.
     fn check_configured(&self, control: &Control<'_>) -> Result<(), ControlError> {
-        let plan = self.plan();
-        let model = plan.model(control.model).map(|model| &plan.models()[model].spec);
+        let config = &self.shared.config;
+        // A file is read anew by the next start, and may have changed since this one.
+        let configured = match config.reward_files.get(control.model) {
+            Some(file) => read_reward(file).ok(),
+            None => {
+                config.models.iter().find(|model| model.name == control.model).and_then(|model| match &model.reward {
+                    RewardSource::Inline(spec) => Some((**spec).clone()),
+                    RewardSource::File(_) => None,
+                })
+            }
+        };
         let proposed = (control.action == Act::Propose).then(|| RewardSpec::from_json(control.spec).ok()).flatten();
-        match (model.map(|model| &model.reward), proposed) {
-            (Some(RewardSource::Inline(spec)), Some(proposed))
-                if spec.version == proposed.version && **spec != proposed =>
-            {
+        match (configured, proposed) {
+            (Some(spec), Some(proposed)) if spec.version == proposed.version && spec != proposed => {
                 Err(ControlError::Configured(proposed.version))
             }
             _ => Ok(()),
@@ -159,15 +167,16 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
             let (version, controls) = (configured.version, configured.controls());
             let rewards = partition.fold.rewards(place);
             let is_known = rewards.was_in_force(version);
-            if is_known && rewards.spec(version).is_none() {
-                let in_force = rewards.active;
-                tracing::info!(
+            let in_force = rewards.active;
+            if is_known && in_force != version && number == 0 {
+                tracing::warn!(
                     model = configured.model,
                     version,
                     in_force,
-                    partition = number,
-                    "the reward spec of the configuration does not run: it, or a later one, was in force before"
+                    "another reward spec is in force than the configuration names: that one was before, and is activated over HTTP"
                 );
+            }
+            if is_known && rewards.spec(version).is_none() {
                 continue;
             }
             partition.fold.check_control(&controls[0]).map_err(|why| refuse(cannot_run(&why, rewards, version)))?;
@@ -227,6 +236,17 @@ impl Configured<'_> {
             }
             RewardSource::File(file) => Err(file),
         }
+    }
+
+    /// Whether this is of its version, and another.
+    pub(crate) fn is_contradicted(&self, control: &Control<'_>) -> bool {
+        let spec = |json: &str| RewardSpec::from_json(json).ok();
+        self.proposes(control) && spec(control.spec) != spec(&self.json)
+    }
+
+    /// Whether this proposes a spec of its version.
+    pub(crate) fn proposes(&self, control: &Control<'_>) -> bool {
+        (control.model, control.action, control.version) == (self.model, Act::Propose, self.version)
     }
 
     /// The changes that put it in force.

@@ -24,17 +24,22 @@ impl Pairs {
 
     /// The same where it has no other names, and each once: a misspelt one, and the second, would be passed over.
     pub(super) fn only(self, names: &[&str]) -> Result<Pairs, Refusal> {
+        match self.0.iter().find(|(name, _)| !names.contains(&name.as_str()) && !CREDENTIALS.contains(&name.as_str())) {
+            Some((name, _)) => {
+                Err(refuse(format!("there is no `{name}` in the query of this call; there is {}", names.join(", "))))
+            }
+            None => self.each_once(),
+        }
+    }
+
+    /// Of a few names there are, so that a repeated one comes soon.
+    fn each_once(self) -> Result<Pairs, Refusal> {
         let twice =
             self.0.iter().enumerate().find(|(nth, (name, _))| self.0[..*nth].iter().any(|(known, _)| known == name));
         if let Some((_, (name, _))) = twice {
             return Err(refuse(format!("`{name}` is there twice; allowed: once")));
         }
-        match self.0.iter().find(|(name, _)| !names.contains(&name.as_str()) && !CREDENTIALS.contains(&name.as_str())) {
-            Some((name, _)) => {
-                Err(refuse(format!("there is no `{name}` in the query of this call; there is {}", names.join(", "))))
-            }
-            None => Ok(self),
-        }
+        Ok(self)
     }
 
     /// Whether `name` is set to true.

@@ -64,7 +64,7 @@ pub enum LogError {
     },
     /// Bytes that are not records.
     #[error(
-        "partition {partition} of the log is damaged at offset {offset}: {what}; records before it are whole: `saccade export --until {offset}` saves them"
+        "partition {partition} of the log is damaged at offset {offset}: {what}; what is whole, of all partitions, is saved by `saccade export --out FILE`, which then ends with this message"
     )]
     Damaged {
         /// Partition.

@@ -81,6 +81,8 @@ pub struct Topology {
     orphans: Orphans,
     /// Sessions that have ended, by when; those that are gone or go on again among them.
     ended: Schedule,
+    /// Notes in it, at most.
+    ended_noted: usize,
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.
     pub(crate) tombstones: BTreeMap<(Kind, u64), u64>,
@@ -141,6 +143,7 @@ impl Topology {
             members: vec![],
             orphans: Orphans::default(),
             ended: Schedule::new(plan.spec.time.allowed_lateness.0),
+            ended_noted: 0,
             counters: Counters::default(),
             tombstones: BTreeMap::new(),
             keeps_changes: true,

@@ -210,6 +210,46 @@ fn decisions_without_a_reward_spec_before_them_are_counted_under_that_of_the_con
 }
 
 #[test]
+fn an_export_that_begins_with_another_spec_has_that_of_the_configuration_before_it_and_none_that_contradicts() {
+    let fields = fields();
+    let control = |action, version, spec| Record::Control(Control { model: "home", action, version, spec, by: "Ada" });
+    let of = |version: u32, reward: u32| format!("{{\"version\": {version}, \"expression\": \"{reward}.0\"}}");
+    let (second, seventh) = (of(2, 2), of(7, 1));
+    for (spec, version, is_taken) in [(&second, 2, true), (&seventh, 7, false)] {
+        let (dir, from, there) = (tempdir().expect("one"), tempdir().expect("another"), tempdir().expect("a third"));
+        let mut records = vec![Record::Tick, decision("d0", Some("v"), &fields)];
+        records.extend([control(Act::Propose, version, spec), control(Act::Activate, version, "")]);
+        records.push(decision("d1", Some("v"), &fields));
+        let args = |from_offset| ExportArgs {
+            common: written(&from, std::slice::from_ref(&records)),
+            partition: None,
+            from: from_offset,
+            until: u64::MAX,
+            out: dir.path().join("export.ndjson"),
+        };
+        let args = args(if is_taken { 2 } else { 1 });
+        let out = args.out.clone();
+        assert!(export::run(&args).is_ok());
+        let common = common(&there, 1);
+        let config = common.config.as_ref().expect("a configuration");
+        let model = "[[models]]\nname = \"home\"\n[models.reward]\nversion = 7\nexpression = \"0.0\"\n";
+        let text = std::fs::read_to_string(config).expect("it is there") + model;
+        std::fs::write(config, text).expect("the directory can be written");
+        let done = run(&ImportArgs { common: common.clone(), files: vec![out] });
+        assert_eq!(done.is_ok(), is_taken);
+        let versions = stored(&common)
+            .concat()
+            .iter()
+            .filter_map(|bytes| match decode(bytes).expect("one").record {
+                Record::Control(control) => Some((control.action, control.version)),
+                _ => None,
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(versions[..2], [(Act::Propose, 7), (Act::Activate, 7)]);
+    }
+}
+
+#[test]
 fn the_partitions_of_an_export_are_told_by_its_lines() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("file");

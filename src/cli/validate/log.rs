@@ -18,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const NAMED_MAX: usize = 5;
 /// Names of time zones that are none and told apart.
 const ZONES_MAX: usize = 1_000;
+/// Bytes of such a name that are shown.
+const ZONE_BYTES_MAX: usize = 64;
 /// Clocks are set back by a little now and then.
 const BACK_MAX_MS: i64 = 60_000;
 /// Retention drops whole segments, and none that a restart needs: this much over the bounds, beside a quarter of them, is how it works.
@@ -231,6 +233,7 @@ pub(super) fn opened(log: &EmbeddedLog, config: &Config) -> Verdict {
 impl Scanned {
     fn note_zone(&mut self, name: &str) {
         self.nowhere += 1;
+        let name = &name[..name.floor_char_boundary(ZONE_BYTES_MAX)];
         if let Some(count) = self.no_zones.get_mut(name) {
             *count += 1;
         } else if self.no_zones.len() < ZONES_MAX {
@@ -263,8 +266,7 @@ impl Scanned {
             return Verdict::pass(format!("{records} {decode}, of which {}", counted(events, "event")));
         }
         let found = format!("{records} {decode}, then the log is damaged");
-        let to_do =
-            "save what is whole with `saccade export --until OFFSET --out FILE`, and import it into a new directory";
+        let to_do = "save what is whole with `saccade export --out FILE`, and import it into a new directory";
         Verdict::fail(found, to_do).examples(self.damaged.iter().map(LogError::to_string).collect())
     }
 

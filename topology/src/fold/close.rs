@@ -6,9 +6,12 @@ use crate::notes::Noted;
 use crate::pending::NONE;
 use crate::record::Offset;
 use crate::row::{EVENTS, LAST, START, VIEWER};
+use crate::schedule::Schedule;
 use crate::sink::{EndReason, Kind, SessionEnd, Sink};
 use crate::spec::Spec;
 
+/// Notes of sessions that have ended, beyond two for each session there is, before those that hold are looked for.
+const ENDED_MIN: usize = 1024;
 /// Timers renewed per record, at most, where there is nearly no room.
 const RENEWED: usize = 16;
 
@@ -40,7 +43,9 @@ impl Topology {
             }
         }
         let horizon = self.progress.horizon(&self.plan.spec.time);
-        while self.ended.pop_before(horizon, drop).is_some() {}
+        while self.ended.pop_before(horizon, drop).is_some() {
+            self.ended_noted -= 1;
+        }
         while self.plan.spec.viewer.enabled
             && let Some((scheduled, i)) = self.viewers.next_due(watermark)
         {
@@ -161,6 +166,7 @@ impl Topology {
     /// Makes room: removes the session that ended first, or else would end first.
     pub(super) fn evict(&mut self, offset: Offset, sink: &mut dyn Sink) {
         while let Some((due, hash, i)) = self.ended.pop_before(i64::MAX, drop) {
+            self.ended_noted -= 1;
             let head = &self.sessions.heads[i as usize];
             let is_there = self.sessions.is_live(i) && head.hash == hash && head.closed;
             if is_there && self.plan.session.due(self.sessions.current(i)) == due {
@@ -177,6 +183,21 @@ impl Topology {
     pub(crate) fn note_ended(&mut self, i: u32) {
         let due = self.plan.session.due(self.sessions.current(i));
         self.ended.push((due, self.sessions.heads[i as usize].hash, i));
+        self.ended_noted += 1;
+        // Late events end the same ones again and again.
+        if self.ended_noted > 2 * self.sessions.len() + ENDED_MIN {
+            self.note_ended_anew();
+        }
+    }
+
+    fn note_ended_anew(&mut self) {
+        self.ended = Schedule::new(self.plan.spec.time.allowed_lateness.0);
+        let closed: Vec<u32> = self.sessions.places().filter(|i| self.sessions.heads[*i as usize].closed).collect();
+        self.ended_noted = closed.len();
+        for i in closed {
+            let due = self.plan.session.due(self.sessions.current(i));
+            self.ended.push((due, self.sessions.heads[i as usize].hash, i));
+        }
     }
 }
 
@@ -186,7 +207,29 @@ mod tests {
     use crate::plan::Plan;
     use crate::record::{Arrived, Event, EventTime, IngestTime, Record};
     use crate::sink::Ignore;
+    use crate::spec::Duration;
     use std::sync::Arc;
+
+    #[test]
+    fn sessions_that_late_events_end_again_and_again_are_noted_a_few_times_each() {
+        let features = "[[features]]\nname = \"events\"\ntype = \"count\"\n";
+        let mut spec: Spec = toml::from_str(features).expect("a specification");
+        (spec.session.gap, spec.time.allowed_lateness) = (Duration(60_000), Duration(86_400_000));
+        let mut topology = Topology::new(Arc::new(Plan::compile(&spec).expect("it compiles")));
+        let times = std::iter::once(43_200_000).chain((0..20_000).map(|nth| nth * 10));
+        for (offset, at) in times.enumerate() {
+            let id = format!("e{offset}");
+            let event = Event { session: Some("s"), ..Event::new(&id, "play", EventTime(at)) };
+            let arrived = Arrived { ingest_time: IngestTime(43_200_000), record: Record::Event(event) };
+            topology.apply(Offset(offset as u64), &arrived, &mut Ignore);
+            assert!(
+                topology.ended_noted <= ENDED_MIN + 4,
+                "{} of {} sessions",
+                topology.ended_noted,
+                topology.live().0
+            );
+        }
+    }
 
     #[test]
     fn before_there_is_no_room_it_is_known_who_goes_first() {
