@@ -40,6 +40,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const LOOK: Duration = Duration::from_millis(5);
 /// Longest wait for contexts that are still missing after the last answer.
 const GRACE: Duration = Duration::from_secs(2);
+/// Why contexts do not say which events they contain.
+const NO_COUNT: &str = "no slot of the server's vectors counts all events of a session";
 
 /// What is to be checked.
 #[derive(Clone, Debug)]
@@ -74,6 +76,9 @@ pub struct Checked {
     /// The first of these, in words.
     #[serde(default)]
     pub first_broken: Option<String>,
+    /// Why nobody knows which events contexts contain, so that neither `publish` nor `unpublished` is measured.
+    #[serde(default)]
+    pub uncounted: Option<String>,
     /// Vectors beside the fold of what was acknowledged.
     pub vectors: Compared,
 }
@@ -156,8 +161,8 @@ pub struct Checks {
 struct Shared {
     target: Target,
     timeout: Duration,
-    /// The slot that counts the events of a session.
-    events_slot: Option<usize>,
+    /// The slot that counts the events of a session, or why there is none.
+    events_slot: Result<usize, String>,
     told: mpsc::Receiver<Told>,
     state: RefCell<State>,
     broken: RefCell<Broken>,
@@ -204,7 +209,11 @@ impl Checks {
             let schema = schema(&target, timeout).await;
             let mut state = State::new(wanted.probes, wanted.measure_from, timeout, folder.skew_tolerance_ms());
             state.published = published;
-            let events_slot = schema.as_ref().ok().and_then(Schema::events_slot);
+            let events_slot = match &schema {
+                Ok(schema) => schema.events_slot().ok_or(NO_COUNT.into()),
+                Err(no) => Err(no.why.clone()),
+            };
+            state.is_counted = events_slot.is_ok();
             let (state, broken, end) = (RefCell::new(state), RefCell::default(), wanted.end);
             let shared =
                 Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end, give_up: gives_up });
@@ -297,6 +306,7 @@ async fn check(
         unreadable: state.unreadable,
         broken: shared.broken.borrow().of.len() as u64,
         first_broken: shared.broken.borrow().first.clone(),
+        uncounted: shared.events_slot.as_ref().err().cloned(),
         vectors,
     };
     Findings {
@@ -379,6 +389,11 @@ fn now_ms() -> i64 {
 }
 
 impl Checked {
+    /// That it is not known which events contexts contain, in words.
+    pub fn not_counted(&self) -> Option<String> {
+        self.uncounted.as_ref().map(|why| format!("publish was not measured: {why}"))
+    }
+
     /// That nothing came out of the server, in words.
     pub fn no_context(&self) -> String {
         let broken = match &self.first_broken {

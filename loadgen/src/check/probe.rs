@@ -2,8 +2,8 @@
 //!
 //! A context does not name its events, but says how many of the session it contains (slot `events`) and the greatest event time. So
 //! each context that comes contains as many further events as its count grew: first the one whose time it names, then those sent
-//! first. Where the configuration has no such slot, all events up to the context's time. Of a session that had begun before it was
-//! followed, the first count is what is counted from.
+//! first. Without a count nobody knows: the times of contexts are by the server's clock, and of what is out of order they say nothing. Of a
+//! session that had begun before it was followed, the first count is what is counted from.
 //!
 //! A context often comes before the answer, and a refused event is in none. So a context waits until it is known what became of all that
 //! had been sent when it came.
@@ -100,10 +100,7 @@ impl Probe {
             return None;
         }
         self.waiting.pop_front();
-        let Some(events) = context.events else {
-            let is_in = |(_, event): &mut (u64, Pending)| event.event_time <= context.event_time;
-            return Some((self.pending.extract_if(..candidates, is_in).map(|(_, event)| event).collect(), at));
-        };
+        let Some(events) = context.events else { return Some((vec![], at)) };
         let Some(before) = self.events.replace(events) else {
             // Whether it counts these beside those that were before is not known: none of them is waited for.
             self.pending.drain(..candidates);
@@ -197,10 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_count_event_times_decide() {
+    fn without_a_count_nothing_is_known_to_be_in_a_context() {
         let mut probe = probe(&[10, 20, 30]);
-        assert_eq!(receive(&mut probe, 1, 20, None), Some(vec![0, 1]));
-        assert_eq!(receive(&mut probe, 2, 30, None), Some(vec![2]));
+        assert_eq!(receive(&mut probe, 1, 20, None), Some(vec![]));
+        assert_eq!(receive(&mut probe, 2, 30, Some(3)), Some(vec![2, 0, 1]));
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct State {
     measure_from: Duration,
     /// What the latency of an event is that no context showed.
     unseen: Duration,
+    /// Contexts say how many events they contain; else it is not known which come out.
+    pub is_counted: bool,
     /// By number.
     pub viewers: Vec<Viewer>,
     /// Texts kept.
@@ -134,6 +136,7 @@ impl State {
             streams_max,
             measure_from,
             unseen,
+            is_counted: true,
             viewers: vec![],
             texts: 0,
             sessions: HashMap::new(),
@@ -253,7 +256,9 @@ impl State {
         let Some(followed) = self.place_of(row).and_then(|place| self.followed.get_mut(&place)) else { return };
         let (id, event_time) = (xxh3_64(row.id.as_bytes()), row.event_time);
         followed.last = due;
-        followed.probe.sent(Pending { id, event_time, due, intended, measured: false, accepted: false });
+        if self.is_counted {
+            followed.probe.sent(Pending { id, event_time, due, intended, measured: false, accepted: false });
+        }
     }
 
     /// Place of the session of a row, where it is followed.

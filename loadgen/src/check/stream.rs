@@ -85,7 +85,12 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         match serde_json::from_slice::<Context>(data) {
             Ok(context) => {
-                let events = self.events_slot.and_then(|slot| context.vector.get(slot)).map(|events| *events as u64);
+                let events = self
+                    .events_slot
+                    .as_ref()
+                    .ok()
+                    .and_then(|slot| context.vector.get(*slot))
+                    .map(|events| *events as u64);
                 let Context { version, event_time, .. } = context;
                 state.received(place, Received { version, event_time, events }, at);
             }

@@ -25,9 +25,7 @@ impl Drop for Server {
 }
 
 /// The real server on a free port.
-fn serve(data: &Path, read_token: Option<&str>) -> (Target, Server) {
-    let mut config = Config::load(None).expect("the default configuration loads");
-    config.auth.read_token = read_token.map(str::to_owned);
+fn serve(data: &Path, config: Config) -> (Target, Server) {
     let (ready, is_ready) = mpsc::channel::<SocketAddr>();
     let data = data.to_path_buf();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -61,8 +59,13 @@ struct Site {
 
 impl Site {
     fn new(config: Option<&str>) -> Site {
+        Site::of(Config::load(None).expect("the default configuration loads"), config)
+    }
+
+    /// A server of one configuration, checked with another, a file.
+    fn of(served: Config, config: Option<&str>) -> Site {
         let data = tempfile::tempdir().expect("a temporary directory");
-        let (target, server) = serve(data.path(), None);
+        let (target, server) = serve(data.path(), served);
         let config = config.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(file));
         let wanted =
             Wanted { probes: 4, viewers_expected: 4, config, measure_from: Duration::ZERO, end: Arc::default() };
@@ -115,6 +118,19 @@ fn what_the_real_server_publishes_is_measured_and_is_the_fold_of_what_it_acknowl
     assert_eq!((found.checked.sessions, vectors.left_out.len(), vectors.ended), (4, 0, 0));
     assert!(found.publish.len() > 100 && found.publish.len() <= 400, "{} events measured", found.publish.len());
     assert!(found.by_second.contains_key(&0));
+}
+
+#[test]
+fn without_a_count_of_events_publish_is_not_measured_and_that_is_said() {
+    let mut config = Config::load(None).expect("the default configuration loads");
+    config.features.retain(|feature| feature.name != "events");
+    let mut site = Site::of(config, None);
+    site.send(20);
+    let found = site.finish();
+    assert_eq!(found.checked.failures(), [""; 0]);
+    assert!(found.checked.contexts > 0 && found.publish.is_empty(), "{:?}", found.checked);
+    let why = found.checked.not_counted().unwrap_or_default();
+    assert!(why.contains("no slot of the server's vectors counts all events"), "{why}");
 }
 
 #[test]
@@ -173,7 +189,9 @@ fn a_configuration_that_cannot_be_read_is_an_error_at_once() {
 #[test]
 fn followers_that_may_not_read_end_the_run_and_a_missing_stream_does_not() {
     let data = tempfile::tempdir().expect("a temporary directory");
-    let (target, _server) = serve(data.path(), Some("right"));
+    let mut config = Config::load(None).expect("the default configuration loads");
+    config.auth.read_token = Some("right".into());
+    let (target, _server) = serve(data.path(), config);
     assert_eq!(refused(&target.authority, "wrong"), (Some(401), true));
     assert_eq!(refused(&target.authority, "right"), (None, false));
 }
@@ -225,7 +243,8 @@ fn found(target: Target, sessions: &[&str], wait: impl FnOnce()) -> (Findings, b
 
 fn schema_of_the_default() -> String {
     let folder = Folder::new(None).expect("the default configuration loads");
-    json(&format!(r#"{{"schema_version":"{}","slots":[]}}"#, folder.schema_version()))
+    let slots = r#"[{"name":"events","type":"count","scope":"session"}]"#;
+    json(&format!(r#"{{"schema_version":"{}","slots":{slots}}}"#, folder.schema_version()))
 }
 
 const EMPTY_CONTEXT: &str = r#"{"version":1,"event_time":"2025-12-29T09:20:00Z","vector":[]}"#;

@@ -4,7 +4,7 @@ use super::axis::{Axis, Quantity, text};
 use super::chart::{Chart, Joined, Line, summed_up};
 use super::latency::Percentile;
 use super::page::{badge, count, escape, page, table};
-use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::tally::{Brief, Second, in_words};
 use saccade::counted::{counted, either};
 use std::fmt::Write;
@@ -270,10 +270,11 @@ impl Report {
         };
         let none = |n: u64| format!("<b class=\"{}\">{}</b>", if n == 0 { "good" } else { "bad" }, count(n));
         let vectors = &checked.vectors;
+        let unpublished = checked.uncounted.as_ref().map_or(none(checked.unpublished), |_| "not measured".into());
         let mut rows = vec![
             ("sessions followed", count(checked.sessions)),
             ("contexts received", count(checked.contexts)),
-            ("accepted events in no context", none(checked.unpublished)),
+            ("accepted events in no context", unpublished),
             ("versions that went back", none(checked.backwards)),
             ("streams that broke or were refused", none(checked.broken)),
         ];
@@ -290,12 +291,8 @@ impl Report {
         let not = vectors.not_all();
         let left_out = vectors.left_out.iter().map(|(why, n)| format!("{} not compared: {why}", counted(*n, "viewer")));
         let broken = checked.first_broken.iter().map(|first| format!("The first stream that broke: {first}"));
-        let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
-        let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}.", counted(publish.count, "event")));
-        let seconds = self.publish_seconds_text().map(|seconds| format!("{seconds}."));
-        for note in
-            fewer.chain(seconds).chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone())
-        {
+        let publish = self.publish_notes().into_iter().map(|note| format!("{note}."));
+        for note in publish.chain(not).chain(broken).chain(left_out).chain(vectors.first_difference.clone()) {
             let _ = write!(out, "<p class=\"note\">{}</p>", escape(&note));
         }
         out + "</section>"

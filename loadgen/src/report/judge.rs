@@ -43,6 +43,7 @@ impl Report {
                 "no sessions were followed, see --probes".into()
             }
             ("mismatches", Some(checked)) => checked.vectors.why_not().unwrap_or_default(),
+            ("publish" | "unpublished", Some(Checked { uncounted: Some(why), .. })) => why.clone(),
             ("publish", Some(checked)) if checked.contexts == 0 => checked.no_context(),
             ("publish", Some(_)) => {
                 format!("no event was sent{} while the stream of its session was open", self.measured_from())
@@ -163,4 +164,33 @@ impl Report {
 /// The beginning of what happened to so many events.
 fn events_were(n: u64) -> String {
     format!("{n} {}", either(n, "event was", "events were"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Run;
+    use super::super::tests::run;
+    use super::*;
+    use crate::check::Findings;
+    use crate::slo::objective;
+    use crate::tally::{Tally, histogram};
+
+    #[test]
+    fn what_no_context_tells_is_neither_wrong_nor_passed() {
+        let judged = |text: &str| {
+            let mut tally = Tally::default();
+            tally.counts.accepted = 10;
+            let uncounted = Some("there is no count".to_owned());
+            let checked = Checked { sessions: 4, contexts: 9, uncounted, ..Checked::default() };
+            let findings = Findings { checked, publish: histogram(), by_second: BTreeMap::new(), refused: None };
+            let objectives: Vec<_> = text.split(',').map(|text| objective(text).expect(text)).collect();
+            Report::new(Run { findings: Some(findings), ..run(10, tally) }, &objectives).to_string()
+        };
+        let text = judged("backwards=0");
+        assert!(text.contains("\nok, but not all was checked: "), "{text}");
+        assert_eq!(text.matches("publish was not measured: there is no count").count(), 2, "{text}");
+        assert!(!text.contains("in none") && !text.contains("(publish)"), "{text}");
+        let text = judged("unpublished=0,publish_p99<1s");
+        assert_eq!(text.matches("(not measured: there is no count)").count(), 2, "{text}");
+    }
 }

@@ -354,8 +354,19 @@ impl Report {
             )
         });
         let (measured, seconds) = self.publish_seconds();
-        let publish = self.publish_seconds_text().filter(|_| 2 * measured < seconds);
+        let publish = checked.not_counted().or_else(|| self.publish_seconds_text().filter(|_| 2 * measured < seconds));
         broken.into_iter().chain(checked.vectors.not_all()).chain(publish).collect()
+    }
+
+    /// What the publish latencies rest on, in words.
+    fn publish_notes(&self) -> Vec<String> {
+        let Some(checked) = &self.checked else { return vec![] };
+        if let Some(why) = checked.not_counted() {
+            return vec![why];
+        }
+        let fewer = self.publish.iter().filter(|publish| publish.count < checked.contexts);
+        let fewer = fewer.map(|publish| format!("{} {FEWER_SAMPLES}", counted(publish.count, "event")));
+        fewer.chain(self.publish_seconds_text()).collect()
     }
 
     /// Seconds with a publish latency, and all of those that count in which events were accepted.
@@ -421,7 +432,8 @@ impl Report {
             values.extend(latency.named().map(|(percentile, value)| (format!("{name}_{percentile}"), value)));
         }
         if let Some(checked) = &self.checked {
-            let counts = [("unpublished", checked.unpublished), ("backwards", checked.backwards)];
+            let unpublished = checked.uncounted.is_none().then_some(("unpublished", checked.unpublished));
+            let counts = unpublished.into_iter().chain([("backwards", checked.backwards)]);
             values.extend(counts.map(|(name, count)| (name.to_owned(), (count as f64).into())));
             let mismatches = checked.vectors.mismatches();
             values.extend(mismatches.map(|different| ("mismatches".to_owned(), (different as f64).into())));

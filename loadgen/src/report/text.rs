@@ -1,7 +1,7 @@
 //! The report as a table for people.
 
 use super::latency::Percentile;
-use super::{FEWER_SAMPLES, Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, ROUGH_OBJECTIVES, Report, Verdict};
 use crate::check::Checked;
 use crate::scrape::Measured;
 use crate::tally::in_words;
@@ -49,12 +49,7 @@ impl Display for Report {
         }
         if let Some(checked) = &self.checked {
             write_checked(f, checked)?;
-            if let Some(publish) = self.publish.as_ref().filter(|publish| publish.count < checked.contexts) {
-                writeln!(f, "           {} {FEWER_SAMPLES}", counted(publish.count, "event"))?;
-            }
-            if let Some(seconds) = self.publish_seconds_text() {
-                writeln!(f, "           {seconds}")?;
-            }
+            self.publish_notes().iter().try_for_each(|note| writeln!(f, "           {note}"))?;
         }
         for (i, judged) in self.objectives.iter().enumerate() {
             let head = if i == 0 { "\nobjectives" } else { "          " };
@@ -146,12 +141,14 @@ fn figure(ms: f64) -> String {
 }
 
 fn write_checked(f: &mut Formatter<'_>, checked: &Checked) -> fmt::Result {
-    let Checked { sessions, contexts, unpublished, backwards, .. } = checked;
+    let Checked { sessions, contexts, backwards, .. } = checked;
+    let unpublished = checked.uncounted.is_none().then(|| format!("accepted but in none {}, ", checked.unpublished));
     writeln!(
         f,
-        "\nchecks     {} followed, {}; accepted but in none {unpublished}, versions back {backwards}",
+        "\nchecks     {} followed, {}; {}versions back {backwards}",
         counted(*sessions, "session"),
-        counted(*contexts, "context")
+        counted(*contexts, "context"),
+        unpublished.unwrap_or_default()
     )?;
     if let Some(first) = &checked.first_broken {
         let broken = counted(checked.broken, "stream");
