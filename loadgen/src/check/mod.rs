@@ -40,6 +40,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const LOOK: Duration = Duration::from_millis(5);
 /// Longest wait for contexts that are still missing after the last answer.
 const GRACE: Duration = Duration::from_secs(2);
+/// How the server describes the count of all events of a session.
+const ALL_EVENTS: &str = "number of events, in the session";
 /// Why contexts do not say which events they contain.
 const NO_COUNT: &str = "no slot of the server's vectors counts all events of a session";
 
@@ -194,6 +196,8 @@ struct Slot {
     #[serde(rename = "type")]
     kind: String,
     scope: String,
+    description: String,
+    unit: String,
 }
 
 impl Checks {
@@ -236,9 +240,10 @@ impl Checks {
 }
 
 impl Schema {
-    /// The count of all events of a session; one of certain types has another name.
+    /// The count of all events of a session, whatever it is called: not one of certain types or values, nor a multiple.
     fn events_slot(&self) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.name == "events" && slot.kind == "count" && slot.scope == "session")
+        let counts_all = |slot: &Slot| slot.description == ALL_EVENTS && slot.unit == "events";
+        self.slots.iter().position(|slot| slot.kind == "count" && slot.scope == "session" && counts_all(slot))
     }
 }
 

@@ -1,9 +1,9 @@
 //! One followed session: which of its events a received context contains.
 //!
-//! A context does not name its events, but says how many of the session it contains (slot `events`) and the greatest event time. So
+//! A context does not name its events, but one slot of its vector counts those of the session, and it has the greatest event time. So
 //! each context that comes contains as many further events as its count grew: first the one whose time it names, then those sent
-//! first. Without a count nobody knows: the times of contexts are by the server's clock, and of what is out of order they say nothing. Of a
-//! session that had begun before it was followed, the first count is what is counted from.
+//! first. Without a count nobody knows: the times of contexts are by the server's clock, and of what is out of order they say nothing.
+//! Of a session that had begun before it was followed, the first count is what is counted from.
 //!
 //! A context often comes before the answer, and a refused event is in none. So a context waits until it is known what became of all that
 //! had been sent when it came.

@@ -134,6 +134,24 @@ fn without_a_count_of_events_publish_is_not_measured_and_that_is_said() {
 }
 
 #[test]
+fn the_count_of_all_events_is_known_by_what_it_counts_and_not_by_its_name() {
+    let publish = |features: &str| {
+        let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a temporary file");
+        std::fs::write(config.path(), features).expect("it can be written");
+        let mut site = Site::of(Config::load(Some(config.path())).expect("it is valid"), None);
+        site.send(20);
+        let found = site.finish();
+        assert_eq!(found.checked.failures(), [""; 0], "{features}");
+        found.checked.uncounted.is_none() && found.publish.len() > 20
+    };
+    let count = |name: &str, rest: &str| format!("[[features]]\nname = \"{name}\"\ntype = \"count\"\n{rest}\n");
+    let plays = count("events", "on = [\"play\"]");
+    assert!(!publish(&plays));
+    assert!(!publish(&count("events", "scale = 0.5")));
+    assert!(publish(&(plays + &count("acts", ""))));
+}
+
+#[test]
 fn an_event_that_was_acknowledged_and_is_not_there_is_found_twice() {
     let mut site = Site::new(None);
     site.send(50);
@@ -243,7 +261,8 @@ fn found(target: Target, sessions: &[&str], wait: impl FnOnce()) -> (Findings, b
 
 fn schema_of_the_default() -> String {
     let folder = Folder::new(None).expect("the default configuration loads");
-    let slots = r#"[{"name":"events","type":"count","scope":"session"}]"#;
+    let kind = r#""name":"events","type":"count","scope":"session","unit":"events""#;
+    let slots = format!(r#"[{{{kind},"description":"{ALL_EVENTS}"}}]"#);
     json(&format!(r#"{{"schema_version":"{}","slots":{slots}}}"#, folder.schema_version()))
 }
 
