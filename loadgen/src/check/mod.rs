@@ -168,6 +168,7 @@ struct Shared {
     told: mpsc::Receiver<Told>,
     state: RefCell<State>,
     broken: RefCell<Broken>,
+    again: stream::Again,
     end: Arc<AtomicBool>,
     /// When nothing more is waited for, once the run was told to end.
     give_up: Arc<OnceLock<Instant>>,
@@ -218,9 +219,9 @@ impl Checks {
                 Err(no) => Err(no.why.clone()),
             };
             state.is_counted = events_slot.is_ok();
-            let (state, broken, end) = (RefCell::new(state), RefCell::default(), wanted.end);
-            let shared =
-                Rc::new(Shared { target, timeout, events_slot, told: hears, state, broken, end, give_up: gives_up });
+            let (state, broken, again, end) = (RefCell::new(state), RefCell::default(), Default::default(), wanted.end);
+            let (told, give_up) = (hears, gives_up);
+            let shared = Rc::new(Shared { target, timeout, events_slot, told, state, broken, again, end, give_up });
             if let Err(NoSchema { status: Some(status), .. }) = &schema {
                 shared.schema_refused(*status);
             }

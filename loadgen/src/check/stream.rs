@@ -10,18 +10,38 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, Notify};
 
-/// Between two attempts to open a stream: at first, and at most after twice as long each time.
-const AGAIN: Duration = Duration::from_millis(100);
-const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// Between two attempts of the one that asks whether the server is there: what is measured after it came back is longer by as much.
+const AGAIN: Duration = Duration::from_millis(10);
+/// Longest wait of the others.
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+/// Streams of a session that may end as soon as they are open before the next one waits as long.
+const BRIEF_MAX: u32 = 5;
 /// How much is told of an answer that refuses a stream, bytes.
 const SAID_MAX: usize = 4096;
+
+/// Those whose stream is to be opened again. However many they are, one asks often; the others do when anybody got in.
+#[derive(Default)]
+pub struct Again {
+    asks: Mutex<()>,
+    is_open: Notify,
+}
+
+impl Again {
+    async fn wait(&self) {
+        match self.asks.try_lock() {
+            Ok(_asks) => tokio::time::sleep(AGAIN).await,
+            Err(_) => _ = tokio::time::timeout(AGAIN_MAX, self.is_open.notified()).await,
+        }
+    }
+}
 
 /// Follows `session`, the probe at `place`, until the task is dropped.
 pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
     let path = format!("/v1/context/stream?session={}", encoded(&session));
     let mut connection = Connection::new(shared.target.clone());
-    let mut again = AGAIN;
+    let mut brief = 0;
     loop {
         let answer = tokio::time::timeout(shared.timeout, connection.get_response(&path)).await;
         let why = match answer {
@@ -44,17 +64,18 @@ pub async fn follow(shared: Rc<Shared>, place: usize, session: Box<str>) {
             Ok(Ok(response)) => {
                 let Some(()) = shared.opened(place) else { return };
                 let opened = Instant::now();
+                shared.again.is_open.notify_waiters();
                 read(&shared, place, response.into_body()).await;
-                if opened.elapsed() > AGAIN_MAX {
-                    again = AGAIN;
-                }
+                brief = if opened.elapsed() < AGAIN_MAX { brief + 1 } else { 0 };
                 "it ended before the run did".to_owned()
             }
         };
         connection.close();
         shared.broke(place, || why);
-        tokio::time::sleep(again).await;
-        again = (2 * again).min(AGAIN_MAX);
+        match brief {
+            ..=BRIEF_MAX => shared.again.wait().await,
+            _ => tokio::time::sleep(AGAIN_MAX).await,
+        }
     }
 }
 

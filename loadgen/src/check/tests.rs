@@ -303,6 +303,39 @@ fn followers_that_may_read_no_more_are_broken_streams_and_what_was_measured_is_k
 }
 
 #[test]
+fn streams_are_open_again_as_soon_as_the_server_is_back() {
+    let (opens, is_open) = mpsc::channel();
+    let down = 6;
+    let asked = std::sync::Mutex::new(BTreeMap::<String, usize>::new());
+    let target = scripted(move |path, before| match path {
+        "/v1/schema" => schema_of_the_default(),
+        // The server is away until one of them has asked so often.
+        _ if path.starts_with("/v1/context/stream") => {
+            let most = {
+                let mut asked = asked.lock().expect("nobody panics while they hold it");
+                asked.insert(path.to_owned(), before);
+                asked.values().copied().max().unwrap_or(0)
+            };
+            if most < down {
+                return String::new();
+            }
+            let _ = opens.send(path.to_owned());
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {EMPTY_CONTEXT}\n\n")
+        }
+        _ => String::new(),
+    });
+    let begun = Instant::now();
+    let all_are_open = move || {
+        let mut open = BTreeSet::new();
+        while open.len() < 3 {
+            open.insert(is_open.recv().expect("the server stands"));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    };
+    found(target, &["a", "b", "c"], all_are_open);
+}
+
+#[test]
 fn what_is_missing_is_not_waited_for_once_the_run_was_told_to_end() {
     let mut site = Site::new(None);
     site.send(20);
