@@ -103,7 +103,7 @@ impl Report {
     }
 
     /// How the generator itself was too slow, if it was.
-    fn lateness(&self) -> Option<String> {
+    pub(super) fn lateness(&self) -> Option<String> {
         let (late, of) = (self.lag_late, self.lag.count);
         let what = if late > LATE_FEW && late * LATE_ONE_IN > of {
             let ms = LAG_MAX.as_millis();
