@@ -395,6 +395,11 @@ fn now_ms() -> i64 {
 }
 
 impl Checked {
+    /// The same where it was checked in vain.
+    pub fn not(self, why: &str) -> Checked {
+        Checked { unpublished: 0, uncounted: Some(why.into()), vectors: Compared::not(why.into()), ..self }
+    }
+
     /// That it is not known which events contexts contain, in words.
     pub fn not_counted(&self) -> Option<String> {
         self.uncounted.as_ref().map(|why| format!("publish was not measured: {why}"))
