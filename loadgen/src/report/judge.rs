@@ -231,4 +231,14 @@ mod tests {
         assert!(checked(50, 45).to_string().contains("5 accepted events were in no context"), "sent twice on purpose");
         assert!(checked(10, 0).to_string().contains("1 context is not the fold"));
     }
+
+    #[test]
+    fn seconds_without_an_accepted_event_are_seconds_of_the_run() {
+        let mut report = super::super::tests::stalled();
+        report.checked = Some(Checked { sessions: 4, contexts: 9, ..Checked::default() });
+        report.seconds[0].publish = report.seconds[0].intended;
+        (report.seconds[2].accepted, report.seconds[2].lost) = (0, 1_000);
+        let told = "publish was measured in 1 of 3 seconds; in 1 nothing was accepted";
+        assert!(report.to_string().contains(told) && report.to_html().contains(told), "{report}");
+    }
 }

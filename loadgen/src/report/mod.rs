@@ -360,8 +360,8 @@ impl Report {
                 counted(checked.sessions, "stream")
             )
         });
-        let (measured, seconds) = self.publish_seconds();
-        let publish = checked.not_counted().or_else(|| self.publish_seconds_text().filter(|_| 2 * measured < seconds));
+        let [measured, accepted, _] = self.publish_seconds();
+        let publish = checked.not_counted().or_else(|| self.publish_seconds_text().filter(|_| 2 * measured < accepted));
         broken.into_iter().chain(checked.vectors.not_all()).chain(publish).collect()
     }
 
@@ -376,17 +376,20 @@ impl Report {
         fewer.chain(self.publish_seconds_text()).collect()
     }
 
-    /// Seconds with a publish latency, and all of those that count in which events were accepted.
-    fn publish_seconds(&self) -> (usize, usize) {
-        let counted =
-            self.seconds.iter().filter(|s| s.second as f64 >= self.asked.measure_from_s.floor() && s.accepted > 0);
-        (counted.clone().filter(|s| s.publish.is_some()).count(), counted.count())
+    /// Seconds that count in which events were due: with a publish latency, in which events were accepted, and all.
+    fn publish_seconds(&self) -> [usize; 3] {
+        let from = self.asked.measure_from_s.floor();
+        let due = self.seconds.iter().filter(|s| s.second as f64 >= from && s.due() > s.cmcd);
+        let count = |is_one: fn(&Second) -> bool| due.clone().filter(|s| is_one(s)).count();
+        [count(|s| s.publish.is_some()), count(|s| s.accepted > 0), count(|_| true)]
     }
 
     /// The same in words, where there are any.
     fn publish_seconds_text(&self) -> Option<String> {
-        let (measured, seconds) = self.publish_seconds();
-        (seconds > 0).then(|| format!("publish was measured in {measured} of {}", counted(seconds as u64, "second")))
+        let [measured, accepted, all] = self.publish_seconds();
+        let silent = (accepted < all).then(|| format!("; in {} nothing was accepted", all - accepted));
+        let measured = format!("publish was measured in {measured} of {}", counted(all as u64, "second"));
+        (all > 0).then(|| measured + &silent.unwrap_or_default())
     }
 
     /// The verdict in words, with what it rests on less than it seems.
