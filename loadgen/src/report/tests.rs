@@ -470,6 +470,7 @@ fn throughput_counts_until_the_last_acknowledgment_and_of_no_time_there_is_none(
     tally.add(10, &Outcome::Acknowledged(answer), times);
     let mut report = report(10, tally, None, "");
     assert_eq!((report.took_s(), report.values()["throughput"].value), (1.9, 10.0 / 1.9));
+    assert!(report.to_string().contains("\n           accepted 5/s of 10/s due\n"), "{report}");
     report.asked.duration_s = 1.5;
     let acknowledged = report.throughput_chart().lines[0].points[1];
     assert_eq!(acknowledged.1.map(f64::round), Some(11.0), "ten within 0.9 s, not within a part of them");

@@ -76,6 +76,10 @@ impl Report {
             c.rejected_total(),
             c.lost
         )?;
+        if self.sent_s() > 0.0 {
+            let (accepted, due) = (c.accepted as f64 / self.took_s(), self.asked.events as f64 / self.sent_s());
+            writeln!(f, "           accepted {accepted:.0}/s of {due:.0}/s due")?;
+        }
         for (code, n) in &c.rejected {
             writeln!(f, "           rejected as {code}: {n}")?;
         }
