@@ -2,7 +2,9 @@
 //!
 //! The search is a pure function of what each trial says; it knows neither server nor clock.
 
+use crate::report::ROUGH;
 use crate::slo::Judged;
+use saccade::counted::{counted, either};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
 
@@ -256,6 +258,16 @@ impl Display for Found {
             writeln!(f, "{}", decided(trials))?;
         }
         writeln!(f)?;
+        let is_rough = |trial: &&Trial| trial.said.objectives.iter().any(|judged| judged.is_rough);
+        match self.trials.iter().filter(is_rough).count() as u64 {
+            0 => {}
+            n => writeln!(
+                f,
+                "warning: {n} of {} {} on objectives for whose percentile fewer than 10 samples were longer ({ROUGH}): chance decides, give a longer --duration",
+                counted(self.trials.len() as u64, "run"),
+                either(n, "rests", "rest")
+            )?,
+        }
         if let Some(why) = &self.ended_early {
             writeln!(f, "the search ended before it was over: {why}")?;
             if self.capacity.is_none() {

@@ -143,3 +143,16 @@ fn a_run_in_which_the_generator_was_late_counts_for_nothing() {
     assert_eq!((found.capacity, found.limit, found.trials.len()), (None, Some(Limit::Lowest), 4), "{found}");
     assert!(found.to_string().contains("missed, 1 of 1 that counted (3 not"), "{found}");
 }
+
+#[test]
+fn a_search_that_rests_on_few_samples_says_so() {
+    let text = |is_rough| {
+        let mut trial = |_| {
+            let judged = crate::slo::objective("publish_p99<5ms").expect("an objective").judge(&Default::default());
+            Ok(Said { objectives: vec![Judged { is_rough, ..judged }], ..said(Outcome::Held)? })
+        };
+        find(Search { from: 1_000, to: 2_000, repeats: 1, precision: 1.0 }, &mut trial).to_string()
+    };
+    assert!(text(true).contains("\nwarning: 2 of 2 runs rest on objectives"), "{}", text(true));
+    assert!(!text(false).contains("warning"), "{}", text(false));
+}

@@ -289,7 +289,13 @@ impl Report {
 
     /// The run in a line.
     pub fn in_short(&self) -> String {
-        let latency = |(name, latency): (&str, &Latency)| format!("{name} p99 {:.3} ms", latency.p99_ms);
+        let latency = |(name, latency): (&str, &Latency)| {
+            let [_, _, p99, ..] = latency.percentiles();
+            match p99.is_rough {
+                true => format!("{name} p99 {ROUGH}{:.3} ms of {}", p99.ms, counted(latency.count, "sample")),
+                false => format!("{name} p99 {:.3} ms", p99.ms),
+            }
+        };
         let latencies: Vec<String> = self.latencies().map(latency).collect();
         let verdict = match &self.verdict {
             Verdict::Ok => String::new(),

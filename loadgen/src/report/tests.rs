@@ -313,6 +313,7 @@ fn what_was_refused_has_a_row_of_its_own_and_holds_no_objective() {
 #[test]
 fn tables_have_counts_and_mark_percentiles_of_few_samples() {
     let report = stalled();
+    assert!(report.in_short().contains("service p99 ~1.000 ms of 300 samples, "), "{}", report.in_short());
     let text = report.to_string();
     let row = text.lines().find(|line| line.starts_with("service ")).expect("a row");
     assert!(row.starts_with("service        300     1.000"), "{text}");
