@@ -8,7 +8,7 @@ use crate::tally::{Brief, Newest, Tally, histogram};
 use hdrhistogram::Histogram;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::{Terminal, TerminalOptions, Viewport};
-use std::io::{self, IsTerminal, Stderr, stderr, stdin};
+use std::io::{self, IsTerminal, Stderr, Write, stderr, stdin};
 use std::time::Duration;
 
 /// Without a terminal, seconds between lines, once a run is longer than this many of them.
@@ -90,23 +90,32 @@ impl Live {
             Screen::Lines => {
                 let first = progress.tally.counts.first_error.as_ref().filter(|_| !self.is_error_told);
                 if let Some(first) = first {
-                    eprintln!("first error: {first}");
+                    say(&format!("first error: {first}"));
                     self.is_error_told = true;
                 }
                 // That a stall is over is news, too.
                 let is_news = self.history.is_round() || self.history.is_stalled() || was_stalled;
                 if is_new && is_news || is_told_to_end {
-                    eprintln!("{}", self.history.line(progress.tally));
+                    say(&self.history.line(progress.tally));
                 }
                 Ok(())
             }
             Screen::Nothing => Ok(()),
         };
         if shown.is_err() {
-            // A terminal that went away is no reason to end a run.
-            self.screen = Screen::Nothing;
+            self.give_up();
         }
     }
+
+    /// The terminal went away, which is no reason to end a run; to tidy it up would be, as that tells in vain that it cannot.
+    fn give_up(&mut self) {
+        std::mem::forget(std::mem::replace(&mut self.screen, Screen::Nothing));
+    }
+}
+
+/// Writes a line to standard error, whether somebody reads it or not.
+pub fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 fn terminal(view: &View) -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
@@ -133,11 +142,11 @@ impl Drop for Live {
         if let Screen::Terminal(terminal) = &mut self.screen {
             let (area, is_drawn) = (terminal.get_frame().area(), !self.history.rates.is_empty());
             let row = if is_drawn { area.bottom().saturating_sub(1) } else { area.top() };
-            // What cannot be tidied up stays untidy.
-            let _ = terminal.set_cursor_position((0, row)).and_then(|()| terminal.show_cursor());
-            if is_drawn {
+            match terminal.set_cursor_position((0, row)).and_then(|()| terminal.show_cursor()) {
                 // Past the picture, and a line between it and the report.
-                eprintln!("\n");
+                Ok(()) if is_drawn => say("\n"),
+                Ok(()) => {}
+                Err(_) => self.give_up(),
             }
         }
     }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(report::Verdict::Ok) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(why) => {
-            eprintln!("saccade-loadgen: {why}");
+            live::say(&format!("saccade-loadgen: {why}"));
             ExitCode::from(2)
         }
     }

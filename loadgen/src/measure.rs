@@ -5,6 +5,7 @@ use crate::check::{Checks, Wanted};
 use crate::cli::Load;
 use crate::drive::{self, Drive, Progress};
 use crate::http::{Target, get_once, is_not_http, is_not_there, read_hint, write_hint};
+use crate::live::say;
 use crate::observe::Observer;
 use crate::report::{Asked, Report, Run};
 use crate::scrape::{ANSWER_MAX, Follower, Reading};
@@ -113,12 +114,15 @@ fn scrape(target: &Target, timeout: Duration) -> Result<Option<Reading>, String>
     match ask(target, timeout) {
         Ok((200, body)) => return Ok(Some(Reading::now(&body))),
         Ok((status, _)) => {
-            eprintln!("GET /metrics was answered {status}: the server's own figures are left out{}", read_hint(status));
+            say(&format!(
+                "GET /metrics was answered {status}: the server's own figures are left out{}",
+                read_hint(status)
+            ));
         }
         Err(e) if is_not_http(&e) => {
             return Err(format!("what listens at {} does not speak HTTP ({e}); see --target", target.authority));
         }
-        Err(e) => eprintln!("GET /metrics failed: {e}: the server's own figures are left out"),
+        Err(e) => say(&format!("GET /metrics failed: {e}: the server's own figures are left out")),
     }
     Ok(None)
 }

@@ -1,8 +1,9 @@
 //! `saccade-loadgen capacity`: the highest rate that holds the objectives.
 
-use super::run::{Run, interrupts};
+use super::run::{Run, ends_with_terminal, interrupts};
 use super::values::{RATE_MAX, duration, whole};
 use crate::capacity::{Found, Outcome, Said, Search, find};
+use crate::live::say;
 use crate::report::{Report, Verdict};
 use crate::schedule::Shape;
 use clap::Args;
@@ -74,6 +75,7 @@ impl Capacity {
         }
         let (mut nth, interrupt) = (0, Arc::<AtomicBool>::default());
         interrupts(&interrupt)?;
+        ends_with_terminal(&interrupt);
         self.run.wait(&interrupt)?;
         let mut measured = |rate, duration| {
             nth += 1;
@@ -90,7 +92,7 @@ impl Capacity {
         let search = Search { from: self.from, to: self.to, repeats: self.repeats, precision: self.precision };
         let found = find(search, &mut |rate| {
             let said = of_living(judged(&measured(rate, None)?)?, || self.run.reach())?;
-            eprintln!("{rate:>10} events/s  {:<22} {}", said.outcome, said.why);
+            say(&format!("{rate:>10} events/s  {:<22} {}", said.outcome, said.why));
             Ok(said)
         });
         let (target, seed, objectives) = self.run.searched();

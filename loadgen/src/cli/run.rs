@@ -12,7 +12,7 @@ use crate::ready::{self, Patience};
 use crate::report::{Report, Verdict};
 use clap::Args;
 use saccade::counted::counted;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fs::File;
 use std::io::BufWriter;
@@ -36,7 +36,8 @@ How it measures:
 
 Ids are lSEED-NUMBER. Without --seed each run has its own; the same --seed twice against one server sends it duplicates.
 
-Ctrl-C ends the run early, with a report; what was never answered counts in the latencies as --timeout.";
+Ctrl-C ends the run early, with a report, as do SIGTERM and a terminal that is closed; what was never answered counts in the latencies as
+--timeout.";
 
 /// Options of `run`.
 #[derive(Args)]
@@ -83,7 +84,10 @@ impl Run {
         let load = self.load()?;
         load.warn();
         if let Some(file) = &self.write {
-            let written = out::write(load.source(false), file)?;
+            let interrupt = Arc::default();
+            interrupts(&interrupt)?;
+            ends_with_terminal(&interrupt);
+            let written = out::write(load.source(false), file, &interrupt)?;
             eprintln!(
                 "{} written to {}; rank and CMCD calls are no events and are not in it",
                 counted(written, "event"),
@@ -106,8 +110,10 @@ impl Run {
         let title = load.asked(&drive.target, load.plan.events, 0, drive.measure_from).to_string();
         let (duration, is_followed, is_quiet) = (load.duration, watch.probes > 0, self.watching.is_quiet());
         let view = View { title, duration, is_followed, is_quiet };
+        let interrupt = Arc::clone(&drive.interrupt);
         let live = || {
             let mut live = Live::new(view);
+            ends_with_terminal(&interrupt);
             move |progress: Progress<'_>| live.tick(&progress)
         };
         let report = measure::run(drive, &load, record, &watch, live)?;
@@ -191,4 +197,44 @@ pub(super) fn interrupts(interrupt: &Arc<AtomicBool>) -> Result<(), String> {
         registered.map_err(|e| format!("listening for signal {signal}: {e}"))?;
     }
     Ok(())
+}
+
+/// A terminal that is closed ends the run, too, unless `nohup` keeps that away; it may say so twice. For when nothing is asked of the
+/// terminal any more: to wait for its answer would have no end.
+pub(super) fn ends_with_terminal(interrupt: &Arc<AtomicBool>) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !is_ignored(SIGHUP, &status) {
+        // Where that fails, the program ends at once.
+        let _ = flag::register(SIGHUP, Arc::clone(interrupt));
+    }
+}
+
+/// Whether a process whose status reads so ignores a signal; where it does not say, nothing is to be changed.
+fn is_ignored(signal: i32, status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_is_ignored_stays_so() {
+        assert!(!is_ignored(SIGHUP, "Name:\tx\nSigIgn:\t0000000000001000\n"));
+        assert!(is_ignored(SIGHUP, "SigIgn:\t0000000000001001\n"));
+        assert!(is_ignored(SIGHUP, ""), "it is not known");
+    }
+
+    #[test]
+    fn a_terminal_that_is_closed_ends_a_run_as_an_interrupt_does() {
+        let interrupt = Arc::<AtomicBool>::default();
+        ends_with_terminal(&interrupt);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        if !is_ignored(SIGHUP, &status) {
+            signal_hook::low_level::raise(SIGHUP).expect("it is a signal");
+            assert!(interrupt.load(std::sync::atomic::Ordering::Relaxed));
+        }
+    }
 }
