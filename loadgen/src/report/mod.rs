@@ -42,7 +42,7 @@ const ROUGH_OBJECTIVES: &str =
 
 /// Why nothing is checked of such a run.
 const SENT_BY_OTHERS: &str =
-    "so many were duplicates that others must send the same events, whose contexts came earlier";
+    "others send the same events, as duplicates show that nobody asked for, and contexts may be of theirs";
 
 /// Shape of the JSON; grows when a field changes its meaning.
 const FORMAT: u32 = 2;
