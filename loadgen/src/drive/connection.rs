@@ -53,6 +53,8 @@ pub(super) struct Connection {
     sent: usize,
     received: Vec<u8>,
     received_len: usize,
+    /// It has answered before.
+    is_used: bool,
 }
 
 impl Connection {
@@ -83,12 +85,13 @@ impl Connection {
             sent: 0,
             received: vec![0; 4096],
             received_len: 0,
+            is_used: false,
         })
     }
 
     /// Lets go of a socket that is of no more use.
     pub(super) fn close(&mut self) {
-        self.stream = None;
+        (self.stream, self.is_used) = (None, false);
     }
 
     /// Begins a request; `common` is what all heads have after the path.
@@ -166,6 +169,12 @@ impl Connection {
         }
     }
 
+    /// Whether the server closed it when the request was on its way, which it then has not read.
+    pub(super) fn is_stale(&self, error: &io::Error) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        self.is_used && self.received_len == 0 && matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+    }
+
     /// The body of an answer that was just received.
     pub(super) fn body(&self, answer: Answer) -> &[u8] {
         &self.received[answer.body_at..answer.body_at + answer.body_len]
@@ -176,6 +185,8 @@ impl Connection {
         let is_whole = |answer: &Answer| answer.body_at + answer.body_len == self.received_len;
         if answer.is_none_or(|answer| answer.is_last || !is_whole(&answer)) {
             self.close();
+        } else {
+            self.is_used = true;
         }
         self.free = now;
         self.waits = Waits::Free;

@@ -269,10 +269,25 @@ impl Sending<'_> {
             let request = self.queue.pop_front().expect("it is not empty");
             self.watch(place, &request);
             if let Err(e) = self.connections[place].begin(request, &self.common, now, self.sockets.registry()) {
-                self.end_without_answer(place, Outcome::Broken(e.to_string()));
+                self.broke(place, &e);
             }
         }
         Ok(())
+    }
+
+    /// A request that met a connection in the moment in which the server closed it goes out again over a new one, once, as HTTP clients do.
+    fn broke(&mut self, place: usize, error: &io::Error) {
+        let connection = &mut self.connections[place];
+        let is_stale = connection.is_stale(error);
+        let mut why = error.to_string();
+        if let Some(request) = connection.request.take_if(|_| is_stale) {
+            connection.close();
+            match connection.begin(request, &self.common, connection.begun, self.sockets.registry()) {
+                Ok(()) => return,
+                Err(error) => why = error.to_string(),
+            }
+        }
+        self.end_without_answer(place, Outcome::Broken(why));
     }
 
     /// Waits for sockets and for the next due time, and does what can be done about those that are ready.
@@ -320,7 +335,7 @@ impl Sending<'_> {
         match went_on {
             Ok(None) => {}
             Ok(Some(answer)) => self.end_with_answer(place, answer),
-            Err(e) => self.end_without_answer(place, Outcome::Broken(e.to_string())),
+            Err(e) => self.broke(place, &e),
         }
     }
 
