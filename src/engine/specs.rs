@@ -57,22 +57,14 @@ impl Engine {
     fn check_configured(&self, control: &Control<'_>) -> Result<(), ControlError> {
         let config = &self.shared.config;
         // A file is read anew by the next start, and may have changed since this one.
-        let configured = match config.reward_files.get(control.model) {
-            Some(file) => read_reward(file).ok(),
+        let is_contradicted = match config.reward_files.get(control.model) {
+            Some(file) => read_reward(file).is_ok_and(|spec| proposes_another(control, &spec)),
             None => {
-                config.models.iter().find(|model| model.name == control.model).and_then(|model| match &model.reward {
-                    RewardSource::Inline(spec) => Some((**spec).clone()),
-                    RewardSource::File(_) => None,
-                })
+                let of_model = config.models.iter().filter(|model| model.name == control.model);
+                of_model.filter_map(|model| Configured::of(model).ok()).any(|spec| spec.is_contradicted(control))
             }
         };
-        let proposed = (control.action == Act::Propose).then(|| RewardSpec::from_json(control.spec).ok()).flatten();
-        match (configured, proposed) {
-            (Some(spec), Some(proposed)) if spec.version == proposed.version && spec != proposed => {
-                Err(ControlError::Configured(proposed.version))
-            }
-            _ => Ok(()),
-        }
+        if is_contradicted { Err(ControlError::Configured(control.version)) } else { Ok(()) }
     }
 }
 
@@ -164,7 +156,7 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
                 Ok(configured) => configured,
                 Err(file) => return Err(refuse(format!("the file {file} was not read"))),
             };
-            let (version, controls) = (configured.version, configured.controls());
+            let (version, controls) = (configured.spec.version, configured.controls());
             let rewards = partition.fold.rewards(place);
             let is_known = rewards.was_in_force(version);
             let in_force = rewards.active;
@@ -219,10 +211,16 @@ pub(crate) fn propose_configured(fold: &mut Fold) {
     }
 }
 
+/// Whether this proposes a spec of the same version that is another.
+fn proposes_another(control: &Control<'_>, spec: &RewardSpec) -> bool {
+    (control.action, control.version) == (Act::Propose, spec.version)
+        && RewardSpec::from_json(control.spec).ok().as_ref() != Some(spec)
+}
+
 /// The spec of a model's configuration.
 pub(crate) struct Configured<'m> {
     pub(crate) model: &'m str,
-    version: u32,
+    spec: &'m RewardSpec,
     json: String,
 }
 
@@ -232,7 +230,7 @@ impl Configured<'_> {
         match &model.reward {
             RewardSource::Inline(spec) => {
                 let json = serde_json::to_string(spec).expect("a spec is plain data");
-                Ok(Configured { model: &model.name, version: spec.version, json })
+                Ok(Configured { model: &model.name, spec, json })
             }
             RewardSource::File(file) => Err(file),
         }
@@ -240,13 +238,12 @@ impl Configured<'_> {
 
     /// Whether this is of its version, and another.
     pub(crate) fn is_contradicted(&self, control: &Control<'_>) -> bool {
-        let spec = |json: &str| RewardSpec::from_json(json).ok();
-        self.proposes(control) && spec(control.spec) != spec(&self.json)
+        control.model == self.model && proposes_another(control, self.spec)
     }
 
     /// Whether this proposes a spec of its version.
     pub(crate) fn proposes(&self, control: &Control<'_>) -> bool {
-        (control.model, control.action, control.version) == (self.model, Act::Propose, self.version)
+        (control.model, control.action, control.version) == (self.model, Act::Propose, self.spec.version)
     }
 
     /// The changes that put it in force.
@@ -254,7 +251,7 @@ impl Configured<'_> {
         [(Act::Propose, self.json.as_str()), (Act::Activate, "")].map(|(action, spec)| Control {
             model: self.model,
             action,
-            version: self.version,
+            version: self.spec.version,
             spec,
             by: BY,
         })

@@ -81,7 +81,7 @@ pub struct Topology {
     orphans: Orphans,
     /// Sessions that have ended, by when; those that are gone or go on again among them.
     ended: Schedule,
-    /// Notes in it, at most.
+    /// How many are in it.
     ended_noted: usize,
     pub(crate) counters: Counters,
     /// While catching up: keys (by hash) that were removed, and the offset their removal is contained in.

@@ -152,6 +152,33 @@ fn reward<'a>(decision: &'a str, id: &'a str) -> ExplicitReward<'a> {
     ExplicitReward { decision, id: Some(id), item: None, position: None, value: 1.0, event_time: None }
 }
 
+/// Where engines start, one after the other, over a log that can be slow.
+struct Site {
+    directory: tempfile::TempDir,
+    config: Config,
+    plan: Arc<Plan>,
+    store: Arc<Store>,
+    log: Arc<SlowLog>,
+}
+
+impl Site {
+    fn new() -> Site {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = config();
+        let plan = Arc::new(Plan::compile(&config.spec()).expect("it compiles"));
+        let store = Arc::new(Store::open(directory.path()).expect("an empty store opens"));
+        let (held, changed) = Default::default();
+        let log = Arc::new(SlowLog { log: MemoryLog::new(2), held, changed });
+        Site { directory, config, plan, store, log }
+    }
+
+    fn engine(&self) -> Engine {
+        let Site { directory, config, plan, store, log } = self;
+        let log: Arc<dyn Log> = Arc::<SlowLog>::clone(log);
+        Engine::start(config, directory.path(), Arc::clone(plan), log, Arc::clone(store)).expect("it starts")
+    }
+}
+
 /// What was joined where the decisions are, and what has left and not landed.
 fn ends(plan: &Arc<Plan>, log: &dyn Log, store: &Store) -> (u64, usize) {
     let folds = restore(plan, log, store, 0..2).expect("it is whole");
@@ -161,16 +188,8 @@ fn ends(plan: &Arc<Plan>, log: &dyn Log, store: &Store) -> (u64, usize) {
 
 #[test]
 fn what_arrived_before_a_kill_and_was_not_confirmed_counts_once_however_much_came_since() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let config = config();
-    let plan = Arc::new(Plan::compile(&config.spec()).expect("it compiles"));
-    let store = Arc::new(Store::open(directory.path()).expect("an empty store opens"));
-    let (held, changed) = Default::default();
-    let log = Arc::new(SlowLog { log: MemoryLog::new(2), held, changed });
-    let engine = |log: &Arc<SlowLog>| {
-        let shared: Arc<dyn Log> = Arc::<SlowLog>::clone(log);
-        Engine::start(&config, directory.path(), Arc::clone(&plan), shared, Arc::clone(&store)).expect("it starts")
-    };
+    let site = Site::new();
+    let (plan, log, store) = (&site.plan, &site.log, &site.store);
     // The reward spec, and the decision with its reward, which comes once; the other one of its turn does not.
     let batch = |records: &[Record<'_>]| {
         let mut batch = RecordBatch::default();
@@ -182,7 +201,7 @@ fn what_arrived_before_a_kill_and_was_not_confirmed_counts_once_however_much_cam
         log.append(partition, next, &batch(records)).expect("it is in memory");
         next.0
     };
-    engine(&log).stop();
+    site.engine().stop();
     store.clear(HOME).and_then(|()| store.clear(AWAY)).expect("what is stored is removed");
     append(HOME, &[Record::Decision(Box::new(decision("d", "v")))]);
     let offset = append(AWAY, &[Record::Reward(reward("d", "first")), Record::Reward(reward("d", "second"))]);
@@ -195,24 +214,18 @@ fn what_arrived_before_a_kill_and_was_not_confirmed_counts_once_however_much_cam
         let id = format!("e{n}");
         append(HOME, &[Record::Event(Event { session: Some("s"), ..Event::new(&id, "play", event_time) })]);
     }
-    let engine = engine(&log);
+    let engine = site.engine();
     until("both are confirmed", || log.landed() == 1);
     engine.stop();
     assert_eq!(log.passed(), 2, "the second one");
-    assert_eq!(ends(&plan, &*log, &store), (2, 0));
+    assert_eq!(ends(plan, &**log, store), (2, 0));
 }
 
 #[test]
 fn a_slow_courier_carries_what_is_durable_confirms_what_is_and_leaves_nothing_behind() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let config = config();
-    let plan = Arc::new(Plan::compile(&config.spec()).expect("it compiles"));
-    let store = Arc::new(Store::open(directory.path()).expect("an empty store opens"));
-    let (held, changed) = Default::default();
-    let log = Arc::new(SlowLog { log: MemoryLog::new(2), held, changed });
-    let shared: Arc<dyn Log> = Arc::<SlowLog>::clone(&log);
-    let engine =
-        Engine::start(&config, directory.path(), Arc::clone(&plan), shared, Arc::clone(&store)).expect("it starts");
+    let site = Site::new();
+    let (plan, log, store) = (&site.plan, &site.log, &site.store);
+    let engine = site.engine();
 
     let viewer = (0..).map(|n| format!("v{n}")).find(|viewer| partition_of_key(viewer, 2) == usize::from(HOME));
     let viewer = viewer.expect("some viewer hashes there");
@@ -243,5 +256,5 @@ fn a_slow_courier_carries_what_is_durable_confirms_what_is_and_leaves_nothing_be
     log.hold(&[]);
     until("all of it is there and confirmed", || (log.passed(), log.landed()) == (6, 2));
     engine.stop();
-    assert_eq!(ends(&plan, &*log, &store), (6, 0));
+    assert_eq!(ends(plan, &**log, store), (6, 0));
 }

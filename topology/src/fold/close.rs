@@ -181,23 +181,19 @@ impl Topology {
 
     /// A session that has ended is the first to make room.
     pub(crate) fn note_ended(&mut self, i: u32) {
-        let due = self.plan.session.due(self.sessions.current(i));
-        self.ended.push((due, self.sessions.heads[i as usize].hash, i));
-        self.ended_noted += 1;
+        self.push_ended(i);
         // Late events end the same ones again and again.
         if self.ended_noted > 2 * self.sessions.len() + ENDED_MIN {
-            self.note_ended_anew();
+            (self.ended, self.ended_noted) = (Schedule::new(self.plan.spec.time.allowed_lateness.0), 0);
+            let closed = self.sessions.places().filter(|i| self.sessions.heads[*i as usize].closed);
+            closed.collect::<Vec<_>>().into_iter().for_each(|i| self.push_ended(i));
         }
     }
 
-    fn note_ended_anew(&mut self) {
-        self.ended = Schedule::new(self.plan.spec.time.allowed_lateness.0);
-        let closed: Vec<u32> = self.sessions.places().filter(|i| self.sessions.heads[*i as usize].closed).collect();
-        self.ended_noted = closed.len();
-        for i in closed {
-            let due = self.plan.session.due(self.sessions.current(i));
-            self.ended.push((due, self.sessions.heads[i as usize].hash, i));
-        }
+    fn push_ended(&mut self, i: u32) {
+        let due = self.plan.session.due(self.sessions.current(i));
+        self.ended.push((due, self.sessions.heads[i as usize].hash, i));
+        self.ended_noted += 1;
     }
 }
 
