@@ -4,10 +4,8 @@
 
 use super::record::{Keys, Scalar};
 use bumpalo::Bump;
+use saccade_topology::KIND_BYTES_MAX;
 use saccade_topology::record::PlayState;
-
-/// Bytes of a kind.
-pub(super) const KIND_BYTES_MAX: usize = 64;
 
 /// True for a record that reports a request: the event `rr`, or request mode, which has no event.
 ///

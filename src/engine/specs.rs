@@ -45,6 +45,9 @@ impl Engine {
             let model = model.ok_or_else(|| ControlError::Model(control.model.to_string()))?;
             changed.apply(model, control, 0, at.0)?;
             self.check_configured(control)?;
+            if let (Act::Propose, Some(reward)) = (control.action, changed.model(model).spec(control.version)) {
+                reward.review().map_err(|error| ControlError::Spec(error.to_string()))?;
+            }
             batch.push_control(*control);
         }
         let mut sent = self.send(batch)?;

@@ -5,7 +5,7 @@
 use super::RowError;
 use super::keys::Key;
 use jiff::Timestamp;
-use saccade_topology::{EventTime, PlayState};
+use saccade_topology::{EventTime, KIND_BYTES_MAX, PlayState, is_event_type};
 use std::fmt::{self, Display, Write};
 
 /// A JSON value as it came, strings borrowed or in the arena.
@@ -59,7 +59,6 @@ pub(super) const DEPTH_MAX: usize = 64;
 
 /// Largest text per field, bytes.
 pub(crate) const ID_BYTES_MAX: usize = 128;
-pub(super) const KIND_BYTES_MAX: usize = 64;
 pub(crate) const ITEM_BYTES_MAX: usize = 256;
 pub(super) const DEVICE_BYTES_MAX: usize = 64;
 pub(super) const COUNTRY_BYTES_MAX: usize = 8;
@@ -127,26 +126,10 @@ fn numeric_id<'a>(key: &Key, value: Scalar<'a>, arena: &'a bumpalo::Bump) -> Res
 #[inline(always)]
 pub(super) fn kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
     match value {
-        Scalar::Printable(kind) if is_kind(kind.as_bytes()) => Ok(kind),
+        Scalar::Printable(kind) if is_event_type(kind.as_bytes()) => Ok(kind),
         _ => unusual_kind(key, value),
     }
 }
-
-#[inline]
-fn is_kind(name: &[u8]) -> bool {
-    let is_plain = |b: &u8| KIND_BYTES[usize::from(*b)];
-    name.len() <= KIND_BYTES_MAX && name.first().is_some_and(u8::is_ascii_lowercase) && name.iter().all(is_plain)
-}
-
-/// Bytes of the names of events.
-const KIND_BYTES: [bool; 256] = {
-    let (mut bytes, mut b) = ([false; 256], 0);
-    while b < 256 {
-        bytes[b] = matches!(b as u8, b'a'..=b'z' | b'0'..=b'9' | b'_');
-        b += 1;
-    }
-    bytes
-};
 
 #[cold]
 fn unusual_kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
@@ -157,7 +140,7 @@ fn unusual_kind<'a>(key: &Key, value: Scalar<'a>) -> Result<&'a str, RowError> {
         let rule = format!("it has {} bytes, allowed are 1 to {KIND_BYTES_MAX}", kind.len());
         return Err(problem(key, "too_long", value, &rule));
     }
-    if !is_kind(kind.as_bytes()) {
+    if !is_event_type(kind.as_bytes()) {
         let rule = "expected 1 to 64 of a-z, 0-9 and _, first a letter";
         let suggestion = snake_case(kind).map(|s| format!(", such as \"{s}\"")).unwrap_or_default();
         return Err(problem(key, "bad_value", value, &format!("{rule}{suggestion}")));

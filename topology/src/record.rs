@@ -55,6 +55,26 @@ pub enum Record<'a> {
     Landed(Landed),
 }
 
+/// Whether events can be called so: 1 to 64 of a-z, 0-9 and _, first a letter.
+#[inline]
+pub fn is_event_type(name: &[u8]) -> bool {
+    let is_plain = |b: &u8| KIND_BYTES[usize::from(*b)];
+    name.len() <= KIND_BYTES_MAX && name.first().is_some_and(u8::is_ascii_lowercase) && name.iter().all(is_plain)
+}
+
+/// Bytes of the name of an event type.
+pub const KIND_BYTES_MAX: usize = 64;
+
+/// What it may consist of.
+const KIND_BYTES: [bool; 256] = {
+    let (mut bytes, mut b) = ([false; 256], 0);
+    while b < 256 {
+        bytes[b] = matches!(b as u8, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        b += 1;
+    }
+    bytes
+};
+
 /// A record with the time it arrived.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arrived<'a> {

@@ -10,6 +10,7 @@ mod expression;
 mod function;
 mod nearest;
 mod observed;
+mod review;
 mod scan;
 mod spec;
 mod tally;

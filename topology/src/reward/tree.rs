@@ -37,6 +37,31 @@ pub(super) enum Node {
     Append(usize, Box<Node>),
 }
 
+impl Node {
+    /// What it is made of.
+    pub(super) fn parts(&self) -> Vec<&Node> {
+        match self {
+            Node::Number(_)
+            | Node::Bool(_)
+            | Node::Text(_)
+            | Node::Signal(_)
+            | Node::DefaultReward
+            | Node::Local(_) => {
+                vec![]
+            }
+            Node::Field(of) | Node::Has(of) | Node::Not(of) | Node::Negate(of) | Node::NotFalse(of) => vec![of],
+            Node::Append(_, of) => vec![of],
+            Node::Index(pair) | Node::In(pair) | Node::Compare(_, pair) => pair.iter().collect(),
+            Node::List(nodes) | Node::Logic(_, nodes) | Node::Call(_, nodes) => nodes.iter().collect(),
+            Node::Arithmetic(first, rest) => {
+                std::iter::once(&**first).chain(rest.iter().map(|(_, node)| node)).collect()
+            }
+            Node::Choose(nodes) => nodes.iter().collect(),
+            Node::Loop(l) => vec![&l.over, &l.begin, &l.goes_on, &l.step, &l.result],
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     Add,

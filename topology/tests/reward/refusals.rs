@@ -174,3 +174,39 @@ fn toml_and_json_give_the_same_spec_and_refuse_unknown_keys() {
         assert!(error.found.contains("line "), "{error}");
     }
 }
+
+#[test]
+fn what_can_never_mean_what_is_written_is_refused_where_it_is_new() {
+    let found = |expression: &str, signal: &str| {
+        let reward = Reward::compile(&spec(expression, &[signal])).expect("a log may have it");
+        reward.review().err().map(|error| (error.key, error.found))
+    };
+    const NEVER: &str = "they are never equal";
+    for (expression, expected) in [
+        ("clicked == true ? 1 : 0", "`clicked` (a number) compared with a truth value"),
+        ("clicked != \"1\"", "`clicked` (a number) compared with a text"),
+        ("1 + (true == clicked ? 1 : 0)", "a truth value compared with `clicked` (a number)"),
+        ("clicked in [\"yes\", \"no\"]", "`clicked` (a number) compared with a text"),
+        ("has(item.stars) && (clicked > 0) == 1", "a truth value compared with a number"),
+        ("[1, 2].exists(x, x == clicked * 2 || (clicked - 1) == false)", "a number compared with a truth value"),
+    ] {
+        let error = (String::from("expression"), format!("{expected}: {NEVER}"));
+        assert_eq!(found(expression, CLICKED), Some(error), "{expression}");
+    }
+    for expression in [
+        "clicked == 1",
+        "(clicked > 0) == true",
+        "item.kind == \"film\" && item.stars == clicked",
+        "item.tags.exists(t, t == \"new\") == true",
+        "(clicked > 0 ? item.a : \"b\") == 3",
+        "clicked in [1, 2]",
+    ] {
+        assert_eq!(found(expression, CLICKED), None, "{expression}");
+    }
+    let on = |kind: &str| format!("clicked = {{ fold = \"any\", on = [\"play\", \"{kind}\"] }}");
+    for kind in ["Click", "add-to-list", "2nd", "päuse", "click "] {
+        let error = ("signals.clicked.on".to_string(), format!("{kind:?}, which no event can be called"));
+        assert_eq!(found("clicked", &on(kind)), Some(error));
+    }
+    assert_eq!(found("clicked", &on("add_to_list2")), None);
+}
