@@ -25,6 +25,10 @@ pub(super) fn describe() {
         (CLOCK_STEPS, "times the machine's clock was set by a second or more, or the machine slept"),
         (DECISIONS, "decisions taken in, by model and by whose choice they were"),
         (OUTCOMES, "where decisions and rewards ended, by kind and outcome"),
+        (
+            "saccade_told_again_total",
+            "decisions and explicit rewards of an id that was known, by kind: answered, but not in the log, and no outcome",
+        ),
     ];
     for (name, what) in counters {
         metrics::describe_counter!(name, Count, what);
@@ -77,7 +81,7 @@ pub(super) fn export_model(version: &ModelVersion) {
     let model = version.plan().spec.name.clone();
     let (mut decisions, mut ended) = (0, 0);
     for served in Served::ALL {
-        let count = version.earned(served).decisions;
+        let count = version.served(served);
         decisions += count;
         metrics::counter!(DECISIONS, "model" => model.clone(), "served" => served.name()).absolute(count);
     }
@@ -102,6 +106,8 @@ pub(super) struct PartitionMetrics {
     pub late: Counter,
     pub rejected: Counter,
     pub profile_late: Counter,
+    /// Decisions and rewards.
+    pub told_again: [Counter; 2],
     pub closed: [Counter; 3],
     pub published: [Counter; 2],
     pub append: Histogram,
@@ -119,6 +125,7 @@ impl PartitionMetrics {
         let p = partition.to_string();
         let events = |result: &'static str| metrics::counter!("saccade_events_total", "partition" => p.clone(), "result" => result);
         let closed = |reason: &'static str| metrics::counter!("saccade_sessions_closed_total", "partition" => p.clone(), "reason" => reason);
+        let told_again = |kind: &'static str| metrics::counter!("saccade_told_again_total", "partition" => p.clone(), "kind" => kind);
         let published = |kind: &'static str| metrics::counter!("saccade_contexts_published_total", "kind" => kind);
         PartitionMetrics {
             accepted: events("accepted"),
@@ -126,6 +133,7 @@ impl PartitionMetrics {
             late: events("late"),
             rejected: events("rejected"),
             profile_late: metrics::counter!("saccade_profile_late_total", "partition" => p.clone()),
+            told_again: [told_again("decision"), told_again("reward")],
             closed: [closed("gap"), closed("max_length"), closed("evicted")],
             published: [published("session"), published("viewer")],
             append: metrics::histogram!("saccade_log_append_seconds"),

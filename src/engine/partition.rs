@@ -308,6 +308,11 @@ impl Partition {
             Outcome::Late(_) => receipt.late += 1,
             Outcome::Duplicate => {
                 receipt.duplicates += 1;
+                match arrived.record {
+                    Record::Decision(_) => self.metrics.told_again[0].increment(1),
+                    Record::Reward(_) => self.metrics.told_again[1].increment(1),
+                    _ => {}
+                }
                 return;
             }
             Outcome::Refused if matches!(arrived.record, Record::Item(_)) => {

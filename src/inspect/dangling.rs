@@ -1,4 +1,4 @@
-//! Rewards that never found their decision: from the books, with what usually causes it.
+//! Rewards that never found their decision, or what they name in it: from the books, with what usually causes it.
 
 use super::report::At;
 use super::scan::Step;
@@ -28,12 +28,21 @@ pub(crate) struct DanglingReport {
 pub(crate) struct Dangling {
     /// The decision it names.
     pub decision: String,
+    /// The item it names.
+    #[serde(default)]
+    pub item: Option<String>,
+    /// The position it names, from 0.
+    #[serde(default)]
+    pub position: Option<u32>,
     /// Event type, or `reward` for an explicit one.
     #[serde(rename = "type")]
     pub kind: String,
     pub event_time: At,
     pub partition: u16,
     pub offset: u64,
+    /// The decision is there, but has no such item or position.
+    #[serde(default)]
+    pub decided: bool,
     /// What is known of its decision, where anything is.
     pub hint: Option<String>,
 }
@@ -48,13 +57,19 @@ impl DanglingReport {
     ) -> DanglingReport {
         let rewards = dangled.map(|(partition, dangled)| {
             let partition = partition as u16;
-            let hint = find(&dangled.decision).map(|found| hint(found, partition, dangled.offset));
+            let hint = match dangled.is_decided {
+                true => Some(no_pick(dangled)),
+                false => find(&dangled.decision).map(|found| hint(found, partition, dangled.offset)),
+            };
             Dangling {
                 decision: dangled.decision.clone(),
+                item: dangled.item.clone(),
+                position: dangled.position,
                 kind: dangled.kind.clone(),
                 event_time: At(dangled.event_time),
                 partition,
                 offset: dangled.offset,
+                decided: dangled.is_decided,
                 hint,
             }
         });
@@ -72,22 +87,39 @@ fn hint((home, offset): (u16, Option<u64>), partition: u16, at: u64) -> String {
             )
         }
         Some(offset) if offset > at => format!("the decision came later, at offset {offset}, too late for it"),
-        Some(offset) => {
-            format!("the decision is at offset {offset}, but was not taken in, or has no such item or position")
-        }
-        None => "the decision is open, but has no such item or position, or came too late for it".into(),
+        Some(offset) => format!("the decision is at offset {offset}, but was not taken in"),
+        None => "the decision is open, but came too late for it".into(),
+    }
+}
+
+/// What it names that was not shown.
+fn no_pick(dangled: &Dangled) -> String {
+    match (&dangled.item, dangled.position) {
+        (Some(item), _) => format!("the decision shows no item {item:?}"),
+        (None, Some(position)) => format!("the decision has no position {position}; they count from 0"),
+        (None, None) => "the decision shows several items, and it names neither item nor position".into(),
     }
 }
 
 fn hints(rewards: &[Dangling]) -> Vec<String> {
-    let explicit = rewards.iter().filter(|reward| reward.kind == "reward").count();
-    let mut hints = vec![
-        "the id is not the `decision` of a rank answer: a request id or a truncated one was sent back".to_string(),
-        "the decision was made by another server or data directory, or elsewhere without being told (an event of type decision)".into(),
-        "the rank call failed or timed out and the client showed its own choice: send no decision id then".into(),
-    ];
-    if explicit < rewards.len() {
+    let mut hints: Vec<String> = vec![];
+    let lost = || rewards.iter().filter(|reward| !reward.decided);
+    // All there were may be older than those that are listed.
+    if lost().next().is_some() || rewards.is_empty() {
+        hints.extend([
+            "the id is not the `decision` of a rank answer: a request id or a truncated one was sent back".into(),
+            "the decision was made by another server or data directory, or elsewhere without being told (an event of type decision)".into(),
+            "the rank call failed or timed out and the client showed its own choice: send no decision id then".into(),
+        ]);
+    }
+    if lost().any(|reward| reward.kind != "reward") {
         hints.push("a deferred decision was never activated: its events wait in vain".into());
+    }
+    if rewards.iter().any(|reward| reward.decided) {
+        hints.push(
+            "what was shown is in the decision's answer: name an item of it, or its position, of which the first is 0"
+                .into(),
+        );
     }
     hints
 }

@@ -176,10 +176,9 @@ impl Demo {
         let until = Instant::now() + self.settling.unwrap_or_default();
         loop {
             let earned = self.engine.version(MODEL)?.earned(Served::Policy);
-            let average = (earned.rewards > 0).then(|| earned.sum / earned.rewards as f64);
-            learning.server =
-                Server { decisions: earned.decisions, rewards: earned.rewards, average, is_own: self.is_own };
-            let is_settled = earned.rewards >= learning.counts.decisions();
+            let (rewards, average) = (earned.so_far.picks, earned.so_far.average());
+            learning.server = Server { decisions: earned.decisions, rewards, average, is_own: self.is_own };
+            let is_settled = rewards >= learning.counts.decisions();
             if is_settled || Instant::now() > until {
                 return Some(learning);
             }

@@ -18,7 +18,11 @@ pub(super) fn render(report: &DanglingReport) -> String {
     match report.total {
         0 => drop(writeln!(out, "No reward has missed its decision{waiting}.")),
         total => {
-            let never = either(total, "reward never found its decision", "rewards never found their decision");
+            let never = either(
+                total,
+                "reward never found its decision, or what it names in it",
+                "rewards never found their decision, or what they name in it",
+            );
             let latest = if total > listed { format!(" The latest {listed}:") } else { String::new() };
             let _ = writeln!(out, "{total} {never}{waiting}.{latest}\n");
         }

@@ -88,7 +88,7 @@ fn answered(out: &mut String, a: &Answered) {
     let or = |x: Option<f64>| x.map_or("-".to_string(), number);
     for (i, c) in a.candidates.iter().enumerate() {
         let position = a.picks.iter().position(|pick| pick.candidate as usize == i);
-        let position = position.map_or(String::new(), |position| (position + 1).to_string());
+        let position = position.map_or(String::new(), |position| position.to_string());
         table.row(vec![
             (i + 1).to_string(),
             cell(&c.item),
@@ -104,13 +104,7 @@ fn answered(out: &mut String, a: &Answered) {
         let (drawn, interval) = pick.draw.map_or(("-".into(), "-".into()), |Draw { number, from, to }| {
             (format!("{number:.6}"), format!("{from:.6} to {to:.6}"))
         });
-        table.row(vec![
-            (position + 1).to_string(),
-            cell(&pick.item),
-            probability(Some(pick.propensity)),
-            drawn,
-            interval,
-        ]);
+        table.row(vec![position.to_string(), cell(&pick.item), probability(Some(pick.propensity)), drawn, interval]);
     }
     out.push('\n');
     table.write(out);
@@ -184,11 +178,14 @@ fn followed(out: &mut String, f: &Followed) {
             let signals: Vec<String> =
                 reward.signals.iter().map(|(name, x)| format!("{} {}", plain(name), number(*x))).collect();
             table.row(vec![
-                (position + 1).to_string(),
+                position.to_string(),
                 cell(&pick.item),
                 reward.version.to_string(),
                 if reward.in_force { "in force" } else { "shadow" }.to_string(),
-                reward.reward.map_or("not known yet".into(), number),
+                reward.reward.map_or("not known yet".into(), |known| match reward.has_failed {
+                    true => format!("{} (failed: the default)", number(known)),
+                    false => number(known),
+                }),
                 if reward.is_closed { "closed".to_string() } else { format!("open until {}", reward.until) },
                 signals.join(", "),
             ]);
@@ -224,7 +221,7 @@ fn history(out: &mut String, f: &Followed) {
 
 fn change(change: &Change) -> String {
     let known = |reward: Option<f64>| reward.map_or("unknown".to_string(), number);
-    let position = if change.position > 0 { format!("position {} ", change.position + 1) } else { String::new() };
+    let position = if change.position > 0 { format!("position {} ", change.position) } else { String::new() };
     let mut parts: Vec<String> = vec![];
     for (name, before, after) in &change.signals {
         parts.push(format!("{} {} → {}", plain(name), number(*before), number(*after)));

@@ -190,7 +190,10 @@ fn decisions_and_dangling_rewards_are_read_from_a_data_directory() {
     assert!(unknown.starts_with("1: decision \"d99\" is not in the log"), "{unknown}");
     let report = read_dangling(&config, data.path()).map_err(message).expect("the log is whole");
     let shown = dangling::render(&report);
-    assert!(shown.starts_with("1 reward never found its decision.") && shown.contains("lost"), "{shown}");
+    assert!(
+        shown.starts_with("1 reward never found its decision, or what it names in it.") && shown.contains("lost"),
+        "{shown}"
+    );
     assert!(shown.contains("What usually causes it"), "{shown}");
     let nothing = dangling::render(&DanglingReport { waiting: Some(2), ..DanglingReport::default() });
     assert!(nothing.starts_with("No reward has missed its decision; 2 still wait"), "{nothing}");

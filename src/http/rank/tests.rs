@@ -93,11 +93,29 @@ async fn decisions_are_made_from_the_session_and_joined_by_events() {
     ok(&site, "/v1/decisions/none/reward?sync=true", json!({"value": 1})).await;
     let report = site.send(request("GET", "/v1/models/home"), "").await.json();
     assert_eq!(report["rewards"][0]["rewards"], 1, "{report}");
-    assert_eq!(report["served"][0]["average"], json!(0.3), "{report}");
+    let served = &report["served"][0];
+    assert_eq!((&served["average_so_far"], &served["average"]), (&json!(0.3), &json!(null)), "{report}");
+    assert_eq!(report["rewards"][0]["in_force"][0], *served);
     let unknown = ok(&site, "/v1/rank/home", json!({"session": "nobody", "items": ["a"]})).await;
     assert!(
         unknown["context_version"].is_null() && unknown["decision"].as_str().is_some_and(|id| id.starts_with("d-"))
     );
+}
+
+#[tokio::test]
+async fn a_reward_for_what_was_not_shown_dangles_and_is_listed() {
+    let site = site(|_| {});
+    ok(&site, "/v1/rank/bandit", json!({"id": "d1", "context": [1], "items": ["a", "b", "c"], "k": 2})).await;
+    for (about, key) in [(json!(2), "position"), (json!("z"), "item")] {
+        let told = ok(&site, "/v1/decisions/d1/reward?sync=true", json!({"value": 1, key: about})).await;
+        assert_eq!(told["outcome"], "dangling");
+    }
+    let report = site.send(request("GET", "/v1/inspect/dangling"), "").await.json();
+    let hints: Vec<&Value> = (0..2).map(|n| &report["rewards"][n]["hint"]).collect();
+    let expected = ["the decision has no position 2; they count from 0", "the decision shows no item \"z\""];
+    assert_eq!((&report["total"], hints), (&json!(2), vec![&json!(expected[0]), &json!(expected[1])]));
+    let hints = report["hints"].as_array().expect("hints");
+    assert!(hints.len() == 1 && hints[0].as_str().is_some_and(|hint| hint.contains("the first is 0")), "{hints:?}");
 }
 
 #[tokio::test]
@@ -211,6 +229,8 @@ async fn reward_specs_are_proposed_activated_and_rolled_back_by_somebody() {
     }
     let bad = post(&site, "/v1/rewards/home?by=ann", spec(2, "clickt")).await;
     assert_eq!((bad.status, bad.code()), (400, "bad_spec".into()));
+    let never = post(&site, "/v1/rewards/home?by=ann", spec(2, "clicked == true ? 1 : 0")).await;
+    assert_eq!((never.status, never.code()), (400, "bad_spec".into()), "{}", never.body);
     assert!(bad.body.contains("clickt"), "{}", bad.body);
     let taken = post(&site, "/v1/rewards/home?by=ann", spec(1, "clicked")).await;
     assert_eq!((taken.status, taken.code()), (409, "conflict".into()));

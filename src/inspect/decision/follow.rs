@@ -134,6 +134,8 @@ impl Walk<'_> {
             (_, Outcome::Duplicate) => "duplicate",
             (_, Outcome::Rejected(_)) => "rejected",
             (_, Outcome::Refused) => "refused",
+            // Too late for its session, not for the decision that it names.
+            (Record::Event(_), Outcome::Late(_)) if grew(RewardEnd::Joined) => "joined",
             (_, Outcome::Late(_)) => "late",
             (Record::Decision(d), _) if d.id == self.decision.id => "decided",
             (Record::Activation(a), _) if a.decision == self.decision.id => "activated",

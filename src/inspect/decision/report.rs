@@ -198,6 +198,9 @@ pub(crate) struct RewardReport {
     pub signals: Vec<(String, f64)>,
     /// None where none is known yet.
     pub reward: Option<f64>,
+    /// The expression failed: that is the default reward.
+    #[serde(default)]
+    pub has_failed: bool,
     pub is_closed: bool,
     pub until: At,
     /// From the window's beginning to what was observed first, ms.

@@ -164,6 +164,7 @@ fn followed(found: Found) -> Followed {
                     in_force: reward.in_force,
                     signals: reward.signals.clone(),
                     reward: reward.reward,
+                    has_failed: reward.has_failed,
                     is_closed: reward.is_closed,
                     until: At(reward.until),
                     delay_ms: reward.delay_ms,

@@ -152,9 +152,13 @@ fn ended(report: &DecisionReport) -> String {
         true => "its reward is not known here, as what put its reward spec in force was dropped from the log",
         false => "no reward is known yet",
     };
-    let reward = reward(true).map_or(unknown.to_string(), |reward| format!("{is} {}", number(reward)));
+    let has_failed = f.picks.iter().flat_map(|pick| &pick.rewards).any(|reward| reward.in_force && reward.has_failed);
+    let failed = if has_failed { " (the reward's expression failed, which gives the default)" } else { "" };
+    let reward = reward(true).map_or(unknown.to_string(), |reward| format!("{is} {}{failed}", number(reward)));
     let joined = f.history.iter().filter(|touch| touch.became == "joined").count() as u64 + f.left_out;
+    let is_observed = f.picks.iter().flat_map(|pick| &pick.rewards).any(|reward| reward.delay_ms.is_some());
     let followed = match joined {
+        0 if is_observed => "what had waited for it was joined to it".to_string(),
         0 => "nothing was observed".to_string(),
         1 => "1 event or reward was joined to it".to_string(),
         n => format!("{n} events and rewards were joined to it"),

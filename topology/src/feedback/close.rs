@@ -1,10 +1,10 @@
 //! What time does: windows close, decisions are over, rewards that waited in vain are set aside.
 
-use super::held::Held;
+use super::join::dangled;
 use super::learn::Slot;
 use super::{Feedback, Moment};
-use crate::decision::{Served, Told};
-use crate::model::{Dangled, DecisionEnd};
+use crate::decision::Served;
+use crate::model::DecisionEnd;
 use crate::sink::Sink;
 
 impl Feedback {
@@ -20,8 +20,8 @@ impl Feedback {
             }
         }
         for held in self.waiting.take_before(m.horizon) {
-            if let Some(dangled) = dangled(&held) {
-                self.books.dangling(m.offset, dangled);
+            if let Some(told) = held.told() {
+                self.books.dangling(m.offset, dangled(&told, held.time, held.offset, false));
             }
             self.waiting.recycle(held);
         }
@@ -48,13 +48,9 @@ impl Feedback {
                 continue;
             }
             let (is_over, is_unknown) = (m.watermark > state.end(since), state.known.is_none());
-            let reward = self.reward_of(slot);
             if is_over {
-                self.table.change(place).state.picks[pick].specs[spec].is_closed = true;
-                if let Some(reward) = reward {
-                    self.revalue(m, slot, &reward);
-                }
-            } else if let Some(reward) = reward.filter(|_| leans && is_unknown) {
+                self.close(m, slot);
+            } else if let Some(reward) = self.reward_of(slot).filter(|_| leans && is_unknown) {
                 self.lean(m, slot, reward.spec().default_reward);
             }
         }
@@ -85,7 +81,7 @@ impl Feedback {
         book.ends[end as usize] += 1;
         if open.served.is_learnt() && open.state.since.is_some() {
             for spec in specs().filter(|spec| spec.is_closed && open.reward(rewards, spec.version).is_some()) {
-                if let Some(book) = book.specs.iter_mut().find(|book| book.version == spec.version) {
+                if let Some(book) = book.known(spec.version) {
                     book.delays.closed(spec.delay(open.state.since.unwrap_or(open.time)));
                 }
             }
@@ -104,15 +100,4 @@ impl Feedback {
             books.models[open.model].ends[DecisionEnd::Evicted as usize] += 1;
         }
     }
-}
-
-/// A reward that found no decision, for people.
-fn dangled(held: &Held) -> Option<Dangled> {
-    let told = held.told()?;
-    let (decision, kind) = match &told {
-        Told::Reward(reward) => (reward.decision, "reward"),
-        Told::Event(event) => (event.decision?, event.kind),
-    };
-    let (event_time, offset) = (held.time, held.offset);
-    Some(Dangled { decision: decision.to_string(), kind: kind.to_string(), event_time, offset })
 }

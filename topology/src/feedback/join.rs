@@ -3,8 +3,8 @@
 use super::held::{Held, Queue};
 use super::open::{Open, owners};
 use super::{Feedback, Moment, decision_key};
-use crate::decision::{Activation, Control, Decision, ExplicitReward, Item};
-use crate::model::{Attribute, ControlError, DecisionEnd, RewardEnd};
+use crate::decision::{Activation, Control, Decision, ExplicitReward, Item, Told};
+use crate::model::{Attribute, ControlError, Dangled, DecisionEnd, RewardEnd};
 use crate::record::Event;
 use crate::sink::Sink;
 
@@ -41,12 +41,16 @@ enum Named {
 impl Feedback {
     /// A decision that is not known. False where all its windows were over before it came.
     pub(crate) fn decision(&mut self, m: Moment<'_>, model: usize, d: &Decision<'_>, sink: &mut dyn Sink) -> bool {
-        let open = Open::new(d, model, self.registry.model(model), m.offset);
+        let rewards = self.registry.model(model);
+        let open = Open::new(d, model, rewards, m.offset);
         let is_late = open.last() < m.horizon;
         if let Some(books) = self.books.at(m.offset) {
             let book = &mut books.models[model];
             book.decisions += 1;
-            book.served[d.served as usize].decisions += 1;
+            book.served[d.served as usize] += 1;
+            for version in rewards.running.iter().map(|running| running.reward.spec().version).filter(|_| !is_late) {
+                book.spec(version).earned(d.served, version == d.reward_version).decisions += 1;
+            }
             book.agreed += u64::from(d.preferred.is_some() && d.preferred == d.picks.first().map(|p| p.candidate));
             book.ends[DecisionEnd::Late as usize] += u64::from(is_late);
         }
@@ -114,7 +118,7 @@ impl Feedback {
                 return None;
             }
         };
-        self.books.reward(m.offset, end);
+        self.count(m, end, &Told::Reward(*r), time.unwrap_or(m.now), m.offset);
         Some(end)
     }
 
@@ -125,11 +129,7 @@ impl Feedback {
         }
         if let Some(id) = event.decision {
             match self.named(m, id, is_known) {
-                Named::Shown(place) => {
-                    if let Some(end) = self.attach(m, place, event, time, None) {
-                        self.books.reward(m.offset, end);
-                    }
-                }
+                Named::Shown(place) => self.attach_named(m, place, event, time, m.offset),
                 Named::Over => self.books.reward(m.offset, RewardEnd::Late),
                 Named::Awaited => {
                     let bytes = postcard::to_extend(event, self.waiting.buffer()).expect("memory takes any record");
@@ -171,10 +171,27 @@ impl Feedback {
         }
     }
 
-    /// An event that came too late to be taken in, and names a decision.
-    pub(crate) fn late_event(&mut self, m: Moment<'_>, event: &Event<'_>) {
-        if event.decision.is_some() && self.cares(event.kind) {
-            self.books.reward(m.offset, RewardEnd::Late);
+    /// An event that came too late to change a session. What it says of a decision that it names, and whose windows are open, counts.
+    pub(crate) fn late_event(&mut self, m: Moment<'_>, event: &Event<'_>, time: i64) {
+        let Some(id) = event.decision.filter(|_| self.cares(event.kind)) else { return };
+        match self.named(m, id, true) {
+            Named::Shown(place) => self.attach_named(m, place, event, time, m.offset),
+            Named::Over | Named::Awaited => self.books.reward(m.offset, RewardEnd::Late),
+        }
+    }
+
+    /// An event that names its decision; `offset` is that of its record.
+    fn attach_named(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64, offset: u64) {
+        if let Some(end) = self.attach(m, place, event, time, None) {
+            self.count(m, end, &Told::Event(*event), time, offset);
+        }
+    }
+
+    /// Where something ended that was told of a decision that is there.
+    fn count(&mut self, m: Moment<'_>, end: RewardEnd, told: &Told<'_>, time: i64, offset: u64) {
+        match end {
+            RewardEnd::Dangling => self.books.dangling(m.offset, dangled(told, time, offset, true)),
+            end => self.books.reward(m.offset, end),
         }
     }
 
@@ -292,16 +309,13 @@ impl Feedback {
             return;
         }
         for held in self.waiting.take(decision_key(id)) {
-            let end = match held.is_explicit {
-                true => postcard::from_bytes(&held.bytes)
-                    .ok()
-                    .map(|reward| self.tell(m, place, &reward, Some(held.time), held.offset)),
-                false => postcard::from_bytes::<Event<'_>>(&held.bytes)
-                    .ok()
-                    .and_then(|event| self.attach(m, place, &event, held.time, None)),
-            };
-            if let Some(end) = end {
-                self.books.reward(m.offset, end);
+            match held.told() {
+                Some(Told::Reward(reward)) => {
+                    let end = self.tell(m, place, &reward, Some(held.time), held.offset);
+                    self.count(m, end, &Told::Reward(reward), held.time, held.offset);
+                }
+                Some(Told::Event(event)) => self.attach_named(m, place, &event, held.time, held.offset),
+                None => {}
             }
             self.waiting.recycle(held);
         }
@@ -359,5 +373,22 @@ impl Feedback {
 impl Moment<'_> {
     fn held(&self) -> Held {
         Held { offset: self.offset, ..Held::default() }
+    }
+}
+
+/// A reward that belongs to nothing that was decided, for people. `is_decided`: the decision is there.
+pub(super) fn dangled(told: &Told<'_>, event_time: i64, offset: u64, is_decided: bool) -> Dangled {
+    let (kind, item, position) = match told {
+        Told::Reward(reward) => ("reward", reward.item, reward.position),
+        Told::Event(event) => (event.kind, event.item, event.position),
+    };
+    Dangled {
+        decision: told.decision().to_string(),
+        item: item.map(str::to_string),
+        position,
+        kind: kind.to_string(),
+        event_time,
+        offset,
+        is_decided,
     }
 }

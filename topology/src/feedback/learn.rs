@@ -40,8 +40,7 @@ fn action(book: &ModelBook, plan: &ModelPlan, open: &Open, pick: usize) -> Optio
 
 /// The share of the default reward that a pick without a reward is counted as: from here on it is the caller's.
 fn take_leant(book: &mut ModelBook, version: u32, open: &Open, pick: usize) -> f64 {
-    let book = book.specs.iter_mut().find(|book| book.version == version);
-    book.and_then(|book| book.leant.remove(&(open.state.offset, pick as u32))).unwrap_or(0.0)
+    book.known(version).and_then(|book| book.leant.remove(&(open.state.offset, pick as u32))).unwrap_or(0.0)
 }
 
 impl Feedback {
@@ -63,8 +62,9 @@ impl Feedback {
         }
     }
 
-    /// Takes an event in for a decision, under one of its specs or all; none where it is of no interest to it. Where none of its specs is in force any more, its windows are
-    /// over. Events of types that no spec at all takes do not come here.
+    /// Takes an event in for a decision, under one of its specs or, where it names the decision, under all; none where it is of no
+    /// interest to it. Where none of its specs is in force any more, its windows are over. Events of types that no spec at all takes do
+    /// not come here.
     pub(super) fn attach(
         &mut self,
         m: Moment<'_>,
@@ -89,10 +89,15 @@ impl Feedback {
                 continue;
             }
             matters = true;
-            let state = &mut self.table.change(place).state.picks[pick].specs[spec];
-            if state.observed.event(&reward, since, time, event) {
+            let observed = &mut self.table.change(place).state.picks[pick].specs[spec].observed;
+            // What is late belongs to it all the same, where it says so.
+            let is_late = version.is_none() && time < m.horizon;
+            if is_late {
+                observed.settle(&reward, m.horizon);
+            }
+            if observed.event(&reward, since, time, event) || (is_late && observed.late(&reward, since, time, event)) {
                 is_joined = true;
-                state.observed.settle(&reward, m.horizon);
+                observed.settle(&reward, m.horizon);
                 self.revalue(m, slot, &reward);
             }
         }
@@ -182,6 +187,41 @@ impl Feedback {
 
     /// The reward of a slot as it is known now goes into the books, where that changes anything.
     pub(super) fn revalue(&mut self, m: Moment<'_>, slot: Slot, reward: &Reward) {
+        let before = self.matured(slot);
+        self.relearn(m, slot, reward);
+        self.mature(m, slot, before);
+    }
+
+    /// The window of a slot is over.
+    pub(super) fn close(&mut self, m: Moment<'_>, slot: Slot) {
+        self.table.change(slot.place).state.picks[slot.pick].specs[slot.spec].is_closed = true;
+        if let Some(reward) = self.reward_of(slot) {
+            self.relearn(m, slot, &reward);
+            self.mature(m, slot, None);
+        }
+    }
+
+    /// The reward of a slot whose window is over.
+    fn matured(&self, slot: Slot) -> Option<f64> {
+        let spec = &self.table.get(slot.place).state.picks[slot.pick].specs[slot.spec];
+        spec.known.filter(|_| spec.is_closed)
+    }
+
+    /// What a slot whose window is over brought goes into the averages; `before` is what they know of it.
+    fn mature(&mut self, m: Moment<'_>, slot: Slot, before: Option<f64>) {
+        let now = self.matured(slot);
+        if now == before {
+            return;
+        }
+        let open = self.table.get(slot.place);
+        let version = open.state.picks[slot.pick].specs[slot.spec].version;
+        let Some(books) = self.books.at(m.offset) else { return };
+        if let Some(book) = books.models[open.model].known(version) {
+            book.earned(open.served, version == open.reward_version).mature(open.whose(), before, now);
+        }
+    }
+
+    fn relearn(&mut self, m: Moment<'_>, slot: Slot, reward: &Reward) {
         let open = self.table.get(slot.place);
         let Some(since) = open.state.since else { return };
         let state = &open.state.picks[slot.pick].specs[slot.spec];
@@ -220,8 +260,9 @@ impl Feedback {
         let spec = &pick.specs[slot.spec];
         let book = &mut books.models[open.model];
         book.failed += u64::from(has_failed);
-        if spec.version == open.reward_version {
-            book.earn(open.served, spec.known, value);
+        if let Some(book) = book.known(spec.version) {
+            book.failed += u64::from(has_failed);
+            book.earned(open.served, spec.version == open.reward_version).correct(spec.known, value);
         }
         let leant = take_leant(book, spec.version, open, slot.pick);
         let Some(action) = action(book, &m.models[open.model], open, slot.pick) else { return };

@@ -204,6 +204,12 @@ impl Open {
             .then_some(before)
     }
 
+    /// A hash of who it was made for: of the viewer, else of the session, else of itself.
+    pub(crate) fn whose(&self) -> u64 {
+        let named = self.owners.into_iter().find(|owner| *owner != 0);
+        named.unwrap_or_else(|| super::decision_key(&self.id))
+    }
+
     /// Places of the specs of a pick: of the one of this version, or all.
     pub(crate) fn specs(&self, pick: usize, version: Option<u32>) -> impl Iterator<Item = usize> + use<> {
         let specs = &self.state.picks[pick].specs;

@@ -1,7 +1,7 @@
 //! An open decision as people look at it.
 
 use super::Feedback;
-use super::open::Open;
+use super::open::{Open, decode};
 use crate::decision::Served;
 use serde::Serialize;
 
@@ -38,6 +38,8 @@ pub struct RewardView {
     pub signals: Vec<(String, f64)>,
     /// The reward as it was learnt; none where none is known yet.
     pub reward: Option<f64>,
+    /// Its expression failed: that is the default reward.
+    pub has_failed: bool,
     /// From the window's beginning to what was observed first, ms.
     pub delay_ms: Option<i64>,
     /// Whether the window is over.
@@ -59,17 +61,21 @@ impl Feedback {
     pub(super) fn view_of(&self, open: &Open) -> DecisionView {
         let rewards = self.registry.model(open.model);
         let since = open.state.since.unwrap_or(open.time);
-        let picks = open.state.picks.iter().map(|pick| {
-            let views = pick.specs.iter().map(|spec| RewardView {
-                version: spec.version,
-                in_force: spec.version == open.reward_version,
-                signals: open
-                    .reward(rewards, spec.version)
-                    .map_or(vec![], |reward| spec.observed.signals(reward, since)),
-                reward: spec.known,
-                delay_ms: spec.delay(since),
-                is_closed: spec.is_closed,
-                until: spec.end(since),
+        let d = decode(&open.record);
+        let picks = open.state.picks.iter().zip(&d.picks).map(|(pick, decided)| {
+            let views = pick.specs.iter().map(|spec| {
+                let reward = open.reward(rewards, spec.version);
+                let worth = reward.and_then(|reward| spec.observed.value(reward, since, decided.fields));
+                RewardView {
+                    version: spec.version,
+                    in_force: spec.version == open.reward_version,
+                    signals: reward.map_or(vec![], |reward| spec.observed.signals(reward, since)),
+                    reward: spec.known,
+                    has_failed: worth.is_some_and(|worth| worth.failed),
+                    delay_ms: spec.delay(since),
+                    is_closed: spec.is_closed,
+                    until: spec.end(since),
+                }
             });
             PickView { item: pick.item.to_string(), rewards: views.collect() }
         });

@@ -4,6 +4,7 @@
 //! (see `snapshot`): so everything that enters them names the offset of its record.
 
 use super::actions::Actions;
+use super::earned::Earned;
 use super::plan::ModelPlan;
 use crate::decision::Served;
 use crate::learn::{Delays, Entry, Evidence, Learning};
@@ -53,7 +54,7 @@ pub enum RewardEnd {
     Joined,
     /// Its decision's window was over, or not begun.
     Late,
-    /// Its decision was never heard of.
+    /// Its decision was never heard of, or has no such item or position.
     Dangling,
     /// It waited for its decision and had to make room.
     Evicted,
@@ -97,17 +98,23 @@ pub struct Books {
     pub revision: u64,
 }
 
-/// A reward whose decision was never heard of.
+/// A reward that belongs to nothing that was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dangled {
     /// The decision it names.
     pub decision: String,
+    /// The item it names.
+    pub item: Option<String>,
+    /// The position it names.
+    pub position: Option<u32>,
     /// Event type, or `reward` for an explicit one.
     pub kind: String,
     /// Its event time, epoch ms.
     pub event_time: i64,
     /// Offset of its record.
     pub offset: u64,
+    /// The decision is there, but has not that item or position; else it was never heard of.
+    pub is_decided: bool,
 }
 
 /// What was learnt and counted of one model.
@@ -125,32 +132,25 @@ pub struct ModelBook {
     pub decisions: u64,
     /// Their ends, by [`DecisionEnd`].
     pub ends: [u64; DecisionEnd::ALL.len()],
-    /// Under the reward spec in force when they were made, by [`Served`].
-    pub served: [Earned; Served::ALL.len()],
+    /// Of them, by [`Served`].
+    pub served: [u64; Served::ALL.len()],
     /// In `apprentice`: decisions in which the policy would have chosen as the caller did.
     pub agreed: u64,
-    /// Reward expressions that failed and gave the default reward.
+    /// Reward expressions that failed and gave the default reward, also of specs that are retired.
     pub failed: u64,
 }
 
-/// What decisions brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Earned {
-    /// Decisions made.
-    pub decisions: u64,
-    /// Picks whose reward is known.
-    pub rewards: u64,
-    /// Sum of their rewards.
-    pub sum: f64,
-    /// Sum of their squares.
-    pub squares: f64,
-}
-
 /// What was learnt under one reward spec.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SpecBook {
     /// The spec's version.
     pub version: u32,
+    /// What decisions brought by it that were made while it was in force, by [`Served`].
+    pub in_force: [Earned; Served::ALL.len()],
+    /// The same while another was: it ran in shadow.
+    pub in_shadow: [Earned; Served::ALL.len()],
+    /// Times that its expression failed and gave the default reward.
+    pub failed: u64,
     /// None before the first decision.
     pub evidence: Option<Evidence>,
     /// How long its rewards take.
@@ -214,6 +214,8 @@ impl Books {
 impl ModelBook {
     fn to_read(&self) -> ModelBook {
         let specs = self.specs.iter().map(|book| SpecBook {
+            in_force: book.in_force.clone(),
+            in_shadow: book.in_shadow.clone(),
             evidence: book.evidence.clone(),
             delays: book.delays.clone(),
             leant: BTreeMap::new(),
@@ -225,7 +227,7 @@ impl ModelBook {
     /// What is learnt under a spec; made where it is new.
     pub(crate) fn spec(&mut self, version: u32) -> &mut SpecBook {
         let at = self.specs.iter().position(|book| book.version == version).unwrap_or_else(|| {
-            self.specs.push(SpecBook { version, evidence: None, delays: Delays::default(), leant: BTreeMap::new() });
+            self.specs.push(SpecBook { version, ..SpecBook::default() });
             self.specs.len() - 1
         });
         &mut self.specs[at]
@@ -240,17 +242,19 @@ impl ModelBook {
         taken.place
     }
 
-    /// A reward becomes known, or another, or unknown again.
-    pub(crate) fn earn(&mut self, served: Served, from: Option<f64>, to: Option<f64>) {
-        let earned = &mut self.served[served as usize];
-        earned.rewards = earned.rewards + u64::from(to.is_some()) - u64::from(from.is_some());
-        let (from, to) = (from.unwrap_or(0.0), to.unwrap_or(0.0));
-        earned.sum += to - from;
-        earned.squares += to * to - from * from;
+    /// What is learnt under a spec that decisions were made under.
+    pub(crate) fn known(&mut self, version: u32) -> Option<&mut SpecBook> {
+        self.specs.iter_mut().find(|book| book.version == version)
     }
 }
 
 impl SpecBook {
+    /// What decisions of one kind brought by it. `is_in_force`: they were made while it was.
+    pub(crate) fn earned(&mut self, served: Served, is_in_force: bool) -> &mut Earned {
+        let all = if is_in_force { &mut self.in_force } else { &mut self.in_shadow };
+        &mut all[served as usize]
+    }
+
     /// The evidence for decisions with this many features of context; none where it has another number.
     pub(crate) fn evidence(&mut self, learning: &Learning, entry: &Entry<'_>) -> Option<&mut Evidence> {
         let context = if learning.context == 0 { entry.context.len() } else { learning.context };

@@ -8,6 +8,7 @@ mod actions;
 mod ask;
 mod books;
 mod catalogue;
+mod earned;
 mod explain;
 mod items;
 mod plan;
@@ -21,8 +22,9 @@ mod version;
 
 pub use actions::Actions;
 pub use ask::{Ask, Given, RankError};
-pub use books::{Books, Dangled, DecisionEnd, Earned, ModelBook, RewardEnd, SpecBook};
+pub use books::{Books, Dangled, DecisionEnd, ModelBook, RewardEnd, SpecBook};
 pub use catalogue::{Catalogue, ITEMS_MAX};
+pub use earned::{Brought, Earned, Estimated};
 pub use explain::{Explained, draws, explain};
 pub use items::Items;
 pub use plan::{CONTEXT_MAX, JOINT_MAX, ModelPlan};

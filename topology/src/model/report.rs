@@ -1,6 +1,7 @@
 //! What a model knows, for people: estimates per action, reward specs side by side, what the policy earns against the hold-out.
 
-use super::books::{Dangled, DecisionEnd, Earned, RewardEnd};
+use super::books::{Dangled, DecisionEnd, RewardEnd, SpecBook};
+use super::earned::{Earned, Estimated};
 use super::version::{ModelVersion, SpecVersion};
 use super::{Activated, Mode};
 use crate::decision::Served;
@@ -34,11 +35,11 @@ pub struct ModelReport {
     pub rewards: Vec<SpecReport>,
     /// Activations, oldest first.
     pub history: Vec<Activated>,
-    /// Who answered how often, and what it brought under the spec then in force.
+    /// Who answered how often while the spec in force was, and what it brought: the `in_force` of that spec.
     pub served: Vec<ServedReport>,
     /// Share of decisions in which the policy would have put first what the caller did; only in `apprentice`.
     pub agreement: Option<f64>,
-    /// Reward expressions that failed and gave the default reward.
+    /// Reward expressions that failed and gave the default reward, of all specs there were.
     pub expressions_failed: u64,
     /// Features in the order of the weights.
     pub context: Option<usize>,
@@ -59,7 +60,8 @@ pub struct SpecReport {
     pub decisions: u64,
     /// Rewards learnt.
     pub rewards: u64,
-    /// Average reward, as rewards are weighted now; none before the first.
+    /// Average reward learnt, as rewards are weighted now; none before the first. While windows are open it is mostly of decisions
+    /// with a signal: what decisions bring is in `in_force` and `in_shadow`.
     pub average: Option<f64>,
     /// The half-life in use.
     pub half_life: Option<HalfLife>,
@@ -67,18 +69,26 @@ pub struct SpecReport {
     pub centre: Option<f64>,
     /// Standard deviation of a reward around its estimate.
     pub noise: Option<f64>,
+    /// Times that its expression failed and gave the default reward.
+    pub expressions_failed: u64,
+    /// By who answered: decisions that were made while it was in force, and what they brought by it.
+    pub in_force: Vec<ServedReport>,
+    /// The same of decisions that were made while another was: what ranks by that brought by the measure of this one.
+    pub in_shadow: Vec<ServedReport>,
 }
 
-/// What decisions of one kind brought.
+/// What decisions of one kind brought by one reward spec. Averages are of picks whose windows are over: while they are open, those
+/// with a signal would count more. Standard errors are of 64 groups of viewers (of sessions or decisions where none is named), as
+/// what one viewer is shown is not independent; none where fewer than two groups have any, or all rewards are the same.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ServedReport {
     /// Whose choice.
     pub served: Served,
     /// Decisions.
     pub decisions: u64,
-    /// Picks whose reward is known.
+    /// Picks whose windows are over.
     pub rewards: u64,
-    /// Their average.
+    /// Their average reward.
     pub average: Option<f64>,
     /// Its standard error.
     pub standard_error: Option<f64>,
@@ -86,6 +96,10 @@ pub struct ServedReport {
     pub lift: Option<f64>,
     /// Its standard error.
     pub lift_standard_error: Option<f64>,
+    /// Picks whose reward is known so far, also those whose windows are open.
+    pub rewards_so_far: u64,
+    /// Their average; too high or too low while windows are open.
+    pub average_so_far: Option<f64>,
 }
 
 /// An item that decisions were made for.
@@ -116,7 +130,7 @@ impl ModelVersion {
         let outcomes: BTreeMap<_, _> = self.ends().collect();
         let ended = outcomes.values().sum();
         let spec = &self.plan().spec;
-        let apprentice = self.earned(Served::Apprentice).decisions;
+        let apprentice = self.served(Served::Apprentice);
         let agreed: u64 = books().map(|book| book.agreed).sum();
         ModelReport {
             model: spec.name.clone(),
@@ -129,7 +143,7 @@ impl ModelVersion {
             outcomes,
             rewards: self.specs.iter().map(|spec| self.spec_report(spec)).collect(),
             history: self.rewards().history.clone(),
-            served: self.served_reports(),
+            served: self.served_reports(self.active, |book| &book.in_force),
             agreement: (apprentice > 0).then(|| agreed as f64 / apprentice as f64),
             expressions_failed: books().map(|book| book.failed).sum(),
             context: self.context(),
@@ -151,6 +165,9 @@ impl ModelVersion {
             half_life: evidence.map(Evidence::half_life),
             centre: frame.map(|frame| frame.centre),
             noise: frame.map(|frame| frame.noise),
+            expressions_failed: self.spec_books(spec.version).map(|book| book.failed).sum(),
+            in_force: self.served_reports(spec.version, |book| &book.in_force),
+            in_shadow: self.served_reports(spec.version, |book| &book.in_shadow),
         }
     }
 
@@ -171,37 +188,49 @@ impl ModelVersion {
         self.learnt.iter().enumerate().flat_map(|(p, learnt)| learnt.books.dangled.iter().map(move |d| (p, &**d)))
     }
 
-    /// What decisions of one kind brought, over all partitions.
-    pub fn earned(&self, served: Served) -> Earned {
-        let mut total = Earned::default();
-        for earned in (0..self.learnt.len()).map(|partition| self.book(partition).served[served as usize]) {
-            total.decisions += earned.decisions;
-            total.rewards += earned.rewards;
-            total.sum += earned.sum;
-            total.squares += earned.squares;
-        }
-        total
+    /// Decisions of one kind, over all partitions.
+    pub fn served(&self, served: Served) -> u64 {
+        (0..self.learnt.len()).map(|partition| self.book(partition).served[served as usize]).sum()
     }
 
-    fn served_reports(&self) -> Vec<ServedReport> {
-        let held_out = mean(&self.earned(Served::HeldOut));
-        let kinds = Served::ALL.into_iter().map(|served| (served, self.earned(served)));
-        kinds
-            .filter(|(_, earned)| earned.decisions > 0)
-            .map(|(served, earned)| {
-                let own = mean(&earned);
-                let both = own.zip(held_out).filter(|_| served != Served::HeldOut);
-                ServedReport {
-                    served,
-                    decisions: earned.decisions,
-                    rewards: earned.rewards,
-                    average: own.map(|(average, _)| average),
-                    standard_error: own.and_then(|(_, variance)| root(variance)),
-                    lift: both.map(|((own, _), (other, _))| own - other),
-                    lift_standard_error: both.and_then(|((_, own), (_, other))| root(own + other)),
-                }
-            })
-            .collect()
+    /// What decisions of one kind brought while the spec in force was, over all partitions.
+    pub fn earned(&self, served: Served) -> Earned {
+        self.sum_earned(self.active, |book| &book.in_force[served as usize])
+    }
+
+    fn sum_earned(&self, spec: u32, of: impl Fn(&SpecBook) -> &Earned) -> Earned {
+        self.spec_books(spec).fold(Earned::default(), |mut all, book| {
+            all.add(of(book));
+            all
+        })
+    }
+
+    fn spec_books(&self, version: u32) -> impl Iterator<Item = &SpecBook> {
+        let books = (0..self.learnt.len()).map(|partition| self.book(partition));
+        books.filter_map(move |book| book.specs.iter().find(|book| book.version == version))
+    }
+
+    fn served_reports(&self, spec: u32, of: impl Fn(&SpecBook) -> &[Earned; Served::ALL.len()]) -> Vec<ServedReport> {
+        let earned = |served: Served| self.sum_earned(spec, |book| &of(book)[served as usize]);
+        let held_out = earned(Served::HeldOut);
+        let report = |served| {
+            let earned = earned(served);
+            let average = earned.average();
+            let lift = (served != Served::HeldOut).then(|| earned.lift(&held_out)).flatten();
+            let error = |of: Option<Estimated>| of.and_then(|of| of.standard_error);
+            ServedReport {
+                served,
+                decisions: earned.decisions,
+                rewards: earned.matured().picks,
+                average: average.map(|average| average.value),
+                standard_error: error(average),
+                lift: lift.map(|lift| lift.value),
+                lift_standard_error: error(lift),
+                rewards_so_far: earned.so_far.picks,
+                average_so_far: earned.so_far.average(),
+            }
+        };
+        Served::ALL.into_iter().map(report).filter(|report| report.decisions > 0).collect()
     }
 
     fn action_reports(&self) -> Vec<ActionReport> {
@@ -273,18 +302,4 @@ fn average_of_all(evidence: &Evidence) -> Option<f64> {
 fn average(moments: impl IntoIterator<Item = [f64; 3]>) -> Option<f64> {
     let sums = moments.into_iter().fold([0.0; 2], |[w, r], [weight, reward, _]| [w + weight, r + reward]);
     (sums[0] > 0.0).then(|| sums[1] / sums[0])
-}
-
-/// Average reward and the variance of it.
-fn mean(earned: &Earned) -> Option<(f64, f64)> {
-    let n = earned.rewards as f64;
-    (n > 0.0).then(|| {
-        let mean = earned.sum / n;
-        let variance = (earned.squares / n - mean * mean).max(0.0);
-        (mean, if n > 1.0 { variance / (n - 1.0) } else { f64::INFINITY })
-    })
-}
-
-fn root(variance: f64) -> Option<f64> {
-    variance.is_finite().then(|| variance.sqrt())
 }

@@ -44,7 +44,7 @@ impl Observed {
     /// Event time of what was observed first.
     pub fn first(&self) -> Option<i64> {
         let seen = self.0.as_ref()?;
-        seen.first.or(seen.waiting.earliest()).into_iter().chain(seen.told.earliest()).min()
+        seen.first.into_iter().chain(seen.waiting.earliest()).chain(seen.told.earliest()).min()
     }
 
     /// Takes an event in, at its corrected `time`; `since` is when the window is counted from, both in ms since the epoch. False
@@ -66,6 +66,27 @@ impl Observed {
         if seen.waiting.len() > PENDING_MAX {
             seen.settle(reward, 1);
         }
+        true
+    }
+
+    /// Takes an event in that precedes what settled: [`Observed::event`] did not. Signals are what they would be had it come in
+    /// time, but for unique seconds: what lies between it and those before and after it that came in time is not known to be watched.
+    pub fn late(&mut self, reward: &Reward, since: i64, time: i64, event: &Event<'_>) -> bool {
+        let mut numbers = [0.0; super::SIGNALS_MAX];
+        let signals = reward.signals_at(since, time, event, &mut numbers);
+        if signals == 0 {
+            return false;
+        }
+        let seen = self.0.get_or_insert_default();
+        seen.make_room(reward);
+        for (i, signal) in reward.signals.iter().enumerate().filter(|(i, _)| signals >> i & 1 == 1) {
+            let number = signal.input.map_or(0.0, |input| numbers[input]);
+            match signal.watched {
+                Some(place) => seen.watched[place].add_late(time, number),
+                None => seen.settled[i].add(signal.fold, time, number),
+            }
+        }
+        seen.first = Some(seen.first.map_or(time, |first| first.min(time)));
         true
     }
 
@@ -138,10 +159,14 @@ impl Observed {
 }
 
 impl Seen {
-    /// Folds the oldest `count` pending events.
-    fn settle(&mut self, reward: &Reward, count: usize) {
+    fn make_room(&mut self, reward: &Reward) {
         self.settled.resize(reward.signals.len(), Tally::default());
         self.watched.resize_with(reward.watched, Watched::default);
+    }
+
+    /// Folds the oldest `count` pending events.
+    fn settle(&mut self, reward: &Reward, count: usize) {
+        self.make_room(reward);
         for (i, signal) in reward.signals.iter().enumerate() {
             for (time, number) in self.waiting.of(i, signal.input, count) {
                 match signal.watched {
@@ -150,7 +175,8 @@ impl Seen {
                 }
             }
         }
-        self.first = self.first.or(self.waiting.earliest());
+        // What was late may have come first.
+        self.first = self.first.into_iter().chain(self.waiting.earliest()).min();
         self.floor = self.waiting.release(count, reward.inputs.len()).or(self.floor);
     }
 

@@ -1,4 +1,4 @@
-//! One signal as it is gathered, event after event in the order of time.
+//! One signal as it is gathered, event after event; in which order does not matter, but for the last bits of a sum.
 
 use super::spec::SignalFold;
 use serde::{Deserialize, Serialize};
@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Tally {
     /// Events so far.
     events: u64,
-    /// The sum, or the number that is kept; for [`SignalFold::TimeUntil`] the time of the first, in ms since the epoch.
+    /// The sum, or the number that is kept.
     kept: f64,
+    /// Where it matters which was first or last: when that was, in ms since the epoch.
+    at: i64,
 }
 
 impl Tally {
-    /// Takes the next event in; `number` is its field's value, where the fold has a field.
+    /// Takes an event in; `number` is its field's value, where the fold has a field.
     pub(super) fn add(&mut self, fold: SignalFold, time: i64, number: f64) {
         let is_first = self.events == 0;
         self.events += 1;
@@ -21,9 +23,10 @@ impl Tally {
             SignalFold::Sum => self.kept += number,
             SignalFold::Max if is_first || number > self.kept => self.kept = number,
             SignalFold::Min if is_first || number < self.kept => self.kept = number,
-            SignalFold::First if is_first => self.kept = number,
-            SignalFold::Last => self.kept = number,
-            SignalFold::TimeUntil if is_first => self.kept = time as f64,
+            SignalFold::First | SignalFold::TimeUntil if is_first || time < self.at => {
+                (self.kept, self.at) = (number, time);
+            }
+            SignalFold::Last if is_first || time >= self.at => (self.kept, self.at) = (number, time),
             _ => {}
         }
     }
@@ -34,7 +37,7 @@ impl Tally {
             SignalFold::Any => f64::from(u8::from(self.events > 0)),
             SignalFold::Count => self.events as f64,
             SignalFold::TimeUntil if self.events == 0 => wait_s,
-            SignalFold::TimeUntil => (self.kept - since as f64) / 1000.0,
+            SignalFold::TimeUntil => (self.at - since) as f64 / 1000.0,
             _ => self.kept,
         }
     }

@@ -17,6 +17,8 @@ const SLACK_S: f64 = 1.0;
 pub(super) struct Watched {
     /// Event time in ms and playhead in seconds of the latest event.
     latest: Option<(i64, f64)>,
+    /// The same of the latest that came late.
+    late: Option<(i64, f64)>,
     /// Begin and end in seconds of content, ascending, apart from each other.
     spans: Vec<(f64, f64)>,
 }
@@ -24,12 +26,22 @@ pub(super) struct Watched {
 impl Watched {
     /// Takes the next event in; times do not go back.
     pub(super) fn add(&mut self, time: i64, playhead_s: f64) {
-        if let Some((before, from)) = self.latest.replace((time, playhead_s)) {
-            let passed_s = time.saturating_sub(before) as f64 / 1000.0;
-            let advanced_s = playhead_s - from;
-            if advanced_s > 0.0 && advanced_s <= RATE_MAX * passed_s + SLACK_S {
-                self.cover(from, playhead_s);
-            }
+        let before = self.latest.replace((time, playhead_s));
+        self.play(before, (time, playhead_s));
+    }
+
+    /// Takes one in that comes when later ones are known: it follows the one that came so before it, as a player sends what it kept.
+    pub(super) fn add_late(&mut self, time: i64, playhead_s: f64) {
+        let before = self.late.replace((time, playhead_s));
+        self.play(before.filter(|(before, _)| *before <= time), (time, playhead_s));
+    }
+
+    fn play(&mut self, before: Option<(i64, f64)>, (time, playhead_s): (i64, f64)) {
+        let Some((before, from)) = before else { return };
+        let passed_s = time.saturating_sub(before) as f64 / 1000.0;
+        let advanced_s = playhead_s - from;
+        if advanced_s > 0.0 && advanced_s <= RATE_MAX * passed_s + SLACK_S {
+            self.cover(from, playhead_s);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::history::*;
 use saccade_topology::decision::*;
-use saccade_topology::model::{Attribute, ContextSpec, DecisionEnd, ModelSpec, RewardEnd};
+use saccade_topology::model::{Attribute, Brought, ContextSpec, DecisionEnd, Earned, ModelSpec, RewardEnd};
 use saccade_topology::*;
 
 /// A partition, its next offset, and what its sink was told.
@@ -91,6 +91,13 @@ impl World {
         self.topology.books(Offset(0)).rewards[end as usize]
     }
 
+    /// What decisions of one kind brought by a spec, made while it was in force, and while another was.
+    fn earned(&self, version: u32, served: Served) -> [Earned; 2] {
+        let books = self.topology.books(Offset(0));
+        let book = books.models[0].specs.iter().find(|book| book.version == version).expect("a book of the spec");
+        [&book.in_force, &book.in_shadow].map(|earned| earned[served as usize].clone())
+    }
+
     /// Decisions and rewards learnt under a spec.
     fn learnt(&self, version: u32) -> (u64, u64) {
         let books = self.topology.books(Offset(0));
@@ -113,8 +120,9 @@ fn a_click_is_learnt_at_once_and_what_follows_corrects_it() {
     assert_eq!(w.rewarded(RewardEnd::Joined), 2);
     pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
     assert_eq!((w.ended(DecisionEnd::Joined), w.told.over.as_slice()), (1, &["d".to_string()][..]));
-    let earned = w.topology.books(Offset(0)).models[0].served[Served::Policy as usize];
-    assert_eq!((earned.decisions, earned.rewards, earned.sum), (1, 1, 13.0));
+    let [in_force, in_shadow] = w.earned(1, Served::Policy);
+    assert_eq!((in_force.decisions, in_force.matured()), (1, Brought { picks: 1, sum: 13.0 }));
+    assert_eq!(in_shadow, Earned::default());
 }
 
 #[test]
@@ -126,7 +134,7 @@ fn rankings_without_any_click_get_the_default_reward_on_an_idle_stream() {
     pass(&mut w.topology, w.next + 1, 2 * HOUR, &mut w.told);
     assert_eq!((w.ended(DecisionEnd::Default), w.topology.open_decisions()), (1, (0, 0)));
     assert_eq!((w.learnt(1), w.learnt(2)), ((3, 3), (3, 3)));
-    assert_eq!(w.topology.books(Offset(0)).models[0].served[0].sum, -3.0);
+    assert_eq!(w.earned(1, Served::Policy)[0].matured(), Brought { picks: 3, sum: -3.0 });
 }
 
 #[test]
@@ -138,6 +146,98 @@ fn each_item_of_a_slate_has_signals_of_its_own() {
     assert_eq!([0, 1, 2].map(|pick| w.known("d", pick, 1)), [None, Some(10.0), Some(7.0)]);
     w.reward("d", 3000, 5.0, |_| {});
     assert_eq!(w.known("d", 0, 1), Some(5.0), "without item and position: the first");
+}
+
+#[test]
+fn what_names_no_position_of_its_decision_dangles_and_can_be_read() {
+    let mut w = World::new(|_| {});
+    w.reward("d", 500, 1.0, |r| r.item = Some("early"));
+    w.decide("d", 0, 3, |_| {});
+    w.event("e", 1000, "click", Some("other"), Some("d"));
+    w.reward("d", 2000, 1.0, |r| r.position = Some(3));
+    assert_eq!(w.rewarded(RewardEnd::Dangling), 3);
+    let books = w.topology.books(Offset(0));
+    let dangled = books.dangled.iter().map(|d| (&*d.kind, d.item.as_deref(), d.position, d.offset, d.is_decided));
+    let expected = [
+        ("reward", Some("early"), None, 3, true),
+        ("click", Some("other"), None, 5, true),
+        ("reward", None, Some(3), 6, true),
+    ];
+    assert_eq!(dangled.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn averages_are_of_decisions_whose_windows_are_over() {
+    let mut w = World::new(|_| {});
+    for n in 0..10 {
+        w.decide(&format!("d{n}"), 0, 1, |_| {});
+    }
+    for n in 0..3 {
+        w.event(&format!("e{n}"), 1000, "click", None, Some(&format!("d{n}")));
+    }
+    let [of_first, _] = w.earned(1, Served::Policy);
+    assert_eq!((of_first.so_far, of_first.average()), (Brought { picks: 3, sum: 30.0 }, None), "of those alone");
+    pass(&mut w.topology, w.next, HOUR + 11_000, &mut w.told);
+    let [of_first, _] = w.earned(1, Served::Policy);
+    assert_eq!(of_first.matured(), Brought { picks: 10, sum: 30.0 - 7.0 });
+    // Within the lateness it can still be another.
+    w.reward("d9", HOUR, 5.0, |_| {});
+    let [of_first, _] = w.earned(1, Served::Policy);
+    assert_eq!(
+        (of_first.matured(), of_first.so_far),
+        (Brought { picks: 10, sum: 29.0 }, Brought { picks: 10, sum: 29.0 })
+    );
+}
+
+#[test]
+fn what_decisions_brought_is_told_by_the_spec_that_was_in_force_when_they_were_made() {
+    let mut w = World::new(|_| {});
+    w.decide("before", 0, 1, |_| {});
+    w.event("e", 1000, "click", None, Some("before"));
+    w.apply(2000, control(2, Act::Activate));
+    w.decide("after", 3000, 1, |d| d.reward_version = 2);
+    w.decide("held", 3000, 1, |d| (d.reward_version, d.served) = (2, Served::HeldOut));
+    w.event("f", 4000, "click", None, Some("after"));
+    w.event("g", 5000, "click", None, Some("after"));
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    let sums = |version, served| w.earned(version, served).map(|earned| (earned.decisions, earned.matured().sum));
+    assert_eq!(sums(1, Served::Policy), [(1, 10.0), (1, 10.0)]);
+    assert_eq!(sums(2, Served::Policy), [(1, 2.0), (1, 1.0)], "in force of the second, in shadow of the first");
+    assert_eq!(sums(2, Served::HeldOut), [(1, 0.0), (0, 0.0)]);
+    assert_eq!(w.topology.books(Offset(0)).models[0].served[Served::Policy as usize], 2);
+}
+
+#[test]
+fn what_names_its_decision_counts_while_its_window_is_open_however_late_it_is() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |_| {});
+    w.event("n1", 1000, "click", Some("i0"), Some("d"));
+    w.event("n2", 20 * 60_000, "scroll", None, None);
+    // The lateness is half a minute.
+    assert!(matches!(w.event("l1", 60_000, "progress", None, Some("d")), Outcome::Late(_)));
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Joined)), (Some(13.0), 2));
+    assert!(matches!(w.event("l2", 61_000, "progress", Some("i0"), None), Outcome::Late(_)));
+    assert_eq!(w.known("d", 0, 1), Some(13.0), "what names none may be about something else");
+    assert!(matches!(w.event("l3", 3 * 60_000, "click", None, Some("d")), Outcome::Late(_)));
+    assert_eq!(w.known("d", 0, 2), Some(1.0), "the second spec's window was over by then");
+    assert_eq!(w.event("l1", 60_000, "progress", None, Some("d")), Outcome::Duplicate);
+    pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
+    w.event("l4", 62_000, "progress", None, Some("d"));
+    assert_eq!((w.rewarded(RewardEnd::Joined), w.rewarded(RewardEnd::Late)), (3, 1), "it is over");
+}
+
+#[test]
+fn expressions_that_fail_are_counted_by_their_spec() {
+    let spec = r#"{"version": 1, "expression": "item.stars * clicked", "wait": "1h", "default_reward": 0.5,
+        "signals": {"clicked": {"fold": "any", "on": ["click"]}}}"#;
+    let mut w = rewarded_by(spec, |_| {});
+    w.decide("d", 0, 1, |_| {});
+    w.event("e", 1000, "click", None, Some("d"));
+    let view = w.topology.decision_view("d").expect("it is open");
+    let reward = &view.picks[0].rewards[0];
+    assert_eq!((reward.reward, reward.has_failed), (Some(0.5), true));
+    let book = &w.topology.books(Offset(0)).models[0];
+    assert_eq!((book.failed, book.specs[0].failed), (1, 1));
 }
 
 #[test]
@@ -181,8 +281,8 @@ fn a_reward_that_comes_before_its_decision_waits_for_it_and_one_without_dangles(
     assert_eq!((w.known("d", 0, 1), w.topology.open_decisions()), (Some(10.0), (1, 2)));
     pass(&mut w.topology, w.next, 120_000, &mut w.told);
     let books = w.topology.books(Offset(0));
-    let dangled: Vec<_> = books.dangled.iter().map(|d| (d.decision.as_str(), d.kind.as_str())).collect();
-    assert_eq!(dangled, [("nobody", "click"), ("nothing", "reward")]);
+    let dangled: Vec<_> = books.dangled.iter().map(|d| (&*d.decision, &*d.kind, d.is_decided)).collect();
+    assert_eq!(dangled, [("nobody", "click", false), ("nothing", "reward", false)]);
     assert_eq!((w.rewarded(RewardEnd::Dangling), w.rewarded(RewardEnd::Joined)), (2, 1));
 }
 
@@ -323,8 +423,8 @@ fn hold_out_and_opted_out_are_counted_and_not_learnt() {
     pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
     let ends = [DecisionEnd::HeldOut, DecisionEnd::OptedOut, DecisionEnd::Joined].map(|end| w.ended(end));
     assert_eq!(ends, [1, 1, 2]);
-    let served = w.topology.books(Offset(0)).models[0].served;
-    assert!(Served::ALL.iter().filter(|s| served[**s as usize].sum == 10.0).count() == 4, "{served:?}");
+    let sums = Served::ALL.map(|served| w.earned(1, served)[0].matured().sum);
+    assert!(sums.iter().filter(|sum| **sum == 10.0).count() == 4, "{sums:?}");
 }
 
 #[test]
@@ -463,7 +563,7 @@ fn a_reward_beyond_what_can_be_learnt_is_the_default_and_harms_no_later_one() {
     let sums = evidence.action(0).expect("of the first item");
     let [weight, sum, squares] = sums.moments(saccade_topology::learn::HalfLife::None.stamp(Default::default()));
     assert_eq!((weight, sum, squares), (1.0, 2.0, 4.0));
-    assert_eq!(books.models[0].served[Served::Policy as usize].sum, 2.0);
+    assert_eq!(w.earned(1, Served::Policy)[0].so_far, Brought { picks: 1, sum: 2.0 });
 }
 
 #[test]
@@ -534,7 +634,7 @@ fn a_reward_without_a_time_before_the_first_event_waits_for_its_decision() {
 }
 
 #[test]
-fn an_event_that_settled_too_early_and_names_a_decision_is_a_late_reward() {
+fn an_event_that_came_after_its_session_had_to_settle_counts_for_the_decision_it_names() {
     let mut topology = Topology::new(plan_with(model(|_| {}), |spec| spec.session.pending_max = 1));
     let next = begin(&mut topology, &mut Ignore);
     let mut w = World { topology, next, told: Told::default() };
@@ -542,7 +642,8 @@ fn an_event_that_settled_too_early_and_names_a_decision_is_a_late_reward() {
     w.event("e1", 1000, "scroll", None, None);
     w.event("e2", 2000, "scroll", None, None);
     let outcome = w.event("e3", 500, "click", Some("i0"), Some("d"));
-    assert_eq!((outcome, w.rewarded(RewardEnd::Late)), (Outcome::Late(Late::SettledEarly), 1));
+    assert_eq!((outcome, w.known("d", 0, 1)), (Outcome::Late(Late::SettledEarly), Some(10.0)));
+    assert_eq!((w.rewarded(RewardEnd::Late), w.rewarded(RewardEnd::Joined)), (0, 1));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::checkpoint::{Checkpoint, restart};
 use crate::history::*;
 use proptest::prelude::*;
-use saccade_topology::model::{Attribute, Books};
+use saccade_topology::model::{Attribute, Books, Earned};
 use saccade_topology::*;
 use std::collections::BTreeMap;
 use std::iter::from_fn;
@@ -26,15 +26,31 @@ fn run(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, u64) {
     (topology, next)
 }
 
-/// Of one way of serving: decisions, rewards known, their sum in millionths.
-type Served = (u64, u64, i64);
+/// Of one spec and way of serving: decisions, picks whose windows are over, their average and its error in millionths, rewards known
+/// and their sum in millionths.
+type Served = (u64, u64, [Option<i64>; 2], u64, i64);
 
 /// Ends of decisions, rewards that were joined and that were not, and what was earned, to rounding.
 fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<Served>) {
     let home = &books.models[0];
-    let earned = home.served.iter().map(|e| (e.decisions, e.rewards, (e.sum * 1e6).round() as i64));
-    // A reward of a decision that is not activated yet is late or dangling, by whether the activation comes while it waits.
     let [joined, rest @ ..] = books.rewards;
+    let millionths = |x: f64| (x * 1e6).round() as i64;
+    let served = |earned: &Earned| {
+        let average = earned.average();
+        let told = [average.map(|average| average.value), average.and_then(|average| average.standard_error)];
+        let so_far = earned.so_far;
+        (
+            earned.decisions,
+            earned.matured().picks,
+            told.map(|x| x.map(millionths)),
+            so_far.picks,
+            millionths(so_far.sum),
+        )
+    };
+    let mut books: Vec<_> = home.specs.iter().collect();
+    books.sort_by_key(|book| book.version);
+    let earned = books.into_iter().flat_map(|book| book.in_force.iter().chain(&book.in_shadow)).map(served);
+    // A reward of a decision that is not activated yet is late or dangling, by whether the activation comes while it waits.
     (home.ends.to_vec(), [joined, rest.iter().sum()], earned.collect())
 }
 

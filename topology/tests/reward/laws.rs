@@ -163,4 +163,49 @@ proptest! {
         }
         prop_assert_eq!(bits(&limited, &reward), bits(&settled, &reward));
     }
+
+    #[test]
+    fn what_is_late_gives_the_signals_it_would_have_given_in_time(
+        history in happenings(120),
+        late in prop::collection::vec(0u8..4, 120),
+        order in prop::collection::vec(any::<u64>(), 120),
+    ) {
+        let reward = reward();
+        let mut history = sorted(&history);
+        history.dedup_by_key(|happening| happening.ms);
+        let (mut straight, mut kept) = (Observed::default(), Observed::default());
+        history.iter().for_each(|happening| assert!(take(&mut straight, &reward, &happening.event())));
+        let (mut in_time, mut after) = (vec![], vec![]);
+        for (happening, (late, key)) in history.iter().zip(late.iter().zip(order)) {
+            if *late == 0 { after.push((key, happening)) } else { in_time.push(happening) }
+        }
+        in_time.iter().for_each(|happening| assert!(take(&mut kept, &reward, &happening.event())));
+        kept.settle(&reward, i64::MAX);
+        after.sort_by_key(|(key, _)| *key);
+        for (_, happening) in after {
+            let event = happening.event();
+            prop_assert!(kept.late(&reward, T0, event.event_time.0, &event));
+        }
+        let size: f64 = history.iter().filter_map(|h| h.value).filter(|x| x.is_finite()).map(f64::abs).sum();
+        for ((name, expected), (_, value)) in straight.signals(&reward, T0).into_iter().zip(kept.signals(&reward, T0)) {
+            let is_same = (value - expected).abs() <= 1e-9 * size.max(1.0);
+            prop_assert!(is_same || name.starts_with("unique_seconds"), "{name}: {value}, not {expected}");
+        }
+        prop_assert_eq!(straight.first(), kept.first());
+    }
+
+    #[test]
+    fn what_a_player_kept_and_sends_late_is_watched_all_the_same(history in happenings(60)) {
+        let reward = reward();
+        let mut history = sorted(&history);
+        history.dedup_by_key(|happening| happening.ms);
+        let (mut straight, mut kept) = (Observed::default(), Observed::default());
+        for happening in &history {
+            let event = happening.event();
+            let is_taken = take(&mut straight, &reward, &event);
+            prop_assert_eq!(kept.late(&reward, T0, event.event_time.0, &event), is_taken);
+        }
+        straight.settle(&reward, i64::MAX);
+        prop_assert_eq!(bits(&straight, &reward), bits(&kept, &reward));
+    }
 }

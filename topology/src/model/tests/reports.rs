@@ -48,14 +48,19 @@ fn a_report_counts_what_was_learnt_and_who_earned_what() {
             let item = round % 3;
             world.learn(round % partitions, ITEMS[item], &[1.0, (round % 2) as f64], item as f64);
         }
-        let book = &mut world.learnt[0].books.models[0];
-        for _ in 0..10 {
-            book.served[Served::Policy as usize].decisions += 1;
-            book.earn(Served::Policy, None, Some(1.0));
-            book.served[Served::HeldOut as usize].decisions += 1;
+        for viewer in 0..20 {
+            let book = &mut world.learnt[viewer % partitions].books.models[0];
+            let served = [Served::Policy, Served::HeldOut][viewer / 10];
+            book.decisions += 1;
+            // By the second spec, in shadow, what the policy does is worth less.
+            for (version, reward) in [(1, 1.0), (2, 0.25)] {
+                let reward = if served == Served::HeldOut { (viewer % 2) as f64 } else { reward };
+                let earned = book.spec(version).earned(served, version == 1);
+                earned.decisions += 1;
+                earned.correct(None, Some(reward));
+                earned.mature(viewer as u64, None, Some(reward));
+            }
         }
-        (0..10).for_each(|i| book.earn(Served::HeldOut, None, Some(f64::from(i % 2))));
-        book.decisions += 20;
         let report = world.cut().report();
         assert_eq!((report.decisions, report.open, report.reward_version), (110, 20, 1));
         assert_eq!(report.actions.iter().map(|action| action.item.as_str()).collect::<Vec<_>>(), ["c", "b", "a"]);
@@ -68,8 +73,13 @@ fn a_report_counts_what_was_learnt_and_who_earned_what() {
         let specs: Vec<_> = report.rewards.iter().map(|spec| (spec.version, spec.active, spec.average)).collect();
         assert_eq!(specs, [(1, true, Some(1.0)), (2, false, None)]);
         let policy = report.served.iter().find(|row| row.served == Served::Policy).expect("it served");
-        assert_eq!((policy.average, policy.lift), (Some(1.0), Some(0.5)));
+        assert_eq!((policy.decisions, policy.average, policy.lift), (10, Some(1.0), Some(0.5)));
+        // Ten viewers of 0 or 1, and ten that do not differ, in as many groups.
         let error = policy.lift_standard_error.expect("both have several");
-        assert!((error - f64::sqrt(0.25 / 9.0)).abs() < 1e-12, "{error}");
+        assert!((error - f64::sqrt(0.25 / 10.0 * 20.0 / 19.0)).abs() < 1e-12, "{error}");
+        assert_eq!(report.served, report.rewards[0].in_force);
+        let in_shadow = &report.rewards[1].in_shadow[0];
+        assert_eq!((in_shadow.served, in_shadow.average, in_shadow.lift), (Served::Policy, Some(0.25), Some(-0.25)));
+        assert!(report.rewards[0].in_shadow.is_empty() && report.rewards[1].in_force.is_empty());
     }
 }
