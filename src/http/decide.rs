@@ -6,8 +6,10 @@ use crate::engine::{Context, ContextKind};
 use crate::wire::{ElsewhereDecision, RankRequest, RowError, write_rank};
 use axum::http::StatusCode;
 use saccade_topology::decision::Decision;
-use saccade_topology::model::{Ask, Explained, Given, ModelVersion, RankError, RankScratch, elsewhere, explain, rank};
-use saccade_topology::{EventTime, IngestTime, check_future};
+use saccade_topology::model::{
+    Ask, Explained, Given, ModelPlan, ModelVersion, RankError, RankScratch, elsewhere, explain, rank,
+};
+use saccade_topology::{EventTime, Fields, IngestTime, check_future};
 use std::sync::Arc;
 
 /// The latest version of a model.
@@ -109,6 +111,14 @@ fn note_unlisted(app: &App, version: &ModelVersion, request: &RankRequest<'_>) {
     if let Some((first, _)) = unlisted.next() {
         app.metrics.unlisted(&spec.name, 1 + unlisted.count() as u64, first);
     }
+    for candidate in &request.candidates {
+        note_misread(app, version.plan(), candidate.features);
+    }
+}
+
+/// Counts features of an item that a model looks at and that are of another type.
+pub(super) fn note_misread(app: &App, model: &ModelPlan, fields: Fields<'_>) {
+    model.misread(fields).for_each(|field| app.metrics.misread(&model.spec.name, field));
 }
 
 /// The answer to a rank request: of a decision made now or before.

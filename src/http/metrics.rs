@@ -12,6 +12,7 @@ const REJECTED: &str = "saccade_ingest_rejected_total";
 const BYTES: &str = "saccade_ingest_bytes_total";
 const RANK: &str = "saccade_rank_seconds";
 const UNLISTED: &str = "saccade_rank_unlisted_features_total";
+const MISREAD: &str = "saccade_item_features_misread_total";
 const STREAMS: &str = "saccade_streams";
 const CONNECTIONS: &str = "saccade_connections";
 /// Bytes of a sender's name that the server's own log repeats.
@@ -51,8 +52,9 @@ pub(super) struct Metrics {
     pub(super) rank: Histogram,
     /// Readers of the context stream.
     pub(super) streams: Gauge,
-    /// Models of which a feature that is not listed was told in the server's own log.
-    unlisted: Mutex<BTreeSet<String>>,
+    /// Models of which a feature that is not listed was told in the server's own log, and models with features of items that were
+    /// of another type.
+    told: Mutex<BTreeSet<(String, Option<String>)>>,
 }
 
 /// Counters of one source, one for each bucket an event can end in.
@@ -99,6 +101,11 @@ impl Metrics {
             Unit::Count,
             "Numbers in `features` of requests for a decision that their model does not list, so that they count for nothing"
         );
+        describe_counter!(
+            MISREAD,
+            Unit::Count,
+            "Features of items, in requests for a decision or rows of the catalogue, that a model looks at and whose values are of another type, so that they count as absent"
+        );
         describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
         describe_histogram!(
             RANK,
@@ -111,7 +118,7 @@ impl Metrics {
             bytes: counter!(BYTES),
             rank: histogram!(RANK),
             streams: gauge!(STREAMS),
-            unlisted: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -132,11 +139,27 @@ impl Metrics {
     /// Counts `n` features that a request for a decision brought for nothing; `name` is that of the first.
     pub(super) fn unlisted(&self, model: &str, n: u64, name: &str) {
         counter!(UNLISTED, "model" => model.to_owned()).increment(n);
-        let mut told = self.unlisted.lock().expect("nobody panics while they hold it");
-        if told.insert(model.to_owned()) {
+        if self.is_news(model, None) {
             let name = &name[..name.floor_char_boundary(NAME_SHOWN_MAX)];
             tracing::warn!(model, feature = ?name, "requests bring a feature that the model does not list; it counts for nothing");
         }
+    }
+
+    /// Counts a feature of an item that is of another type than the model takes.
+    pub(super) fn misread(&self, model: &str, field: &str) {
+        counter!(MISREAD, "model" => model.to_owned(), "field" => field.to_owned()).increment(1);
+        if self.is_news(model, Some(field)) {
+            tracing::warn!(
+                model,
+                field,
+                "an item has a feature of another type, which counts as absent: without `values` it is a number or truth value, with them a text or a list of texts"
+            );
+        }
+    }
+
+    fn is_news(&self, model: &str, field: Option<&str>) -> bool {
+        let mut told = self.told.lock().expect("nobody panics while they hold it");
+        told.insert((model.to_owned(), field.map(str::to_owned)))
     }
 
     /// Counts a request and its answer.

@@ -2,7 +2,7 @@
 
 use super::auth::WriteKey;
 use super::body::Reserved;
-use super::decide::record_elsewhere;
+use super::decide::{note_misread, record_elsewhere};
 use super::error::Refusal;
 use super::metrics::Source;
 use super::{App, threads};
@@ -61,6 +61,9 @@ impl Rows {
         let (now, batch) = (self.batch.ingest_time, &mut self.batch);
         let taken = other.and_then(|other| match other {
             OtherRow::Item(item) => {
+                for model in app.engine.plan().models().iter().filter(|_| item.fields.is_some()) {
+                    note_misread(app, model, item.fields.unwrap_or_default());
+                }
                 batch.push_item(item);
                 Ok(())
             }

@@ -381,3 +381,29 @@ async fn features_that_the_model_does_not_list_are_counted() {
     let told = site.metrics();
     assert!(told.contains("saccade_rank_unlisted_features_total{model=\"home\"} 2"), "{told}");
 }
+
+#[tokio::test]
+async fn features_of_items_that_are_of_another_type_are_counted() {
+    let feature = |json: Value| serde_json::from_value(json).expect("a feature of items");
+    let site = site(|config| {
+        let items = [json!({"field": "stars"}), json!({"field": "genre", "values": ["drama"]})];
+        config.models[0].items = items.into_iter().map(feature).collect();
+    });
+    let item = |id: &str, features: Value| json!({"id": id, "features": features});
+    let right =
+        json!({"items": [item("a", json!({"stars": 3, "genre": "news"})), item("b", json!({"genre": ["drama"]}))]});
+    ok(&site, "/v1/rank/home", right).await;
+    assert!(!site.metrics().contains("saccade_item_features_misread_total{"));
+    ok(&site, "/v1/rank/home", json!({"items": [item("a", json!({"stars": "3", "genre": [1]}))]})).await;
+    ok(
+        &site,
+        "/v1/events",
+        json!({"type": "item", "item": "a", "event_time": now_ms(), "fields": {"stars": true, "genre": 7}}),
+    )
+    .await;
+    let told = site.metrics();
+    for (field, count) in [("stars", 1), ("genre", 2)] {
+        let sample = format!("saccade_item_features_misread_total{{model=\"home\",field=\"{field}\"}} {count}");
+        assert!(told.contains(&sample), "{sample} in {told}");
+    }
+}

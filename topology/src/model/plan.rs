@@ -108,7 +108,24 @@ impl ModelPlan {
     }
 }
 
+impl ModelPlan {
+    /// The features of items that these fields have with a value of another type: they count as absent.
+    pub fn misread<'p>(&'p self, fields: Fields<'p>) -> impl Iterator<Item = &'p str> {
+        let features = self.spec.items.iter().filter(move |feature| feature.is_misread(fields));
+        features.map(|feature| feature.field.as_str())
+    }
+}
+
 impl ItemFeature {
+    fn is_misread(&self, fields: Fields<'_>) -> bool {
+        match (fields.get(&self.field), &self.values) {
+            (None, _) => false,
+            (Some(Value::Number(_) | Value::Bool(_)), values) => values.is_some(),
+            (Some(Value::Text(_)), values) => values.is_none(),
+            (Some(Value::Json(json)), values) => values.is_none() || texts(json).is_empty() && json.trim() != "[]",
+        }
+    }
+
     fn width(&self) -> usize {
         self.values.as_ref().map_or(1, Vec::len)
     }
