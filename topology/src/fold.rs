@@ -242,7 +242,7 @@ impl Topology {
         }
         if time < horizon {
             self.dedup.insert(fingerprint);
-            self.feedback.late_event(moment(&self.plan, &self.progress, offset), event, time);
+            self.feedback_late(offset, event, time);
             self.counters.late += 1;
             return Outcome::Late(Late::BehindHorizon);
         }
@@ -273,7 +273,7 @@ impl Topology {
             self.progress.event(time, ingest_time);
             self.close(offset, sink);
         } else {
-            self.feedback.late_event(moment(&self.plan, &self.progress, offset), event, time);
+            self.feedback_late(offset, event, time);
             self.counters.late += 1;
         }
         let (horizon, newest) = (self.progress.horizon(&self.plan.spec.time), self.progress.event_time_max);

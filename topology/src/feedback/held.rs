@@ -16,6 +16,8 @@ pub(super) const HELD_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Held {
     /// Corrected event time.
     pub time: i64,
+    /// It waits until the horizon is behind this: its time, or of what was late when it came, the stream's.
+    pub until: i64,
     pub offset: u64,
     pub owners: [u64; 2],
     /// Key of the decision, where it waits for one.
@@ -48,7 +50,7 @@ fn as_one<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Queue {
     held: VecDeque<Held>,
-    /// No time among them is less.
+    /// None among them waits for less.
     oldest: i64,
     /// Of their records.
     #[serde(skip)]
@@ -82,7 +84,7 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, held: Held) {
-        self.oldest = if self.held.is_empty() { held.time } else { self.oldest.min(held.time) };
+        self.oldest = if self.held.is_empty() { held.until } else { self.oldest.min(held.until) };
         self.bytes += held.bytes.len();
         self.held.push_back(held);
     }
@@ -135,13 +137,13 @@ impl Queue {
         self.held.iter().any(|held| held.about == about)
     }
 
-    /// Takes out those from before the horizon, wherever they are.
+    /// Takes out those that wait no longer, wherever they are.
     pub(crate) fn take_before(&mut self, horizon: i64) -> VecDeque<Held> {
         if self.held.is_empty() || self.oldest >= horizon {
             return VecDeque::new();
         }
-        let taken = self.take_those(|held| held.time < horizon);
-        self.oldest = self.held.iter().map(|held| held.time).min().unwrap_or(i64::MAX);
+        let taken = self.take_those(|held| held.until < horizon);
+        self.oldest = self.held.iter().map(|held| held.until).min().unwrap_or(i64::MAX);
         taken
     }
 }

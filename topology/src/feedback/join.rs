@@ -128,14 +128,7 @@ impl Feedback {
             return;
         }
         if let Some(id) = event.decision {
-            match self.named(m, id, is_known) {
-                Named::Shown(place) => self.attach_named(m, place, event, time, m.offset),
-                Named::Over => self.books.reward(m.offset, RewardEnd::Late),
-                Named::Awaited => {
-                    let bytes = postcard::to_extend(event, self.waiting.buffer()).expect("memory takes any record");
-                    self.wait(m, Held { time, bytes, about: decision_key(id), ..m.held() });
-                }
-            }
+            self.naming_event(m, id, event, time, is_known);
         } else if let Some(item) = event.item {
             let owners = owners(event.viewer, event.session);
             let among = self.table.of_owners(owners, m.offset);
@@ -172,11 +165,20 @@ impl Feedback {
     }
 
     /// An event that came too late to change a session. What it says of a decision that it names, and whose windows are open, counts.
-    pub(crate) fn late_event(&mut self, m: Moment<'_>, event: &Event<'_>, time: i64) {
-        let Some(id) = event.decision.filter(|_| self.cares(event.kind)) else { return };
-        match self.named(m, id, true) {
+    pub(crate) fn late_event(&mut self, m: Moment<'_>, event: &Event<'_>, time: i64, is_known: bool) {
+        if let Some(id) = event.decision.filter(|_| self.cares(event.kind)) {
+            self.naming_event(m, id, event, time, is_known);
+        }
+    }
+
+    fn naming_event(&mut self, m: Moment<'_>, id: &str, event: &Event<'_>, time: i64, is_known: bool) {
+        match self.named(m, id, is_known) {
             Named::Shown(place) => self.attach_named(m, place, event, time, m.offset),
-            Named::Over | Named::Awaited => self.books.reward(m.offset, RewardEnd::Late),
+            Named::Over => self.books.reward(m.offset, RewardEnd::Late),
+            Named::Awaited => {
+                let bytes = postcard::to_extend(event, self.waiting.buffer()).expect("memory takes any record");
+                self.wait(m, Held { time, bytes, about: decision_key(id), ..m.held() });
+            }
         }
     }
 
@@ -277,7 +279,9 @@ impl Feedback {
 
     fn wait(&mut self, m: Moment<'_>, held: Held) {
         self.waited += 1;
-        self.waiting.push(held);
+        // What is late by now may still be in the window of a decision that is elsewhere.
+        let until = if held.time < m.horizon { m.now } else { held.time };
+        self.waiting.push(Held { until, ..held });
         while self.waiting.is_over()
             && let Some(old) = self.waiting.pop()
         {

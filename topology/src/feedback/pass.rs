@@ -93,8 +93,8 @@ impl Feedback {
             Told::Reward(reward) => {
                 self.reward(m, &ExplicitReward { event_time: Some(p.event_time), ..reward }, is_known);
             }
-            // As it would be in the partition's own events: what settled is not amended.
-            Told::Event(event) if p.event_time.0 < m.horizon => self.late_event(m, &event, p.event_time.0),
+            // As it would be in the partition's own events.
+            Told::Event(event) if p.event_time.0 < m.horizon => self.late_event(m, &event, p.event_time.0, is_known),
             Told::Event(event) => self.event(m, &event, p.event_time.0, is_known),
         }
     }

@@ -13,6 +13,12 @@ impl Topology {
         self.feedback.event(moment(&self.plan, &self.progress, offset), event, time, is_known);
     }
 
+    /// Of an event that came too late for its session.
+    pub(crate) fn feedback_late(&mut self, offset: Offset, event: &Event<'_>, time: i64) {
+        let is_known = event.decision.is_some_and(|id| self.is_known(offset, id));
+        self.feedback.late_event(moment(&self.plan, &self.progress, offset), event, time, is_known);
+    }
+
     /// Checks when something is said to have happened, where that is said.
     fn check_told(&self, event_time: Option<EventTime>, ingest_time: IngestTime) -> Result<(), Future> {
         event_time.map_or(Ok(()), |time| time::check_future(&self.plan.spec.time, time.0, ingest_time))

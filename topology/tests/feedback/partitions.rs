@@ -199,6 +199,29 @@ fn what_is_told_of_a_decision_that_is_over_is_late_wherever_it_arrives() {
     assert_eq!(w.ended(RewardEnd::Late), 2);
 }
 
+#[test]
+fn an_event_that_is_late_where_it_arrives_counts_for_the_open_decision_of_another_partition() {
+    let mut w = World::new();
+    w.feed(2, &decided(1, 2));
+    let event = |n: usize, at: i64, delay: i64, decision: Option<usize>| {
+        let what = What::Event { n, viewer: 0, item: 0, kind: "click", value: 1.0, decision };
+        Happening { at, delay, what }
+    };
+    for place in [0, 2] {
+        w.feed(place, &event(7, 20 * 60_000, 0, None));
+    }
+    for (n, decision) in [(1, 1), (2, 8)] {
+        assert!(matches!(w.feed(0, &event(n, 2_000, 20 * 60_000, Some(decision))), Outcome::Late(_)));
+    }
+    assert_eq!(w.folds[0].open_decisions(), (0, 2), "both wait for who knows where their decisions are");
+    w.look(0);
+    w.deliver(9, true);
+    let view = w.folds[2].decision_view("d1").expect("the decision is open");
+    assert_eq!((view.picks[0].rewards[0].reward, w.ended(RewardEnd::Joined)), (Some(10.0), 1));
+    w.feed(0, &event(9, 22 * 60_000, 0, None));
+    assert_eq!((w.ended(RewardEnd::Dangling), w.ended(RewardEnd::Late)), (1, 0), "nobody has heard of the other");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
