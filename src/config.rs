@@ -329,7 +329,7 @@ impl Config {
     fn check_rewards(&self, path: &Path) -> Result<(), ConfigError> {
         for (index, model) in self.models.iter().enumerate() {
             if let RewardSource::Inline(spec) = &model.reward
-                && let Err(error) = Reward::compile(spec).and_then(|reward| reward.review())
+                && let Err(error) = Reward::compile(spec)
             {
                 let path = self.reward_files.get(&model.name).map_or(path, PathBuf::as_path);
                 let message = format!("models[{index}].reward (model \"{}\"): {error}", model.name);

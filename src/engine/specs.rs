@@ -12,8 +12,9 @@ use crate::config::read_reward;
 use crate::log::{Log, LogError, RecordBatch};
 use saccade_topology::decision::{Act, Control};
 use saccade_topology::model::{ControlError, ModelSpec, RewardSource, Rewards};
-use saccade_topology::reward::RewardSpec;
+use saccade_topology::reward::{Reward, RewardSpec};
 use saccade_topology::{Arrived, Ignore, IngestTime, Offset, Plan, Record};
+use std::sync::Arc;
 
 /// Who does what the configuration says.
 const BY: &str = "configuration";
@@ -43,11 +44,9 @@ impl Engine {
         for control in controls {
             let model = self.plan().model(control.model);
             let model = model.ok_or_else(|| ControlError::Model(control.model.to_string()))?;
+            review(changed.check(model, control)?)?;
             changed.apply(model, control, 0, at.0)?;
             self.check_configured(control)?;
-            if let (Act::Propose, Some(reward)) = (control.action, changed.model(model).spec(control.version)) {
-                reward.review().map_err(|error| ControlError::Spec(error.to_string()))?;
-            }
             batch.push_control(*control);
         }
         let mut sent = self.send(batch)?;
@@ -69,6 +68,11 @@ impl Engine {
         };
         if is_contradicted { Err(ControlError::Configured(control.version)) } else { Ok(()) }
     }
+}
+
+/// What only a spec that is new may not say: one that runs was taken.
+fn review(proposed: Option<Arc<Reward>>) -> Result<(), ControlError> {
+    proposed.map_or(Ok(()), |reward| reward.review()).map_err(|error| ControlError::Spec(error.to_string()))
 }
 
 /// Makes a change that a stop has interrupted in the partitions that have it not: all get what the one has that was changed last.
@@ -178,6 +182,8 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
             if is_known {
                 continue;
             }
+            let proposed = partition.fold.check_control(&controls[0]);
+            proposed.and_then(review).map_err(|why| refuse(why.to_string()))?;
             for control in controls {
                 let arrived = Arrived { ingest_time: now(), record: Record::Control(control) };
                 batch.push(&arrived);

@@ -10,6 +10,7 @@ use saccade_topology::model::{
     Ask, Explained, Given, ModelPlan, ModelVersion, RankError, RankScratch, elsewhere, explain, rank,
 };
 use saccade_topology::{EventTime, Fields, IngestTime, check_future};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The latest version of a model.
@@ -111,14 +112,16 @@ fn note_unlisted(app: &App, version: &ModelVersion, request: &RankRequest<'_>) {
     if let Some((first, _)) = unlisted.next() {
         app.metrics.unlisted(&spec.name, 1 + unlisted.count() as u64, first);
     }
-    for candidate in &request.candidates {
-        note_misread(app, version.plan(), candidate.features);
-    }
+    note_misread(app, version.plan(), request.candidates.iter().map(|candidate| candidate.features));
 }
 
-/// Counts features of an item that a model looks at and that are of another type.
-pub(super) fn note_misread(app: &App, model: &ModelPlan, fields: Fields<'_>) {
-    model.misread(fields).for_each(|field| app.metrics.misread(&model.spec.name, field));
+/// Counts features of items that a model looks at and that are of another type.
+pub(super) fn note_misread<'a>(app: &App, model: &ModelPlan, items: impl Iterator<Item = Fields<'a>>) {
+    let mut misread: BTreeMap<&str, u64> = BTreeMap::new();
+    for fields in items.filter(|_| !model.spec.items.is_empty()) {
+        model.misread(fields).for_each(|field| *misread.entry(field).or_default() += 1);
+    }
+    misread.into_iter().for_each(|(field, count)| app.metrics.misread(&model.spec.name, field, count));
 }
 
 /// The answer to a rank request: of a decision made now or before.

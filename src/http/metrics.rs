@@ -145,9 +145,9 @@ impl Metrics {
         }
     }
 
-    /// Counts a feature of an item that is of another type than the model takes.
-    pub(super) fn misread(&self, model: &str, field: &str) {
-        counter!(MISREAD, "model" => model.to_owned(), "field" => field.to_owned()).increment(1);
+    /// Counts `n` items with a feature of another type than the model takes.
+    pub(super) fn misread(&self, model: &str, field: &str, n: u64) {
+        counter!(MISREAD, "model" => model.to_owned(), "field" => field.to_owned()).increment(n);
         if self.is_news(model, Some(field)) {
             tracing::warn!(
                 model,

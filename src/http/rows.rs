@@ -61,9 +61,7 @@ impl Rows {
         let (now, batch) = (self.batch.ingest_time, &mut self.batch);
         let taken = other.and_then(|other| match other {
             OtherRow::Item(item) => {
-                for model in app.engine.plan().models().iter().filter(|_| item.fields.is_some()) {
-                    note_misread(app, model, item.fields.unwrap_or_default());
-                }
+                app.engine.plan().models().iter().for_each(|model| note_misread(app, model, item.fields.into_iter()));
                 batch.push_item(item);
                 Ok(())
             }

@@ -6,6 +6,8 @@ use crate::counted::{counted, either};
 use crate::http::check_auth_config;
 use crate::wire::EventReader;
 use saccade_topology::Plan;
+use saccade_topology::model::RewardSource;
+use saccade_topology::reward::{Reward, RewardError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +25,13 @@ pub(super) fn load(path: Option<&Path>) -> Result<(Config, Arc<Plan>), Verdict> 
 }
 
 pub(super) fn compiled(config: &Config, plan: &Plan) -> Verdict {
+    if let Some((model, why)) = review(plan) {
+        let found = format!("`reward` of model \"{model}\": {why}");
+        return Verdict::fail(
+            found,
+            "a start that has not run this version before refuses it; change it, with a version of its own",
+        );
+    }
     let (session, viewer) = plan.row_bytes();
     let viewers = match plan.keeps_viewers() {
         true => format!("{} per viewer", bytes(viewer as u64)),
@@ -33,6 +42,17 @@ pub(super) fn compiled(config: &Config, plan: &Plan) -> Verdict {
     let give = either(features, "feature gives", "features give");
     let slots = counted(slots, "slot");
     Verdict::pass(format!("{features} {give} {slots} (schema {}); {state}", plan.schema_version()))
+}
+
+/// What of the reward specs could never mean what is written.
+fn review(plan: &Plan) -> Option<(&str, RewardError)> {
+    plan.models().iter().find_map(|model| match &model.spec.reward {
+        RewardSource::Inline(spec) => {
+            let error = Reward::compile(spec).and_then(|reward| reward.review()).err()?;
+            Some((model.spec.name.as_str(), error))
+        }
+        RewardSource::File(_) => None,
+    })
 }
 
 pub(super) fn security(config: &Config) -> Verdict {

@@ -394,7 +394,7 @@ async fn features_of_items_that_are_of_another_type_are_counted() {
         json!({"items": [item("a", json!({"stars": 3, "genre": "news"})), item("b", json!({"genre": ["drama"]}))]});
     ok(&site, "/v1/rank/home", right).await;
     assert!(!site.metrics().contains("saccade_item_features_misread_total{"));
-    ok(&site, "/v1/rank/home", json!({"items": [item("a", json!({"stars": "3", "genre": [1]}))]})).await;
+    ok(&site, "/v1/rank/home", json!({"items": [item("a", json!({"stars": "3", "genre": 5}))]})).await;
     ok(
         &site,
         "/v1/events",

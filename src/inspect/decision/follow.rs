@@ -130,25 +130,24 @@ impl Walk<'_> {
         let changes = view.as_ref().map_or(vec![], |view| changes(self.followed.last.as_ref(), view));
         let after = ends(&self.fold);
         let grew = |end: RewardEnd| after[end as usize] > before[end as usize];
+        let bucket = || match () {
+            () if grew(RewardEnd::Joined) => "joined",
+            () if grew(RewardEnd::Late) => "late",
+            () if grew(RewardEnd::Dangling) => "dangling",
+            () if grew(RewardEnd::Duplicate) => "duplicate",
+            () if view.as_ref().is_none_or(|view| view.since.is_none()) => "waiting",
+            () => "ignored",
+        };
         let became = match (&arrived.record, outcome) {
             (_, Outcome::Duplicate) => "duplicate",
             (_, Outcome::Rejected(_)) => "rejected",
             (_, Outcome::Refused) => "refused",
-            // Too late for its session, not for the decision that it names.
-            (Record::Event(_), Outcome::Late(_)) if grew(RewardEnd::Joined) => "joined",
+            // What is too late for its session may not be for the decision that it names.
+            (Record::Event(event), Outcome::Late(_)) if event.decision == Some(self.decision.id) => bucket(),
             (_, Outcome::Late(_)) => "late",
             (Record::Decision(d), _) if d.id == self.decision.id => "decided",
             (Record::Activation(a), _) if a.decision == self.decision.id => "activated",
-            (Record::Reward(_) | Record::Event(_) | Record::Passed(_), _) if self.is_about(&arrived.record) => {
-                match () {
-                    () if grew(RewardEnd::Joined) => "joined",
-                    () if grew(RewardEnd::Late) => "late",
-                    () if grew(RewardEnd::Dangling) => "dangling",
-                    () if grew(RewardEnd::Duplicate) => "duplicate",
-                    () if view.as_ref().is_none_or(|view| view.since.is_none()) => "waiting",
-                    () => "ignored",
-                }
-            }
+            (Record::Reward(_) | Record::Event(_) | Record::Passed(_), _) if self.is_about(&arrived.record) => bucket(),
             _ if end.is_some() => "over",
             _ => "closed",
         };

@@ -81,7 +81,7 @@ impl Feedback {
         book.ends[end as usize] += 1;
         if open.served.is_learnt() && open.state.since.is_some() {
             for spec in specs().filter(|spec| spec.is_closed && open.reward(rewards, spec.version).is_some()) {
-                if let Some(book) = book.known(spec.version) {
+                if let Some(book) = book.find_spec(spec.version) {
                     book.delays.closed(spec.delay(open.state.since.unwrap_or(open.time)));
                 }
             }

@@ -95,6 +95,14 @@ impl Queue {
         Some(held)
     }
 
+    /// The next that has to make room: what was late when it came, else the first.
+    pub(crate) fn pop_least(&mut self) -> Option<Held> {
+        let Some(at) = self.held.iter().position(|held| held.until != held.time) else { return self.pop() };
+        let held = self.held.remove(at)?;
+        self.bytes -= held.bytes.len();
+        Some(held)
+    }
+
     pub(crate) fn front(&self) -> Option<&Held> {
         self.held.front()
     }

@@ -184,8 +184,10 @@ impl Feedback {
 
     /// An event that names its decision; `offset` is that of its record.
     fn attach_named(&mut self, m: Moment<'_>, place: u32, event: &Event<'_>, time: i64, offset: u64) {
-        if let Some(end) = self.attach(m, place, event, time, None) {
-            self.count(m, end, &Told::Event(*event), time, offset);
+        match self.attach(m, place, event, time, None) {
+            Some(RewardEnd::Dangling) => self.count(m, RewardEnd::Dangling, &Told::Event(*event), time, offset),
+            Some(end) => self.books.reward(m.offset, end),
+            None => {}
         }
     }
 
@@ -283,7 +285,7 @@ impl Feedback {
         let until = if held.time < m.horizon { m.now } else { held.time };
         self.waiting.push(Held { until, ..held });
         while self.waiting.is_over()
-            && let Some(old) = self.waiting.pop()
+            && let Some(old) = self.waiting.pop_least()
         {
             self.books.reward(m.offset, RewardEnd::Evicted);
             self.waiting.recycle(old);

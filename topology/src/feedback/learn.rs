@@ -1,8 +1,9 @@
 //! What was observed of a pick becomes a reward, and the reward goes into the books: once, and by the difference afterwards.
 
-use super::open::{Open, decode};
+use super::open::{NAMED_MAX, Open, decode};
 use super::{Feedback, Moment};
 use crate::decision::{Decision, ExplicitReward};
+use crate::dedup::Dedup;
 use crate::learn::{At, Entry, Estimator, Provisional};
 use crate::model::{ModelBook, ModelPlan, RewardEnd};
 use crate::record::Event;
@@ -40,7 +41,7 @@ fn action(book: &ModelBook, plan: &ModelPlan, open: &Open, pick: usize) -> Optio
 
 /// The share of the default reward that a pick without a reward is counted as: from here on it is the caller's.
 fn take_leant(book: &mut ModelBook, version: u32, open: &Open, pick: usize) -> f64 {
-    book.known(version).and_then(|book| book.leant.remove(&(open.state.offset, pick as u32))).unwrap_or(0.0)
+    book.find_spec(version).and_then(|book| book.leant.remove(&(open.state.offset, pick as u32))).unwrap_or(0.0)
 }
 
 impl Feedback {
@@ -78,31 +79,50 @@ impl Feedback {
             return None;
         }
         let since = open.state.since?;
+        match self.is_taken(open, event.kind, version) {
+            None => return Some(RewardEnd::Late),
+            Some(false) => return None,
+            Some(true) => {}
+        }
         let Some(pick) = open.pick(event.item, event.position) else { return Some(RewardEnd::Dangling) };
         let time = open.dated(time);
-        let (mut is_in_force, mut matters, mut is_joined) = (false, false, false);
+        // What is late belongs to it all the same, where it says so; and may be known, though its id is forgotten elsewhere.
+        let (is_named, is_late) = (version.is_none(), time < m.horizon);
+        let fingerprint = Dedup::fingerprint(event.id);
+        if is_named && open.state.named.contains(&fingerprint) {
+            return Some(RewardEnd::Duplicate);
+        }
+        if is_late && open.state.named.len() >= NAMED_MAX {
+            return Some(RewardEnd::Late);
+        }
+        let mut is_joined = false;
         for spec in open.specs(pick, version) {
             let slot = Slot { place, pick, spec };
-            let Some(reward) = self.reward_of(slot) else { continue };
-            is_in_force = true;
-            if !reward.takes(event.kind) {
-                continue;
-            }
-            matters = true;
+            let Some(reward) = self.reward_of(slot).filter(|reward| reward.takes(event.kind)) else { continue };
             let observed = &mut self.table.change(place).state.picks[pick].specs[spec].observed;
-            // What is late belongs to it all the same, where it says so.
-            let is_late = version.is_none() && time < m.horizon;
             if is_late {
                 observed.settle(&reward, m.horizon);
             }
-            if observed.event(&reward, since, time, event) || (is_late && observed.late(&reward, since, time, event)) {
+            if observed.event(&reward, since, time, event) || (is_named && observed.late(&reward, since, time, event)) {
                 is_joined = true;
                 observed.settle(&reward, m.horizon);
                 self.revalue(m, slot, &reward);
             }
         }
-        let end = if is_joined { RewardEnd::Joined } else { RewardEnd::Late };
-        (matters || !is_in_force).then_some(end)
+        if is_joined && is_named {
+            let named = &mut self.table.change(place).state.named;
+            named.extend((named.len() < NAMED_MAX).then_some(fingerprint));
+        }
+        Some(if is_joined { RewardEnd::Joined } else { RewardEnd::Late })
+    }
+
+    /// Whether a spec that the decision is still rewarded by, of this version or any, takes events of a type; none where there is none.
+    fn is_taken(&self, open: &Open, kind: &str, version: Option<u32>) -> Option<bool> {
+        let specs = open.state.picks.first().into_iter().flat_map(|pick| &pick.specs);
+        let specs = specs.filter(|spec| version.is_none_or(|version| version == spec.version));
+        let rewards = self.registry.model(open.model);
+        let takes = specs.filter_map(|spec| Some(open.reward(rewards, spec.version)?.takes(kind)));
+        takes.reduce(|one, other| one || other)
     }
 
     /// Whether an event that the decision was chosen for counts for it.
@@ -216,8 +236,8 @@ impl Feedback {
         let open = self.table.get(slot.place);
         let version = open.state.picks[slot.pick].specs[slot.spec].version;
         let Some(books) = self.books.at(m.offset) else { return };
-        if let Some(book) = books.models[open.model].known(version) {
-            book.earned(open.served, version == open.reward_version).mature(open.whose(), before, now);
+        if let Some(book) = books.models[open.model].find_spec(version) {
+            book.earned(open.served, version == open.reward_version).correct_matured(open.whose(), before, now);
         }
     }
 
@@ -260,9 +280,9 @@ impl Feedback {
         let spec = &pick.specs[slot.spec];
         let book = &mut books.models[open.model];
         book.failed += u64::from(has_failed);
-        if let Some(book) = book.known(spec.version) {
+        if let Some(book) = book.find_spec(spec.version) {
             book.failed += u64::from(has_failed);
-            book.earned(open.served, spec.version == open.reward_version).correct(spec.known, value);
+            book.earned(open.served, spec.version == open.reward_version).correct_so_far(spec.known, value);
         }
         let leant = take_leant(book, spec.version, open, slot.pick);
         let Some(action) = action(book, &m.models[open.model], open, slot.pick) else { return };

@@ -45,7 +45,13 @@ pub(crate) struct State {
     pub picks: Vec<OpenPick>,
     /// How often it was looked at whether its reward is likely to be in.
     pub leans: u32,
+    /// Fingerprints of the ids of events that name it and count, up to [`NAMED_MAX`]: one that is sent again when its id is
+    /// forgotten counts once.
+    pub named: Vec<u64>,
 }
+
+/// Events that name a decision and are known by it; with as many, what is late counts no more, as it may have counted before.
+pub(super) const NAMED_MAX: usize = 512;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OpenPick {
@@ -119,7 +125,7 @@ impl Open {
             served: d.served,
             reward_version: d.reward_version,
             time: d.event_time.0,
-            state: State { offset, since, shown_by: offset, picks: picks.collect(), leans: 0 },
+            state: State { offset, since, shown_by: offset, picks: picks.collect(), leans: 0, named: vec![] },
             as_of: 0,
             due: i64::MAX,
             is_dirty: false,

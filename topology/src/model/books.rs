@@ -58,7 +58,8 @@ pub enum RewardEnd {
     Dangling,
     /// It waited for its decision and had to make room.
     Evicted,
-    /// It was told in its decision's partition too, while it was on its way there.
+    /// It was told in its decision's partition too, while it was on its way there; or it is an event that counted for its decision
+    /// before, and came again when its id was forgotten.
     Duplicate,
 }
 
@@ -149,7 +150,7 @@ pub struct SpecBook {
     pub in_force: [Earned; Served::ALL.len()],
     /// The same while another was: it ran in shadow.
     pub in_shadow: [Earned; Served::ALL.len()],
-    /// Times that its expression failed and gave the default reward.
+    /// Times that a reward became one whose expression failed, which gives the default reward.
     pub failed: u64,
     /// None before the first decision.
     pub evidence: Option<Evidence>,
@@ -243,7 +244,7 @@ impl ModelBook {
     }
 
     /// What is learnt under a spec that decisions were made under.
-    pub(crate) fn known(&mut self, version: u32) -> Option<&mut SpecBook> {
+    pub(crate) fn find_spec(&mut self, version: u32) -> Option<&mut SpecBook> {
         self.specs.iter_mut().find(|book| book.version == version)
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! A decision without a signal so far is no decision without reward: an average of what is known while windows are open is too high.
 //! So averages are of picks whose windows are over. Nor are the picks of one viewer, or of one slate, independent of each other:
-//! sums are kept by group of viewers, and how much the groups differ says how much the average does (the *bucket* or *delete-a-group*
-//! variance: Chamandy et al., "Estimating uncertainty for massive data streams", 2012). It is as many sums however many viewers
-//! there are, and a reward that changes is corrected exactly.
+//! sums are kept by group of viewers, and how far averages without one group are from the average says how sure it is (the
+//! *delete-a-group jackknife*: Kott, Journal of Official Statistics 17, 2001; groups of a stream: Chamandy et al., "Estimating
+//! uncertainty for massive data streams", 2012). It is as many sums however many viewers there are, and a reward that changes is
+//! corrected, to rounding. With few groups the quantile that goes with it is Student's, of one degree of freedom less than groups.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Groups of viewers: the standard error is itself known to 9 %.
+/// Groups of viewers: where they are of one size, the standard error is itself known to 9 %. Checkpoints hold as many.
 const GROUPS: u64 = 64;
 
 /// What decisions of one kind brought under one reward spec.
@@ -37,7 +38,7 @@ pub struct Brought {
 pub struct Estimated {
     /// It.
     pub value: f64,
-    /// Its standard error; none of one group of viewers, or where all rewards are the same.
+    /// Its standard error; none of one group of viewers, or where all rewards are the same. Of a difference, none where either has none.
     pub standard_error: Option<f64>,
 }
 
@@ -60,12 +61,12 @@ impl Brought {
 
 impl Earned {
     /// A reward becomes known, or another, or unknown again.
-    pub(crate) fn correct(&mut self, from: Option<f64>, to: Option<f64>) {
+    pub(crate) fn correct_so_far(&mut self, from: Option<f64>, to: Option<f64>) {
         self.so_far.correct(from, to);
     }
 
     /// The same of a pick whose window is over; `whose` is a hash of who it was for.
-    pub(crate) fn mature(&mut self, whose: u64, from: Option<f64>, to: Option<f64>) {
+    pub(crate) fn correct_matured(&mut self, whose: u64, from: Option<f64>, to: Option<f64>) {
         let groups = Arc::make_mut(&mut self.groups);
         if groups.is_empty() {
             groups.resize(GROUPS as usize, Brought::default());
@@ -94,36 +95,40 @@ impl Earned {
 
     /// The average reward of picks whose windows are over.
     pub fn average(&self) -> Option<Estimated> {
-        let (value, shares) = self.shares()?;
-        Some(Estimated { value, standard_error: error_of(&shares, |group| self.has(group)) })
+        let (value, moves) = self.moves()?;
+        Some(Estimated { value, standard_error: moves.map(|moves| root(moves.iter().map(|by| by * by))) })
     }
 
     /// What the average is above that of another.
     pub fn lift(&self, other: &Earned) -> Option<Estimated> {
-        let ((own, shares), (theirs, others)) = (self.shares()?, other.shares()?);
-        let differences: Vec<f64> = shares.iter().zip(others).map(|(own, other)| own - other).collect();
+        let ((own, moves), (theirs, others)) = (self.moves()?, other.moves()?);
         // By groups together: who is in both is in the same group of both.
-        let standard_error = error_of(&differences, |group| self.has(group) || other.has(group));
-        Some(Estimated { value: own - theirs, standard_error })
+        let differences = moves.zip(others).map(|(moves, others)| {
+            root(moves.into_iter().zip(others).map(|(own, other)| (own - other) * (own - other)))
+        });
+        Some(Estimated { value: own - theirs, standard_error: differences.filter(|error| *error > 0.0) })
     }
 
-    fn has(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|group| group.picks > 0)
-    }
-
-    /// The average, and what each group moves it by.
-    fn shares(&self) -> Option<(f64, Vec<f64>)> {
+    /// The average, and what each group moves it by, so that the sum of their squares is its variance; none where nothing tells.
+    fn moves(&self) -> Option<(f64, Option<Vec<f64>>)> {
         let all = self.matured();
-        let average = all.average()?;
-        let share = |group: &Brought| (group.sum - average * group.picks as f64) / all.picks as f64;
-        Some((average, self.groups.iter().map(share).collect()))
+        let (average, picks) = (all.average()?, all.picks as f64);
+        let n = self.groups.iter().filter(|group| group.picks > 0).count() as f64;
+        let scale = ((n - 1.0) / n).sqrt();
+        let moves = |group: &Brought| match group.picks {
+            0 => 0.0,
+            own => scale * (group.sum - average * own as f64) / (picks - own as f64),
+        };
+        let moves: Vec<f64> = self.groups.iter().filter(|_| n > 1.0).map(moves).collect();
+        // What is left of sums of equal rewards is their rounding.
+        let rounding = picks * f64::EPSILON * average.abs();
+        let differs = moves.iter().any(|by| by.abs() > rounding);
+        Some((average, differs.then_some(moves)))
     }
 }
 
-fn error_of(shares: &[f64], is_there: impl Fn(usize) -> bool) -> Option<f64> {
-    let n = (0..shares.len()).filter(|group| is_there(*group)).count() as f64;
-    let squares: f64 = shares.iter().map(|share| share * share).sum();
-    (n > 1.0 && squares > 0.0).then(|| (squares * n / (n - 1.0)).sqrt())
+fn root(squares: impl Iterator<Item = f64>) -> f64 {
+    squares.sum::<f64>().sqrt()
 }
 
 #[cfg(test)]
@@ -131,46 +136,64 @@ mod tests {
     use super::*;
     use crate::learn::{Key, Stream};
 
-    /// Viewers with tastes of their own, who are asked for several slates of several items each.
-    fn audience(seed: u64, viewers: u64, slates: u64) -> (Earned, f64) {
+    /// Viewers with tastes of their own, who are asked for several slates of three items each: as many as `slates` says by a number
+    /// from 0 to 1.
+    fn audience(seed: u64, viewers: u64, slates: impl Fn(f64) -> u64) -> Earned {
         let key = Key::new(seed, b"audience");
         let mut earned = Earned::default();
         for viewer in 0..viewers {
-            let taste = key.uniform(Stream::Choice, viewer);
-            let whose = (key.uniform(Stream::Choice, 2_000_000 + viewer) * 1e6) as u64;
-            for slate in 0..slates {
-                let is_there = key.uniform(Stream::Choice, 1_000_000 + viewer * slates + slate) < taste;
-                (0..3).for_each(|_| earned.mature(whose, None, Some(f64::from(u8::from(is_there)))));
+            let number = |of: u64| key.uniform(Stream::Choice, 1000 * viewer + of);
+            let (taste, whose) = (number(0), (number(1) * 1e9) as u64);
+            for slate in 0..slates(number(2)) {
+                let is_there = number(3 + slate) < taste;
+                (0..3).for_each(|_| earned.correct_matured(whose, None, Some(f64::from(u8::from(is_there)))));
             }
         }
-        let average = earned.average().expect("there are picks");
-        (earned, average.value)
+        earned
+    }
+
+    /// Told errors by how much the values differ from audience to audience, and in how many of 100 the true value is within two of
+    /// them.
+    fn calibration(truth: f64, estimates: &[Estimated]) -> (f64, f64) {
+        let n = estimates.len() as f64;
+        let spread = (estimates.iter().map(|e| (e.value - truth) * (e.value - truth)).sum::<f64>() / n).sqrt();
+        let error = |e: &Estimated| e.standard_error.expect("they differ");
+        let covered = estimates.iter().filter(|e| (e.value - truth).abs() < 2.0 * error(e)).count();
+        (estimates.iter().map(error).sum::<f64>() / n / spread, 100.0 * covered as f64 / n)
+    }
+
+    /// A tenth of the viewers ask for most.
+    fn skewed(number: f64) -> u64 {
+        if number < 0.9 { 1 } else { 40 }
     }
 
     #[test]
     fn the_standard_error_is_how_much_averages_differ_from_audience_to_audience() {
-        let runs: Vec<(Earned, f64)> = (0..200).map(|seed| audience(seed, 300, 10)).collect();
-        let spread = (runs.iter().map(|(_, average)| (average - 0.5) * (average - 0.5)).sum::<f64>() / 200.0).sqrt();
-        let told = |earned: &Earned| earned.average().and_then(|average| average.standard_error).expect("they differ");
-        let mean = runs.iter().map(|(earned, _)| told(earned)).sum::<f64>() / 200.0;
-        assert!((mean / spread - 1.0).abs() < 0.12, "told {mean}, they differ by {spread}");
-        // As if 9,000 picks of 300 viewers were independent: a quarter of it.
-        assert!((0.25f64 / 9_000.0).sqrt() < 0.35 * spread);
-        let covered = runs.iter().filter(|(e, average)| (average - 0.5).abs() < 1.96 * told(e)).count();
-        assert!((180..=199).contains(&covered), "{covered} of 200");
+        let even = |_: f64| 10_u64;
+        for (viewers, slates) in [(300, &even as &dyn Fn(f64) -> u64), (300, &skewed), (40, &skewed)] {
+            let averages = (0..400).map(|seed| audience(seed, viewers, slates).average().expect("there are picks"));
+            let (told, covered) = calibration(0.5, &averages.collect::<Vec<_>>());
+            assert!((0.85..1.2).contains(&told) && covered > 85.0, "{viewers}: {told}, {covered} %");
+        }
     }
 
     #[test]
-    fn a_lift_of_two_audiences_has_the_errors_of_both_and_one_within_an_audience_less() {
-        let ((one, _), (other, _)) = (audience(1, 400, 5), audience(2, 400, 5));
-        let error = |estimated: Option<Estimated>| estimated.and_then(|e| e.standard_error);
-        let [a, b] = [&one, &other].map(|earned| error(earned.average()).expect("they differ"));
-        let lift = one.lift(&other).expect("both have picks");
-        let own = one.average().expect("picks").value - other.average().expect("picks").value;
-        assert!((lift.value - own).abs() < 1e-12);
-        assert!((lift.standard_error.expect("they differ") / (a * a + b * b).sqrt() - 1.0).abs() < 0.25);
-        assert_eq!(one.lift(&one).map(|lift| (lift.value, lift.standard_error)), Some((0.0, None)));
-        assert_eq!(one.lift(&Earned::default()), None);
+    fn the_error_of_a_lift_is_mostly_that_of_a_small_hold_out() {
+        for (viewers, held_out) in [(400, 400), (300, 12)] {
+            let lifts = (0..400).map(|seed| {
+                let lift = audience(seed, viewers, skewed).lift(&audience(seed + 1000, held_out, |_| 5));
+                lift.expect("both have picks")
+            });
+            let (told, covered) = calibration(0.0, &lifts.collect::<Vec<_>>());
+            assert!((0.85..1.2).contains(&told) && covered > 90.0, "{held_out}: {told}, {covered} %");
+        }
+        let (policy, alone) = (audience(1, 50, |_| 5), audience(2, 1, |_| 5));
+        assert!(
+            policy.lift(&alone).is_some_and(|lift| lift.standard_error.is_none()),
+            "of one viewer nothing is known"
+        );
+        assert_eq!(policy.lift(&policy).map(|lift| (lift.value, lift.standard_error)), Some((0.0, None)));
+        assert_eq!(policy.lift(&Earned::default()), None);
     }
 
     #[test]
@@ -178,13 +201,13 @@ mod tests {
         let (mut whole, mut parts) = (Earned::default(), [Earned::default(), Earned::default()]);
         for pick in 0..100u64 {
             let reward = (pick % 7) as f64;
-            whole.mature(pick, None, Some(reward));
+            whole.correct_matured(pick, None, Some(reward));
             let part = &mut parts[(pick % 2) as usize];
-            part.mature(pick, None, Some(1.0));
-            part.mature(pick, Some(1.0), Some(reward));
+            part.correct_matured(pick, None, Some(1.0));
+            part.correct_matured(pick, Some(1.0), Some(reward));
         }
-        parts[0].mature(2, None, Some(5.0));
-        parts[0].mature(2, Some(5.0), None);
+        parts[0].correct_matured(2, None, Some(5.0));
+        parts[0].correct_matured(2, Some(5.0), None);
         let mut sum = Earned::default();
         parts.iter().for_each(|part| sum.add(part));
         assert_eq!(sum, whole);
@@ -195,10 +218,12 @@ mod tests {
     fn of_one_viewer_or_of_equal_rewards_nothing_is_known_of_the_error() {
         let mut earned = Earned::default();
         assert_eq!(earned.average(), None);
-        (0..5).for_each(|reward| earned.mature(9, None, Some(f64::from(reward))));
+        (0..5).for_each(|reward| earned.correct_matured(9, None, Some(f64::from(reward))));
         assert_eq!(earned.average(), Some(Estimated { value: 2.0, standard_error: None }));
-        let mut equal = Earned::default();
-        (0..50).for_each(|viewer| equal.mature(viewer, None, Some(1.0)));
-        assert_eq!(equal.average(), Some(Estimated { value: 1.0, standard_error: None }));
+        for reward in [1.0, 0.1, 0.3, -0.7] {
+            let mut equal = Earned::default();
+            (0..50).for_each(|viewer| equal.correct_matured(viewer, None, Some(reward)));
+            assert!(equal.average().is_some_and(|average| average.standard_error.is_none()), "{reward}");
+        }
     }
 }

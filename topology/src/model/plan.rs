@@ -122,7 +122,7 @@ impl ItemFeature {
             (None, _) => false,
             (Some(Value::Number(_) | Value::Bool(_)), values) => values.is_some(),
             (Some(Value::Text(_)), values) => values.is_none(),
-            (Some(Value::Json(json)), values) => values.is_none() || texts(json).is_empty() && json.trim() != "[]",
+            (Some(Value::Json(json)), values) => values.is_none() || !json.trim_start().starts_with('['),
         }
     }
 

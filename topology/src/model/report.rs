@@ -79,7 +79,8 @@ pub struct SpecReport {
 
 /// What decisions of one kind brought by one reward spec. Averages are of picks whose windows are over: while they are open, those
 /// with a signal would count more. Standard errors are of 64 groups of viewers (of sessions or decisions where none is named), as
-/// what one viewer is shown is not independent; none where fewer than two groups have any, or all rewards are the same.
+/// what one viewer is shown is not independent; none where fewer than two groups have any, or all rewards are the same, and of a
+/// lift where that is so of either side. With few groups the quantile is Student's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ServedReport {
     /// Whose choice.

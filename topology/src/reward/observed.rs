@@ -70,7 +70,8 @@ impl Observed {
     }
 
     /// Takes an event in that precedes what settled: [`Observed::event`] did not. Signals are what they would be had it come in
-    /// time, but for unique seconds: what lies between it and those before and after it that came in time is not known to be watched.
+    /// time, but for unique seconds: what lies between it and those before and after it that came in time is not known to be watched,
+    /// and what of it was skipped by those is not known to be; and but for which of equal times is first or last.
     pub fn late(&mut self, reward: &Reward, since: i64, time: i64, event: &Event<'_>) -> bool {
         let mut numbers = [0.0; super::SIGNALS_MAX];
         let signals = reward.signals_at(since, time, event, &mut numbers);

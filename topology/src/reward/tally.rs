@@ -1,4 +1,5 @@
-//! One signal as it is gathered, event after event; in which order does not matter, but for the last bits of a sum.
+//! One signal as it is gathered, event after event. In which order does not matter, but for the last bits of a sum, and for which of
+//! equal times is first or last: that is by event id where they come in time, else by arrival.
 
 use super::spec::SignalFold;
 use serde::{Deserialize, Serialize};

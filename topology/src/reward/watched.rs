@@ -12,6 +12,8 @@ pub(super) const SPANS_MAX: usize = 64;
 /// Seconds of content per second at most, and the seconds that clocks and heartbeats may be off.
 const RATE_MAX: f64 = 2.0;
 const SLACK_S: f64 = 1.0;
+/// Between two that came late something that came in time may lie; not between two that are as near as this, ms, but for seeks.
+const LATE_APART_MAX: i64 = 60_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Watched {
@@ -30,10 +32,12 @@ impl Watched {
         self.play(before, (time, playhead_s));
     }
 
-    /// Takes one in that comes when later ones are known: it follows the one that came so before it, as a player sends what it kept.
+    /// Takes one in that comes when later ones are known: it follows the one that came so before it, as a player sends what it kept,
+    /// where that is at most a minute before.
     pub(super) fn add_late(&mut self, time: i64, playhead_s: f64) {
         let before = self.late.replace((time, playhead_s));
-        self.play(before.filter(|(before, _)| *before <= time), (time, playhead_s));
+        let is_next = |(before, _): &(i64, f64)| (0..=LATE_APART_MAX).contains(&time.saturating_sub(*before));
+        self.play(before.filter(is_next), (time, playhead_s));
     }
 
     fn play(&mut self, before: Option<(i64, f64)>, (time, playhead_s): (i64, f64)) {

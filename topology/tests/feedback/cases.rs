@@ -227,6 +227,76 @@ fn what_names_its_decision_counts_while_its_window_is_open_however_late_it_is() 
 }
 
 #[test]
+fn what_comes_again_when_its_id_is_forgotten_counts_once() {
+    let plan = plan_with(model(|_| {}), |spec| spec.dedup.events_max = 1024);
+    let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
+    w.next = begin(&mut w.topology, &mut Ignore);
+    w.decide("d", 0, 1, |_| {});
+    w.event("n", 20 * 60_000, "scroll", None, None);
+    w.event("e", 19 * 60_000 + 50_000, "progress", None, Some("d"));
+    w.event("late", 60_000, "progress", None, Some("d"));
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Joined)), (Some(6.0), 2));
+    for n in 0..2000 {
+        w.event(&format!("f{n}"), 21 * 60_000, "scroll", None, None);
+    }
+    for id in ["e", "late"] {
+        let at = if id == "e" { 19 * 60_000 + 50_000 } else { 60_000 };
+        assert!(matches!(w.event(id, at, "progress", None, Some("d")), Outcome::Late(_)), "its id is forgotten");
+    }
+    let ends = [RewardEnd::Joined, RewardEnd::Duplicate, RewardEnd::Late].map(|end| w.rewarded(end));
+    assert_eq!((w.known("d", 0, 1), ends), (Some(6.0), [2, 2, 0]));
+    // Of more than are remembered it cannot be told.
+    for n in 0..600 {
+        w.event(&format!("g{n}"), 21 * 60_000, "progress", None, Some("d"));
+    }
+    w.event("other", 60_000, "progress", None, Some("d"));
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Late)), (Some(1806.0), 1));
+}
+
+#[test]
+fn what_precedes_what_had_to_settle_counts_for_the_decision_it_names() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |_| {});
+    for n in 0..257 {
+        w.event(&format!("e{n}"), 1_000 + n, "progress", None, Some("d"));
+    }
+    assert_eq!(w.event("before", 500, "progress", None, Some("d")), Outcome::Accepted);
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Joined)), (Some(258.0 * 3.0), 258));
+}
+
+#[test]
+fn what_no_spec_of_its_decision_takes_does_not_dangle() {
+    let clicks =
+        r#"{"version": 1, "expression": "n", "wait": "1h", "signals": {"n": {"fold": "count", "on": ["click"]}}}"#;
+    let other = ModelSpec { name: "other".into(), ..model(|_| {}) };
+    let plan = plan_with(model(|_| {}), |spec| spec.models.push(other));
+    let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
+    for (model, spec) in [("home", clicks.to_string()), ("other", clicks.replace("click", "scroll"))] {
+        for (action, spec) in [(Act::Propose, spec.as_str()), (Act::Activate, "")] {
+            let control = Control { model, action, version: 1, spec, by: "test" };
+            assert_eq!(w.apply(0, Record::Control(control)), Outcome::Accepted);
+        }
+    }
+    w.decide("d", 0, 2, |_| {});
+    w.event("e1", 1000, "scroll", Some("another"), Some("d"));
+    assert_eq!(w.rewarded(RewardEnd::Dangling), 0);
+    w.event("e2", 1000, "click", Some("another"), Some("d"));
+    assert_eq!(w.rewarded(RewardEnd::Dangling), 1);
+}
+
+#[test]
+fn what_was_late_when_it_came_makes_room_for_what_was_not() {
+    let mut w = World::new(|_| {});
+    w.event("n", HOUR, "scroll", None, None);
+    w.event("waits", HOUR, "click", Some("i0"), Some("d"));
+    for n in 0..5000 {
+        w.event(&format!("l{n}"), 1000, "click", None, Some("nobody"));
+    }
+    w.decide("d", HOUR, 1, |_| {});
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Evicted)), (Some(10.0), 5001 - 4096));
+}
+
+#[test]
 fn expressions_that_fail_are_counted_by_their_spec() {
     let spec = r#"{"version": 1, "expression": "item.stars * clicked", "wait": "1h", "default_reward": 0.5,
         "signals": {"clicked": {"fold": "any", "on": ["click"]}}}"#;

@@ -9,11 +9,15 @@ use std::sync::Arc;
 pub const T0: i64 = 1_790_000_000_000;
 
 /// Watched seconds, with a click worth 10; explicit rewards add up. The second spec rewards clicks alone, and sooner.
-pub const REWARDS: [&str; 2] = [
+/// The third depends on the order of events.
+pub const REWARDS: [&str; 3] = [
     r#"{"version": 1, "expression": "10.0 * clicked + watched", "default_reward": -1, "wait": "1h", "aggregation": "sum",
         "signals": {"clicked": {"fold": "any", "on": ["click"]}, "watched": {"fold": "sum", "on": ["progress"], "field": "value"}}}"#,
     r#"{"version": 2, "expression": "clicked", "wait": "2m",
         "signals": {"clicked": {"fold": "count", "on": ["click"]}}}"#,
+    r#"{"version": 3, "expression": "seen + first - last + until", "wait": "30m", "signals": {"seen": {"fold": "unique_seconds"},
+        "first": {"fold": "first", "field": "value"}, "last": {"fold": "last", "field": "value", "on": ["progress"]},
+        "until": {"fold": "time_until", "on": ["click"]}}}"#,
 ];
 
 pub fn model(change: impl FnOnce(&mut ModelSpec)) -> ModelSpec {
@@ -179,6 +183,14 @@ pub fn begin(topology: &mut Topology, sink: &mut dyn Sink) -> u64 {
     3
 }
 
+/// As [`begin`], with the third spec too.
+pub fn begin_with_all(topology: &mut Topology, sink: &mut dyn Sink) -> u64 {
+    let offset = begin(topology, sink);
+    let arrived = Arrived { ingest_time: IngestTime(T0), record: control(3, Act::Propose) };
+    assert_eq!(topology.apply(Offset(offset), &arrived, sink), Outcome::Accepted);
+    offset + 1
+}
+
 /// Applies what happened, as it arrives.
 pub fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn Sink) -> Outcome {
     let ingest_time = IngestTime(T0 + h.at + h.delay);
@@ -205,6 +217,7 @@ pub fn feed(topology: &mut Topology, offset: u64, h: &Happening, sink: &mut dyn 
                 viewer: Some(&viewer),
                 item: Some(&item),
                 value: Some(*value),
+                playhead_s: Some(*value),
                 decision: decision.as_deref(),
                 ..Event::new(&id, kind, time)
             }))

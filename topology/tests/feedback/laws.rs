@@ -18,7 +18,7 @@ fn views(topology: &Topology, count: usize) -> BTreeMap<String, DecisionView> {
 
 fn run(plan: &Arc<Plan>, history: &[Happening]) -> (Topology, u64) {
     let mut topology = Topology::new(Arc::clone(plan));
-    let first = begin(&mut topology, &mut Ignore);
+    let first = begin_with_all(&mut topology, &mut Ignore);
     for (offset, h) in (first..).zip(history) {
         feed(&mut topology, offset, h, &mut Ignore);
     }
@@ -98,7 +98,7 @@ proptest! {
     fn every_decision_and_reward_ends_in_exactly_one_bucket(history in history_among(200, 30_000, 90_000), max in 1..40u32) {
         let plan = plan(model(|model| model.decisions_max = max));
         let mut topology = Topology::new(Arc::clone(&plan));
-        let first = begin(&mut topology, &mut Ignore);
+        let first = begin_with_all(&mut topology, &mut Ignore);
         let (mut decisions, mut named, mut landed) = (0, 0, 0);
         for (offset, h) in (first..).zip(&arrivals(&history)) {
             let before = topology.away();
@@ -133,8 +133,8 @@ proptest! {
     fn a_restart_at_any_record_changes_no_bit(history in history_among(200, 20_000, 40_000), at in 0..200usize) {
         let plan = attribute(Attribute::Last);
         let (mut straight, mut restarted) = (Topology::new(Arc::clone(&plan)), Topology::new(Arc::clone(&plan)));
-        let first = begin(&mut straight, &mut Ignore);
-        begin(&mut restarted, &mut Ignore);
+        let first = begin_with_all(&mut straight, &mut Ignore);
+        begin_with_all(&mut restarted, &mut Ignore);
         for (i, h) in arrivals(&history).iter().enumerate() {
             let offset = first + i as u64;
             if i == at {
@@ -165,7 +165,7 @@ proptest! {
         }));
         let history = arrivals(&history);
         let mut straight = Topology::new(Arc::clone(&plan));
-        let first = begin(&mut straight, &mut Ignore) as usize;
+        let first = begin_with_all(&mut straight, &mut Ignore) as usize;
         let start = history.len() / 3;
         let last = spread.iter().max().copied().unwrap_or(0) + start;
         let (mut checkpoint, mut pending, mut left) = (Checkpoint::default(), vec![], None);

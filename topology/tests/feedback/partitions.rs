@@ -213,6 +213,7 @@ fn an_event_that_is_late_where_it_arrives_counts_for_the_open_decision_of_anothe
     for (n, decision) in [(1, 1), (2, 8)] {
         assert!(matches!(w.feed(0, &event(n, 2_000, 20 * 60_000, Some(decision))), Outcome::Late(_)));
     }
+    w.feed(0, &event(3, 20 * 60_000 + 10_000, 0, None));
     assert_eq!(w.folds[0].open_decisions(), (0, 2), "both wait for who knows where their decisions are");
     w.look(0);
     w.deliver(9, true);

@@ -57,8 +57,8 @@ fn a_report_counts_what_was_learnt_and_who_earned_what() {
                 let reward = if served == Served::HeldOut { (viewer % 2) as f64 } else { reward };
                 let earned = book.spec(version).earned(served, version == 1);
                 earned.decisions += 1;
-                earned.correct(None, Some(reward));
-                earned.mature(viewer as u64, None, Some(reward));
+                earned.correct_so_far(None, Some(reward));
+                earned.correct_matured(viewer as u64, None, Some(reward));
             }
         }
         let report = world.cut().report();
@@ -74,9 +74,11 @@ fn a_report_counts_what_was_learnt_and_who_earned_what() {
         assert_eq!(specs, [(1, true, Some(1.0)), (2, false, None)]);
         let policy = report.served.iter().find(|row| row.served == Served::Policy).expect("it served");
         assert_eq!((policy.decisions, policy.average, policy.lift), (10, Some(1.0), Some(0.5)));
-        // Ten viewers of 0 or 1, and ten that do not differ, in as many groups.
-        let error = policy.lift_standard_error.expect("both have several");
-        assert!((error - f64::sqrt(0.25 / 10.0 * 20.0 / 19.0)).abs() < 1e-12, "{error}");
+        assert_eq!((policy.standard_error, policy.lift_standard_error), (None, None), "all rewards are the same");
+        // Ten viewers of 0 or 1.
+        let held_out = report.served.iter().find(|row| row.served == Served::HeldOut).expect("it served");
+        let error = held_out.standard_error.expect("they differ");
+        assert!((error - f64::sqrt(0.25 / 9.0)).abs() < 1e-12, "{error}");
         assert_eq!(report.served, report.rewards[0].in_force);
         let in_shadow = &report.rewards[1].in_shadow[0];
         assert_eq!((in_shadow.served, in_shadow.average, in_shadow.lift), (Served::Policy, Some(0.25), Some(-0.25)));
