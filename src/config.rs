@@ -54,6 +54,9 @@ pub struct Config {
     /// Events are read and thrown away: for measuring only, and not in files.
     #[serde(skip)]
     pub discard: bool,
+    /// State that cannot be had otherwise is rebuilt from what the log still has.
+    #[serde(skip)]
+    pub rebuild: bool,
 }
 
 /// `[server]`

@@ -47,18 +47,47 @@ pub fn render() -> String {
 
 /// Sends logs to standard error: as text for people, or one JSON object a line. `RUST_LOG` chooses what is said.
 pub fn install_logs(json: bool, default: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let (filter, misread) = match filter(std::env::var(EnvFilter::DEFAULT_ENV).ok().as_deref()) {
+        Ok(filter) => (filter.unwrap_or_else(|| EnvFilter::new(default)), None),
+        Err(why) => (EnvFilter::new(default), Some(why)),
+    };
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let installed = if json { logs.json().try_init() } else { logs.with_target(false).try_init() };
     if installed.is_err() {
         tracing::debug!("logs were installed before");
     }
+    if let Some(why) = misread {
+        tracing::warn!(
+            "RUST_LOG is not looked at: {why}; write a level (error, warn, info, debug, trace) or saccade=debug"
+        );
+    }
+}
+
+/// What `RUST_LOG` asks for, if anything: a name alone would silence all but a module of that name, of which there is none.
+fn filter(asked: Option<&str>) -> Result<Option<EnvFilter>, String> {
+    let Some(asked) = asked.filter(|asked| !asked.trim().is_empty()) else { return Ok(None) };
+    let is_level = |part: &str| part.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    match asked.split(',').map(str::trim).find(|part| !part.contains(['=', '[', ':']) && !is_level(part)) {
+        Some(part) if !part.starts_with("saccade") => Err(format!("{part:?} is no level")),
+        _ => EnvFilter::try_new(asked).map(Some).map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rust_log_that_would_silence_all_is_told() {
+        for asked in ["nonsense", "saccade=verbose", "info,whatever"] {
+            assert!(filter(Some(asked)).is_err(), "{asked}");
+        }
+        for asked in ["debug", "warn,saccade=debug", "saccade", "off", "info,fjall=warn"] {
+            assert!(filter(Some(asked)).is_ok_and(|filter| filter.is_some()), "{asked}");
+        }
+        assert!(filter(None).is_ok_and(|filter| filter.is_none()));
+    }
 
     #[test]
     fn a_checkpoint_of_half_a_minute_is_told_from_one_of_a_second() {

@@ -120,12 +120,17 @@ impl Common {
 
     /// The data directory, which must be there.
     pub(crate) fn existing_data(&self) -> Result<&Path, Failure> {
-        if self.data.join("log").is_dir() {
-            return Ok(&self.data);
-        }
-        let rule = "name one that `saccade serve` or `saccade import` has made (--data DIR)";
-        Err(Failure::Usage(format!("there is no log in the data directory {}; {rule}", self.data.display())))
+        existing(&self.data)
     }
+}
+
+/// A data directory, which must be there.
+fn existing(data: &Path) -> Result<&Path, Failure> {
+    if data.join("log").is_dir() {
+        return Ok(data);
+    }
+    let rule = "name one that `saccade serve` or `saccade import` has made (--data DIR)";
+    Err(Failure::Usage(format!("there is no log in the data directory {}; {rule}", data.display())))
 }
 
 /// What reads events as `[ingest]` says.

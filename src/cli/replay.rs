@@ -5,7 +5,7 @@ mod parquet;
 
 use super::export::check_ends;
 use super::files::{self, Rejected};
-use super::{Failure, Format, reader};
+use super::{Failure, Format, existing, reader};
 use crate::config::Config;
 use crate::counted::counted;
 use crate::engine::decode_or_damaged;
@@ -138,7 +138,7 @@ fn replay_log(
     plan: &Arc<Plan>,
     data: &std::path::Path,
 ) -> Result<Vec<Tally>, Failure> {
-    let log = EmbeddedLog::open(data, &config.log, None).map_err(Failure::failed)?;
+    let log = EmbeddedLog::open(existing(data)?, &config.log, None).map_err(Failure::failed)?;
     let mut tallies = vec![];
     for number in 0..log.partitions() {
         let Bounds { first, next, .. } = log.bounds(number).map_err(Failure::failed)?;

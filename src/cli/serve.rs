@@ -17,6 +17,10 @@ pub(crate) struct ServeArgs {
     /// Address to listen on, instead of server.listen
     #[arg(long, value_name = "ADDR", env = "SACCADE_LISTEN")]
     listen: Option<String>,
+    /// Go on with what the log still has, where its beginning was dropped by retention and the checkpoint cannot be gone on from, as after
+    /// a change of features: what only the checkpoint knew is lost
+    #[arg(long)]
+    rebuild: bool,
     /// Read, check and count events, and keep none: what HTTP and parsing take by themselves (bench/speed.py)
     #[arg(long, hide = true)]
     discard: bool,
@@ -27,7 +31,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if let Some(listen) = &args.listen {
         config.server.listen.clone_from(listen);
     }
-    config.discard = args.discard;
+    (config.discard, config.rebuild) = (args.discard, args.rebuild);
     http::check_auth_config(&config).map_err(Failure::Usage)?;
     reader(&config)?;
     telemetry::install_logs(args.common.format == Format::Json, "info,fjall=warn,lsm_tree=warn");
@@ -42,6 +46,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let listener = runtime.block_on(listen(&config))?;
     let (opened, opening) = oneshot::channel();
     let server = runtime.spawn(serve(opening, config.clone(), listener));
+    if !args.common.data.is_dir() {
+        tracing::warn!(data = %args.common.data.display(), "there is no such directory: it is made, and the server begins with nothing");
+    }
     let engine = Arc::new(Engine::open(&config, &args.common.data).map_err(Failure::failed)?);
     if args.discard {
         tracing::warn!("--discard: events are counted as accepted and thrown away");
@@ -90,13 +97,15 @@ pub(crate) async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Done at SIGINT or SIGTERM.
+/// Done at SIGINT, SIGTERM, or SIGHUP: its terminal is gone, or somebody expects a configuration to be read anew, which a restart does.
 pub(crate) async fn stop_signal() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::hangup())?)));
+    match signals {
+        Ok((mut terminate, mut hangup)) => {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}
+                _ = hangup.recv() => tracing::warn!("SIGHUP: it stops, as nothing is read anew while it runs"),
             }
         }
         Err(error) => {

@@ -19,18 +19,30 @@ pub(super) fn apply(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, ConfigError> {
     let mut table: Option<Table> = None;
-    let mut named = vec![];
+    let (mut named, mut secrets) = (vec![], vec![]);
     let refuse = |message| ConfigError::Parse { path: path.into(), message };
     for (name, value) in variables {
         let Some(parts) = name.to_str().and_then(key).transpose().map_err(refuse)? else { continue };
         let name = name.display();
         let value = value.to_str().ok_or_else(|| refuse(format!("{name} of the environment is not UTF-8")))?;
-        put(table.get_or_insert_with(|| text.parse().unwrap_or_default()), &parts, read(value));
+        let read = match parts.as_slice() {
+            // A token of digits is one all the same.
+            [table, key] if table == "auth" && key.ends_with("token") => text_of(value),
+            _ => read(value),
+        };
+        if parts[0] == "auth" {
+            secrets.push(value.to_string());
+        }
+        put(table.get_or_insert_with(|| text.parse().unwrap_or_default()), &parts, read);
         named.push(name.to_string());
     }
     let Some(table) = table else { return Ok(config) };
     let config: Config = table.try_into().map_err(|e: toml::de::Error| {
-        let why = e.to_string();
+        let shown = |why: String, secret: &String| match secret.is_empty() {
+            true => why,
+            false => why.replace(secret.as_str(), "…"),
+        };
+        let why = secrets.iter().fold(e.to_string(), shown);
         let list = if why.contains("expected a sequence") { "; a list is written as '[\"a\", \"b\"]'" } else { "" };
         refuse(format!("with {} of the environment: {}{list}", named.join(", "), why.trim_end()))
     })?;
@@ -58,6 +70,13 @@ fn read(value: &str) -> Value {
     let document = format!("value = {value}");
     let parsed = document.parse::<Table>().ok().and_then(|mut table| table.remove("value"));
     parsed.unwrap_or_else(|| Value::String(value.to_string()))
+}
+
+fn text_of(value: &str) -> Value {
+    match read(value) {
+        Value::String(text) => Value::String(text),
+        _ => Value::String(value.to_string()),
+    }
 }
 
 fn put(table: &mut Table, parts: &[String], value: Value) {
@@ -93,6 +112,14 @@ mod tests {
     fn a_list_that_is_none_says_how_one_is_written() {
         let error = with(&[("SACCADE_AUTH__WRITE_KEYS", "k1")]).expect_err("no list").to_string();
         assert!(error.contains("SACCADE_AUTH__WRITE_KEYS") && error.contains(r#"'["a", "b"]'"#), "{error}");
+    }
+
+    #[test]
+    fn a_token_of_digits_is_one_and_no_secret_is_in_an_error() {
+        let config = with(&[("SACCADE_AUTH__READ_TOKEN", "12345")]).expect("valid");
+        assert_eq!(config.auth.read_token.as_deref(), Some("12345"));
+        let error = with(&[("SACCADE_AUTH__WRITE_KEYS", "my-key,my-other")]).expect_err("no list").to_string();
+        assert!(!error.contains("my-key") && error.contains("SACCADE_AUTH__WRITE_KEYS"), "{error}");
     }
 
     #[test]

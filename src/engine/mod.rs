@@ -30,9 +30,10 @@ pub use batch::{Batch, Place, Receipt, partition_of, partition_of_decision, part
 pub use contexts::{Context, ContextKind, Contexts, Places};
 pub use decisions::{Decisions, OpenDecision};
 pub use latency::Latency;
+use restore::restore_or_rebuild;
 pub(crate) use restore::{Back, Restored, check_kept, check_reached, decode_or_damaged, put_back, restore};
 pub use specs::ChangeError;
-pub(crate) use specs::{Configured, propose_configured};
+pub(crate) use specs::{Configured, check_specs, propose_configured};
 #[cfg(test)]
 pub(crate) use store::edit;
 pub(crate) use store::{Begun, Stored};
@@ -49,7 +50,7 @@ use partition::{Message, Onward};
 use saccade_topology::model::{ModelVersion, Registry};
 use saccade_topology::{Event, IngestTime, Plan, PlanError, Topology, decision_key};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub enum EngineError {
     Log(#[from] LogError),
     /// The state can be rebuilt from neither.
     #[error(
-        "partition {partition}: {why}, and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration and the program that it was written by, or export the log and import it into a new data directory to go on with what is kept"
+        "partition {partition}: {why}, and the log begins at offset {first}: what came before was dropped by retention. Start with the configuration and the program that it was written by or, to go on with what is kept, once with `serve --rebuild`"
     )]
     Trimmed {
         /// Partition.
@@ -94,7 +95,7 @@ pub enum EngineError {
     },
     /// Records are missing behind the checkpoint.
     #[error(
-        "partition {partition}: the checkpoint needs the log from offset {checkpoint} on, and the log begins at {kept_from}: the records in between are gone. Put back the log that belongs to it, or export the log and import it into a new data directory to go on with what is kept"
+        "partition {partition}: the checkpoint needs the log from offset {checkpoint} on, and the log begins at {kept_from}: the records in between are gone. Put back the log that belongs to it or, to go on with what is kept, start once with `serve --rebuild`"
     )]
     Gap {
         /// Partition.
@@ -103,6 +104,14 @@ pub enum EngineError {
         checkpoint: u64,
         /// From where on the log has all records.
         kept_from: u64,
+    },
+    /// There are checkpoints and no log.
+    #[error(
+        "{path} has checkpoints and no log, which is the only truth: put the log back (is its disk mounted?), or move `checkpoints` away to begin with nothing"
+    )]
+    NoLog {
+        /// The data directory.
+        path: PathBuf,
     },
     /// Records are missing at the end of the log.
     #[error(
@@ -184,6 +193,9 @@ impl Engine {
     /// reported through `tracing`.
     pub fn open(config: &Config, data: &Path) -> Result<Engine, EngineError> {
         let plan = Arc::new(Plan::compile(&config.spec())?);
+        if !EmbeddedLog::exists(data) && Store::exists(data) && Store::open(data)?.has(0)? {
+            return Err(EngineError::NoLog { path: data.to_path_buf() });
+        }
         let log = EmbeddedLog::open(data, &config.log, Some(config.log.partitions))?;
         let store = Arc::new(Store::open(data)?);
         Engine::start(config, data, plan, Arc::new(log), store)
@@ -197,14 +209,13 @@ impl Engine {
         store: Arc<Store>,
     ) -> Result<Engine, EngineError> {
         metrics::describe();
-        let mut restored = restore(&plan, &*log, &store, 0..log.partitions())?;
-        for (partition, restored) in (0..).zip(&restored) {
-            if restored.is_anew {
-                store.clear(partition)?;
-            }
-        }
+        let mut restored = restore_or_rebuild(&plan, &*log, &store, 0..log.partitions(), config.rebuild)?;
         specs::complete(&plan, &*log, &mut restored)?;
         specs::ensure(&plan, &*log, &mut restored)?;
+        // A start that is refused leaves them where they are.
+        for (partition, _) in (0..).zip(&restored).filter(|(_, restored)| restored.is_anew) {
+            store.set_aside(partition)?;
+        }
         let registry = restored.first().map(|first| first.fold.registry().clone()).unwrap_or_default();
         let interval = Duration::from_millis(config.learner.cut_interval.0.unsigned_abs());
         let folds = restored.iter().map(|restored| (&restored.fold, restored.next)).collect();

@@ -2,7 +2,7 @@
 
 use super::partition::FOLDED_AT_ONCE;
 use super::store::{Begun, Chain, Rows, Store, StoreError, Stored};
-use super::{EngineError, Fold};
+use super::{EngineError, Fold, propose_configured};
 use crate::log::{Bounds, Log, LogError, RecordBatch, decode};
 use saccade_topology::{
     Arrived, Globals, Ignore, Offset, Plan, Record, Restore, RestoreError, RestoreRows, RowKind, Topology,
@@ -51,9 +51,20 @@ pub(crate) fn restore(
     store: &Store,
     partitions: Range<u16>,
 ) -> Result<Vec<Restored>, EngineError> {
+    restore_or_rebuild(plan, log, store, partitions, false)
+}
+
+/// As [`restore`]; with `rebuild` from what the log still has, where there is nothing else.
+pub(super) fn restore_or_rebuild(
+    plan: &Arc<Plan>,
+    log: &dyn Log,
+    store: &Store,
+    partitions: Range<u16>,
+    rebuild: bool,
+) -> Result<Vec<Restored>, EngineError> {
     let begin = Instant::now();
-    let mut behind =
-        partitions.map(|partition| load_or_begin(plan, log, store, partition)).collect::<Result<Vec<_>, _>>()?;
+    let loaded = partitions.map(|partition| load_or_begin(plan, log, store, partition, rebuild));
+    let mut behind = loaded.collect::<Result<Vec<_>, _>>()?;
     let loaded = begin.elapsed();
     catch_up(&mut behind, log)?;
     tell_arrived(&mut behind);
@@ -93,30 +104,48 @@ fn tell_arrived(behind: &mut [Behind]) {
 }
 
 /// The state of the last checkpoint; an empty one where the log has to do.
-fn load_or_begin(plan: &Arc<Plan>, log: &dyn Log, store: &Store, partition: u16) -> Result<Behind, EngineError> {
+fn load_or_begin(
+    plan: &Arc<Plan>,
+    log: &dyn Log,
+    store: &Store,
+    partition: u16,
+    rebuild: bool,
+) -> Result<Behind, EngineError> {
     let Bounds { first, kept_from, next, is_trimmed } = log.bounds(partition)?;
     let checkpoint = match load(plan, log, kept_from, store, partition) {
         Err(EngineError::Store(StoreError::Damaged { path, what })) => {
             Found::Unfit(format!("{} is damaged: {what}", path.display()))
         }
+        Err(gap @ EngineError::Gap { .. }) if rebuild => Found::Unfit(gap.to_string()),
+        Ok(Found::Loaded(loaded)) => match check_kept(partition, kept_from, Offset(loaded.globals.offset)) {
+            Err(gap) if rebuild => Found::Unfit(gap.to_string()),
+            kept => kept.map(|()| Found::Loaded(loaded))?,
+        },
         found => found?,
     };
     let is_anew = !matches!(checkpoint, Found::Loaded(_));
     let (fold, from, ids, over, chain) = match checkpoint {
         Found::Loaded(loaded) => {
             let Loaded { fold, globals, over, chain } = *loaded;
-            check_kept(partition, kept_from, Offset(globals.offset))?;
             (fold, Offset(globals.offset), globals.ids, over, chain)
         }
-        Found::Unfit(why) if is_trimmed => return Err(EngineError::Trimmed { partition, why, first: first.0 }),
-        Found::Nothing if is_trimmed => {
+        Found::Unfit(why) if is_trimmed && !rebuild => {
+            return Err(EngineError::Trimmed { partition, why, first: first.0 });
+        }
+        Found::Nothing if is_trimmed && !rebuild => {
             return Err(EngineError::Trimmed { partition, why: "there is no checkpoint".into(), first: first.0 });
         }
         found => {
             if let Found::Unfit(why) = found {
-                tracing::warn!(partition, %why, "the checkpoint is set aside; state is rebuilt from the log");
+                tracing::warn!(partition, %why, "the checkpoint is not gone on from, and is kept in checkpoints/set-aside; state is rebuilt from the log");
             }
-            (Topology::without_changes(Arc::clone(plan)), first, (0, 0), (0, 0), Chain::default())
+            let mut fold = Topology::without_changes(Arc::clone(plan));
+            if is_trimmed {
+                tracing::warn!(partition, first = first.0, "--rebuild: state is of what the log has from there on");
+                // What put its spec in force may be among what was dropped.
+                propose_configured(&mut fold);
+            }
+            (fold, first, (0, 0), (0, 0), Chain::default())
         }
     };
     let restored = Restored { fold, is_anew, next, kept_from, ids, over, chain, arrived: HashSet::new() };
@@ -160,11 +189,19 @@ fn load(
             "remembered event ids are missing: events that are sent again may count twice"
         );
     }
-    let Begun { mut restore, over, until } = match stored.restore(plan)? {
+    let Begun { mut restore, over, until, dropped } = match stored.restore(plan)? {
         Ok(begun) => begun,
         Err(why) => return unfit(why),
     };
     check_reached(partition, log, until)?;
+    for (model, decisions) in &dropped {
+        tracing::warn!(
+            partition,
+            model,
+            decisions,
+            "the configuration has no such model any more: what it learnt is dropped with the next checkpoint; stop now and put it back to keep that"
+        );
+    }
     let back = match put_back(stored, &mut restore)? {
         Ok(back) => back,
         Err(why) => return unfit(why),
@@ -188,10 +225,12 @@ pub(crate) fn check_kept(partition: u16, kept_from: Offset, needed: Offset) -> R
 
 /// An error where the log ends before what the checkpoint knows of.
 pub(crate) fn check_reached(partition: u16, log: &dyn Log, until: Offset) -> Result<(), EngineError> {
-    match log.reaches(partition, until) {
-        true => Ok(()),
-        false => Err(EngineError::Short { partition, checkpoint: until.0 }),
+    if log.reaches(partition, until) {
+        return Ok(());
     }
+    // Where it ends because it is damaged, that is to be told.
+    log.read(partition, Offset(0), &mut |_, _| Ok(ControlFlow::Continue(())))?;
+    Err(EngineError::Short { partition, checkpoint: until.0 })
 }
 
 /// Gives rows the records that they wait for. What lies between is passed over: an event dated ahead may be pending on a row for long.

@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::config::read_reward;
 use crate::log::{Log, LogError, RecordBatch};
 use saccade_topology::decision::{Act, Control};
-use saccade_topology::model::{ControlError, ModelSpec, RewardSource, Rewards};
+use saccade_topology::model::{ControlError, ModelSpec, Registry, RewardSource, Rewards};
 use saccade_topology::reward::{Reward, RewardSpec};
 use saccade_topology::{Arrived, Ignore, IngestTime, Offset, Plan, Record};
 use std::sync::Arc;
@@ -151,6 +151,28 @@ fn missing(furthest: &Rewards, behind: &Rewards) -> Option<(Act, u32)> {
     retire.or(propose).or(activated.map(|version| (Act::Activate, *version)))
 }
 
+/// An error where a start would refuse the configured spec of a model: the registry has another of its version, or has no room.
+pub(crate) fn check_specs(plan: &Plan, registry: &Registry) -> Result<(), EngineError> {
+    (0..).zip(plan.models()).try_for_each(|(place, model)| runnable(&model.spec, registry, place).map(drop))
+}
+
+/// The configured spec of a model, which can run, or was in force and is retired.
+fn runnable<'m>(model: &'m ModelSpec, registry: &Registry, place: usize) -> Result<Configured<'m>, EngineError> {
+    let refuse = |why: String| EngineError::Reward { model: model.name.clone(), why };
+    let configured = Configured::of(model).map_err(|file| refuse(format!("the file {file} was not read")))?;
+    let (version, rewards) = (configured.spec.version, registry.model(place));
+    let is_known = rewards.was_in_force(version);
+    if is_known && rewards.spec(version).is_none() {
+        return Ok(configured);
+    }
+    let [propose, _] = configured.controls();
+    let proposed = registry.check(place, &propose).map_err(|why| refuse(cannot_run(&why, rewards, version)))?;
+    if !is_known {
+        review(proposed).map_err(|why| refuse(why.to_string()))?;
+    }
+    Ok(configured)
+}
+
 /// Proposes and activates the configured spec of each model that never had one of that version.
 pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) -> Result<(), EngineError> {
     let mut appended = false;
@@ -158,11 +180,7 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
         let mut batch = RecordBatch::default();
         let first = partition.next;
         for (place, model) in plan.models().iter().enumerate() {
-            let refuse = |why: String| EngineError::Reward { model: model.spec.name.clone(), why };
-            let configured = match Configured::of(&model.spec) {
-                Ok(configured) => configured,
-                Err(file) => return Err(refuse(format!("the file {file} was not read"))),
-            };
+            let configured = runnable(&model.spec, partition.fold.registry(), place)?;
             let (version, controls) = (configured.spec.version, configured.controls());
             let rewards = partition.fold.rewards(place);
             let is_known = rewards.was_in_force(version);
@@ -175,15 +193,9 @@ pub(super) fn ensure(plan: &Plan, log: &dyn Log, partitions: &mut [Restored]) ->
                     "another reward spec is in force than the configuration names: that one was before, and is activated over HTTP"
                 );
             }
-            if is_known && rewards.spec(version).is_none() {
-                continue;
-            }
-            partition.fold.check_control(&controls[0]).map_err(|why| refuse(cannot_run(&why, rewards, version)))?;
             if is_known {
                 continue;
             }
-            let proposed = partition.fold.check_control(&controls[0]);
-            proposed.and_then(review).map_err(|why| refuse(why.to_string()))?;
             for control in controls {
                 let arrived = Arrived { ingest_time: now(), record: Record::Control(control) };
                 batch.push(&arrived);

@@ -87,8 +87,10 @@ fn hint((home, offset): (u16, Option<u64>), partition: u16, at: u64) -> String {
             )
         }
         Some(offset) if offset > at => format!("the decision came later, at offset {offset}, too late for it"),
-        Some(offset) => format!("the decision is at offset {offset}, but was not taken in"),
-        None => "the decision is open, but came too late for it".into(),
+        Some(offset) => format!(
+            "the decision is at offset {offset}, but was not taken in, or was deferred and not activated in time"
+        ),
+        None => "the decision is open, but came too late for it, or was deferred and not activated in time".into(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::dedup::Dedup;
 use crate::feedback::{Feedback, StoredFeedback};
 use crate::fold::{Topology, moment};
 use crate::lane::Lane;
-use crate::model::Books;
+use crate::model::{Books, Registry};
 use crate::notes::{Kept, Note};
 use crate::pending::IdWords;
 use crate::plan::Plan;
@@ -169,8 +169,13 @@ impl Restore {
     }
 
     /// Puts back what was learnt and counted, and the keys of decisions that are over, of two generations in order. Books of models
-    /// that are not configured any more are dropped, and their names kept.
-    pub fn books(&mut self, mut books: Books, previous: &[u64], current: &[u64]) -> Result<(), RestoreError> {
+    /// that are not configured any more are dropped, and their names kept: gives them, with the decisions they were of.
+    pub fn books(
+        &mut self,
+        mut books: Books,
+        previous: &[u64],
+        current: &[u64],
+    ) -> Result<Vec<(String, u64)>, RestoreError> {
         let ids_max = self.topology.plan.spec.dedup.events_max;
         self.topology.feedback.over = Dedup::growing(ids_max).restored(books.over, previous, current);
         let feedback = &mut self.topology.feedback;
@@ -190,7 +195,12 @@ impl Restore {
         }
         stored.iter().for_each(|left| books.lapse(&left.name));
         feedback.books = books;
-        Ok(())
+        Ok(stored.into_iter().map(|left| (left.name, left.decisions)).collect())
+    }
+
+    /// The reward specs that run.
+    pub fn registry(&self) -> &Registry {
+        &self.topology.feedback.registry
     }
 
     /// Notes a removed key.

@@ -4,10 +4,10 @@ use super::Verdict;
 use super::log::{Folded, Scanned};
 use crate::counted::{counted, either};
 use crate::engine::{
-    Back, Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, check_kept, check_reached, put_back,
-    restore,
+    Back, Begun, EngineError, Restored, Store, StoreError, Stored as Checkpoint, check_kept, check_reached,
+    check_specs, put_back, restore,
 };
-use crate::log::{Bounds, EmbeddedLog, Log};
+use crate::log::{Bounds, EmbeddedLog, Log, LogError};
 use saccade_topology::{Offset, Plan, Restore, RowKind, Topology};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +54,11 @@ impl<'a> Stored<'a> {
     pub(super) fn new(data: &Path, plan: &'a Arc<Plan>, log: &'a EmbeddedLog, scanned: &'a Scanned) -> Stored<'a> {
         let store = match Store::exists(data) {
             true => Store::open(data).map_err(|e| {
-                Verdict::fail(e.to_string(), "move what it names away; the state is rebuilt from the log")
+                let to_do = match e.is_forbidden() {
+                    true => "give the user that runs the server access to it",
+                    false => "move what it names away; the state is rebuilt from the log, where that has all records",
+                };
+                Verdict::fail(e.to_string(), to_do)
             }),
             false => Err(Verdict::skip("there are no checkpoints yet; the state is rebuilt from the log")),
         };
@@ -79,13 +83,21 @@ impl<'a> Stored<'a> {
 
     /// Reads globals, ids and rows, and leaves them as they are: a checkpoint that does not fit is not set aside here.
     fn fits(&self, store: &Store, partition: u16) -> Result<String, Verdict> {
-        let to_do = "nothing, if the log still has all records: the next start sets the checkpoint aside and rebuilds the state from the log; \
-                     else start with the configuration it was written with";
-        let fail = |what: String| Verdict::fail(format!("partition {partition}: {what}"), to_do);
-        let unreadable = |error: StoreError| fail(error.to_string());
-        let Bounds { first, kept_from, is_trimmed, .. } =
-            self.log.bounds(partition).map_err(|e| fail(e.to_string()))?;
+        let unread = |e: LogError| Verdict::fail(format!("partition {partition}: {e}"), "see log-readable");
+        let Bounds { first, kept_from, is_trimmed, .. } = self.log.bounds(partition).map_err(unread)?;
         let first = first.0;
+        let to_do = match is_trimmed {
+            true => format!(
+                "`serve` will not start: the log begins at offset {first}, so that the state cannot be rebuilt from it. Start with the configuration \
+                 and the program it was written by, put the checkpoints back from a copy, or start once with `serve --rebuild` to go on with what is kept"
+            ),
+            false => "nothing: the log has all records, and the next start rebuilds the state from it".to_string(),
+        };
+        let fail = |what: String| Verdict::fail(format!("partition {partition}: {what}"), to_do.clone());
+        let unreadable = |error: StoreError| match error.is_forbidden() {
+            true => Verdict::fail(error.to_string(), "give the user that runs the server access to it"),
+            false => fail(error.to_string()),
+        };
         let Some(checkpoint) = store.checkpoint(partition).map_err(unreadable)? else {
             return match is_trimmed {
                 true => Err(fail(format!("there is no checkpoint, and the log only begins at offset {first}"))),
@@ -95,12 +107,22 @@ impl<'a> Stored<'a> {
         let offset = checkpoint.globals().offset;
         // In the order of a start: one that does not fit is set aside, whatever the log has.
         let begun = checkpoint.restore(self.plan).map_err(unreadable)?.map_err(|e| fail(e.to_string()))?;
-        let Begun { mut restore, until, .. } = begun;
+        let Begun { mut restore, until, dropped, .. } = begun;
         let refused = |error: EngineError| Verdict::fail(error.to_string(), "until then `serve` does not start");
         check_kept(partition, kept_from, Offset(offset)).map_err(refused)?;
         check_reached(partition, self.log, until).map_err(refused)?;
         let back = rows(checkpoint, &mut restore).map_err(fail)?;
         restore.awaits().map_or(Ok(()), |awaited| check_kept(partition, kept_from, awaited)).map_err(refused)?;
+        check_specs(self.plan, restore.registry()).map_err(refused)?;
+        if let Some((model, decisions)) = dropped.first() {
+            let decisions = counted(*decisions, "decision");
+            return Err(Verdict::fail(
+                format!(
+                    "partition {partition}: the configuration has no model {model:?}, which has learnt from {decisions}"
+                ),
+                "put it back, or start without it: what it learnt is then dropped with the first checkpoint",
+            ));
+        }
         let (rows, tombstones) = (counted(back.rows, "row"), counted(back.gone.len() as u64, "tombstone"));
         if first > offset {
             let text = format!("partition {partition}: at offset {offset}; the log goes on at {first}");

@@ -312,17 +312,78 @@ fn a_log_that_ends_before_the_checkpoint_refuses_the_start() {
         std::fs::copy(file.path(), older.join(file.file_name())).expect("copied");
     }
     place.serve(&["b", "c"]);
-    // An older copy, and none at all.
-    for is_there in [true, false] {
-        std::fs::remove_dir_all(&log).expect("the server is gone");
-        if is_there {
-            std::fs::rename(&older, &log).expect("renamed");
-        }
-        let opened = Engine::open(&place.config(), &place.data());
-        let Err(EngineError::Short { partition: 0, checkpoint: 5 }) = opened else { panic!("it starts") };
-        let verdict = place.check(Check::Checkpoint);
-        assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("the log ends before"), "{verdict:?}");
-    }
+    // None at all, and an older copy. What is refused makes nothing that would be in the way of it.
+    let newer = place.data().join("newer");
+    std::fs::rename(&log, &newer).expect("the server is gone");
+    assert!(matches!(Engine::open(&place.config(), &place.data()), Err(EngineError::NoLog { .. })));
+    assert!(place.check(Check::Checkpoint).found.contains("there is no log"));
+    std::fs::rename(&older, &log).expect("renamed");
+    let opened = Engine::open(&place.config(), &place.data());
+    let Err(EngineError::Short { partition: 0, checkpoint: 5 }) = opened else { panic!("it starts") };
+    let verdict = place.check(Check::Checkpoint);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("the log ends before"), "{verdict:?}");
+    std::fs::remove_dir_all(&log).and_then(|()| std::fs::rename(&newer, &log)).expect("put back");
+    place.serve(&["d"]);
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_checkpoints_and_one_that_is_not_puts_them_aside() {
+    let rewarded = |gap: &str, expression: &str| {
+        format!(
+            "[session]\ngap = \"{gap}\"\n[[models]]\nname = \"home\"\n[models.reward]\nversion = 1\nexpression = \"{expression}\"\n\
+             [models.reward.signals]\nclicked = {{ fold = \"any\", on = [\"click\"] }}\n"
+        )
+    };
+    let place = Place::with_config(&rewarded("30m", "clicked"));
+    place.serve(&["a"]);
+    let (here, aside) = (place.data().join("checkpoints"), place.data().join("checkpoints/set-aside"));
+    let files = |directory: &PathBuf| {
+        let entries = std::fs::read_dir(directory).map(|all| all.filter_map(Result::ok).collect::<Vec<_>>());
+        entries.unwrap_or_default().iter().filter(|entry| entry.path().is_file()).count()
+    };
+    assert!(files(&here) > 0 && place.check(Check::Checkpoint).outcome == Outcome::Pass);
+    let configure = |text: String| {
+        let path = place.config.as_ref().expect("it has one");
+        std::fs::write(path, format!("{text}{FEATURE}")).expect("it can be written");
+    };
+    // Another spec of the same version: no start, as `validate` says.
+    configure(rewarded("30m", "clicked * 2"));
+    let verdict = place.check(Check::Checkpoint);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("taken by another spec"), "{verdict:?}");
+    configure(rewarded("20m", "clicked * 2"));
+    assert!(matches!(Engine::open(&place.config(), &place.data()), Err(EngineError::Reward { .. })));
+    assert!(files(&here) > 0 && files(&aside) == 0);
+    configure(rewarded("20m", "clicked"));
+    let Ok(engine) = Engine::open(&place.config(), &place.data()) else { panic!("it starts from the log") };
+    assert!(files(&aside) > 0);
+    engine.stop();
+    drop(engine);
+    assert!(files(&here) > 0 && files(&aside) > 0);
+    // A model that is left out is told before it is lost.
+    configure("[session]\ngap = \"20m\"\n".into());
+    let verdict = place.check(Check::Checkpoint);
+    assert!(verdict.outcome == Outcome::Fail && verdict.found.contains("no model \"home\""), "{verdict:?}");
+}
+
+#[test]
+fn a_state_that_cannot_be_had_otherwise_is_rebuilt_from_what_is_kept_where_that_is_asked_for() {
+    let place = Place::new();
+    place.serve(&["a"]);
+    place.serve(&["b"]);
+    crate::log::drop_records_before(&place.data(), 0, Offset(3));
+    std::fs::remove_dir_all(place.data().join("checkpoints")).expect("the server is gone");
+    assert!(matches!(Engine::open(&place.config(), &place.data()), Err(EngineError::Trimmed { .. })));
+    let Ok(engine) = Engine::open(&Config { rebuild: true, ..place.config() }, &place.data()) else {
+        panic!("it starts")
+    };
+    engine.stop();
+    drop(engine);
+    let verdict = place.check(Check::Checkpoint);
+    assert!(
+        verdict.outcome == Outcome::Pass && verdict.found.contains("2 rows"),
+        "one session, one viewer: {verdict:?}"
+    );
+    place.serve(&["c"]);
 }
 
 #[test]

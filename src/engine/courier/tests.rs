@@ -202,7 +202,7 @@ fn what_arrived_before_a_kill_and_was_not_confirmed_counts_once_however_much_cam
         next.0
     };
     site.engine().stop();
-    store.clear(HOME).and_then(|()| store.clear(AWAY)).expect("what is stored is removed");
+    store.set_aside(HOME).and_then(|()| store.set_aside(AWAY)).expect("what is stored is removed");
     append(HOME, &[Record::Decision(Box::new(decision("d", "v")))]);
     let offset = append(AWAY, &[Record::Reward(reward("d", "first")), Record::Reward(reward("d", "second"))]);
     append(AWAY, &[Record::Leaving(Leaving { decision: "d", to: HOME })]);

@@ -42,6 +42,9 @@ const GONE_BYTES: u64 = 256;
 const READ_BYTES: usize = 1 << 20;
 const SKIM_BYTES: usize = 4 << 10;
 
+/// Where checkpoints are put that could not be gone on from, in the directory of the others.
+const ASIDE: &str = "set-aside";
+
 /// What is done to files that are there.
 const READING: &str = "reading";
 
@@ -49,7 +52,7 @@ const READING: &str = "reading";
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file cannot be written or read.
-    #[error("{doing} {path}: {source}{}", to_do(doing, path))]
+    #[error("{doing} {path}: {source}{}", to_do(doing, path, source))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -80,7 +83,7 @@ pub enum StoreError {
     },
     /// A file is not what was written.
     #[error(
-        "the checkpoint in {path} is damaged: {what}; the log is whole without it: move {path} away and start again, the state is then rebuilt from the log"
+        "the checkpoint in {path} is damaged: {what}; move {path} away and start again: the state is then rebuilt from the log, where that has all records"
     )]
     Damaged {
         /// Where.
@@ -91,12 +94,15 @@ pub enum StoreError {
 }
 
 /// What helps where a file cannot be read; one that cannot be written would not be written after a start without it either.
-fn to_do(doing: &str, path: &Path) -> String {
+fn to_do(doing: &str, path: &Path, source: &std::io::Error) -> String {
     match doing == READING {
+        true if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            "; give the user that runs the server access to it".into()
+        }
         true => {
             let path = path.display();
             format!(
-                "; the log is whole without checkpoints: move {path} away and start again, the state is then rebuilt from the log"
+                "; move {path} away and start again: the state is then rebuilt from the log, where that has all records"
             )
         }
         false => String::new(),
@@ -106,6 +112,11 @@ fn to_do(doing: &str, path: &Path) -> String {
 impl StoreError {
     fn doing(doing: &'static str, path: &Path) -> impl Fn(std::io::Error) -> StoreError {
         move |source| StoreError::Io { doing, path: path.to_path_buf(), source }
+    }
+
+    /// Whether this process may not read or write it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
     }
 
     /// Whether it is for want of room: what was written before is as it was, and there may be room later.
@@ -281,13 +292,30 @@ impl Store {
         Ok(Chain { full: bytes, gone, newest, ..Chain::default() })
     }
 
-    /// Forgets everything of a partition: its state will be rebuilt from the log. The oldest goes first: what a full one is missing of is none,
-    /// and an older checkpoint may need records that the log has dropped since.
-    pub fn clear(&self, partition: u16) -> Result<(), StoreError> {
-        for (number, extent) in self.files(partition)? {
-            self.remove(partition, number, extent)?;
+    /// Puts everything of a partition aside, in place of what was before: its state is rebuilt from the log. The oldest goes first: what a full
+    /// one is missing of is none, and an older checkpoint may need records that the log has dropped since.
+    pub fn set_aside(&self, partition: u16) -> Result<(), StoreError> {
+        self.remove_unfinished(partition)?;
+        let files = self.files(partition)?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let aside = Store { directory: self.directory.join(ASIDE) };
+        let error = StoreError::doing("setting aside the checkpoint in", &self.directory);
+        std::fs::create_dir_all(&aside.directory).map_err(&error)?;
+        for (number, extent) in aside.files(partition)? {
+            aside.remove(partition, number, extent)?;
+        }
+        for (number, extent) in files {
+            let to = aside.path(partition, number, extent);
+            std::fs::rename(self.path(partition, number, extent), to).map_err(&error)?;
         }
         Ok(())
+    }
+
+    /// Whether there is a whole checkpoint of a partition, of whatever program.
+    pub fn has(&self, partition: u16) -> Result<bool, StoreError> {
+        Ok(self.files(partition)?.iter().any(|(_, extent)| *extent == Extent::Full))
     }
 }
 
@@ -487,11 +515,12 @@ impl Stored {
         let until = self.end(&books);
         let over = books.over;
         let [previous, current] = self.over.until(over.0);
-        if let Err(why) = restore.books(books, previous, current) {
-            return Ok(Err(why));
-        }
+        let dropped = match restore.books(books, previous, current) {
+            Ok(dropped) => dropped,
+            Err(why) => return Ok(Err(why)),
+        };
         restore.notes(&self.notes);
-        Ok(Ok(Begun { restore, over, until }))
+        Ok(Ok(Begun { restore, over, until, dropped }))
     }
 
     fn books(&self) -> Result<Books, StoreError> {
@@ -553,6 +582,8 @@ pub(crate) struct Begun {
     pub over: (u64, u64),
     /// Nothing that is stored knows of records from here on.
     pub until: Offset,
+    /// Models that are not configured any more, and their decisions.
+    pub dropped: Vec<(String, u64)>,
 }
 
 /// A row or tombstone begins with the offset up to which it contains the log.

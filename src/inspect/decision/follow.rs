@@ -157,6 +157,9 @@ impl Walk<'_> {
         if self.is_home(offset) && became == "refused" {
             self.followed.end = Some("refused");
         }
+        if matches!(became, "decided" | "activated") {
+            self.claimed(after[RewardEnd::Joined as usize] - before[RewardEnd::Joined as usize]);
+        }
         let is_seen = named(&arrived.record) == Some(self.decision.id) || !changes.is_empty() || end.is_some();
         if let Some(view) = view {
             self.followed.last = Some(view);
@@ -168,6 +171,15 @@ impl Walk<'_> {
                     ("time".into(), None, None, None, None);
             }
             self.push(touch);
+        }
+    }
+
+    /// What waited for the decision was joined to it, where it was all of it.
+    fn claimed(&mut self, joined: u64) {
+        let waited = || self.followed.history.iter().filter(|touch| touch.became == "waiting");
+        if waited().count() as u64 == joined {
+            let waited = self.followed.history.iter_mut().filter(|touch| touch.became == "waiting");
+            waited.for_each(|touch| touch.became = "joined".into());
         }
     }
 

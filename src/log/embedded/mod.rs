@@ -129,7 +129,9 @@ fn doing(doing: &'static str, path: &Path) -> impl Fn(std::io::Error) -> LogErro
 fn lock(data: &Path) -> Result<File, LogError> {
     let path = data.join("lock");
     let error = doing("locking", &path);
-    std::fs::create_dir_all(data).map_err(&error)?;
+    if !data.is_dir() {
+        std::fs::create_dir_all(data).map_err(doing("making the data directory", data))?;
+    }
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(&error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -139,6 +141,13 @@ fn lock(data: &Path) -> Result<File, LogError> {
 }
 
 impl EmbeddedLog {
+    /// Whether a data directory has one, of this program or one before.
+    pub fn exists(data: &Path) -> bool {
+        let is_there = |entry: std::fs::DirEntry| entry.file_name() != "making";
+        let entries = std::fs::read_dir(data.join("log"));
+        entries.is_ok_and(|entries| entries.filter_map(Result::ok).any(is_there))
+    }
+
     /// Opens the log in `data`, or makes it. `wanted` is the number of partitions asked for, if any.
     pub fn open(data: &Path, settings: &config::Log, wanted: Option<u16>) -> Result<Self, LogError> {
         let lock = lock(data)?;

@@ -99,6 +99,9 @@ impl Feedback {
         for spec in open.specs(pick, version) {
             let slot = Slot { place, pick, spec };
             let Some(reward) = self.reward_of(slot).filter(|reward| reward.takes(event.kind)) else { continue };
+            if self.is_past(m, slot, since) {
+                continue;
+            }
             let observed = &mut self.table.change(place).state.picks[pick].specs[spec].observed;
             if is_late {
                 observed.settle(&reward, m.horizon);
@@ -114,6 +117,11 @@ impl Feedback {
             named.extend((named.len() < NAMED_MAX).then_some(fingerprint));
         }
         Some(if is_joined { RewardEnd::Joined } else { RewardEnd::Late })
+    }
+
+    /// Whether the window of a slot is over for good: that of another spec may be longer.
+    fn is_past(&self, m: Moment<'_>, slot: Slot, since: i64) -> bool {
+        self.table.get(slot.place).state.picks[slot.pick].specs[slot.spec].end(since) < m.horizon
     }
 
     /// Whether a spec that the decision is still rewarded by, of this version or any, takes events of a type; none where there is none.
@@ -180,22 +188,30 @@ impl Feedback {
         };
         let Some(pick) = pick else { return RewardEnd::Dangling };
         let time = time.map_or(m.now.max(since), |time| open.dated(time));
-        let mut is_joined = false;
+        let (mut is_joined, mut is_known) = (false, false);
         for spec in 0..open.state.picks[pick].specs.len() {
             let slot = Slot { place, pick, spec };
             let Some(reward) = self.reward_of(slot) else { continue };
             let age = time - since;
-            if age < reward.spec().start_after.0 || age > reward.spec().wait.0 {
+            if age < reward.spec().start_after.0 || age > reward.spec().wait.0 || self.is_past(m, slot, since) {
                 continue;
             }
-            is_joined = true;
             let state = &mut self.table.change(place).state.picks[pick].specs[spec];
             // Of equal time: in an order that does not depend on arrival, where the reward has an id.
             let ordinal = told.id.map_or(offset, |id| super::fingerprints(told.decision, Some(id)));
+            if told.id.is_some() && state.observed.is_told(ordinal) {
+                is_known = true;
+                continue;
+            }
+            is_joined = true;
             state.observed.tell(time, ordinal, told.value);
             self.revalue(m, slot, &reward);
         }
-        if is_joined { RewardEnd::Joined } else { RewardEnd::Late }
+        match () {
+            () if is_joined => RewardEnd::Joined,
+            () if is_known => RewardEnd::Duplicate,
+            () => RewardEnd::Late,
+        }
     }
 
     /// The spec a slot is rewarded by; none where it no longer runs.

@@ -6,7 +6,6 @@ use crate::feedback::DecisionView;
 use crate::model::{ControlError, Learnt, Registry, Rewards};
 use crate::plan::Plan;
 use crate::record::Offset;
-use crate::reward::Reward;
 use std::sync::Arc;
 
 impl Topology {
@@ -93,9 +92,9 @@ impl Topology {
     }
 
     /// What a control record would change, as an error where it would change nothing.
-    pub fn check_control(&self, control: &Control<'_>) -> Result<Option<Arc<Reward>>, ControlError> {
+    pub fn check_control(&self, control: &Control<'_>) -> Result<(), ControlError> {
         let model = self.plan.model(control.model).ok_or_else(|| ControlError::Model(control.model.to_string()))?;
-        self.feedback.registry.check(model, control)
+        self.feedback.registry.check(model, control).map(drop)
     }
 
     /// Event time before which no event is expected, epoch ms; `None` before the first event.

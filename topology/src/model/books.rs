@@ -58,8 +58,8 @@ pub enum RewardEnd {
     Dangling,
     /// It waited for its decision and had to make room.
     Evicted,
-    /// It was told in its decision's partition too, while it was on its way there; or it is an event that counted for its decision
-    /// before, and came again when its id was forgotten.
+    /// It was told in its decision's partition too, while it was on its way there; or it counts for its decision already, and came
+    /// again when its id was forgotten.
     Duplicate,
 }
 

@@ -5,7 +5,7 @@
 //! sums are kept by group of viewers, and how far averages without one group are from the average says how sure it is (the
 //! *delete-a-group jackknife*: Kott, Journal of Official Statistics 17, 2001; groups of a stream: Chamandy et al., "Estimating
 //! uncertainty for massive data streams", 2012). It is as many sums however many viewers there are, and a reward that changes is
-//! corrected, to rounding. With few groups the quantile that goes with it is Student's, of one degree of freedom less than groups.
+//! corrected exactly. With few groups the quantile that goes with it is Student's, of one degree of freedom less than groups.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -29,8 +29,9 @@ pub struct Earned {
 pub struct Brought {
     /// Picks.
     pub picks: u64,
-    /// Sum of their rewards.
-    pub sum: f64,
+    sum: f64,
+    /// What additions lost: a great reward that is corrected takes nothing of the others with it.
+    lost: f64,
 }
 
 /// An average, or the difference of two.
@@ -45,17 +46,37 @@ pub struct Estimated {
 impl Brought {
     fn correct(&mut self, from: Option<f64>, to: Option<f64>) {
         self.picks = self.picks + u64::from(to.is_some()) - u64::from(from.is_some());
-        self.sum += to.unwrap_or(0.0) - from.unwrap_or(0.0);
+        self.plus(-from.unwrap_or(0.0));
+        self.plus(to.unwrap_or(0.0));
+    }
+
+    /// Knuth, The Art of Computer Programming 2, 4.2.2: the error of an addition is a number.
+    fn plus(&mut self, x: f64) {
+        let sum = self.sum + x;
+        let added = sum - self.sum;
+        self.lost += (self.sum - (sum - added)) + (x - added);
+        self.sum = sum;
     }
 
     fn add(&mut self, other: Brought) {
         self.picks += other.picks;
-        self.sum += other.sum;
+        self.plus(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// So many picks, and the sum of their rewards.
+    pub fn new(picks: u64, sum: f64) -> Brought {
+        Brought { picks, sum, lost: 0.0 }
+    }
+
+    /// Sum of their rewards.
+    pub fn sum(self) -> f64 {
+        self.sum + self.lost
     }
 
     /// Their average; none of none.
     pub fn average(self) -> Option<f64> {
-        (self.picks > 0).then(|| self.sum / self.picks as f64)
+        (self.picks > 0).then(|| self.sum() / self.picks as f64)
     }
 }
 
@@ -117,7 +138,7 @@ impl Earned {
         let scale = ((n - 1.0) / n).sqrt();
         let moves = |group: &Brought| match group.picks {
             0 => 0.0,
-            own => scale * (group.sum - average * own as f64) / (picks - own as f64),
+            own => scale * (group.sum() - average * own as f64) / (picks - own as f64),
         };
         let moves: Vec<f64> = self.groups.iter().filter(|_| n > 1.0).map(moves).collect();
         // What is left of sums of equal rewards is their rounding.
@@ -212,6 +233,20 @@ mod tests {
         parts.iter().for_each(|part| sum.add(part));
         assert_eq!(sum, whole);
         assert_eq!(whole.matured().picks, 100);
+    }
+
+    #[test]
+    fn a_great_reward_that_is_corrected_takes_nothing_with_it() {
+        let mut earned = Earned::default();
+        for viewer in 0..3 {
+            earned.correct_matured(0, None, Some(1.0));
+            earned.correct_so_far(None, Some(1.0 + f64::from(viewer)));
+        }
+        for (from, to) in [(1.0, 1e30), (1e30, -1e30), (-1e30, 0.0)] {
+            earned.correct_matured(0, Some(from), Some(to));
+            earned.correct_so_far(Some(from), Some(to));
+        }
+        assert_eq!((earned.matured().sum(), earned.so_far.sum()), (2.0, 5.0));
     }
 
     #[test]

@@ -110,6 +110,11 @@ impl Observed {
         is_in
     }
 
+    /// Whether an explicit reward of this `ordinal` is in, as far as they are kept one by one.
+    pub fn is_told(&self, ordinal: u64) -> bool {
+        self.0.as_ref().is_some_and(|seen| seen.told.has(ordinal))
+    }
+
     /// Takes an explicit reward in; `ordinal` (the offset) orders those of equal time. One that is not finite is ignored.
     pub fn tell(&mut self, time: i64, ordinal: u64, value: f64) {
         if value.is_finite() {

@@ -5,6 +5,9 @@ use super::tree::{Compare, Node};
 use super::{Reward, RewardError};
 use crate::record::is_event_type;
 
+/// Types of rows that are something else.
+const NO_EVENTS: [&str; 2] = ["decision", "item"];
+
 /// What a node gives, as far as its form tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
@@ -39,7 +42,8 @@ impl Reward {
     pub fn review(&self) -> Result<(), RewardError> {
         for (name, signal) in &self.spec.signals {
             let kinds = signal.on.iter().flatten();
-            if let Some(kind) = kinds.into_iter().find(|kind| !is_event_type(kind.as_bytes())) {
+            let is_event = |kind: &str| is_event_type(kind.as_bytes()) && !NO_EVENTS.contains(&kind);
+            if let Some(kind) = kinds.into_iter().find(|kind| !is_event(kind)) {
                 return Err(RewardError {
                     key: format!("signals.{name}.on"),
                     found: format!("{kind:?}, which no event can be called"),

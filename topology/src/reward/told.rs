@@ -42,6 +42,10 @@ impl Told {
         });
     }
 
+    pub(super) fn has(&self, ordinal: u64) -> bool {
+        self.first.iter().any(|(_, known, _)| *known == ordinal)
+    }
+
     /// Event time of the earliest.
     pub(super) fn earliest(&self) -> Option<i64> {
         self.first.first().map(|(time, ..)| *time)

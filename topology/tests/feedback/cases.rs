@@ -121,7 +121,7 @@ fn a_click_is_learnt_at_once_and_what_follows_corrects_it() {
     pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
     assert_eq!((w.ended(DecisionEnd::Joined), w.told.over.as_slice()), (1, &["d".to_string()][..]));
     let [in_force, in_shadow] = w.earned(1, Served::Policy);
-    assert_eq!((in_force.decisions, in_force.matured()), (1, Brought { picks: 1, sum: 13.0 }));
+    assert_eq!((in_force.decisions, in_force.matured()), (1, Brought::new(1, 13.0)));
     assert_eq!(in_shadow, Earned::default());
 }
 
@@ -134,7 +134,7 @@ fn rankings_without_any_click_get_the_default_reward_on_an_idle_stream() {
     pass(&mut w.topology, w.next + 1, 2 * HOUR, &mut w.told);
     assert_eq!((w.ended(DecisionEnd::Default), w.topology.open_decisions()), (1, (0, 0)));
     assert_eq!((w.learnt(1), w.learnt(2)), ((3, 3), (3, 3)));
-    assert_eq!(w.earned(1, Served::Policy)[0].matured(), Brought { picks: 3, sum: -3.0 });
+    assert_eq!(w.earned(1, Served::Policy)[0].matured(), Brought::new(3, -3.0));
 }
 
 #[test]
@@ -176,17 +176,14 @@ fn averages_are_of_decisions_whose_windows_are_over() {
         w.event(&format!("e{n}"), 1000, "click", None, Some(&format!("d{n}")));
     }
     let [of_first, _] = w.earned(1, Served::Policy);
-    assert_eq!((of_first.so_far, of_first.average()), (Brought { picks: 3, sum: 30.0 }, None), "of those alone");
+    assert_eq!((of_first.so_far, of_first.average()), (Brought::new(3, 30.0), None), "of those alone");
     pass(&mut w.topology, w.next, HOUR + 11_000, &mut w.told);
     let [of_first, _] = w.earned(1, Served::Policy);
-    assert_eq!(of_first.matured(), Brought { picks: 10, sum: 30.0 - 7.0 });
+    assert_eq!(of_first.matured(), Brought::new(10, 30.0 - 7.0));
     // Within the lateness it can still be another.
     w.reward("d9", HOUR, 5.0, |_| {});
     let [of_first, _] = w.earned(1, Served::Policy);
-    assert_eq!(
-        (of_first.matured(), of_first.so_far),
-        (Brought { picks: 10, sum: 29.0 }, Brought { picks: 10, sum: 29.0 })
-    );
+    assert_eq!((of_first.matured(), of_first.so_far), (Brought::new(10, 29.0), Brought::new(10, 29.0)));
 }
 
 #[test]
@@ -200,7 +197,7 @@ fn what_decisions_brought_is_told_by_the_spec_that_was_in_force_when_they_were_m
     w.event("f", 4000, "click", None, Some("after"));
     w.event("g", 5000, "click", None, Some("after"));
     pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
-    let sums = |version, served| w.earned(version, served).map(|earned| (earned.decisions, earned.matured().sum));
+    let sums = |version, served| w.earned(version, served).map(|earned| (earned.decisions, earned.matured().sum()));
     assert_eq!(sums(1, Served::Policy), [(1, 10.0), (1, 10.0)]);
     assert_eq!(sums(2, Served::Policy), [(1, 2.0), (1, 1.0)], "in force of the second, in shadow of the first");
     assert_eq!(sums(2, Served::HeldOut), [(1, 0.0), (0, 0.0)]);
@@ -251,6 +248,31 @@ fn what_comes_again_when_its_id_is_forgotten_counts_once() {
     }
     w.event("other", 60_000, "progress", None, Some("d"));
     assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Late)), (Some(1806.0), 1));
+}
+
+#[test]
+fn a_reward_that_is_told_again_when_its_id_is_forgotten_counts_once() {
+    let plan = plan_with(model(|_| {}), |spec| spec.dedup.events_max = 1024);
+    let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
+    w.next = begin(&mut w.topology, &mut Ignore);
+    w.decide("d", 0, 1, |_| {});
+    w.reward("d", 1000, 4.0, |r| r.id = Some("r"));
+    for n in 0..2000 {
+        w.event(&format!("f{n}"), 2000, "scroll", None, None);
+    }
+    assert_eq!(w.reward("d", 1000, 4.0, |r| r.id = Some("r")), Outcome::Accepted, "its id is forgotten");
+    assert_eq!((w.known("d", 0, 1), w.rewarded(RewardEnd::Duplicate)), (Some(4.0), 1));
+}
+
+#[test]
+fn a_spec_in_shadow_with_a_longer_window_keeps_none_of_another_open() {
+    let mut w = World::new(|_| {});
+    w.decide("d", 0, 1, |_| {});
+    // The second spec's window is two minutes, the lateness half of one.
+    w.event("n", 10 * 60_000, "scroll", None, None);
+    w.event("e", 30_000, "click", None, Some("d"));
+    w.reward("d", 60_000, 3.0, |_| {});
+    assert_eq!((w.known("d", 0, 1), w.known("d", 0, 2)), (Some(3.0), Some(0.0)));
 }
 
 #[test]
@@ -493,7 +515,7 @@ fn hold_out_and_opted_out_are_counted_and_not_learnt() {
     pass(&mut w.topology, w.next, 3 * HOUR, &mut w.told);
     let ends = [DecisionEnd::HeldOut, DecisionEnd::OptedOut, DecisionEnd::Joined].map(|end| w.ended(end));
     assert_eq!(ends, [1, 1, 2]);
-    let sums = Served::ALL.map(|served| w.earned(1, served)[0].matured().sum);
+    let sums = Served::ALL.map(|served| w.earned(1, served)[0].matured().sum());
     assert!(sums.iter().filter(|sum| **sum == 10.0).count() == 4, "{sums:?}");
 }
 
@@ -633,7 +655,7 @@ fn a_reward_beyond_what_can_be_learnt_is_the_default_and_harms_no_later_one() {
     let sums = evidence.action(0).expect("of the first item");
     let [weight, sum, squares] = sums.moments(saccade_topology::learn::HalfLife::None.stamp(Default::default()));
     assert_eq!((weight, sum, squares), (1.0, 2.0, 4.0));
-    assert_eq!(w.earned(1, Served::Policy)[0].so_far, Brought { picks: 1, sum: 2.0 });
+    assert_eq!(w.earned(1, Served::Policy)[0].so_far, Brought::new(1, 2.0));
 }
 
 #[test]

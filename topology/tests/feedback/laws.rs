@@ -44,7 +44,7 @@ fn ends(books: &Books) -> (Vec<u64>, [u64; 2], Vec<Served>) {
             earned.matured().picks,
             told.map(|x| x.map(millionths)),
             so_far.picks,
-            millionths(so_far.sum),
+            millionths(so_far.sum()),
         )
     };
     let mut books: Vec<_> = home.specs.iter().collect();

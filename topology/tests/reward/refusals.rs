@@ -204,7 +204,7 @@ fn what_can_never_mean_what_is_written_is_refused_where_it_is_new() {
         assert_eq!(found(expression, CLICKED), None, "{expression}");
     }
     let on = |kind: &str| format!("clicked = {{ fold = \"any\", on = [\"play\", \"{kind}\"] }}");
-    for kind in ["Click", "add-to-list", "2nd", "päuse", "click "] {
+    for kind in ["Click", "add-to-list", "2nd", "päuse", "click ", "decision", "item"] {
         let error = ("signals.clicked.on".to_string(), format!("{kind:?}, which no event can be called"));
         assert_eq!(found("clicked", &on(kind)), Some(error));
     }
