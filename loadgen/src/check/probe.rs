@@ -11,6 +11,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// A stream takes a few milliseconds to open, in which events go by unseen. Where it takes this long, the server holds up both, and what was
+/// sent meanwhile is measured: else nothing would be known of sessions that begin while it stands still.
+const OPENS_WITHIN: Duration = Duration::from_millis(50);
+
 /// An event that is on its way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pending {
@@ -22,7 +26,7 @@ pub struct Pending {
     pub due: Duration,
     /// When it was due.
     pub intended: Instant,
-    /// The stream was open when it was sent.
+    /// The stream was open when it was sent, or was held up like it.
     pub measured: bool,
     /// The server has accepted it.
     pub accepted: bool,
@@ -63,6 +67,14 @@ impl Probe {
     /// Of a session that has begun before: the first context that comes says what is counted from.
     pub fn midway() -> Probe {
         Probe { pending: vec![], sent: 0, waiting: VecDeque::new(), version: None, events: None, is_open: false }
+    }
+
+    /// The stream is open since `at`.
+    pub fn opened(&mut self, at: Instant) {
+        self.is_open = true;
+        for (_, event) in &mut self.pending {
+            event.measured |= at.saturating_duration_since(event.intended) >= OPENS_WITHIN;
+        }
     }
 
     /// Notes an event before it is sent.
@@ -256,6 +268,21 @@ mod tests {
         probe.forget(2);
         assert_eq!(probe.unpublished(), 1);
         assert_eq!(probe.pending.len(), 2);
+    }
+
+    #[test]
+    fn events_that_were_held_up_as_long_as_their_stream_are_measured() {
+        let mut probe = Probe::new();
+        let begun = Instant::now();
+        for (id, at_ms) in [(0, 0), (1, 240), (2, 290)] {
+            let (due, intended) = (Duration::ZERO, begun + Duration::from_millis(at_ms));
+            probe.sent(Pending { id, event_time: id as i64, due, intended, measured: false, accepted: true });
+        }
+        probe.opened(begun + Duration::from_millis(300));
+        assert!(probe.received(Received { version: 1, event_time: 2, events: Some(3) }, Instant::now()));
+        let (mut taken, _) = probe.shown().expect("all is known");
+        taken.sort_by_key(|event| event.id);
+        assert_eq!(taken.iter().map(|event| event.measured).collect::<Vec<_>>(), [true, true, false]);
     }
 
     #[test]

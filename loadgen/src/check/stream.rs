@@ -94,7 +94,7 @@ async fn read(shared: &Shared, place: usize, mut body: Incoming) {
 impl Shared {
     /// Notes that a stream is open; nothing where its session is no longer followed.
     fn opened(&self, place: usize) -> Option<()> {
-        self.state.borrow_mut().followed.get_mut(&place).map(|followed| followed.probe.is_open = true)
+        self.state.borrow_mut().followed.get_mut(&place).map(|followed| followed.probe.opened(Instant::now()))
     }
 
     fn line(&self, place: usize, line: Line<'_>, at: Instant) {

@@ -12,7 +12,8 @@ pub enum Arrivals {
     /// Event `i` where the integral of the rate is `i`.
     #[default]
     Even,
-    /// As from many independent senders: gaps are exponential.
+    /// As from many independent senders: gaps between events are exponential, within blocks of 1,024 that take as long as even ones do; a
+    /// request of several events is due with its last.
     Poisson,
 }
 
