@@ -37,6 +37,13 @@ pub(crate) struct ExportArgs {
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let config = args.common.config()?;
     let log = EmbeddedLog::open(args.common.existing_data()?, &config.log, None).map_err(Failure::failed)?;
+    if let Some(partition) = args.partition.filter(|partition| *partition >= log.partitions()) {
+        let last = log.partitions() - 1;
+        return Err(Failure::Usage(format!("--partition is {partition}; the log has 0 to {last}")));
+    }
+    if args.from >= args.until {
+        return Err(Failure::Usage(format!("--from {} is not before --until {}", args.from, args.until)));
+    }
     let writing = |e| Failure::writing(&args.out, e);
     let out: Box<dyn Write> = match args.out.as_os_str() == "-" {
         true => Box::new(std::io::stdout()),

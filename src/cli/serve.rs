@@ -49,6 +49,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if !args.common.data.is_dir() {
         tracing::warn!(data = %args.common.data.display(), "there is no such directory: it is made, and the server begins with nothing");
     }
+    let (version, log) = (env!("CARGO_PKG_VERSION"), &config.log);
+    let named = args.common.config.as_deref().map_or("(built-in default)".into(), |path| path.display().to_string());
+    tracing::info!(version, config = named, partitions = log.partitions, durability = ?log.durability, "starting");
     let engine = Arc::new(Engine::open(&config, &args.common.data).map_err(Failure::failed)?);
     if args.discard {
         tracing::warn!("--discard: events are counted as accepted and thrown away");

@@ -9,6 +9,8 @@ pub(super) const CLOCK_STEPS: &str = "saccade_clock_steps_total";
 const OUTCOMES: &str = "saccade_join_outcomes_total";
 const OPEN: &str = "saccade_decisions_open";
 pub(super) const FILES_REJECTED: &str = "saccade_reward_files_rejected_total";
+pub(super) const GIVEN_UP: &str = "saccade_checkpoints_given_up_total";
+const BUILD: &str = "saccade_build_info";
 const CUT: &str = "saccade_model_cut_seconds";
 
 pub(super) fn describe() {
@@ -21,7 +23,7 @@ pub(super) fn describe() {
         ),
         ("saccade_sessions_closed_total", "sessions that ended, by reason: gap, max_length, evicted"),
         ("saccade_contexts_published_total", "contexts refreshed, by kind"),
-        ("saccade_checkpoints_given_up_total", "checkpoints that the disk had no room for"),
+        (GIVEN_UP, "checkpoints that the disk had no room for"),
         (CLOCK_STEPS, "times the machine's clock was set by a second or more, or the machine slept"),
         (DECISIONS, "decisions taken in, by model and by whose choice they were"),
         (OUTCOMES, "where decisions and rewards ended, by kind and outcome"),
@@ -49,6 +51,12 @@ pub(super) fn describe() {
         ("saccade_checkpoint_offset", Count, "records before it need no replay after a restart"),
         ("saccade_checkpoint_bytes", Bytes, "bytes written by the last checkpoint"),
         ("saccade_checkpoint_rows", Count, "rows written by the last checkpoint"),
+        (
+            "saccade_checkpoint_timestamp_seconds",
+            Seconds,
+            "when the last checkpoint was complete, seconds since the epoch",
+        ),
+        (BUILD, Count, "1, by the version of the program"),
         (OPEN, Count, "decisions whose window is open, by model"),
         ("saccade_disk_free_bytes", Bytes, "free on the disk of the data directory"),
         (
@@ -60,6 +68,9 @@ pub(super) fn describe() {
     for (name, unit, what) in gauges {
         metrics::describe_gauge!(name, unit, what);
     }
+    metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    // There from the start: a first one is seen as an increase.
+    metrics::counter!(GIVEN_UP).absolute(0);
     let histograms = [
         ("saccade_log_append_seconds", "hand a batch to the operating system"),
         ("saccade_log_fsync_seconds", "make the log durable"),

@@ -26,6 +26,9 @@ pub(super) fn check(auth: &AuthConfig, loopback: bool, address: &str) -> Result<
     if auth.write_keys.iter().chain(&auth.read_token).any(|key| key.trim().is_empty()) {
         return Err("`auth.write_keys` or `auth.read_token` holds an empty key; remove it or give it a value".into());
     }
+    if auth.read_token.as_ref().is_some_and(|token| auth.write_keys.contains(token)) {
+        return Err("`auth.read_token` is one of `auth.write_keys`: a key of players could administrate".into());
+    }
     if loopback {
         return Ok(());
     }

@@ -5,12 +5,16 @@ use metrics::{
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 const EVENTS: &str = "saccade_ingest_events_total";
 const REQUESTS: &str = "saccade_ingest_requests_total";
 const REJECTED: &str = "saccade_ingest_rejected_total";
 const BYTES: &str = "saccade_ingest_bytes_total";
 const RANK: &str = "saccade_rank_seconds";
+const RANKED: &str = "saccade_rank_requests_total";
+/// Statuses that are counted from the start, so that a first one is seen as an increase: what to look for.
+const TROUBLE: [u16; 6] = [400, 401, 413, 429, 503, 507];
 const UNLISTED: &str = "saccade_rank_unlisted_features_total";
 const MISREAD: &str = "saccade_item_features_misread_total";
 const STREAMS: &str = "saccade_streams";
@@ -48,8 +52,9 @@ pub(super) struct Metrics {
     events: Results,
     cmcd: Results,
     bytes: Counter,
-    /// Requests for a decision.
-    pub(super) rank: Histogram,
+    /// Requests for a decision, and those that were answered.
+    rank: Histogram,
+    decided: Counter,
     /// Readers of the context stream.
     pub(super) streams: Gauge,
     /// Models of which a feature that is not listed was told in the server's own log, and models with features of items that were
@@ -69,6 +74,10 @@ pub(super) struct Results {
 
 fn requests(source: Source, status: u16) -> Counter {
     counter!(REQUESTS, "route" => source.route(), "status" => status.to_string())
+}
+
+fn ranked(status: u16) -> Counter {
+    counter!(RANKED, "status" => status.to_string())
 }
 
 impl Results {
@@ -106,6 +115,11 @@ impl Metrics {
             Unit::Count,
             "Features of items, in requests for a decision or rows of the catalogue, that a model looks at and whose values are of another type, so that they count as absent"
         );
+        describe_counter!(RANKED, Unit::Count, "Requests for a decision, by status");
+        for status in TROUBLE {
+            [Source::Events, Source::Cmcd].iter().for_each(|source| requests(*source, status).absolute(0));
+            ranked(status).absolute(0);
+        }
         describe_gauge!(STREAMS, Unit::Count, "Readers of /v1/context/stream");
         describe_histogram!(
             RANK,
@@ -117,6 +131,7 @@ impl Metrics {
             cmcd: Results::new(Source::Cmcd),
             bytes: counter!(BYTES),
             rank: histogram!(RANK),
+            decided: ranked(200),
             streams: gauge!(STREAMS),
             told: Mutex::default(),
         }
@@ -167,6 +182,15 @@ impl Metrics {
         match &self.results(source).usual {
             (usual, counter) if *usual == status => counter.increment(1),
             _ => requests(source, status).increment(1),
+        }
+    }
+
+    /// Counts a request for a decision and its answer.
+    pub(super) fn ranked(&self, took: Duration, status: u16) {
+        self.rank.record(took);
+        match status {
+            200 => self.decided.increment(1),
+            status => ranked(status).increment(1),
         }
     }
 

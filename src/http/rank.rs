@@ -39,11 +39,12 @@ impl Ids {
 pub(super) async fn post(State(app): State<Arc<App>>, model: Named<String>, request: Request) -> Response {
     let begin = Instant::now();
     let done = take(&app, model, request).await;
-    app.metrics.rank.record(begin.elapsed());
-    match done {
+    let response = match done {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(refusal) => refusal.into_response(),
-    }
+    };
+    app.metrics.ranked(begin.elapsed(), response.status().as_u16());
+    response
 }
 
 /// What a request comes to before the log is asked.

@@ -8,6 +8,8 @@ mod tests;
 
 use super::{Rest, Slice, Told, Writer};
 use crate::aside;
+use crate::clock::now;
+use crate::engine::metrics::GIVEN_UP;
 use crate::engine::store::{Chain, Giver, Making, Store, StoreError, spare};
 use crate::engine::{Restored, Shared, poison};
 use crate::log::Log;
@@ -168,7 +170,7 @@ impl Writing {
         (written.making, written.too_many) = (None, written.too_many.max(written.bytes));
         self.told[usize::from(partition)].given_up.fetch_add(1, Ordering::Relaxed);
         self.store.remove_unfinished(partition)?;
-        metrics::counter!("saccade_checkpoints_given_up_total").increment(1);
+        metrics::counter!(GIVEN_UP).increment(1);
         Ok(())
     }
 }
@@ -179,6 +181,7 @@ fn report(partition: u16, written: &Written, globals: &Globals, took: Duration, 
     metrics::histogram!("saccade_checkpoint_pause_seconds").record(pause);
     metrics::gauge!("saccade_checkpoint_rows", "partition" => p.clone()).set(written.rows as f64);
     metrics::gauge!("saccade_checkpoint_bytes", "partition" => p.clone()).set(written.bytes as f64);
-    metrics::gauge!("saccade_checkpoint_offset", "partition" => p).set(globals.offset as f64);
+    metrics::gauge!("saccade_checkpoint_offset", "partition" => p.clone()).set(globals.offset as f64);
+    metrics::gauge!("saccade_checkpoint_timestamp_seconds", "partition" => p).set(now().0 as f64 / 1000.0);
     tracing::debug!(partition, rows = written.rows, offset = globals.offset, ?took, ?pause, "checkpoint complete");
 }
