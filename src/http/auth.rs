@@ -14,7 +14,8 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 /// Refuses a configuration that would let strangers in: an address other than loopback without keys.
 pub fn check_auth_config(config: &Config) -> Result<(), String> {
     let listen = &config.server.listen;
-    let is_address = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+    let is_host = |host: &str| !host.is_empty() && !host.contains('/');
+    let is_address = |(host, port): (&str, &str)| is_host(host) && port.parse::<u16>().is_ok();
     if !listen.rsplit_once(':').is_some_and(is_address) {
         return Err(format!("`server.listen` is `{listen}`, which is no HOST:PORT; write for example 127.0.0.1:8080"));
     }
