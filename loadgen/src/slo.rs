@@ -22,13 +22,14 @@ enum Unit {
 /// Latencies, each with a `_` and a percentile behind it.
 const LATENCIES: [&str; 7] = ["intended", "service", "publish", "rank", "reward", "cmcd", "lag"];
 const PERCENTILES: [&str; 7] = ["p50", "p90", "p99", "p999", "p9999", "max", "mean"];
-const NUMBERS: [&str; 12] = [
+const NUMBERS: [&str; 13] = [
     "lost",
     "rejected",
     "duplicates",
     "late",
     "errors",
     "status_429",
+    "resent",
     "unpublished",
     "backwards",
     "mismatches",
@@ -46,6 +47,7 @@ Each is a metric, one of < <= = >= >, and a bound:
   intended service publish rank reward cmcd lag, each with _p50 _p90 _p99 _p99.9 _p99.99 _max or _mean: a time with us, ms or s
   lost rejected duplicates late: events
   errors: requests that were not acknowledged; status_429: those answered 429
+  resent: requests that were sent again, once each, as the server closed their connections: it may have read them
   unpublished: accepted events in no context; backwards: versions that went back; mismatches: vectors that differ (--probes)
   accepted: events; throughput: events accepted per second
   server_cpu: seconds of processor time per second, so processors in use: 1.5

@@ -114,6 +114,8 @@ pub struct Tally {
     pub lag: Histogram<u64>,
     /// The same by second.
     pub series: Series,
+    /// Requests, of whatever kind, that were sent once more because the server closed a connection that had been used before.
+    pub resent: u64,
 }
 
 /// Every scheduled event ends in exactly one of accepted, duplicates, late, rejected, lost.
@@ -192,7 +194,7 @@ pub fn histogram() -> Histogram<u64> {
 impl Default for Tally {
     fn default() -> Self {
         let [intended, service, refused, lag] = std::array::from_fn(|_| histogram());
-        Tally { counts: Counts::default(), intended, service, refused, lag, series: Series::default() }
+        Tally { counts: Counts::default(), intended, service, refused, lag, series: Series::default(), resent: 0 }
     }
 }
 

@@ -258,6 +258,53 @@ fn a_server_that_closes_without_a_word_or_says_too_much_loses_no_request() {
     }
 }
 
+/// Answers two requests of one event, reads a third one and closes; counts what it read.
+fn read_and_close(mut stream: std::net::TcpStream, read: &AtomicU64) -> io::Result<()> {
+    let answer = "HTTP/1.1 202 Accepted\r\ncontent-length: 14\r\n\r\n{\"accepted\":1}";
+    for nth in 0..3 {
+        if io::Read::read(&mut stream, &mut [0; 4096])? == 0 {
+            break;
+        }
+        read.fetch_add(1, Ordering::Relaxed);
+        if nth < 2 {
+            stream.write_all(answer.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn requests_that_a_server_read_before_it_closed_are_counted_as_sent_again() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let read = Arc::<AtomicU64>::default();
+    let by_server = Arc::clone(&read);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let read = Arc::clone(&by_server);
+            std::thread::spawn(move || read_and_close(stream, &read));
+        }
+    });
+    let tally = run_quietly(drive(&Server { address, received: Arc::default() }, 500, 1..=1, 200));
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{:?}", tally.counts);
+    assert!(tally.resent > 0, "every third request of a connection met its end");
+    assert_eq!(read.load(Ordering::Relaxed), 200 + tally.resent);
+}
+
+#[test]
+fn a_server_that_reads_the_first_request_and_closes_gets_it_only_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || io::Read::read(&mut stream, &mut [0; 4096]));
+        }
+    });
+    let (drive, plan) = drive(&Server { address, received: Arc::default() }, 500, 1..=1, 20);
+    let tally = run_quietly((Drive { timeout: Duration::from_secs(2), ..drive }, plan));
+    assert_eq!((tally.counts.lost, tally.counts.http_errors["connection"], tally.resent), (20, 20, 0));
+}
+
 #[test]
 fn only_what_was_acknowledged_of_a_batch_is_recorded_and_what_may_be_late_says_so() {
     let body = br#"[{"id":"a","session":"s"},{"id":"b","session":"s"},{"id":"c","session":"t"}]"#;

@@ -210,6 +210,9 @@ impl Report {
                 escape(&in_words(cause))
             );
         }
+        if let Some(resent) = self.resent_text() {
+            let _ = write!(out, "<p class=\"note\">{resent}</p>");
+        }
         for (code, n) in &c.rejected {
             let events = either(*n, "event", "events");
             let _ = write!(out, "<p class=\"note\">{} {events} rejected: {}</p>", count(*n), escape(code));

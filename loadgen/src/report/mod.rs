@@ -21,7 +21,7 @@ use crate::scrape::{Measured, ServerSecond};
 use crate::slo::{Judged, Objective, Values};
 use crate::span::Span;
 use crate::tally::{Counts, Second, Tally};
-use saccade::counted::counted;
+use saccade::counted::{counted, either};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -129,6 +129,9 @@ pub struct Report {
     /// When it began, epoch milliseconds.
     began_ms: u64,
     counts: Counts,
+    /// Requests, of whatever kind, that were sent once more as the server closed their connections; older reports do not say.
+    #[serde(default)]
+    resent: Option<u64>,
     /// From the intended time of a request to its acknowledgment.
     intended: Latency,
     /// From the sending of a request to its acknowledgment.
@@ -236,6 +239,7 @@ impl Report {
             interrupted_s: interrupted.map(|at| at.as_secs_f64()),
             unrecorded,
             counts: tally.counts,
+            resent: Some(tally.resent),
             answered_s: Some(tally.series.answered_by().as_secs_f64()),
             seconds: tally.series.finish(by_second),
             server,
@@ -398,6 +402,14 @@ impl Report {
         (all > 0).then(|| measured + &silent.unwrap_or_default())
     }
 
+    /// Requests that were sent once more, in words, where there are any.
+    fn resent_text(&self) -> Option<String> {
+        let resent = self.resent.filter(|resent| *resent > 0)?;
+        let were = either(resent, "request was", "requests were");
+        let connections = either(resent, "its connection", "their connections");
+        Some(format!("{resent} {were} sent again: the server closed {connections}"))
+    }
+
     /// The verdict in words, with what it rests on less than it seems.
     fn verdict_text(&self) -> String {
         match (&self.verdict, self.unchecked()) {
@@ -442,6 +454,7 @@ impl Report {
         .into_iter()
         .map(|(name, count)| (name.to_owned(), (count as f64).into()))
         .collect();
+        values.extend(self.resent.map(|resent| ("resent".to_owned(), (resent as f64).into())));
         values.extend(self.throughput().map(|rate| ("throughput".to_owned(), rate.into())));
         for (name, latency) in self.latencies().filter(|(_, latency)| latency.count > 0) {
             let name = if name == "own lag" { "lag" } else { name };

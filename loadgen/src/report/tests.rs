@@ -199,6 +199,30 @@ fn a_run_too_small_for_its_sample_does_not_fail_for_it() {
 }
 
 #[test]
+fn requests_that_were_sent_again_are_told_held_against_an_objective_and_unknown_of_older_reports() {
+    let told = |resent| {
+        let mut tally = Tally { resent, ..Tally::default() };
+        tally.counts.accepted = 10;
+        report(10, tally, None, "resent=0")
+    };
+    let again = told(12);
+    assert_eq!(again.verdict(), &Verdict::Failed("missed resent=0".into()));
+    let words = "12 requests were sent again: the server closed their connections";
+    assert!(again.to_string().contains(words) && again.to_html().contains(words), "{again}");
+    assert!(again.to_json().contains("\"resent\": 12"), "{}", again.to_json());
+    assert!(told(1).to_string().contains("1 request was sent again: the server closed its connection\n"));
+    let none = told(0);
+    assert_eq!((none.verdict(), none.to_string().contains("sent again")), (&Verdict::Ok, false));
+    let mut older: serde_json::Value = serde_json::from_str(&none.to_json()).expect("a report is JSON");
+    older.as_object_mut().expect("an object").remove("resent").expect("it was there");
+    let older: Report = serde_json::from_value(older).expect("older reports can be read");
+    assert!(!older.values().contains_key("resent"), "{older}");
+    let row = |a, b| compared(a, b).to_string().lines().find(|line| line.starts_with("resent ")).map(str::to_owned);
+    assert!(row(&none, &again).is_some_and(|row| row.ends_with("worse")));
+    assert!(row(&older, &again).is_some_and(|row| row.ends_with('–')), "{}", compared(&older, &again));
+}
+
+#[test]
 fn every_loss_and_every_missed_objective_is_told() {
     let mut tally = Tally::default();
     tally.counts.lost = 3;

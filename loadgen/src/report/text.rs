@@ -80,6 +80,7 @@ impl Report {
             let (accepted, due) = (c.accepted as f64 / self.took_s(), self.asked.events as f64 / self.sent_s());
             writeln!(f, "           accepted {accepted:.0}/s of {due:.0}/s due")?;
         }
+        self.resent_text().map_or(Ok(()), |resent| writeln!(f, "           {resent}"))?;
         for (code, n) in &c.rejected {
             writeln!(f, "           rejected as {code}: {n}")?;
         }

@@ -144,6 +144,7 @@ impl Comparison<'_> {
             row(count, count, Quantity::Cores, Better::None);
         }
         row("errors", "errors", Quantity::Cores, under_one_load(Better::None));
+        row("resent", "resent", Quantity::Cores, under_one_load(Better::None));
         for count in ["duplicates", "late"] {
             row(count, count, Quantity::Cores, Better::Neither);
         }
