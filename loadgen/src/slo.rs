@@ -49,7 +49,7 @@ Each is a metric, one of < <= = >= >, and a bound:
   errors: requests that were not acknowledged; status_429: those answered 429
   resent: requests that were sent again, once each, as the server closed their connections: it may have read them
   unpublished: accepted events in no context; backwards: versions that went back; mismatches: vectors that differ (--probes)
-  accepted: events; throughput: events accepted per second
+  accepted: events; throughput: events accepted, and CMCD records taken (204), per second
   server_cpu: seconds of processor time per second, so processors in use: 1.5
   server_rss: resident memory at the end, in B, KiB, MiB or GiB: 100MiB
 

@@ -65,10 +65,8 @@ impl Report {
         let mut tile = |value: String, what: &str, class: &str| {
             let _ = write!(tiles, "<div class=\"tile\"><b class=\"{class}\">{value}</b><span>{what}</span></div>");
         };
-        let what =
-            if self.taken() > self.counts.accepted { "events and CMCD records taken" } else { "events accepted" };
         if let Some(rate) = self.throughput() {
-            tile(text(Quantity::PerSecond, rate), what, "");
+            tile(text(Quantity::PerSecond, rate), self.taken_text(), "");
         }
         for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
             let [_, _, p99, ..] = latency.percentiles();

@@ -33,6 +33,11 @@ pub const ROUGH: &str = "~";
 /// What it means.
 const ROUGH_NOTE: &str = "fewer than 10 samples were longer: another run may well have another value";
 
+/// What counts as taken, and so for the throughput.
+const WITH_CMCD: &str = "events and CMCD records taken";
+/// The same where there are no CMCD records.
+const WITHOUT_CMCD: &str = "events accepted";
+
 /// Why there are fewer samples of publish than contexts; their number stands before it.
 const FEWER_SAMPLES: &str = "measured (publish); other contexts came of events before the stream was open or --measure-from, or of others' events, as of the viewer's other session";
 
@@ -349,6 +354,11 @@ impl Report {
     /// Events and CMCD records that the server took.
     fn taken(&self) -> u64 {
         self.counts.accepted + self.beside.calls.get("cmcd").map_or(0, |cmcd| cmcd.answered)
+    }
+
+    /// What they are, in words.
+    fn taken_text(&self) -> &'static str {
+        if self.taken() > self.counts.accepted { WITH_CMCD } else { WITHOUT_CMCD }
     }
 
     /// Events that the server folded and this run did not send, where there are any. What was sent and not acknowledged may be there.

@@ -402,7 +402,19 @@ fn cmcd_records_are_events_of_the_throughput_and_of_the_seconds() {
     let report = Report::new(Run { beside: Beside::new(&calls, None), ..run(0, tally) }, &[]);
     assert_eq!(report.values()["throughput"].value, 89.0);
     assert_eq!((report.seconds[0].due(), report.seconds[0].answered), (90, 89));
-    assert!(report.to_html().contains("events and CMCD records taken"));
+    let what = "events and CMCD records taken";
+    let text = report.to_string();
+    assert!(text.contains(&format!("\n           throughput 89/s: {what}\n")), "{text}");
+    assert!(report.to_html().contains(what) && crate::slo::HELP.contains("CMCD records taken (204), per second"));
+    let comparison = compared(&report, &report);
+    let told = comparison.to_string();
+    assert!(told.lines().any(|line| line.starts_with("throughput ") && line.contains(" 89 /s ")), "{told}");
+    assert!(
+        told.contains(&format!("\nthroughput: {what} per second\n")) && comparison.to_html().contains(what),
+        "{told}"
+    );
+    let (a, b) = (stalled(), stalled());
+    assert!(compared(&a, &b).to_string().contains("\nthroughput: events accepted per second\n"));
 }
 
 #[test]

@@ -84,6 +84,9 @@ impl Report {
         for (code, n) in &c.rejected {
             writeln!(f, "           rejected as {code}: {n}")?;
         }
+        if let Some(rate) = self.throughput().filter(|_| self.taken() > c.accepted) {
+            writeln!(f, "           throughput {rate:.0}/s: {}", self.taken_text())?;
+        }
         for (cause, n) in &c.http_errors {
             writeln!(f, "           requests not acknowledged, {}: {n}", in_words(cause))?;
         }

@@ -6,7 +6,7 @@ use super::axis::{Axis, Quantity};
 use super::chart::{Chart, Joined, Line, Points, summed_up};
 use super::html::{highest, lowest, percentiles};
 use super::page::{badge, escape, page, table};
-use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict, WITH_CMCD, WITHOUT_CMCD};
 use crate::slo::Values;
 use crate::tally::{Brief, Second};
 use row::{Better, Figure, RUNS_MIN, Row, Word};
@@ -107,8 +107,10 @@ impl Comparison<'_> {
             }
             (false, false) => "what is better takes three runs a side",
         };
+        let has_cmcd = self.named().any(|(_, report)| report.taken() > report.counts.accepted);
+        let taken = format!("throughput: {} per second", if has_cmcd { WITH_CMCD } else { WITHOUT_CMCD });
         let rough = rows.iter().any(Row::is_rough).then(|| format!("{ROUGH} {ROUGH_NOTE}"));
-        [ranges.to_owned(), words.to_owned()].into_iter().chain(rough).chain(self.unfit()).collect()
+        [taken, ranges.to_owned(), words.to_owned()].into_iter().chain(rough).chain(self.unfit()).collect()
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -127,7 +129,7 @@ impl Comparison<'_> {
         };
         let is_same_load = self.differences().is_empty();
         let under_one_load = |better| if is_same_load { better } else { Better::Neither };
-        row("events accepted", "throughput", Quantity::PerSecond, under_one_load(Better::More));
+        row("throughput", "throughput", Quantity::PerSecond, under_one_load(Better::More));
         for latency in ["intended", "service", "publish", "rank", "reward", "cmcd", "refused", "lag"] {
             for (percentile, name) in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")] {
                 let label = if latency == "lag" { "own lag" } else { latency };
@@ -268,7 +270,7 @@ fn by_second(report: &Report, metric: &str) -> Vec<f64> {
         // Not the last, which the run may not fill.
         "throughput" => {
             let whole = report.seconds.iter().filter(|second| (second.second + 1) as f64 <= report.sent_s());
-            whole.map(|second| second.answered as f64).collect()
+            whole.map(|second| second.taken.unwrap_or(second.answered) as f64).collect()
         }
         "intended_p50" => p50(|second| second.intended),
         "intended_p99" => p99(|second| second.intended),
