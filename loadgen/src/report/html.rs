@@ -98,7 +98,8 @@ impl Report {
                 of(s) as f64 / if is_of_schedule { (until - begin).min(1.0) } else { 1.0 }
             };
             let points = self.schedule().iter().map(|second| (second.second as f64 + 0.5, Some(rate(second))));
-            Line { name: name.into(), colour, dashed, points: summed_up(points.collect(), Joined::Mean) }
+            let points = summed_up(points.collect(), Joined::Mean);
+            Line { name: name.into(), colour, dashed, points, rough_from: None }
         };
         let mut lines = vec![line("acknowledged", 2, false, |s| s.answered), line("due", 4, true, Second::due)];
         if self.seconds.iter().any(|s| s.lost > 0) {
@@ -321,6 +322,12 @@ impl Report {
 
 const FOOTER: &str = "<footer>Made by saccade-loadgen. Latencies count from the time at which a request was due, whatever the server did before, so that a stall is seen by all who would have waited. Values stand under the pointer.</footer>\n";
 
+/// What to look for in latencies by percentile.
+const NINES: &str = "Each nine takes the same room. Where intended leaves service, requests waited for their turn. A line ends with its longest sample.";
+/// What it means where they are dotted.
+const ROUGH_CURVE: &str =
+    " Dotted: fewer than 10 samples were longer, so that another run may well look otherwise there.";
+
 /// Latency by percentile: (name, colour, dashed, latency).
 pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool, &'a Latency)>) -> Chart {
     let mut most = 0;
@@ -328,13 +335,14 @@ pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool,
         .filter(|(_, _, _, latency)| latency.count > 0)
         .map(|(name, colour, dashed, latency)| {
             most = most.max(latency.count);
-            let points = latency.curve.iter().map(|(quantile, ms)| (*quantile, Some(*ms))).collect();
-            Line { name, colour, dashed, points }
+            let points = latency.measured_curve().map(|(quantile, ms)| (quantile, Some(ms))).collect();
+            Line { name, colour, dashed, points, rough_from: latency.rough_from() }
         })
         .collect();
+    let rough = if lines.iter().any(Line::is_rough) { ROUGH_CURVE } else { "" };
     Chart {
         title: "Latency by percentile".into(),
-        note: "Each nine takes the same room. Where intended leaves service, requests waited for their turn.".into(),
+        note: format!("{NINES}{rough}"),
         x: Axis::nines(most),
         y: Axis::log(Quantity::Milliseconds, lowest(&lines), highest(&lines)),
         lines,
@@ -346,7 +354,7 @@ pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool,
 fn latency_over_time(seconds: &[Second]) -> Chart {
     let line = |name: &str, colour, dashed, of: &dyn Fn(&Second) -> Option<f64>| {
         let points = seconds.iter().map(|second| (second.second as f64 + 0.5, of(second))).collect();
-        Line { name: name.into(), colour, dashed, points: summed_up(points, Joined::Highest) }
+        Line { name: name.into(), colour, dashed, points: summed_up(points, Joined::Highest), rough_from: None }
     };
     let p99 = |brief: Option<Brief>| brief.map(|brief| brief.p99_ms);
     let mut lines = vec![

@@ -76,6 +76,18 @@ impl Latency {
         })
     }
 
+    /// The curve as far as it was measured: up to the quantile that only the longest sample is above.
+    pub fn measured_curve(&self) -> impl Iterator<Item = (f64, f64)> {
+        let end = 1.0 - 1.0 / self.count.max(1) as f64;
+        let before = self.curve.iter().copied().filter(move |(quantile, _)| *quantile < end);
+        before.chain((self.count > 0).then_some((end, self.max_ms)))
+    }
+
+    /// From which quantile on fewer than ten samples were longer; none where nothing was measured.
+    pub fn rough_from(&self) -> Option<f64> {
+        (self.count > 0).then(|| 1.0 - BEYOND as f64 / self.count as f64)
+    }
+
     /// By the names that objectives use.
     pub fn named(&self) -> [(&'static str, Value); 7] {
         let of = |value, is_rough| Value { value, samples: Some(self.count), is_rough };
@@ -119,6 +131,19 @@ mod tests {
         assert_eq!(rough(9_999), [false, false, false, true, true]);
         assert_eq!(rough(10_000), [false, false, false, false, true]);
         assert_eq!(rough(100_000), [false; 5]);
+    }
+
+    #[test]
+    fn the_curve_ends_with_the_longest_sample_and_is_rough_where_fewer_than_ten_were_longer() {
+        let of = |count: u64| {
+            let mut recorded = histogram();
+            (1..=count).for_each(|ms| recorded.saturating_record(ms * 1_000_000));
+            let latency = Latency::of(&recorded);
+            (latency.measured_curve().last().map(|(quantile, _)| quantile), latency.rough_from())
+        };
+        assert_eq!((of(0), of(1)), ((None, None), (Some(0.0), Some(-9.0))));
+        assert!(matches!(of(3), (Some(end), Some(rough)) if (0.66..0.67).contains(&end) && rough < 0.0));
+        assert_eq!(of(1_000), (Some(0.999), Some(0.99)));
     }
 
     #[test]

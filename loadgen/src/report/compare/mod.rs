@@ -205,7 +205,7 @@ impl Comparison<'_> {
         let both = |of: &dyn Fn(&Report) -> Points| {
             let line = |name: &str, colour, points| {
                 let points = summed_up(points, Joined::Highest);
-                Line { name: name.into(), colour, dashed: false, points }
+                Line { name: name.into(), colour, dashed: false, points, rough_from: None }
             };
             vec![line("A", 0, of(a)), line("B", 1, of(b))]
         };
