@@ -516,6 +516,16 @@ fn throughput_counts_until_the_last_acknowledgment_and_of_no_time_there_is_none(
 }
 
 #[test]
+fn what_was_due_and_is_no_new_event_is_named_beside_what_was_accepted() {
+    let mut tally = Tally::default();
+    (tally.counts.accepted, tally.counts.duplicates, tally.counts.late) = (33_990, 1_700, 4);
+    let mut report = report(35_694, tally, None, "");
+    report.asked.duration_s = 10.0;
+    let line = "\n           accepted 3399/s, duplicates 170/s, late < 1/s, of 3569/s due\n";
+    assert!(report.to_string().contains(line), "{report}");
+}
+
+#[test]
 fn processor_time_is_of_the_time_between_its_readings_and_without_both_there_is_none() {
     let judged = |server: Measured, from: f64| {
         let mut report = report(0, Tally::default(), None, "");
