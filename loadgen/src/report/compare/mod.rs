@@ -100,17 +100,20 @@ impl Comparison<'_> {
             true => "ranges are those of a run's seconds",
             false => "figures are medians, ranges those of the runs",
         };
+        let said: Vec<Word> = rows.iter().filter_map(|row| self.word(row)).collect();
         let words = match (is_enough, is_single) {
-            (true, _) => "better and worse: the ranges of the runs do not meet",
-            (false, true) => {
-                "apart: no second of one run was as in the other. Runs of one server differ, too: what is better takes three a side, see --help"
-            }
-            (false, false) => "what is better takes three runs a side",
+            (true, _) if said.is_empty() => None,
+            (true, _) => Some("better and worse: the ranges of the runs do not meet"),
+            (false, true) if said.contains(&Word::Apart) => Some(
+                "apart: no second of one run was as in the other. Runs of one server differ, too: what is better takes three a side, see --help",
+            ),
+            (false, _) => Some("what is better takes three runs a side, see --help"),
         };
+        let words = words.map(str::to_owned);
         let has_cmcd = self.named().any(|(_, report)| report.taken() > report.counts.accepted);
         let taken = format!("throughput: {} per second", if has_cmcd { WITH_CMCD } else { WITHOUT_CMCD });
         let rough = rows.iter().any(Row::is_rough).then(|| format!("{ROUGH} {ROUGH_NOTE}"));
-        [taken, ranges.to_owned(), words.to_owned()].into_iter().chain(rough).chain(self.unfit()).collect()
+        [taken, ranges.to_owned()].into_iter().chain(words).chain(rough).chain(self.unfit()).collect()
     }
 
     fn rows(&self) -> Vec<Row> {
