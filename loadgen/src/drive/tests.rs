@@ -151,7 +151,7 @@ fn a_stalled_server_shows_in_intended_latency_and_not_in_service_latency() {
     let tally = run_quietly((drive, plan.clone()));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (1_000, 0));
     assert_on_schedule(&server, &plan);
-    let ms = |histogram: &hdrhistogram::Histogram<u64>, q| histogram.value_at_quantile(q) as f64 / 1e6;
+    let ms = |samples: &crate::tally::Samples, q| samples.value_at_quantile(q) as f64 / 1e6;
     assert!(ms(&tally.intended, 1.0) >= 399.0, "the stall is in the longest intended latency");
     assert!(ms(&tally.intended, 0.80) >= 100.0, "a request in five waited a quarter of the stall or longer");
     assert!(ms(&tally.service, 0.80) <= 50.0, "nearly all requests were served at once");

@@ -20,7 +20,7 @@ use crate::schedule::{Arrivals, Shape};
 use crate::scrape::{Measured, ServerSecond};
 use crate::slo::{Judged, Objective, Values};
 use crate::span::Span;
-use crate::tally::{Counts, Second, Tally};
+use crate::tally::{Counts, Samples, Second, Tally};
 use saccade::counted::{counted, either};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -226,7 +226,14 @@ impl Report {
             Some(found) if judge::is_sent_by_others(&tally.counts, asked.repeated) => {
                 (Some(found.checked.not(SENT_BY_OTHERS)), Some(Latency::default()), BTreeMap::new())
             }
-            Some(found) => (Some(found.checked), Some(Latency::of(&found.publish)), found.by_second),
+            Some(found) => {
+                // The histogram has the bucket of the longest, seconds have the longest itself.
+                let from = asked.measure_from_s as u64;
+                let longest = found.by_second.range(from..).map(|(_, brief)| brief.max_ms).reduce(f64::max);
+                let longest = longest.map_or(u64::MAX, |ms| (ms * 1e6).round() as u64);
+                let publish = Latency::of(&Samples::of(found.publish, longest));
+                (Some(found.checked), Some(publish), found.by_second)
+            }
         };
         let mut report = Report {
             format: FORMAT,

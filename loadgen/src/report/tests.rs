@@ -293,6 +293,24 @@ fn a_stall_is_in_the_verdict_the_intended_curve_and_the_second_in_which_it_was()
 }
 
 #[test]
+fn the_longest_of_a_run_is_that_of_its_seconds() {
+    let mut tally = Tally::default();
+    let (due, took) = (Duration::ZERO, Duration::from_nanos(42_687_065));
+    let times = Times { due, intended: took, service: took, lag: Duration::ZERO, is_measured: true };
+    tally.add(1, &Outcome::Acknowledged(crate::tally::Answer { accepted: 1, ..Default::default() }), times);
+    let mut publish = crate::tally::histogram();
+    publish.saturating_record(42_687_065);
+    let brief = |max_ms| crate::tally::Brief { max_ms, ..Default::default() };
+    let by_second = BTreeMap::from([(0, brief(42.687_065)), (1, brief(1.0))]);
+    let findings = Findings { checked: Checked::default(), publish, by_second, refused: None };
+    let report = Report::new(Run { findings: Some(findings), ..run(1, tally) }, &[]);
+    let of_second = report.seconds[0].intended.map(|brief| brief.max_ms);
+    assert_eq!((report.intended.max_ms, of_second), (42.687_065, Some(42.687_065)));
+    assert_eq!(report.publish.as_ref().map(|publish| publish.max_ms), Some(42.687_065));
+    assert!(report.intended.p9999_ms <= report.intended.max_ms, "{report}");
+}
+
+#[test]
 fn the_page_says_everything_and_refers_to_nothing() {
     let html = stalled().to_html();
     for part in [
