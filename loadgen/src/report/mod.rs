@@ -540,4 +540,4 @@ impl Display for Asked {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

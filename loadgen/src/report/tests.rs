@@ -35,7 +35,7 @@ pub(super) fn report(events: u64, tally: Tally, observed: Option<Observed>, slo:
 }
 
 /// A run of which nothing is known but its tally.
-pub(super) fn run(events: u64, tally: Tally) -> Run {
+pub(crate) fn run(events: u64, tally: Tally) -> Run {
     let (asked, began_ms, server, server_seconds, findings) = (asked(events), 0, None, vec![], None);
     let (idle, interrupted, unrecorded, observed, beside) = (0.5, None, None, None, Beside::default());
     Run { asked, began_ms, tally, idle, interrupted, unrecorded, server, server_seconds, observed, findings, beside }
