@@ -381,7 +381,10 @@ impl Report {
 
     /// What was to be checked and was not, in words: nothing was found wrong with it because nobody looked.
     fn unchecked(&self) -> Vec<String> {
-        let Some(checked) = self.checked.as_ref().filter(|checked| checked.sessions > 0) else { return vec![] };
+        let unseen = self.observed.as_ref().and_then(Observed::unseen);
+        let Some(checked) = self.checked.as_ref().filter(|checked| checked.sessions > 0) else {
+            return unseen.into_iter().collect();
+        };
         let broken = (checked.broken > 0).then(|| {
             let first = checked.first_broken.as_deref().unwrap_or_default();
             format!(
@@ -392,7 +395,7 @@ impl Report {
         });
         let [measured, accepted, _] = self.publish_seconds();
         let publish = checked.not_counted().or_else(|| self.publish_seconds_text().filter(|_| 2 * measured < accepted));
-        broken.into_iter().chain(checked.vectors.not_all()).chain(publish).collect()
+        broken.into_iter().chain(checked.vectors.not_all()).chain(publish).chain(unseen).collect()
     }
 
     /// What the publish latencies rest on, in words.

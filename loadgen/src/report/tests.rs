@@ -150,6 +150,18 @@ fn a_stream_that_goes_back_fails_the_run() {
 }
 
 #[test]
+fn a_stream_that_was_opened_again_leaves_a_run_passed_but_not_checked_all_the_time() {
+    let mut tally = Tally::default();
+    tally.counts.accepted = 1;
+    let seen = Observed { reopened: 2, ..Observed::default() };
+    let report = report(1, tally, Some(seen), "");
+    let told = "ended and was opened again 2 times";
+    assert_eq!(report.verdict(), &Verdict::Ok);
+    assert!(report.to_string().contains(&format!("ok, but not all was checked: the stream of all contexts {told}")));
+    assert!(report.to_html().contains(told), "{report}");
+}
+
+#[test]
 #[should_panic(expected = "exactly one bucket")]
 fn an_event_in_no_bucket_is_a_bug() {
     report(11, Tally::default(), None, "");

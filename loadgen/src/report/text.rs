@@ -46,6 +46,9 @@ impl Display for Report {
                 seen.backwards,
                 seen.unreadable
             )?;
+            if seen.reopened > 0 {
+                writeln!(f, "           ended and was opened again {}", counted(seen.reopened, "time"))?;
+            }
         }
         if let Some(checked) = &self.checked {
             write_checked(f, checked)?;
