@@ -51,7 +51,12 @@ pub struct Chart {
     pub filled: bool,
     /// Takes the whole width of the page.
     pub wide: bool,
+    /// Until where it is shaded, as latencies and processor time do not count there; 0 for nowhere.
+    pub shaded_until: f64,
 }
+
+/// What is shaded, below a chart.
+const SHADED: &str = " Shaded: before --measure-from, where latencies and processor time do not count.";
 
 impl Line {
     /// Whether there are points of it from which on it is dotted.
@@ -84,7 +89,9 @@ impl Chart {
             let dashed = if line.dashed { " dashed" } else { "" };
             let _ = write!(out, "<span class=\"key c{}{dashed}\">{}</span>", line.colour, escape(&line.name));
         }
-        let _ = writeln!(out, "</figcaption>{}<p class=\"note\">{}</p></figure>", self.svg(), escape(&self.note));
+        let shaded = if self.shaded_until > 0.0 { SHADED } else { "" };
+        let note = escape(&format!("{}{shaded}", self.note));
+        let _ = writeln!(out, "</figcaption>{}<p class=\"note\">{}</p></figure>", self.svg(), note.trim_start());
         out
     }
 
@@ -94,6 +101,13 @@ impl Chart {
             self.width(),
             escape(&self.title)
         );
+        if self.shaded_until > 0.0 {
+            let (width, height) = (self.across(self.shaded_until) - LEFT, HEIGHT - TOP - BOTTOM);
+            let _ = write!(
+                svg,
+                "<rect class=\"before\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"/>"
+            );
+        }
         self.grid(&mut svg);
         for (i, line) in self.lines.iter().enumerate() {
             self.line(&mut svg, line, self.filled && i == 0);
@@ -248,7 +262,22 @@ mod tests {
     fn chart(points: Points) -> String {
         let line = Line { name: "a<b".into(), colour: 0, dashed: false, points, rough_from: None };
         let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
-        Chart { title: "t & u".into(), note: String::new(), x, y, lines: vec![line], filled: true, wide: false }.html()
+        let (title, note) = ("t & u".into(), String::new());
+        Chart { title, note, x, y, lines: vec![line], filled: true, wide: false, shaded_until: 0.0 }.html()
+    }
+
+    #[test]
+    fn what_does_not_count_is_shaded_and_that_is_said() {
+        let chart = |shaded_until| {
+            let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
+            let (title, note) = ("t".into(), "n.".into());
+            Chart { title, note, x, y, lines: vec![], filled: true, wide: false, shaded_until }.html()
+        };
+        let html = chart(2.5);
+        assert!(html.contains("<rect class=\"before\" x=\"62\" y=\"10\" width=\"106.0\" height=\"212\"/>"), "{html}");
+        assert!(html.contains("n. Shaded: before --measure-from"), "{html}");
+        assert!(!chart(0.0).contains("before"), "{}", chart(0.0));
+        assert!(chart(99.0).contains("width=\"424.0\""), "no wider than the chart");
     }
 
     #[test]
@@ -274,7 +303,7 @@ mod tests {
         };
         let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
         let (title, note, lines) = ("t".into(), String::new(), vec![line("long", 9), line("short", 3)]);
-        let html = Chart { title, note, x, y, lines, filled: false, wide: false }.html();
+        let html = Chart { title, note, x, y, lines, filled: false, wide: false, shaded_until: 0.0 }.html();
         assert!(html.contains("<title>2 s\nlong: 7 ms\nshort: 7 ms</title>"), "{html}");
         assert!(html.contains("<title>3 s\nlong: 7 ms</title>"), "{html}");
     }
@@ -288,7 +317,7 @@ mod tests {
         let (x, y) = (Axis::nines(1_000), Axis::from_zero(Quantity::Milliseconds, 10.0));
         let lines = vec![line("few", &[0.0, 0.5], Some(-1.0)), line("many", &[0.0, 0.5, 0.9, 0.99, 0.999], Some(0.99))];
         let (title, note) = ("t".into(), String::new());
-        let html = Chart { title, note, x, y, lines, filled: false, wide: false }.html();
+        let html = Chart { title, note, x, y, lines, filled: false, wide: false, shaded_until: 0.0 }.html();
         let dotted: Vec<_> = html.split("<path class=\"line c0 rough\" d=\"").skip(1).collect();
         assert_eq!((dotted.len(), html.matches("class=\"line c0\"").count()), (2, 1), "{html}");
         assert!(dotted[1].starts_with("M344.7 73.6L486.0 73.6\""), "from 99 % on: {html}");

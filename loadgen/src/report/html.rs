@@ -82,7 +82,7 @@ impl Report {
 
     fn charts(&self) -> String {
         let mut charts = vec![percentiles(self.latencies().map(|(name, l)| (name.to_owned(), colour(name), false, l)))];
-        charts.extend([latency_over_time(self.schedule()), self.throughput_chart()]);
+        charts.extend([latency_over_time(self.schedule(), self.asked.measure_from_s), self.throughput_chart()]);
         if !self.server_seconds.is_empty() {
             charts.extend([self.processor(), self.memory()]);
         }
@@ -116,6 +116,7 @@ impl Report {
             lines,
             filled: true,
             wide: false,
+            shaded_until: self.asked.measure_from_s,
         }
     }
 
@@ -348,10 +349,11 @@ pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool,
         lines,
         filled: false,
         wide: true,
+        shaded_until: 0.0,
     }
 }
 
-fn latency_over_time(seconds: &[Second]) -> Chart {
+fn latency_over_time(seconds: &[Second], shaded_until: f64) -> Chart {
     let line = |name: &str, colour, dashed, of: &dyn Fn(&Second) -> Option<f64>| {
         let points = seconds.iter().map(|second| (second.second as f64 + 0.5, of(second))).collect();
         Line { name: name.into(), colour, dashed, points: summed_up(points, Joined::Highest), rough_from: None }
@@ -374,6 +376,7 @@ fn latency_over_time(seconds: &[Second]) -> Chart {
         lines,
         filled: false,
         wide: false,
+        shaded_until,
     }
 }
 

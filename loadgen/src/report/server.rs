@@ -43,6 +43,7 @@ impl Report {
             lines,
             filled: true,
             wide: false,
+            shaded_until: self.asked.measure_from_s,
         }
     }
 }

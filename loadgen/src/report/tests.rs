@@ -343,6 +343,18 @@ fn the_page_says_everything_and_refers_to_nothing() {
 }
 
 #[test]
+fn charts_over_time_show_from_when_a_run_was_measured() {
+    let mut report = stalled();
+    let shaded = |html: &str| html.matches("class=\"before\"").count();
+    assert_eq!((shaded(&report.to_html()), shaded(&compared(&report, &report).to_html())), (0, 0));
+    report.asked.measure_from_s = 1.0;
+    report.server_seconds = vec![ServerSecond { at_s: 1.0, cpu_cores: 0.5, rss_bytes: 1 << 20 }];
+    assert_eq!(shaded(&report.to_html()), 4, "latency, throughput, processors and memory");
+    assert_eq!(shaded(&compared(&report, &report).to_html()), 2);
+    assert_eq!(shaded(&compared(&report, &stalled()).to_html()), 0, "of B all counts");
+}
+
+#[test]
 fn a_page_of_a_run_without_any_answer_is_still_a_page() {
     let mut tally = Tally::default();
     unsent(&mut tally, 10);

@@ -212,11 +212,13 @@ impl Comparison<'_> {
             };
             vec![line("A", 0, of(a)), line("B", 1, of(b))]
         };
+        // Where neither counts.
+        let shaded_until = a.asked.measure_from_s.min(b.asked.measure_from_s);
         let (latency, processors) = (both(&p99), both(&cores));
         let chart = |title: &str, y, lines| {
             let (title, x) = (title.into(), Axis::time(seconds));
             let note = Joined::Highest.note(seconds as usize);
-            Chart { title, note, x, y, lines, filled: false, wide: false }
+            Chart { title, note, x, y, lines, filled: false, wide: false, shaded_until }
         };
         vec![
             percentiles(curves.iter().map(|(name, colour, dashed, l)| (name.clone(), *colour, *dashed, l))),
