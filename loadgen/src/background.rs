@@ -30,10 +30,4 @@ impl<T: Send + 'static> Background<T> {
         let _ = self.stop.send(());
         self.thread.join().expect("a watcher does not panic")
     }
-
-    /// It has ended by itself.
-    #[cfg(test)]
-    pub fn is_over(&self) -> bool {
-        self.thread.is_finished()
-    }
 }

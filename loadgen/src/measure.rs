@@ -68,7 +68,7 @@ pub fn run<P: FnMut(Progress<'_>)>(
         return Err(format!("the server answered {status} to events{}", write_hint(status)));
     }
     let ended = before.as_ref().and_then(|_| scrape_quietly(&target, timeout));
-    done.tally.refused.add(&done.calls.refused).expect("both have the same bounds");
+    done.tally.refused.add(&done.calls.refused);
     let followed = follower.map(|follower| follower.finish(start)).transpose();
     let (server_seconds, warm) = followed.map_err(|e| format!("reading /metrics: {e}"))?.unwrap_or_default();
     let observed = observer.map(Observer::finish).transpose().map_err(|e| format!("--observe: {e}"))?;

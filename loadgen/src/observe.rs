@@ -1,9 +1,11 @@
-//! Follows `GET /v1/context/stream` on a thread of its own: how many contexts came out, and that no session's version goes back.
+//! Follows `GET /v1/context/stream` on a thread of its own: how many contexts came out, and that no session's version goes back, also
+//! where the stream ends with its server and is opened again.
 
 use crate::background::Background;
 use crate::http::{Connection, Target, read_hint};
 use crate::sse::{Line, Lines};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use saccade::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -25,11 +27,22 @@ pub struct Observed {
     pub unreadable: u64,
     /// Contexts whose version was lower than one seen before for the session.
     pub backwards: u64,
-    /// The stream ended before the run did.
+    /// How often the stream ended and was open again later.
+    #[serde(default)]
+    pub reopened: u64,
+    /// The stream ended before the run did, and was not open again.
     pub ended_early: bool,
 }
 
 impl Observed {
+    /// What was not seen, in words: nothing was found wrong with it because nobody looked.
+    pub fn unseen(&self) -> Option<String> {
+        let times = counted(self.reopened, "time");
+        (self.reopened > 0).then(|| {
+            format!("the stream of all contexts ended and was opened again {times}: what came between was not seen")
+        })
+    }
+
     /// What is wrong, in words.
     pub fn failure(&self) -> Option<String> {
         let Observed { backwards, unreadable, ended_early, .. } = self;
@@ -40,6 +53,11 @@ impl Observed {
         (!wrong.is_empty()).then(|| format!("the stream of all contexts had {}", wrong.join(", ")))
     }
 }
+
+/// Before the first attempt to open a stream again that ended; each further one waits twice as long.
+const AGAIN: Duration = Duration::from_millis(10);
+/// Longest wait between two.
+const AGAIN_MAX: Duration = Duration::from_millis(200);
 
 /// A running observer.
 pub struct Observer(Background<Observed>);
@@ -78,36 +96,51 @@ async fn follow(
     opened: mpsc::Sender<()>,
     mut stopped: oneshot::Receiver<()>,
 ) -> io::Result<Observed> {
-    const PATH: &str = "/v1/context/stream";
     let mut connection = Connection::new(target);
+    let mut body = open(&mut connection, timeout).await?.map_err(io::Error::other)?;
+    // The receiver waits for exactly this.
+    let _ = opened.send(());
+    let mut events = Events::default();
+    while let Ended::ByServer = events.follow(body, &mut stopped).await {
+        events.seen.ended_early = true;
+        connection.close();
+        let again = tokio::select! {
+            again = open_again(&mut connection, timeout) => again,
+            _ = &mut stopped => None,
+        };
+        let Some(again) = again else { break };
+        (body, events.seen.ended_early) = (again, false);
+        events.seen.reopened += 1;
+    }
+    events.seen.sessions = events.versions.len() as u64;
+    Ok(events.seen)
+}
+
+/// Asks for the stream; the error within says which status refused it.
+async fn open(connection: &mut Connection, timeout: Duration) -> io::Result<Result<Incoming, String>> {
+    const PATH: &str = "/v1/context/stream";
     let response = match tokio::time::timeout(timeout, connection.get_response(PATH)).await {
         Ok(response) => response?,
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer to GET {PATH}"))),
     };
-    if response.status() != 200 {
-        let status = response.status().as_u16();
-        return Err(io::Error::other(format!("GET {PATH} was answered {status}{}", read_hint(status))));
-    }
-    // The receiver waits for exactly this.
-    let _ = opened.send(());
-    let mut body = response.into_body();
-    let mut events = Events::default();
+    let status = response.status().as_u16();
+    Ok(match status {
+        200 => Ok(response.into_body()),
+        _ => Err(format!("GET {PATH} was answered {status}{}", read_hint(status))),
+    })
+}
+
+/// Asks for the stream until it is there.
+async fn open_again(connection: &mut Connection, timeout: Duration) -> Option<Incoming> {
+    let mut wait = AGAIN;
     loop {
-        let frame = tokio::select! {
-            biased; // what has arrived is counted before the end
-            frame = body.frame() => frame,
-            _ = &mut stopped => break,
-        };
-        match frame {
-            Some(Ok(frame)) => frame.data_ref().into_iter().for_each(|data| events.read(data)),
-            Some(Err(_)) | None => {
-                events.seen.ended_early = true;
-                break;
-            }
+        tokio::time::sleep(wait).await;
+        if let Ok(Ok(body)) = open(connection, timeout).await {
+            return Some(body);
         }
+        connection.close();
+        wait = (2 * wait).min(AGAIN_MAX);
     }
-    events.seen.sessions = events.versions.len() as u64;
-    Ok(events.seen)
 }
 
 /// Checks each context of a stream.
@@ -118,7 +151,30 @@ struct Events {
     lines: Lines,
 }
 
+/// Why a stream is no longer followed.
+enum Ended {
+    ByServer,
+    WithTheRun,
+}
+
 impl Events {
+    /// Reads a stream until it or the run is over. What is known of versions stays for the next one.
+    async fn follow(&mut self, mut body: Incoming, stopped: &mut oneshot::Receiver<()>) -> Ended {
+        // What is left of an unfinished line belongs to the stream before.
+        self.lines = Lines::default();
+        loop {
+            let frame = tokio::select! {
+                biased; // what has arrived is counted before the end
+                frame = body.frame() => frame,
+                _ = &mut *stopped => return Ended::WithTheRun,
+            };
+            match frame {
+                Some(Ok(frame)) => frame.data_ref().into_iter().for_each(|data| self.read(data)),
+                Some(Err(_)) | None => return Ended::ByServer,
+            }
+        }
+    }
+
     fn read(&mut self, data: &[u8]) {
         let mut lines = std::mem::take(&mut self.lines);
         lines.read(data, &mut |line| self.line(line));
@@ -153,9 +209,43 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{answer, never, scripted};
     use std::io::{Read, Write};
 
-    /// A server that answers one request with `response` and closes.
+    /// A stream of these, which then ends.
+    fn stream(contexts: &[(&str, u64)]) -> String {
+        let text =
+            |(session, version): &(&str, u64)| format!("data: {{\"session\":\"{session}\",\"version\":{version}}}\n\n");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        head.to_owned() + &contexts.iter().map(text).collect::<String>()
+    }
+
+    #[test]
+    fn a_stream_that_ends_is_opened_again_and_versions_from_before_are_remembered() {
+        let (asked, is_asked) = mpsc::channel();
+        let target = scripted(move |path, nth| {
+            assert_eq!(path, "/v1/context/stream");
+            match nth {
+                0 => stream(&[("a", 5), ("b", 1)]),
+                1 => answer("503 Service Unavailable", ""),
+                2 => stream(&[("a", 4), ("a", 6)]) + "data: {\"session\":\"a\",\"ver",
+                _ => {
+                    let _ = asked.send(());
+                    never()
+                }
+            }
+        });
+        let observer = Observer::start(target, Duration::from_secs(10)).expect("the stream opens");
+        is_asked.recv().expect("it asks for a third stream");
+        let seen = observer.finish().expect("the streams were read");
+        assert_eq!((seen.contexts, seen.sessions, seen.backwards, seen.unreadable), (4, 2, 1, 0), "{seen:?}");
+        assert_eq!((seen.reopened, seen.ended_early), (1, true), "the third did not come");
+        let unseen = Observed { reopened: 1, ..Observed::default() };
+        assert!(unseen.unseen().is_some_and(|unseen| unseen.contains("opened again 1 time:")));
+        assert_eq!((unseen.failure(), Observed::default().unseen()), (None, None));
+    }
+
+    /// A server that answers one request with `response`, and closes.
     fn serve_once(response: String) -> Target {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -170,15 +260,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_read_to_its_end_and_an_early_end_is_told() {
-        let events = "data: {\"session\":\"a\",\"version\":1}\n\ndata: {\"session\":\"b\",\"version\":2}\n\n";
-        let target = serve_once(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n{events}"));
+    fn a_stream_that_is_open_at_the_end_of_the_run_did_not_end_early() {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n".to_owned();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let target = Target::new(&format!("http://{address}"), None, None).expect("an address is a target");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("accepting on loopback");
+            assert!(stream.read(&mut [0; 4096]).expect("a request comes") > 0);
+            stream.write_all(head.as_bytes()).expect("the client reads");
+            stream
+        });
         let observer = Observer::start(target, Duration::from_secs(10)).expect("the stream opens");
-        while !observer.0.is_over() {
-            std::thread::yield_now();
-        }
+        let stream = server.join().expect("it answered");
         let seen = observer.finish().expect("the stream was read");
-        assert_eq!((seen.contexts, seen.sessions, seen.ended_early), (2, 2, true));
+        drop(stream);
+        assert_eq!(seen, Observed::default());
     }
 
     #[test]

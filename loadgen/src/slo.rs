@@ -13,7 +13,7 @@ use std::fmt::{self, Display, Formatter};
 enum Unit {
     /// Written with us, ms or s; kept in milliseconds.
     Time,
-    /// Written with B, KiB, MiB or GiB, or bare.
+    /// Written with B, KiB, MiB or GiB.
     Bytes,
     /// A bare number.
     Number,
@@ -22,13 +22,14 @@ enum Unit {
 /// Latencies, each with a `_` and a percentile behind it.
 const LATENCIES: [&str; 7] = ["intended", "service", "publish", "rank", "reward", "cmcd", "lag"];
 const PERCENTILES: [&str; 7] = ["p50", "p90", "p99", "p999", "p9999", "max", "mean"];
-const NUMBERS: [&str; 12] = [
+const NUMBERS: [&str; 13] = [
     "lost",
     "rejected",
     "duplicates",
     "late",
     "errors",
     "status_429",
+    "resent",
     "unpublished",
     "backwards",
     "mismatches",
@@ -46,8 +47,9 @@ Each is a metric, one of < <= = >= >, and a bound:
   intended service publish rank reward cmcd lag, each with _p50 _p90 _p99 _p99.9 _p99.99 _max or _mean: a time with us, ms or s
   lost rejected duplicates late: events
   errors: requests that were not acknowledged; status_429: those answered 429
+  resent: requests that were sent again, once each, as the server closed their connections: it may have read them
   unpublished: accepted events in no context; backwards: versions that went back; mismatches: vectors that differ (--probes)
-  accepted: events; throughput: events accepted per second
+  accepted: events; throughput: events accepted, and CMCD records taken (204), per second
   server_cpu: seconds of processor time per second, so processors in use: 1.5
   server_rss: resident memory at the end, in B, KiB, MiB or GiB: 100MiB
 
@@ -143,20 +145,20 @@ pub fn objective(text: &str) -> Result<Objective, String> {
         let (sign, comparison) = SIGNS.into_iter().find(|(sign, _)| text[at..].starts_with(sign))?;
         Some((text[..at].trim(), comparison, text[at + sign.len()..].trim()))
     });
-    let Some((metric, comparison, bound)) = found else {
+    let Some((written, comparison, bound)) = found else {
         return Err(format!(
             "`{text}` is no objective: write METRIC, one of < <= = >= >, and a bound, for example lost=0"
         ));
     };
     // As people write them.
-    let metric = metric.replace("_p99.99", "_p9999").replace("_p99.9", "_p999");
+    let metric = written.replace("_p99.99", "_p9999").replace("_p99.9", "_p999");
     let Some(unit) = unit(&metric) else {
-        return Err(format!("`{text}`: there is no metric `{metric}`; there are {}", names()));
+        return Err(format!("`{text}`: there is no metric `{written}`; there are {}", names()));
     };
     let bound = number(bound, unit).ok_or_else(|| format!("`{text}`: `{bound}` is no bound; {}", rule(unit)))?;
     if comparison == Comparison::Below && bound <= 0.0 {
         return Err(format!(
-            "`{text}` can never hold, as nothing measured is below 0: write {metric}=0 or a greater bound"
+            "`{text}` can never hold, as nothing measured is below 0: write {written}=0 or a greater bound"
         ));
     }
     Ok(Objective { text: text.into(), metric, comparison, bound })
@@ -178,6 +180,7 @@ fn names() -> String {
     format!(
         "{} with {}; {}; {BYTES}",
         LATENCIES.join(", "),
+        // One form, as in the help.
         PERCENTILES.map(|p| format!("_{}", p.replace("p999", "p99.9"))).join(" "),
         NUMBERS.join(", ")
     )
@@ -198,7 +201,7 @@ fn number(text: &str, unit: Unit) -> Option<f64> {
         (Unit::Time, "us" | "µs") => 1e-3,
         (Unit::Time, "ms") => 1.0,
         (Unit::Time, "s") => 1e3,
-        (Unit::Bytes, "" | "B") => 1.0,
+        (Unit::Bytes, "B") => 1.0,
         (Unit::Bytes, "KiB") => 1024.0,
         (Unit::Bytes, "MiB") => 1024.0 * 1024.0,
         (Unit::Bytes, "GiB") => 1024.0 * 1024.0 * 1024.0,
@@ -351,6 +354,10 @@ mod tests {
             ("publish_p99<", "us, ms or s"),
             ("publish_p99<fast", "us, ms or s"),
             ("server_rss<1GB", "MiB or GiB"),
+            ("server_rss<100", "`100` is no bound; write a size with B, KiB, MiB or GiB, for example 512MiB"),
+            ("intendet_p99.9<1ms", "there is no metric `intendet_p99.9`; there are"),
+            ("intended_p98<1ms", "_p50 _p90 _p99 _p99.9 _p99.99 _max _mean"),
+            ("intended_p99.99<0ms", "write intended_p99.99=0 or"),
         ] {
             let error = objective(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");

@@ -19,7 +19,7 @@ impl Span {
     pub fn parse(text: &str) -> Result<Span, String> {
         let rule = || {
             format!(
-                "`{text}` is no span: write a whole number with ms, s, m or h, at most 24h, for example 500ms or 30s"
+                "`{text}` is no span: write a whole number with ms, s, m or h, from 1ms to 24h, for example 500ms or 30s"
             )
         };
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -31,9 +31,12 @@ impl Span {
             "h" => 3_600_000,
             _ => return Err(rule()),
         };
+        if !number.is_empty() && number.bytes().all(|digit| digit == b'0') {
+            return Err(format!("`{text}` is 0, which is no span: write at least 1ms"));
+        }
         let ms = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit_ms)).ok_or_else(rule)?;
         let span = Duration::from_millis(ms);
-        if ms == 0 || span > SPAN_MAX { Err(rule()) } else { Ok(Span(span)) }
+        if span > SPAN_MAX { Err(rule()) } else { Ok(Span(span)) }
     }
 
     /// In seconds.
@@ -76,6 +79,10 @@ mod tests {
         }
         for bad in ["30", "s", "0s", "-1s", "1.5s", "25h", "99999999999999999999s"] {
             assert!(Span::parse(bad).is_err(), "{bad}");
+        }
+        for zero in ["0s", "000ms"] {
+            let error = Span::parse(zero).expect_err("there has to be some time");
+            assert_eq!(error, format!("`{zero}` is 0, which is no span: write at least 1ms"));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What came of the requests: counts by outcome, latency histograms in nanoseconds, and both by second.
 
+mod samples;
 mod series;
 
+pub use samples::Samples;
 pub use series::{Brief, Newest, Second, Series, Window, Windows};
 
 use crate::http::write_hint;
@@ -105,15 +107,17 @@ pub struct Tally {
     /// Counts.
     pub counts: Counts,
     /// Latency from the intended time, of what was acknowledged or never answered.
-    pub intended: Histogram<u64>,
+    pub intended: Samples,
     /// Latency of the server and the network alone, of the same.
-    pub service: Histogram<u64>,
+    pub service: Samples,
     /// Latency from the intended time of what was answered, but not acknowledged: a server that sheds is quick at that.
-    pub refused: Histogram<u64>,
+    pub refused: Samples,
     /// The generator's own lateness.
-    pub lag: Histogram<u64>,
+    pub lag: Samples,
     /// The same by second.
     pub series: Series,
+    /// Requests, of whatever kind, that were sent once more because the server closed a connection that had been used before.
+    pub resent: u64,
 }
 
 /// Every scheduled event ends in exactly one of accepted, duplicates, late, rejected, lost.
@@ -191,8 +195,8 @@ pub fn histogram() -> Histogram<u64> {
 
 impl Default for Tally {
     fn default() -> Self {
-        let [intended, service, refused, lag] = std::array::from_fn(|_| histogram());
-        Tally { counts: Counts::default(), intended, service, refused, lag, series: Series::default() }
+        let [intended, service, refused, lag] = std::array::from_fn(|_| Samples::default());
+        Tally { counts: Counts::default(), intended, service, refused, lag, series: Series::default(), resent: 0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `saccade-loadgen compare`: two runs side by side.
 
-use super::watching::{print, write};
+use super::watching::{is_stdout, print, write};
 use crate::report::{Comparison, Report, Verdict};
 use clap::Args;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Compare {
     /// All runs of B, where there are several of a side
     #[arg(value_name = "B.json", last = true)]
     b: Vec<PathBuf>,
-    /// Also write it as one page with charts, without anything outside of it
+    /// Also write it as one page with charts, without anything outside of it; `-` for standard output, and the table on standard error
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -41,6 +41,11 @@ impl Compare {
         let read = |side: &[PathBuf]| side.iter().map(|path| Report::read(path)).collect::<Result<Vec<_>, _>>();
         let (a, b) = (read(a)?, read(b)?);
         let comparison = Comparison { a: &a, b: &b };
+        if self.html.as_deref().is_some_and(is_stdout) {
+            print(&comparison.to_html())?;
+            eprint!("{comparison}");
+            return Ok(Verdict::Ok);
+        }
         let page = self.html.as_deref().map_or(Ok(()), |path| write(path, &comparison.to_html()));
         print(&comparison.to_string()).and(page)?;
         Ok(Verdict::Ok)

@@ -20,7 +20,7 @@ impl Again {
     /// Shows the report; its verdict is that of the run.
     pub fn execute(self) -> Result<Verdict, String> {
         let report = Report::read(&self.run)?;
-        self.output.give(&report)?;
+        self.output.give(&report, false)?;
         Ok(report.verdict().clone())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::load::{Load, LoadArgs};
 use super::values::{duration, wait};
-use super::watching::{Format, Output, Watching};
+use super::watching::{Format, Output, Watching, is_stdout};
 use crate::drive::{self, Drive, Progress};
 use crate::http::Target;
 use crate::live::{Live, View};
@@ -65,7 +65,7 @@ pub struct Run {
     #[arg(long, env = "SACCADE_READ_TOKEN", hide_env_values = true)]
     read_token: Option<String>,
     /// Write a line `id TAB session TAB status` for every acknowledged event: 202, or `unsure` where rows of its batch were late or
-    /// rejected and the answer does not say which
+    /// rejected and the answer does not say which; `-` as for --out
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Send nothing: write the events into a file, one JSON object a line, `-` for standard output. They are dated from
@@ -99,6 +99,7 @@ impl Run {
         let watch = self.watching.watch(&load)?;
         let record: drive::Record = match &self.record {
             None => None,
+            Some(path) if is_stdout(path) => Some(Box::new(BufWriter::new(std::io::stdout()))),
             Some(path) => {
                 let file = File::create(path).map_err(|e| format!("creating the record {}: {e}", path.display()))?;
                 Some(Box::new(BufWriter::new(file)))
@@ -117,7 +118,7 @@ impl Run {
             move |progress: Progress<'_>| live.tick(&progress)
         };
         let report = measure::run(drive, &load, record, &watch, live)?;
-        self.output.give(&report)?;
+        self.output.give(&report, self.record.as_deref().is_some_and(is_stdout))?;
         Ok(report.verdict().clone())
     }
 

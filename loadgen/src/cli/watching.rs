@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -45,10 +45,10 @@ pub(super) struct Output {
     /// Form of the report on standard output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-    /// Also keep it as JSON, for `report` and `compare`
+    /// Also keep it as JSON, for `report` and `compare`; `-` for standard output, and the form of --format on standard error
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also write it as one page with charts, without anything outside of it
+    /// Also write it as one page with charts, without anything outside of it; `-` as for --out
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -64,16 +64,28 @@ pub(super) enum Format {
 
 impl Format {
     pub(super) fn print(self, found: &(impl Display + Serialize)) -> Result<(), String> {
+        print(&self.text(found))
+    }
+
+    fn text(self, found: &(impl Display + Serialize)) -> String {
         match self {
-            Format::Text => print(&found.to_string()),
-            Format::Json => print(&(serde_json::to_string_pretty(found).expect("plain data") + "\n")),
+            Format::Text => found.to_string(),
+            Format::Json => serde_json::to_string_pretty(found).expect("plain data") + "\n",
         }
     }
 }
 
+/// Whether this means standard output.
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// Prints to standard output; who reads it may have gone, as `head` does.
 pub(super) fn print(text: &str) -> Result<(), String> {
-    let mut out = stdout().lock();
+    print_to(&mut stdout().lock(), text)
+}
+
+fn print_to(out: &mut impl Write, text: &str) -> Result<(), String> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("writing to standard output: {e}")),
         _ => Ok(()),
@@ -117,18 +129,41 @@ impl Output {
                 return Err(format!("{other} and {option} are the same file, {}: give each its own", path.display()));
             }
         }
-        self.out.iter().chain(&self.html).try_for_each(|path| beside(path).map(drop).map_err(failed(path)))
+        let files = self.out.iter().chain(&self.html).filter(|path| !is_stdout(path));
+        files.into_iter().try_for_each(|path| beside(path).map(drop).map_err(failed(path)))
     }
 
     pub(super) fn has_files(&self) -> bool {
         self.out.is_some() || self.html.is_some()
     }
 
-    /// Writes the files that were asked for, each whatever became of the other, and prints the report.
-    pub(super) fn give(&self, report: &Report) -> Result<(), String> {
-        let kept = self.out.as_deref().map_or(Ok(()), |path| write(path, &report.to_json()));
-        let page = self.html.as_deref().map_or(Ok(()), |path| write(path, &report.to_html()));
-        self.format.print(report).and(kept).and(page)
+    /// Writes the files that were asked for, each whatever became of the other, and prints the report. Where standard output `is_taken` by
+    /// a record, or is one of the files, the report is printed on standard error.
+    pub(super) fn give(&self, report: &Report, is_taken: bool) -> Result<(), String> {
+        self.give_to(report, is_taken, &mut stdout().lock(), &mut stderr().lock())
+    }
+
+    fn give_to(
+        &self,
+        report: &Report,
+        is_taken: bool,
+        out: &mut impl Write,
+        err: &mut impl Write,
+    ) -> Result<(), String> {
+        let mut keep = |path: &Path, text: String| match is_stdout(path) {
+            true => print_to(out, &(text.trim_end().to_owned() + "\n")),
+            false => write(path, &text),
+        };
+        let kept = self.out.as_deref().map_or(Ok(()), |path| keep(path, report.to_json()));
+        let page = self.html.as_deref().map_or(Ok(()), |path| keep(path, report.to_html()));
+        let is_out = |file: &Option<PathBuf>| file.as_deref().is_some_and(is_stdout);
+        let printed = match (self.format, is_out(&self.out), is_taken || is_out(&self.html)) {
+            // It is there already.
+            (Format::Json, true, _) => Ok(()),
+            (format, false, false) => print_to(out, &format.text(report)),
+            (format, ..) => print_to(err, &format.text(report)),
+        };
+        printed.and(kept).and(page)
     }
 }
 
@@ -179,6 +214,25 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> String + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dash_is_standard_output_and_the_text_is_then_on_standard_error() {
+        let report = crate::report::Report::new(crate::report::tests::run(0, Default::default()), &[]);
+        let given = |format, out: Option<&str>, html: Option<&str>, is_taken| {
+            let output = Output { format, out: out.map(Into::into), html: html.map(Into::into) };
+            output.check(None).expect("nothing is to be made");
+            let (mut out, mut err) = (vec![], vec![]);
+            output.give_to(&report, is_taken, &mut out, &mut err).expect("a Vec takes it");
+            [out, err].map(|text| String::from_utf8(text).expect("it is text"))
+        };
+        let (json, text, none) = (report.to_json() + "\n", report.to_string(), String::new());
+        assert_eq!(given(Format::Text, None, None, false), [text.clone(), none.clone()]);
+        assert_eq!(given(Format::Text, Some("-"), None, false), [json.clone(), text.clone()]);
+        assert_eq!(given(Format::Json, Some("-"), None, false), [json, none.clone()], "not twice");
+        assert_eq!(given(Format::Text, None, Some("-"), false), [report.to_html(), text.clone()]);
+        assert_eq!(given(Format::Text, None, None, true), [none, text], "a record is there");
+        assert!(!Path::new("-").exists());
+    }
 
     #[test]
     fn a_file_is_there_whole_or_as_it_was_and_a_bad_place_is_known_before() {

@@ -1,8 +1,7 @@
 //! What came of requests that carry no events: decisions, rewards, CMCD records.
 
 use crate::source::Call;
-use crate::tally::{Outcome, Times, Waited, begins, histogram, refusal};
-use hdrhistogram::Histogram;
+use crate::tally::{Outcome, Samples, Times, Waited, begins, refusal};
 use std::collections::BTreeMap;
 
 /// Calls of one kind.
@@ -17,12 +16,12 @@ pub struct Kept {
     /// The first of these, in words.
     pub first_error: Option<String>,
     /// Latency from the intended time, nanoseconds, of what was answered as it should be or never answered.
-    pub intended: Histogram<u64>,
+    pub intended: Samples,
 }
 
 impl Default for Kept {
     fn default() -> Self {
-        Kept { sent: 0, answered: 0, errors: BTreeMap::new(), first_error: None, intended: histogram() }
+        Kept { sent: 0, answered: 0, errors: BTreeMap::new(), first_error: None, intended: Samples::default() }
     }
 }
 
@@ -36,13 +35,13 @@ pub struct Calls {
     /// CMCD records.
     pub cmcd: Kept,
     /// Latency from the intended time of what was answered otherwise, nanoseconds.
-    pub refused: Histogram<u64>,
+    pub refused: Samples,
 }
 
 impl Default for Calls {
     fn default() -> Self {
         let [rank, reward, cmcd] = std::array::from_fn(|_| Kept::default());
-        Calls { rank, reward, cmcd, refused: histogram() }
+        Calls { rank, reward, cmcd, refused: Samples::default() }
     }
 }
 

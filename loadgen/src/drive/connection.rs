@@ -169,7 +169,8 @@ impl Connection {
         }
     }
 
-    /// Whether the server closed it when the request was on its way, which it then has not read.
+    /// Whether an error may only mean that the server closed it between two requests: it answered before, and nothing came of this one.
+    /// Nobody can tell whether the server has read the request, even whole, and acted on it.
     pub(super) fn is_stale(&self, error: &io::Error) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
         self.is_used && self.received_len == 0 && matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)

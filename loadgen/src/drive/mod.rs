@@ -276,6 +276,7 @@ impl Sending<'_> {
     }
 
     /// A request that met a connection in the moment in which the server closed it goes out again over a new one, once, as HTTP clients do.
+    /// It is counted: a server that reads requests and closes looks the same.
     fn broke(&mut self, place: usize, error: &io::Error) {
         let connection = &mut self.connections[place];
         let is_stale = connection.is_stale(error);
@@ -283,7 +284,10 @@ impl Sending<'_> {
         if let Some(request) = connection.request.take_if(|_| is_stale) {
             connection.close();
             match connection.begin(request, &self.common, connection.begun, self.sockets.registry()) {
-                Ok(()) => return,
+                Ok(()) => {
+                    self.tally.resent += 1;
+                    return;
+                }
                 Err(error) => why = error.to_string(),
             }
         }

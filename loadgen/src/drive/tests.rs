@@ -151,7 +151,7 @@ fn a_stalled_server_shows_in_intended_latency_and_not_in_service_latency() {
     let tally = run_quietly((drive, plan.clone()));
     assert_eq!((tally.counts.accepted, tally.counts.lost), (1_000, 0));
     assert_on_schedule(&server, &plan);
-    let ms = |histogram: &hdrhistogram::Histogram<u64>, q| histogram.value_at_quantile(q) as f64 / 1e6;
+    let ms = |samples: &crate::tally::Samples, q| samples.value_at_quantile(q) as f64 / 1e6;
     assert!(ms(&tally.intended, 1.0) >= 399.0, "the stall is in the longest intended latency");
     assert!(ms(&tally.intended, 0.80) >= 100.0, "a request in five waited a quarter of the stall or longer");
     assert!(ms(&tally.service, 0.80) <= 50.0, "nearly all requests were served at once");
@@ -256,6 +256,53 @@ fn a_server_that_closes_without_a_word_or_says_too_much_loses_no_request() {
         let tally = run_quietly(drive(&server, 500, 1..=1, 200));
         assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{end}: {:?}", tally.counts);
     }
+}
+
+/// Answers two requests of one event, reads a third one and closes; counts what it read.
+fn read_and_close(mut stream: std::net::TcpStream, read: &AtomicU64) -> io::Result<()> {
+    let answer = "HTTP/1.1 202 Accepted\r\ncontent-length: 14\r\n\r\n{\"accepted\":1}";
+    for nth in 0..3 {
+        if io::Read::read(&mut stream, &mut [0; 4096])? == 0 {
+            break;
+        }
+        read.fetch_add(1, Ordering::Relaxed);
+        if nth < 2 {
+            stream.write_all(answer.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn requests_that_a_server_read_before_it_closed_are_counted_as_sent_again() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let read = Arc::<AtomicU64>::default();
+    let by_server = Arc::clone(&read);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let read = Arc::clone(&by_server);
+            std::thread::spawn(move || read_and_close(stream, &read));
+        }
+    });
+    let tally = run_quietly(drive(&Server { address, received: Arc::default() }, 500, 1..=1, 200));
+    assert_eq!((tally.counts.accepted, tally.counts.lost), (200, 0), "{:?}", tally.counts);
+    assert!(tally.resent > 0, "every third request of a connection met its end");
+    assert_eq!(read.load(Ordering::Relaxed), 200 + tally.resent);
+}
+
+#[test]
+fn a_server_that_reads_the_first_request_and_closes_gets_it_only_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || io::Read::read(&mut stream, &mut [0; 4096]));
+        }
+    });
+    let (drive, plan) = drive(&Server { address, received: Arc::default() }, 500, 1..=1, 20);
+    let tally = run_quietly((Drive { timeout: Duration::from_secs(2), ..drive }, plan));
+    assert_eq!((tally.counts.lost, tally.counts.http_errors["connection"], tally.resent), (20, 20, 0));
 }
 
 #[test]

@@ -105,17 +105,18 @@ impl Course<'_> {
 }
 
 fn figures(history: &History, tally: &Tally) -> Vec<Line<'static>> {
-    let publish = history.is_followed.then(|| latency("publish", &history.published));
+    let publish = history.is_followed.then(|| latency("publish", &history.published, history.published.max()));
     let waiting = Span::from(history.waiting());
     let waiting = if history.is_stalled() { waiting.red().bold() } else { waiting };
-    let sent = [latency("intended", &tally.intended), latency("service", &tally.service)];
+    let sent = [("intended", &tally.intended), ("service", &tally.service)];
+    let sent = sent.map(|(name, samples)| latency(name, samples, samples.max()));
     publish.into_iter().chain(sent).chain([counts(tally), waiting.into()]).collect()
 }
 
-fn latency(name: &str, histogram: &Histogram<u64>) -> Line<'static> {
+fn latency(name: &str, histogram: &Histogram<u64>, max: u64) -> Line<'static> {
     let ms = |nanos: u64| if histogram.is_empty() { "–".into() } else { format!("{:.3}", nanos as f64 / 1e6) };
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| ms(histogram.value_at_quantile(q)));
-    let max = ms(histogram.max());
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| ms(histogram.value_at_quantile(q).min(max)));
+    let max = ms(max);
     Line::from(format!("{name:<10} p50 {p50:>9}   p99 {p99:>9}   p99.9 {p999:>9}   max {max:>9} ms"))
 }
 

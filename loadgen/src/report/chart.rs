@@ -3,6 +3,7 @@
 //! No plotting library: plotters and charming write colours into the picture, which then suits one of light and dark; poloto takes
 //! them from CSS, but has no axis of nines and neither fills nor shows values under the pointer.
 
+use super::ROUGH;
 use super::axis::Axis;
 use super::page::escape;
 use std::fmt::Write;
@@ -30,6 +31,8 @@ pub struct Line {
     pub dashed: bool,
     /// What it goes through.
     pub points: Points,
+    /// From where on it is dotted, as what it goes through there is a matter of luck.
+    pub rough_from: Option<f64>,
 }
 
 /// A chart.
@@ -48,9 +51,29 @@ pub struct Chart {
     pub filled: bool,
     /// Takes the whole width of the page.
     pub wide: bool,
+    /// Until where it is shaded, as latencies and processor time do not count there; 0 for nowhere.
+    pub shaded_until: f64,
 }
 
+/// What is shaded, below a chart.
+const SHADED: &str = " Shaded: before --measure-from, where latencies and processor time do not count.";
+
 impl Line {
+    /// Whether there are points of it from which on it is dotted.
+    pub fn is_rough(&self) -> bool {
+        self.rough_from.is_some()
+    }
+
+    /// How many points of a stretch are before it is dotted.
+    fn solid(&self, stretch: &[(f64, Option<f64>)]) -> usize {
+        self.rough_from.map_or(stretch.len(), |from| stretch.partition_point(|(x, _)| *x <= from))
+    }
+
+    /// Where it ends.
+    fn end(&self) -> f64 {
+        self.points.last().map_or(f64::NEG_INFINITY, |(x, _)| *x)
+    }
+
     /// The widest gap between two points next to each other.
     fn step(&self) -> f64 {
         self.points.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max)
@@ -66,7 +89,9 @@ impl Chart {
             let dashed = if line.dashed { " dashed" } else { "" };
             let _ = write!(out, "<span class=\"key c{}{dashed}\">{}</span>", line.colour, escape(&line.name));
         }
-        let _ = writeln!(out, "</figcaption>{}<p class=\"note\">{}</p></figure>", self.svg(), escape(&self.note));
+        let shaded = if self.shaded_until > 0.0 { SHADED } else { "" };
+        let note = escape(&format!("{}{shaded}", self.note));
+        let _ = writeln!(out, "</figcaption>{}<p class=\"note\">{}</p></figure>", self.svg(), note.trim_start());
         out
     }
 
@@ -76,6 +101,13 @@ impl Chart {
             self.width(),
             escape(&self.title)
         );
+        if self.shaded_until > 0.0 {
+            let (width, height) = (self.across(self.shaded_until) - LEFT, HEIGHT - TOP - BOTTOM);
+            let _ = write!(
+                svg,
+                "<rect class=\"before\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"/>"
+            );
+        }
         self.grid(&mut svg);
         for (i, line) in self.lines.iter().enumerate() {
             self.line(&mut svg, line, self.filled && i == 0);
@@ -115,8 +147,8 @@ impl Chart {
                 );
                 continue;
             }
-            let path = places.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L");
             if filled {
+                let path = path(&places);
                 let _ = write!(
                     svg,
                     "<path class=\"area c{}\" d=\"M{:.1} {floor}L{path}L{:.1} {floor}Z\"/>",
@@ -124,13 +156,20 @@ impl Chart {
                 );
             }
             let dashed = if line.dashed { " dashed" } else { "" };
-            let _ = write!(svg, "<path class=\"line c{}{dashed}\" d=\"M{path}\"/>", line.colour);
+            // The dotted part begins where the other ends.
+            let solid = line.solid(stretch);
+            for (class, places) in [(dashed, &places[..solid]), (" rough", &places[solid.saturating_sub(1)..])] {
+                if places.len() > 1 {
+                    let _ = write!(svg, "<path class=\"line c{}{class}\" d=\"M{}\"/>", line.colour, path(places));
+                }
+            }
         }
     }
 
-    /// A strip for each point of the first line, which shows all lines' values while the pointer is on it.
+    /// A strip for each point of the longest line, which shows all lines' values while the pointer is on it.
     fn values_under_the_pointer(&self, svg: &mut String) {
-        let Some(first) = self.lines.first() else { return };
+        let longest = self.lines.iter().reduce(|longest, line| if line.end() > longest.end() { line } else { longest });
+        let Some(first) = longest else { return };
         let places: Vec<f64> = first.points.iter().map(|(x, _)| self.across(*x)).collect();
         for (i, (x, _)) in first.points.iter().enumerate() {
             let from = i.checked_sub(1).map_or(places[i], |before| (places[before] + places[i]) / 2.0);
@@ -139,9 +178,10 @@ impl Chart {
             for line in &self.lines {
                 let near = line.points.iter().min_by(|a, b| (a.0 - x).abs().total_cmp(&(b.0 - x).abs()));
                 let within = line.step().max(first.step()) / 2.0;
-                let near = near.filter(|near| !self.x.is_time() || (near.0 - x).abs() <= within);
-                if let Some((_, Some(y))) = near {
-                    let _ = write!(title, "\n{}: {}", escape(&line.name), self.y.text(*y));
+                let is_there = |near: f64| if self.x.is_time() { (near - x).abs() <= within } else { *x <= line.end() };
+                if let Some((near, Some(y))) = near.filter(|near| is_there(near.0)) {
+                    let rough = if line.rough_from.is_some_and(|from| *near > from) { ROUGH } else { "" };
+                    let _ = write!(title, "\n{}: {rough}{}", escape(&line.name), self.y.text(*y));
                 }
             }
             let _ = write!(
@@ -166,6 +206,11 @@ impl Chart {
     fn up(&self, y: f64) -> f64 {
         HEIGHT - BOTTOM - self.y.place(y) * (HEIGHT - TOP - BOTTOM)
     }
+}
+
+/// Through these places.
+fn path(places: &[(f64, f64)]) -> String {
+    places.iter().map(|(x, y)| format!("{x:.1} {y:.1}")).collect::<Vec<_>>().join("L")
 }
 
 /// How neighbours become one point.
@@ -215,9 +260,24 @@ mod tests {
     use super::*;
 
     fn chart(points: Points) -> String {
-        let line = Line { name: "a<b".into(), colour: 0, dashed: false, points };
+        let line = Line { name: "a<b".into(), colour: 0, dashed: false, points, rough_from: None };
         let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
-        Chart { title: "t & u".into(), note: String::new(), x, y, lines: vec![line], filled: true, wide: false }.html()
+        let (title, note) = ("t & u".into(), String::new());
+        Chart { title, note, x, y, lines: vec![line], filled: true, wide: false, shaded_until: 0.0 }.html()
+    }
+
+    #[test]
+    fn what_does_not_count_is_shaded_and_that_is_said() {
+        let chart = |shaded_until| {
+            let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
+            let (title, note) = ("t".into(), "n.".into());
+            Chart { title, note, x, y, lines: vec![], filled: true, wide: false, shaded_until }.html()
+        };
+        let html = chart(2.5);
+        assert!(html.contains("<rect class=\"before\" x=\"62\" y=\"10\" width=\"106.0\" height=\"212\"/>"), "{html}");
+        assert!(html.contains("n. Shaded: before --measure-from"), "{html}");
+        assert!(!chart(0.0).contains("before"), "{}", chart(0.0));
+        assert!(chart(99.0).contains("width=\"424.0\""), "no wider than the chart");
     }
 
     #[test]
@@ -239,13 +299,31 @@ mod tests {
     fn a_line_that_is_over_has_no_value_under_the_pointer() {
         let line = |name: &str, until: u32| {
             let points = (0..until).map(|x| (f64::from(x), Some(7.0))).collect();
-            Line { name: name.into(), colour: 0, dashed: false, points }
+            Line { name: name.into(), colour: 0, dashed: false, points, rough_from: None }
         };
         let (x, y) = (Axis::time(10.0), Axis::from_zero(Quantity::Milliseconds, 10.0));
         let (title, note, lines) = ("t".into(), String::new(), vec![line("long", 9), line("short", 3)]);
-        let html = Chart { title, note, x, y, lines, filled: false, wide: false }.html();
+        let html = Chart { title, note, x, y, lines, filled: false, wide: false, shaded_until: 0.0 }.html();
         assert!(html.contains("<title>2 s\nlong: 7 ms\nshort: 7 ms</title>"), "{html}");
         assert!(html.contains("<title>3 s\nlong: 7 ms</title>"), "{html}");
+    }
+
+    #[test]
+    fn a_line_is_dotted_where_it_is_rough_and_has_no_value_behind_its_end() {
+        let line = |name: &str, quantiles: &[f64], rough_from| {
+            let points = quantiles.iter().map(|quantile| (*quantile, Some(7.0))).collect();
+            Line { name: name.into(), colour: 0, dashed: false, points, rough_from }
+        };
+        let (x, y) = (Axis::nines(1_000), Axis::from_zero(Quantity::Milliseconds, 10.0));
+        let lines = vec![line("few", &[0.0, 0.5], Some(-1.0)), line("many", &[0.0, 0.5, 0.9, 0.99, 0.999], Some(0.99))];
+        let (title, note) = ("t".into(), String::new());
+        let html = Chart { title, note, x, y, lines, filled: false, wide: false, shaded_until: 0.0 }.html();
+        let dotted: Vec<_> = html.split("<path class=\"line c0 rough\" d=\"").skip(1).collect();
+        assert_eq!((dotted.len(), html.matches("class=\"line c0\"").count()), (2, 1), "{html}");
+        assert!(dotted[1].starts_with("M344.7 73.6L486.0 73.6\""), "from 99 % on: {html}");
+        assert!(html.contains("<title>50 %\nfew: ~7 ms\nmany: 7 ms</title>"), "{html}");
+        assert!(html.contains("<title>90 %\nmany: 7 ms</title>"), "{html}");
+        assert!(html.contains("<title>99.9 %\nmany: ~7 ms</title>"), "{html}");
     }
 
     #[test]

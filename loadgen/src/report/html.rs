@@ -65,10 +65,8 @@ impl Report {
         let mut tile = |value: String, what: &str, class: &str| {
             let _ = write!(tiles, "<div class=\"tile\"><b class=\"{class}\">{value}</b><span>{what}</span></div>");
         };
-        let what =
-            if self.taken() > self.counts.accepted { "events and CMCD records taken" } else { "events accepted" };
         if let Some(rate) = self.throughput() {
-            tile(text(Quantity::PerSecond, rate), what, "");
+            tile(text(Quantity::PerSecond, rate), self.taken_text(), "");
         }
         for (name, latency) in self.latencies().filter(|(name, latency)| TILES.contains(name) && latency.count > 0) {
             let [_, _, p99, ..] = latency.percentiles();
@@ -84,7 +82,7 @@ impl Report {
 
     fn charts(&self) -> String {
         let mut charts = vec![percentiles(self.latencies().map(|(name, l)| (name.to_owned(), colour(name), false, l)))];
-        charts.extend([latency_over_time(self.schedule()), self.throughput_chart()]);
+        charts.extend([latency_over_time(self.schedule(), self.asked.measure_from_s), self.throughput_chart()]);
         if !self.server_seconds.is_empty() {
             charts.extend([self.processor(), self.memory()]);
         }
@@ -100,7 +98,8 @@ impl Report {
                 of(s) as f64 / if is_of_schedule { (until - begin).min(1.0) } else { 1.0 }
             };
             let points = self.schedule().iter().map(|second| (second.second as f64 + 0.5, Some(rate(second))));
-            Line { name: name.into(), colour, dashed, points: summed_up(points.collect(), Joined::Mean) }
+            let points = summed_up(points.collect(), Joined::Mean);
+            Line { name: name.into(), colour, dashed, points, rough_from: None }
         };
         let mut lines = vec![line("acknowledged", 2, false, |s| s.answered), line("due", 4, true, Second::due)];
         if self.seconds.iter().any(|s| s.lost > 0) {
@@ -117,6 +116,7 @@ impl Report {
             lines,
             filled: true,
             wide: false,
+            shaded_until: self.asked.measure_from_s,
         }
     }
 
@@ -209,6 +209,9 @@ impl Report {
                 either(*n, "request", "requests"),
                 escape(&in_words(cause))
             );
+        }
+        if let Some(resent) = self.resent_text() {
+            let _ = write!(out, "<p class=\"note\">{resent}</p>");
         }
         for (code, n) in &c.rejected {
             let events = either(*n, "event", "events");
@@ -320,6 +323,12 @@ impl Report {
 
 const FOOTER: &str = "<footer>Made by saccade-loadgen. Latencies count from the time at which a request was due, whatever the server did before, so that a stall is seen by all who would have waited. Values stand under the pointer.</footer>\n";
 
+/// What to look for in latencies by percentile.
+const NINES: &str = "Each nine takes the same room. Where intended leaves service, requests waited for their turn. A line ends with its longest sample.";
+/// What it means where they are dotted.
+const ROUGH_CURVE: &str =
+    " Dotted: fewer than 10 samples were longer, so that another run may well look otherwise there.";
+
 /// Latency by percentile: (name, colour, dashed, latency).
 pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool, &'a Latency)>) -> Chart {
     let mut most = 0;
@@ -327,25 +336,27 @@ pub(super) fn percentiles<'a>(latencies: impl Iterator<Item = (String, u8, bool,
         .filter(|(_, _, _, latency)| latency.count > 0)
         .map(|(name, colour, dashed, latency)| {
             most = most.max(latency.count);
-            let points = latency.curve.iter().map(|(quantile, ms)| (*quantile, Some(*ms))).collect();
-            Line { name, colour, dashed, points }
+            let points = latency.measured_curve().map(|(quantile, ms)| (quantile, Some(ms))).collect();
+            Line { name, colour, dashed, points, rough_from: latency.rough_from() }
         })
         .collect();
+    let rough = if lines.iter().any(Line::is_rough) { ROUGH_CURVE } else { "" };
     Chart {
         title: "Latency by percentile".into(),
-        note: "Each nine takes the same room. Where intended leaves service, requests waited for their turn.".into(),
+        note: format!("{NINES}{rough}"),
         x: Axis::nines(most),
         y: Axis::log(Quantity::Milliseconds, lowest(&lines), highest(&lines)),
         lines,
         filled: false,
         wide: true,
+        shaded_until: 0.0,
     }
 }
 
-fn latency_over_time(seconds: &[Second]) -> Chart {
+fn latency_over_time(seconds: &[Second], shaded_until: f64) -> Chart {
     let line = |name: &str, colour, dashed, of: &dyn Fn(&Second) -> Option<f64>| {
         let points = seconds.iter().map(|second| (second.second as f64 + 0.5, of(second))).collect();
-        Line { name: name.into(), colour, dashed, points: summed_up(points, Joined::Highest) }
+        Line { name: name.into(), colour, dashed, points: summed_up(points, Joined::Highest), rough_from: None }
     };
     let p99 = |brief: Option<Brief>| brief.map(|brief| brief.p99_ms);
     let mut lines = vec![
@@ -365,6 +376,7 @@ fn latency_over_time(seconds: &[Second]) -> Chart {
         lines,
         filled: false,
         wide: false,
+        shaded_until,
     }
 }
 

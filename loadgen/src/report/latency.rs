@@ -1,7 +1,7 @@
 //! A latency histogram in numbers: the percentiles people ask for, and enough of them to draw the curve.
 
 use crate::slo::Value;
-use hdrhistogram::Histogram;
+use crate::tally::Samples;
 use serde::{Deserialize, Serialize};
 
 /// Points of the curve per halving of the distance to 100 %.
@@ -42,26 +42,26 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Of a histogram in nanoseconds.
-    pub fn of(histogram: &Histogram<u64>) -> Self {
-        let ms = |q| histogram.value_at_quantile(q) as f64 / 1e6;
+    /// Of samples in nanoseconds.
+    pub fn of(samples: &Samples) -> Self {
+        let ms = |q| samples.value_at_quantile(q) as f64 / 1e6;
         let mut curve: Vec<(f64, f64)> = vec![];
-        for step in histogram.iter_quantiles(TICKS_PER_HALF) {
-            let point = (step.quantile_iterated_to(), step.value_iterated_to().min(histogram.max()) as f64 / 1e6);
+        for step in samples.iter_quantiles(TICKS_PER_HALF) {
+            let point = (step.quantile_iterated_to(), step.value_iterated_to().min(samples.max()) as f64 / 1e6);
             // The iterator repeats itself at the end.
             if curve.last() != Some(&point) {
                 curve.push(point);
             }
         }
         Latency {
-            count: histogram.len(),
-            mean_ms: histogram.mean() / 1e6,
+            count: samples.len(),
+            mean_ms: samples.mean() / 1e6,
             p50_ms: ms(0.5),
             p90_ms: ms(0.9),
             p99_ms: ms(0.99),
             p999_ms: ms(0.999),
             p9999_ms: ms(0.9999),
-            max_ms: histogram.max() as f64 / 1e6,
+            max_ms: samples.max() as f64 / 1e6,
             curve,
         }
     }
@@ -74,6 +74,18 @@ impl Latency {
             let is_rough = self.count > 0 && self.count * beyond_of_10_000[i] < BEYOND * 10_000;
             Percentile { ms: values[i], is_rough }
         })
+    }
+
+    /// The curve as far as it was measured: up to the quantile that only the longest sample is above.
+    pub fn measured_curve(&self) -> impl Iterator<Item = (f64, f64)> {
+        let end = 1.0 - 1.0 / self.count.max(1) as f64;
+        let before = self.curve.iter().copied().filter(move |(quantile, _)| *quantile < end);
+        before.chain((self.count > 0).then_some((end, self.max_ms)))
+    }
+
+    /// From which quantile on fewer than ten samples were longer; none where nothing was measured.
+    pub fn rough_from(&self) -> Option<f64> {
+        (self.count > 0).then(|| 1.0 - BEYOND as f64 / self.count as f64)
     }
 
     /// By the names that objectives use.
@@ -95,11 +107,10 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::histogram;
 
     #[test]
     fn percentiles_and_the_curve_are_those_of_the_histogram() {
-        let mut recorded = histogram();
+        let mut recorded = Samples::default();
         (1..=10_000).for_each(|us| recorded.saturating_record(us * 1_000));
         let latency = Latency::of(&recorded);
         let about = |ms: f64, expected: f64| (ms / expected - 1.0).abs() < 0.002;
@@ -107,6 +118,7 @@ mod tests {
         assert!(latency.curve.len() > 50, "{}", latency.curve.len());
         assert!(latency.curve.windows(2).all(|w| w[0].0 <= w[1].0 && w[0].1 <= w[1].1));
         assert_eq!(latency.curve.last(), Some(&(1.0, latency.max_ms)));
+        assert_eq!(latency.max_ms, 10.0, "not the end of its bucket");
     }
 
     #[test]
@@ -122,8 +134,21 @@ mod tests {
     }
 
     #[test]
+    fn the_curve_ends_with_the_longest_sample_and_is_rough_where_fewer_than_ten_were_longer() {
+        let of = |count: u64| {
+            let mut recorded = Samples::default();
+            (1..=count).for_each(|ms| recorded.saturating_record(ms * 1_000_000));
+            let latency = Latency::of(&recorded);
+            (latency.measured_curve().last().map(|(quantile, _)| quantile), latency.rough_from())
+        };
+        assert_eq!((of(0), of(1)), ((None, None), (Some(0.0), Some(-9.0))));
+        assert!(matches!(of(3), (Some(end), Some(rough)) if (0.66..0.67).contains(&end) && rough < 0.0));
+        assert_eq!(of(1_000), (Some(0.999), Some(0.99)));
+    }
+
+    #[test]
     fn nothing_measured_is_no_curve() {
-        let latency = Latency::of(&histogram());
+        let latency = Latency::of(&Samples::default());
         assert_eq!((latency.count, latency.max_ms), (0, 0.0));
         assert!(latency.curve.len() <= 1);
     }

@@ -33,7 +33,8 @@ impl Report {
     fn server_chart(&self, title: &str, quantity: Quantity, colour: u8, points: Points) -> Chart {
         let name = title.trim_start_matches("Server: ").into();
         let note = Joined::Highest.note(points.len());
-        let lines = vec![Line { name, colour, dashed: false, points: summed_up(points, Joined::Highest) }];
+        let lines =
+            vec![Line { name, colour, dashed: false, points: summed_up(points, Joined::Highest), rough_from: None }];
         Chart {
             title: title.into(),
             note: format!("From /metrics, once a second; the line is broken where the server did not answer.{note}"),
@@ -42,6 +43,7 @@ impl Report {
             lines,
             filled: true,
             wide: false,
+            shaded_until: self.asked.measure_from_s,
         }
     }
 }

@@ -46,6 +46,9 @@ impl Display for Report {
                 seen.backwards,
                 seen.unreadable
             )?;
+            if seen.reopened > 0 {
+                writeln!(f, "           ended and was opened again {}", counted(seen.reopened, "time"))?;
+            }
         }
         if let Some(checked) = &self.checked {
             write_checked(f, checked)?;
@@ -77,11 +80,14 @@ impl Report {
             c.lost
         )?;
         if self.sent_s() > 0.0 {
-            let (accepted, due) = (c.accepted as f64 / self.took_s(), self.asked.events as f64 / self.sent_s());
-            writeln!(f, "           accepted {accepted:.0}/s of {due:.0}/s due")?;
+            writeln!(f, "           {}", self.rates_text())?;
         }
+        self.resent_text().map_or(Ok(()), |resent| writeln!(f, "           {resent}"))?;
         for (code, n) in &c.rejected {
             writeln!(f, "           rejected as {code}: {n}")?;
+        }
+        if let Some(rate) = self.throughput().filter(|_| self.taken() > c.accepted) {
+            writeln!(f, "           throughput {rate:.0}/s: {}", self.taken_text())?;
         }
         for (cause, n) in &c.http_errors {
             writeln!(f, "           requests not acknowledged, {}: {n}", in_words(cause))?;
@@ -90,6 +96,22 @@ impl Report {
             writeln!(f, "           what was never answered counts in the latencies as --timeout")?;
         }
         Ok(())
+    }
+
+    /// What became of what was due, each second: what is no loss is named, so that it does not look like one.
+    fn rates_text(&self) -> String {
+        let c = &self.counts;
+        let others =
+            [("duplicates", c.duplicates), ("late", c.late), ("rejected", c.rejected_total()), ("lost", c.lost)];
+        let others = others.into_iter().filter(|(_, n)| *n > 0);
+        let rate = |(name, n): (&str, u64)| {
+            let rate = n as f64 / self.took_s();
+            // A few in a long run are some all the same.
+            format!("{name} {}/s", if rate < 0.5 && n > 0 { "< 1".into() } else { format!("{rate:.0}") })
+        };
+        let rates: Vec<String> = [("accepted", c.accepted)].into_iter().chain(others).map(rate).collect();
+        let of = if rates.len() > 1 { ", of" } else { " of" };
+        format!("{}{of} {:.0}/s due", rates.join(", "), self.asked.events as f64 / self.sent_s())
     }
 
     fn write_server(&self, f: &mut Formatter<'_>, server: &Measured) -> fmt::Result {

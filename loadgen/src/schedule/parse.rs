@@ -144,6 +144,7 @@ mod tests {
             ("spike:at=10s,for=5s", "times"),
             ("spike:at=10s,for=5s,times=0", "0.001 to 1000"),
             ("spike:at=10s,for=5,times=2", "whole number"),
+            ("spike:at=0s,for=5s,times=2", "`at`: `0s` is 0, which is no span: write at least 1ms"),
             ("ramp:from", "name=value"),
             ("sine:period=10m,low=2", "0.001 to 1"),
             ("levels:of=1", "every"),

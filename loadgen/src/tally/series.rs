@@ -45,6 +45,9 @@ pub struct Second {
     pub cmcd: u64,
     /// Events of requests that were acknowledged within this second, CMCD records with them, whenever they were due.
     pub answered: u64,
+    /// Events accepted, and CMCD records taken, by answers that came within this second; older reports do not say.
+    #[serde(default)]
+    pub taken: Option<u64>,
     /// Requests answered 429.
     pub status_429: u64,
     /// Requests not acknowledged, 429 among them.
@@ -58,6 +61,10 @@ pub struct Second {
 }
 
 impl Second {
+    fn begin(second: u64) -> Second {
+        Second { second, taken: Some(0), ..Second::default() }
+    }
+
     /// Events that were due, CMCD records with them.
     pub fn due(&self) -> u64 {
         self.accepted + self.duplicates + self.late + self.rejected + self.lost + self.cmcd
@@ -168,7 +175,7 @@ impl Series {
             Outcome::Acknowledged(answer) => {
                 let came = self.comes(times.due + times.intended);
                 self.came.record(came, times.intended);
-                self.at(came).answered += events;
+                self.answers(came, events, answer.accepted);
                 let counts = self.at(second);
                 counts.accepted += answer.accepted;
                 counts.duplicates += answer.duplicates;
@@ -197,8 +204,14 @@ impl Series {
         self.at(due.as_secs()).cmcd += 1;
         if let Some(after) = after {
             let came = self.comes(due + after);
-            self.at(came).answered += 1;
+            self.answers(came, 1, 1);
         }
+    }
+
+    fn answers(&mut self, came: u64, events: u64, taken: u64) {
+        let second = self.at(came);
+        second.answered += events;
+        second.taken = second.taken.map(|before| before + taken);
     }
 
     /// When the last answer came, from the start.
@@ -220,7 +233,7 @@ impl Series {
             intended: intended.remove(&second),
             service: service.remove(&second),
             publish: publish.remove(&second),
-            ..self.seconds.remove(&second).unwrap_or(Second { second, ..Second::default() })
+            ..self.seconds.remove(&second).unwrap_or(Second::begin(second))
         };
         last.map_or(vec![], |last| (0..=last).map(row).collect())
     }
@@ -233,7 +246,7 @@ impl Series {
     }
 
     fn at(&mut self, second: u64) -> &mut Second {
-        self.seconds.entry(second).or_insert_with(|| Second { second, ..Second::default() })
+        self.seconds.entry(second).or_insert_with(|| Second::begin(second))
     }
 }
 
@@ -270,6 +283,17 @@ mod tests {
         assert!(seconds[1].service.expect("a request was due").max_ms < 1.1);
         assert_eq!(seconds.iter().map(|s| s.accepted).collect::<Vec<_>>(), [5, 5, 0, 5]);
         assert_eq!(seconds.iter().map(|s| s.answered).collect::<Vec<_>>(), [5, 0, 0, 10]);
+    }
+
+    #[test]
+    fn a_duplicate_is_answered_and_not_taken() {
+        let mut series = Series::default();
+        let answer = Answer { accepted: 3, duplicates: 2, ..Answer::default() };
+        series.add(5, &Outcome::Acknowledged(answer), times(1_100, 1));
+        series.cmcd(Duration::from_millis(1_200), Some(Duration::from_millis(1)));
+        let seconds = series.finish(BTreeMap::new());
+        let of = |i: usize| (seconds[i].answered, seconds[i].taken);
+        assert_eq!([of(0), of(1)], [(0, Some(0)), (6, Some(4))]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::axis::{Axis, Quantity};
 use super::chart::{Chart, Joined, Line, Points, summed_up};
 use super::html::{highest, lowest, percentiles};
 use super::page::{badge, escape, page, table};
-use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict};
+use super::{Latency, ROUGH, ROUGH_NOTE, Report, Verdict, WITH_CMCD, WITHOUT_CMCD};
 use crate::slo::Values;
 use crate::tally::{Brief, Second};
 use row::{Better, Figure, RUNS_MIN, Row, Word};
@@ -100,15 +100,20 @@ impl Comparison<'_> {
             true => "ranges are those of a run's seconds",
             false => "figures are medians, ranges those of the runs",
         };
+        let said: Vec<Word> = rows.iter().filter_map(|row| self.word(row)).collect();
         let words = match (is_enough, is_single) {
-            (true, _) => "better and worse: the ranges of the runs do not meet",
-            (false, true) => {
-                "apart: no second of one run was as in the other. Runs of one server differ, too: what is better takes three a side, see --help"
-            }
-            (false, false) => "what is better takes three runs a side",
+            (true, _) if said.is_empty() => None,
+            (true, _) => Some("better and worse: the ranges of the runs do not meet"),
+            (false, true) if said.contains(&Word::Apart) => Some(
+                "apart: no second of one run was as in the other. Runs of one server differ, too: what is better takes three a side, see --help",
+            ),
+            (false, _) => Some("what is better takes three runs a side, see --help"),
         };
+        let words = words.map(str::to_owned);
+        let has_cmcd = self.named().any(|(_, report)| report.taken() > report.counts.accepted);
+        let taken = format!("throughput: {} per second", if has_cmcd { WITH_CMCD } else { WITHOUT_CMCD });
         let rough = rows.iter().any(Row::is_rough).then(|| format!("{ROUGH} {ROUGH_NOTE}"));
-        [ranges.to_owned(), words.to_owned()].into_iter().chain(rough).chain(self.unfit()).collect()
+        [taken, ranges.to_owned()].into_iter().chain(words).chain(rough).chain(self.unfit()).collect()
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -127,7 +132,7 @@ impl Comparison<'_> {
         };
         let is_same_load = self.differences().is_empty();
         let under_one_load = |better| if is_same_load { better } else { Better::Neither };
-        row("events accepted", "throughput", Quantity::PerSecond, under_one_load(Better::More));
+        row("throughput", "throughput", Quantity::PerSecond, under_one_load(Better::More));
         for latency in ["intended", "service", "publish", "rank", "reward", "cmcd", "refused", "lag"] {
             for (percentile, name) in [("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max")] {
                 let label = if latency == "lag" { "own lag" } else { latency };
@@ -144,6 +149,7 @@ impl Comparison<'_> {
             row(count, count, Quantity::Cores, Better::None);
         }
         row("errors", "errors", Quantity::Cores, under_one_load(Better::None));
+        row("resent", "resent", Quantity::Cores, under_one_load(Better::None));
         for count in ["duplicates", "late"] {
             row(count, count, Quantity::Cores, Better::Neither);
         }
@@ -202,15 +208,17 @@ impl Comparison<'_> {
         let both = |of: &dyn Fn(&Report) -> Points| {
             let line = |name: &str, colour, points| {
                 let points = summed_up(points, Joined::Highest);
-                Line { name: name.into(), colour, dashed: false, points }
+                Line { name: name.into(), colour, dashed: false, points, rough_from: None }
             };
             vec![line("A", 0, of(a)), line("B", 1, of(b))]
         };
+        // Where neither counts.
+        let shaded_until = a.asked.measure_from_s.min(b.asked.measure_from_s);
         let (latency, processors) = (both(&p99), both(&cores));
         let chart = |title: &str, y, lines| {
             let (title, x) = (title.into(), Axis::time(seconds));
             let note = Joined::Highest.note(seconds as usize);
-            Chart { title, note, x, y, lines, filled: false, wide: false }
+            Chart { title, note, x, y, lines, filled: false, wide: false, shaded_until }
         };
         vec![
             percentiles(curves.iter().map(|(name, colour, dashed, l)| (name.clone(), *colour, *dashed, l))),
@@ -267,7 +275,7 @@ fn by_second(report: &Report, metric: &str) -> Vec<f64> {
         // Not the last, which the run may not fill.
         "throughput" => {
             let whole = report.seconds.iter().filter(|second| (second.second + 1) as f64 <= report.sent_s());
-            whole.map(|second| second.answered as f64).collect()
+            whole.map(|second| second.taken.unwrap_or(second.answered) as f64).collect()
         }
         "intended_p50" => p50(|second| second.intended),
         "intended_p99" => p99(|second| second.intended),

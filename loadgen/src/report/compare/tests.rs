@@ -47,6 +47,21 @@ fn three_runs_a_side_that_do_not_meet_are_worse_and_those_that_do_are_not() {
 }
 
 #[test]
+fn words_that_no_row_says_are_not_explained() {
+    let (quiet, same, loud) = (steady(1.0), steady(1.0), steady(4.0));
+    let legend = "apart: no second";
+    let comparison = compared(&quiet, &same);
+    assert!(!comparison.to_string().contains(legend) && !comparison.to_html().contains(legend), "{comparison}");
+    assert!(comparison.to_string().contains("what is better takes three runs a side"), "{comparison}");
+    assert!(compared(&quiet, &loud).to_html().contains(legend));
+    let (a, b) = ([1.0, 2.0, 3.0].map(steady), [4.0, 5.0, 6.0].map(steady));
+    let legend = "better and worse: the ranges";
+    assert!(Comparison { a: &a, b: &b }.to_string().contains(legend));
+    let comparison = Comparison { a: &a, b: &a };
+    assert!(!comparison.to_string().contains(legend), "{comparison}");
+}
+
+#[test]
 fn nothing_is_better_or_worse_than_a_run_whose_generator_was_late() {
     let (a, mut b) = ([1.0, 2.0, 3.0].map(steady), [4.0, 5.0, 6.0].map(steady));
     (b[1].counts.lost, b[1].verdict) = (7, Verdict::Invalid("generator fell behind".into()));
