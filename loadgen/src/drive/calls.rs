@@ -5,7 +5,7 @@ use crate::tally::{Outcome, Samples, Times, Waited, begins, refusal};
 use std::collections::BTreeMap;
 
 /// Calls of one kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// Handed to connections, or lost before.
     pub sent: u64,
@@ -19,14 +19,8 @@ pub struct Kept {
     pub intended: Samples,
 }
 
-impl Default for Kept {
-    fn default() -> Self {
-        Kept { sent: 0, answered: 0, errors: BTreeMap::new(), first_error: None, intended: Samples::default() }
-    }
-}
-
 /// Calls of all kinds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Calls {
     /// Decisions.
     pub rank: Kept,
@@ -36,13 +30,6 @@ pub struct Calls {
     pub cmcd: Kept,
     /// Latency from the intended time of what was answered otherwise, nanoseconds.
     pub refused: Samples,
-}
-
-impl Default for Calls {
-    fn default() -> Self {
-        let [rank, reward, cmcd] = std::array::from_fn(|_| Kept::default());
-        Calls { rank, reward, cmcd, refused: Samples::default() }
-    }
 }
 
 impl Calls {
