@@ -102,7 +102,7 @@ pub struct Waited {
 }
 
 /// Running totals.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Counts.
     pub counts: Counts,
@@ -191,13 +191,6 @@ impl Counts {
 /// An empty histogram of latencies, three digits.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos() as u64, 3).expect("bounds and digits are in range")
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let [intended, service, refused, lag] = std::array::from_fn(|_| Samples::default());
-        Tally { counts: Counts::default(), intended, service, refused, lag, series: Series::default(), resent: 0 }
-    }
 }
 
 impl Tally {

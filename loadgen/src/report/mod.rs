@@ -543,4 +543,6 @@ impl Display for Asked {
 }
 
 #[cfg(test)]
+mod figures_tests;
+#[cfg(test)]
 pub(crate) mod tests;
