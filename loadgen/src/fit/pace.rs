@@ -99,6 +99,8 @@ pub(super) struct Crowd {
     /// Events of the two viewers with most, and of all.
     first: (u64, Pace),
     second: u64,
+    /// Of the two with most of those who are no programs.
+    people: [u64; 2],
     pub(super) acts: u64,
     pub(super) bots: Bots,
 }
@@ -139,6 +141,10 @@ impl Crowd {
         if acts > self.first.0 {
             self.first = (acts, pace);
         }
+        if !pace.is_bot() {
+            let [first, second] = self.people;
+            self.people = [first.max(acts), second.max(acts.min(first))];
+        }
         if pace.is_bot() {
             let bots = &mut self.bots;
             bots.viewers += 1;
@@ -150,16 +156,28 @@ impl Crowd {
 
     /// The one viewer who does far more than the next, if there is one, is told of as such and not as a program.
     pub(super) fn hot_is_no_bot(&mut self) {
-        if self.hot_acts() > 0 && self.first.1.is_bot() {
+        if self.stands_out() && self.first.1.is_bot() {
             self.bots = self.bots.without(self.first.1, self.first.0);
         }
     }
 
-    /// Events of that one; 0 where there is none.
-    pub(super) fn hot_acts(&self) -> u64 {
-        let is_hot = self.first.0 as f64 >= HOT_LEAST * self.acts as f64 && self.first.0 > HOT_TIMES * self.second;
-        if is_hot { self.first.0 } else { 0 }
+    fn stands_out(&self) -> bool {
+        is_hot(self.first.0, self.second, self.acts)
     }
+
+    /// Events of that one, else of one who stands out of all but the programs; 0 where there is none.
+    pub(super) fn hot_acts(&self) -> u64 {
+        let [first, second] = self.people;
+        match () {
+            () if self.stands_out() => self.first.0,
+            () if is_hot(first, second, self.acts - self.bots.acts) => first,
+            () => 0,
+        }
+    }
+}
+
+fn is_hot(first: u64, second: u64, acts: u64) -> bool {
+    first as f64 >= HOT_LEAST * acts as f64 && first > HOT_TIMES * second
 }
 
 #[cfg(test)]
@@ -176,6 +194,22 @@ mod tests {
     fn draws(mean_ms: f64) -> impl Iterator<Item = Option<u64>> {
         let mut draws = Draws::new(3, Stream::Step, 1);
         std::iter::repeat_with(move || Some(draws.exponential(mean_ms) as u64))
+    }
+
+    #[test]
+    fn a_hot_viewer_stands_out_of_people_beside_a_program_with_more() {
+        let bot = pace(|_| Kind::Impression, vec![Some(100); 200].into_iter());
+        assert!(bot.is_bot());
+        let mut crowd = Crowd::default();
+        crowd.take(10_000, bot);
+        crowd.take(4_600, Pace::default());
+        (0..100).for_each(|_| crowd.take(280, Pace::default()));
+        crowd.hot_is_no_bot();
+        assert_eq!((crowd.hot_acts(), crowd.bots.viewers), (4_600, 1));
+        // One that has far more than everybody is told of as hot.
+        crowd.take(100_000, bot);
+        crowd.hot_is_no_bot();
+        assert_eq!((crowd.hot_acts(), crowd.bots.viewers), (100_000, 1));
     }
 
     #[test]
