@@ -72,6 +72,14 @@ impl Fit {
         let order = &self.order;
         let percent = |n: u64| order.share(n) * 100.0;
         let mut doubts = Vec::new();
+        let seconds = (order.latest() - order.first()).max(1) as f64 / 1000.0;
+        let rate = (order.events + order.duplicates + self.calls) as f64 / seconds;
+        if rate < 0.95 {
+            doubts.push(format!(
+                "the log has {rate:.3} events/s, and load.rate is no less than 1: a run is {:.1} times as busy",
+                1.0 / rate
+            ));
+        }
         if order.share(order.late.len()) > LATE_DOUBTED {
             doubts.push(format!(
                 "WARNING: {:.1} % of the events are later than {} s, so it is not known when they came, and rate, lengths, disorder and clocks are \

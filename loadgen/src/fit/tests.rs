@@ -487,3 +487,15 @@ fn too_little_is_an_error_that_says_what_was_there() {
         assert!(error.contains(part), "{error:?} names {part:?}");
     }
 }
+
+#[test]
+fn a_log_slower_than_any_profile_says_so() {
+    let steady = Profile::load("steady_evening").expect("it is built in");
+    let slow = Profile { load: Load { rate: 20, ..steady.load.clone() }, ..steady };
+    let log = String::from_utf8(log(&slow, 700)).expect("text");
+    // Of each event the hundredth.
+    let sparse: Vec<&str> = log.lines().step_by(100).collect();
+    let told = fitted(sparse.join("\n").as_bytes()).toml();
+    assert!(told.contains("events/s, and load.rate is no less than 1: a run is"), "{told}");
+    assert!(!fitted(log.as_bytes()).toml().contains("no less than 1"));
+}
