@@ -16,6 +16,8 @@ const WAIT_MS: i64 = 15_000;
 const VIEWERS_MAX: usize = 200_000;
 /// Who has more than so many times the events of the leader leads instead. No less than for a hot viewer, who leads from early on.
 const LEAD: u64 = 2;
+/// Sessions of a viewer that may go on at once; with more, the one that was silent for longest is over.
+const SESSIONS_MAX: usize = 4;
 
 /// An event, as far as the course is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -55,14 +57,25 @@ struct Leader {
 #[derive(Default)]
 struct Viewer {
     waiting: Vec<Seen>,
+    /// Of whichever session.
     last: Option<Seen>,
-    begun: i64,
-    events: u64,
+    /// Those that may go on, the latest last: people have several devices.
+    sessions: Vec<Session>,
     /// Of all sessions.
     events_ever: u64,
     pace: Pace,
     /// What followed while browsing, as long as it may be a program that browses.
     browse: Browsed,
+}
+
+/// A session that may go on.
+#[derive(Clone, Copy)]
+struct Session {
+    last: Seen,
+    begun: i64,
+    events: u64,
+    /// When another one of the viewer began since: if this one stays silent, its viewer left it for that.
+    next: Option<i64>,
 }
 
 impl Course {
@@ -163,29 +176,39 @@ impl Course {
             of.last = Some(seen);
             return;
         }
-        self.visits += u64::from(self.leader.viewer != Some(viewer) && self.is_visit(of.last, seen));
+        let at = of.sessions.iter().position(|session| session.last.session == seen.session);
+        let known = at.map(|at| of.sessions.remove(at));
+        let before = known.map(|session| session.last).or(of.last);
+        self.visits += u64::from(self.leader.viewer != Some(viewer) && self.is_visit(before, seen));
         let away_after_ms = self.away_after_ms;
         let habits = self.habits_of(viewer);
         if of.pace.is_person() {
             habits.browse.add(take(&mut of.browse));
         }
-        if let Some(last) = of.last {
-            match last.session == seen.session {
-                true => habits.goes_on(&mut of.browse, last, seen, away_after_ms),
-                false => {
-                    habits.left(&mut of.browse, last);
-                    if last.kind != Kind::Click {
-                        habits.aways.saturating_record((seen.time - last.time).max(0) as u64);
-                    }
-                    habits.session_ended(last.time - of.begun, of.events);
-                    (of.begun, of.events) = (seen.time, 0);
-                }
-            }
-        } else {
-            of.begun = seen.time;
+        match known {
+            Some(session) => habits.goes_on(&mut of.browse, session.last, seen, away_after_ms),
+            None => of.sessions.iter_mut().for_each(|session| _ = session.next.get_or_insert(seen.time)),
         }
-        of.events += 1;
+        let (begun, events) = known.map_or((seen.time, 0), |session| (session.begun, session.events));
+        of.sessions.push(Session { last: seen, begun, events: events + 1, next: None });
         of.last = Some(seen);
+        let is_silent = |session: &Session| seen.time - session.last.time > away_after_ms;
+        while let Some(oldest) = of.sessions.first().copied()
+            && (of.sessions.len() > SESSIONS_MAX || is_silent(&oldest))
+        {
+            of.sessions.remove(0);
+            self.ended(viewer, of, oldest);
+        }
+    }
+
+    /// A session was left for another, or ended beside it.
+    fn ended(&mut self, viewer: u64, of: &mut Viewer, session: Session) {
+        let habits = self.habits_of(viewer);
+        habits.left(&mut of.browse, session.last);
+        if let Some(next) = session.next.filter(|_| session.last.kind != Kind::Click) {
+            habits.aways.saturating_record((next - session.last.time).max(0) as u64);
+        }
+        habits.session_ended(session.last.time - session.begun, session.events);
     }
 
     /// Nothing comes after `latest`: what waits is over, what goes on is unfinished.
@@ -198,28 +221,37 @@ impl Course {
             if of.pace.is_bot() {
                 continue;
             }
-            let Some(last) = of.last else { continue };
-            let is_silent = latest - last.time > self.away_after_ms;
-            let habits = self.habits_of(viewer);
-            match last.kind {
-                Kind::Pause => {
-                    habits.pauses += 1;
-                    habits.unfinished_pause.take(last, latest.max(last.time + 1));
+            for session in take(&mut of.sessions) {
+                match session.next {
+                    Some(_) => self.ended(viewer, &mut of, session),
+                    None => self.unfinished(viewer, &mut of, session, latest),
                 }
-                // Not after a click: then they watch, and the player may tell of that by CMCD.
-                kind if is_silent && (browses(kind) || kind == Kind::Stop) => {
-                    habits.left(&mut of.browse, last);
-                    habits.unfinished_aways.saturating_record((latest - last.time) as u64);
-                    habits.session_ended(last.time - of.begun, of.events);
-                }
-                _ => {}
             }
-            habits.browse.add(of.browse);
+            self.habits_of(viewer).browse.add(of.browse);
         }
         self.crowd.hot_is_no_bot();
         let leader = replace(&mut self.leader.habits, Habits::new());
         if self.crowd.hot_acts() == 0 {
             self.habits.add(leader);
+        }
+    }
+
+    /// A session goes on when the log ends, or its viewer is away.
+    fn unfinished(&mut self, viewer: u64, of: &mut Viewer, Session { last, begun, events, .. }: Session, latest: i64) {
+        let is_silent = latest - last.time > self.away_after_ms;
+        let habits = self.habits_of(viewer);
+        match last.kind {
+            Kind::Pause => {
+                habits.pauses += 1;
+                habits.unfinished_pause.take(last, latest.max(last.time + 1));
+            }
+            // Not after a click: then they watch, and the player may tell of that by CMCD.
+            kind if is_silent && (browses(kind) || kind == Kind::Stop) => {
+                habits.left(&mut of.browse, last);
+                habits.unfinished_aways.saturating_record((latest - last.time) as u64);
+                habits.session_ended(last.time - begun, events);
+            }
+            _ => {}
         }
     }
 }

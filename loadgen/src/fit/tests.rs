@@ -499,3 +499,31 @@ fn a_log_slower_than_any_profile_says_so() {
     assert!(told.contains("events/s, and load.rate is no less than 1: a run is"), "{told}");
     assert!(!fitted(log.as_bytes()).toml().contains("no less than 1"));
 }
+
+#[test]
+fn sessions_on_two_devices_at_once_are_two() {
+    let mut rows = vec![];
+    for viewer in 0..20u64 {
+        for session in 0..2u64 {
+            // One of the two is over sooner.
+            for nth in 0..120 / (session + 1) {
+                rows.push((START_MS + viewer * 1_000 + nth * 5_000 + session * 2_500, viewer, session, nth));
+            }
+        }
+        // And then both are.
+        rows.push((START_MS + viewer * 1_000 + 700_000, viewer, 2, 0));
+    }
+    rows.sort_unstable();
+    let event = |(i, (time, viewer, session, nth)): (usize, (u64, u64, u64, u64))| {
+        let kind = if nth == 0 { "play" } else { "progress" };
+        format!(
+            "{{\"id\":\"e{i}\",\"type\":\"{kind}\",\"event_time\":{time},\"session\":\"s{viewer}-{session}\",\"viewer\":\"v{viewer}\"}}\n"
+        )
+    };
+    let log: String = rows.into_iter().enumerate().map(event).collect();
+    let mut fit = Fit::new(Duration::from_secs(30));
+    fit.read(log.as_bytes(), |_| ()).expect("it is read");
+    fit.course.finish(fit.order.latest());
+    let (sessions, events) = (&fit.course.habits.session_length, &fit.course.habits.session_events);
+    assert_eq!((sessions.len(), events.max(), events.min()), (40, 120, 60));
+}
