@@ -306,7 +306,7 @@ impl Config {
     /// Reads and checks `path`, or the built-in default when there is none; keys of the environment win.
     pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
         let (text, path) = match path {
-            None => (DEFAULT_TOML.to_string(), Path::new("(built-in default)")),
+            None => (DEFAULT_TOML.to_string(), named(path)),
             Some(path) => {
                 let read = std::fs::read_to_string(path);
                 (read.map_err(|source| ConfigError::Read { path: path.into(), source })?, path)
@@ -371,6 +371,11 @@ impl Config {
         let compiled = Plan::compile(&self.spec());
         compiled.map(drop).map_err(|source| ConfigError::Plan { path: path.into(), source })
     }
+}
+
+/// What a configuration is called where there may be no file of it.
+pub(crate) fn named(path: Option<&Path>) -> &Path {
+    path.unwrap_or(Path::new("(built-in default)"))
 }
 
 /// Reads a reward spec from its own file.

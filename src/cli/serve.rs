@@ -1,7 +1,7 @@
 //! `saccade serve`: the engine behind HTTP, until it is told to stop.
 
 use super::{Common, Failure, Format, reader};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::engine::{Engine, RewardFiles};
 use crate::{http, telemetry};
 use clap::Args;
@@ -50,8 +50,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         tracing::warn!(data = %args.common.data.display(), "there is no such directory: it is made, and the server begins with nothing");
     }
     let (version, log) = (env!("CARGO_PKG_VERSION"), &config.log);
-    let named = args.common.config.as_deref().map_or("(built-in default)".into(), |path| path.display().to_string());
-    tracing::info!(version, config = named, partitions = log.partitions, durability = ?log.durability, "starting");
+    let named = config::named(args.common.config.as_deref()).display();
+    tracing::info!(version, config = %named, partitions = log.partitions, durability = ?log.durability, "starting");
     let engine = Arc::new(Engine::open(&config, &args.common.data).map_err(Failure::failed)?);
     if args.discard {
         tracing::warn!("--discard: events are counted as accepted and thrown away");

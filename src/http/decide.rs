@@ -118,7 +118,7 @@ fn note_unlisted(app: &App, version: &ModelVersion, request: &RankRequest<'_>) {
 /// Counts features of items that a model looks at and that are of another type.
 pub(super) fn note_misread<'a>(app: &App, model: &ModelPlan, items: impl Iterator<Item = Fields<'a>>) {
     let mut misread: BTreeMap<&str, u64> = BTreeMap::new();
-    for fields in items.filter(|_| !model.spec.items.is_empty()) {
+    for fields in items {
         model.misread(fields).for_each(|field| *misread.entry(field).or_default() += 1);
     }
     misread.into_iter().for_each(|(field, count)| app.metrics.misread(&model.spec.name, field, count));

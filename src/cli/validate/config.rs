@@ -1,7 +1,7 @@
 //! Checks of the configuration alone.
 
 use super::{Verdict, bytes};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, named};
 use crate::counted::{counted, either};
 use crate::http::check_auth_config;
 use crate::wire::EventReader;
@@ -18,7 +18,7 @@ pub(super) fn load(path: Option<&Path>) -> Result<(Config, Arc<Plan>), Verdict> 
         ConfigError::Read { .. } => Verdict::fail(e.to_string(), "name a file that can be read"),
         e => fail(e.to_string()),
     })?;
-    let named = path.map_or("(built-in default)".into(), |path| path.display().to_string());
+    let named = named(path).display();
     let plan = Plan::compile(&config.spec()).map_err(|e| fail(format!("configuration {named}: {e}")))?;
     EventReader::new(&config.ingest).map_err(|e| fail(format!("configuration {named}: {e}")))?;
     Ok((config, Arc::new(plan)))

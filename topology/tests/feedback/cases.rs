@@ -34,7 +34,12 @@ const ITEMS: [&str; 3] = ["i0", "i1", "i2"];
 
 impl World {
     fn new(change: impl FnOnce(&mut ModelSpec)) -> World {
-        let mut topology = Topology::new(plan(model(change)));
+        World::of(plan(model(change)))
+    }
+
+    /// In which both specs run.
+    fn of(plan: std::sync::Arc<Plan>) -> World {
+        let mut topology = Topology::new(plan);
         let next = begin(&mut topology, &mut Ignore);
         World { topology, next, told: Told::default() }
     }
@@ -225,9 +230,7 @@ fn what_names_its_decision_counts_while_its_window_is_open_however_late_it_is() 
 
 #[test]
 fn what_comes_again_when_its_id_is_forgotten_counts_once() {
-    let plan = plan_with(model(|_| {}), |spec| spec.dedup.events_max = 1024);
-    let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
-    w.next = begin(&mut w.topology, &mut Ignore);
+    let mut w = World::of(plan_with(model(|_| {}), |spec| spec.dedup.events_max = 1024));
     w.decide("d", 0, 1, |_| {});
     w.event("n", 20 * 60_000, "scroll", None, None);
     w.event("e", 19 * 60_000 + 50_000, "progress", None, Some("d"));
@@ -252,9 +255,7 @@ fn what_comes_again_when_its_id_is_forgotten_counts_once() {
 
 #[test]
 fn a_reward_that_is_told_again_when_its_id_is_forgotten_counts_once() {
-    let plan = plan_with(model(|_| {}), |spec| spec.dedup.events_max = 1024);
-    let mut w = World { topology: Topology::new(plan), next: 0, told: Told::default() };
-    w.next = begin(&mut w.topology, &mut Ignore);
+    let mut w = World::of(plan_with(model(|_| {}), |spec| spec.dedup.events_max = 1024));
     w.decide("d", 0, 1, |_| {});
     w.reward("d", 1000, 4.0, |r| r.id = Some("r"));
     for n in 0..2000 {
@@ -727,9 +728,7 @@ fn a_reward_without_a_time_before_the_first_event_waits_for_its_decision() {
 
 #[test]
 fn an_event_that_came_after_its_session_had_to_settle_counts_for_the_decision_it_names() {
-    let mut topology = Topology::new(plan_with(model(|_| {}), |spec| spec.session.pending_max = 1));
-    let next = begin(&mut topology, &mut Ignore);
-    let mut w = World { topology, next, told: Told::default() };
+    let mut w = World::of(plan_with(model(|_| {}), |spec| spec.session.pending_max = 1));
     w.decide("d", 0, 1, |_| {});
     w.event("e1", 1000, "scroll", None, None);
     w.event("e2", 2000, "scroll", None, None);
